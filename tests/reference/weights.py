@@ -1,0 +1,107 @@
+"""Resampling weights of one axis: in float64, then as fixed-point integers.
+
+A convolution with the filter stretched by the scale when shrinking (antialiasing), cut off at the
+image's borders and normalised to a sum of one.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+Filter = Literal["bilinear", "bicubic", "lanczos"]
+Quantisation = Literal["pillow", "torchvision"]
+
+PILLOW_BITS = 22
+
+
+def bilinear(x: float) -> float:
+    x = abs(x)
+    return 1.0 - x if x < 1.0 else 0.0
+
+
+def bicubic(x: float) -> float:
+    a = -0.5
+    x = abs(x)
+    if x < 1.0:
+        return ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
+    if x < 2.0:
+        return (((x - 5.0) * x + 8.0) * x - 4.0) * a
+    return 0.0
+
+
+def _sinc(x: float) -> float:
+    return 1.0 if x == 0.0 else math.sin(math.pi * x) / (math.pi * x)
+
+
+def lanczos(x: float) -> float:
+    return _sinc(x) * _sinc(x / 3.0) if -3.0 <= x < 3.0 else 0.0
+
+
+FILTERS: dict[str, tuple[Callable[[float], float], float]] = {
+    "bilinear": (bilinear, 1.0),
+    "bicubic": (bicubic, 2.0),
+    "lanczos": (lanczos, 3.0),
+}
+
+
+@dataclass(frozen=True)
+class Taps:
+    """Output `i` is the weighted sum of the inputs `starts[i]`, `starts[i] + 1`, ..."""
+
+    starts: list[int]
+    weights: list[list[float]]
+
+
+@dataclass(frozen=True)
+class FixedTaps:
+    """The same, with integer weights that stand for `weight / 2**bits`."""
+
+    starts: list[int]
+    weights: list[list[int]]
+    bits: int
+
+
+def float_taps(source: int, target: int, resample: Filter) -> Taps:
+    function, radius = FILTERS[resample]
+    scale = source / target
+    filter_scale = max(scale, 1.0)
+    support = radius * filter_scale
+    starts, weights = [], []
+    for i in range(target):
+        centre = (i + 0.5) * scale
+        start = max(int(centre - support + 0.5), 0)
+        stop = min(int(centre + support + 0.5), source)
+        row = [function((x - centre + 0.5) / filter_scale) for x in range(start, stop)]
+        total = 0.0
+        for weight in row:
+            total += weight
+        starts.append(start)
+        weights.append([weight / total for weight in row] if total != 0.0 else row)
+    return Taps(starts, weights)
+
+
+def quantise(weight: float, bits: int) -> int:
+    """Rounded half away from zero."""
+    scaled = weight * (1 << bits)
+    return int(scaled - 0.5) if weight < 0 else int(scaled + 0.5)
+
+
+def torchvision_bits(largest: float) -> int:
+    """ATen's precision: as many bits as keep the largest weight of the axis inside an int16."""
+    for bits in range(22):
+        if int(0.5 + largest * (1 << (bits + 1))) >= 1 << 15:
+            return bits
+    return 22
+
+
+@lru_cache(maxsize=256)
+def fixed_taps(source: int, target: int, resample: Filter, quantisation: Quantisation) -> FixedTaps:
+    taps = float_taps(source, target, resample)
+    if quantisation == "pillow":
+        bits = PILLOW_BITS
+    else:
+        bits = torchvision_bits(max(max(row) for row in taps.weights))
+    weights = [[quantise(weight, bits) for weight in row] for row in taps.weights]
+    return FixedTaps(taps.starts, weights, bits)
