@@ -1,0 +1,80 @@
+"""What every session prints, hypothesis' profiles, and the doors to the upstream libraries."""
+
+import importlib
+import sys
+import warnings
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
+
+import property_counts
+import pytest
+
+PROFILE = property_counts.load_profile()
+
+
+def _version(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return f"no {package}"
+
+
+def pytest_report_header() -> list[str]:
+    packages = ("numpy", "pillow", "transformers", "torch", "torchvision")
+    lines = [", ".join(_version(package) for package in packages)]
+    try:
+        import dynres_rs
+    except ImportError as error:
+        lines.append(f"dynres_rs: NOT IMPORTABLE ({error})")
+    else:
+        lines.append(
+            f"dynres_rs {dynres_rs.__version__}, SIMD backend: {dynres_rs.simd()},"
+            f" from {dynres_rs.__file__}"
+        )
+    examples = property_counts.PROFILES.get(PROFILE, "its own number of")
+    lines.append(f"hypothesis profile: {PROFILE} ({examples} examples a property)")
+    return lines
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    counts = property_counts.COMPLETED
+    if not counts:
+        return
+    terminalreporter.section(f"{counts.total()} hypothesis examples passed")
+    for name, count in sorted(counts.items()):
+        terminalreporter.write_line(f"{count:7d}  {name}")
+
+
+def _import_upstream(name: str, mark: str) -> ModuleType:
+    """`name`, or a failure that says what to do: a test that cannot look must not pass."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return importlib.import_module(name)
+    except ImportError as error:
+        pytest.fail(
+            f"{name} cannot be imported by {sys.executable} ({error}); install it, or leave these"
+            f" tests out with -m 'not {mark}'",
+            pytrace=False,
+        )
+
+
+@pytest.fixture(scope="session")
+def transformers() -> ModuleType:
+    """For tests marked `oracle`."""
+    return _import_upstream("transformers", "oracle")
+
+
+@pytest.fixture(scope="session")
+def torch() -> ModuleType:
+    """For tests marked `torch`."""
+    return _import_upstream("torch", "torch")
+
+
+@pytest.fixture
+def upstream_warnings_allowed() -> Iterator[None]:
+    """Upstream's own deprecations are not ours to mend."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
