@@ -1,0 +1,49 @@
+"""Bit-exact, fast image preprocessing for vision-language models of dynamic resolution.
+
+    import dynres_rs as dr
+
+    processor = dr.Processor("qwen2-vl", max_pixels=1_003_520)
+    batch = processor(images)  # pixel_values, image_grid_thw: upstream's own bits
+
+Sizes are (height, width) in pixels, images are (H, W, 3) uint8. Importing this imports neither
+torch nor transformers, nor Pillow's codecs, and starts no thread.
+"""
+
+from __future__ import annotations
+
+from ._dynres_rs import (
+    ImageTooLargeError,
+    InternalError,
+    Plan,
+    View,
+    __version__,
+    best_canvas,
+    families,
+    simd,
+    smart_resize,
+    smart_resize_video,
+)
+from .functional import Grid, closest_aspect_grid, fold_patch_embedding, patchify, resize, tile
+from .processor import Processor
+from .zero_copy import enable_zero_copy
+
+__all__ = [
+    "Grid",
+    "ImageTooLargeError",
+    "InternalError",
+    "Plan",
+    "Processor",
+    "View",
+    "__version__",
+    "best_canvas",
+    "closest_aspect_grid",
+    "enable_zero_copy",
+    "families",
+    "fold_patch_embedding",
+    "patchify",
+    "resize",
+    "simd",
+    "smart_resize",
+    "smart_resize_video",
+    "tile",
+]

@@ -1,0 +1,395 @@
+"""Config files of released models: which family they are, and their options under canonical names.
+
+Read are transformers' `preprocessor_config.json` in all its spellings, its nested
+`processor_config.json` (v5), InternVL's own `config.json` and DeepSeek-VL2's own
+`processor_config.json`. What a file leaves out takes the default of upstream's class, not the
+value that released checkpoints have; null is absent; keys that cannot change a pixel are ignored
+(`options.IGNORED` and the lists here); any other unknown key is an error. Nothing is ever
+downloaded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from ._types import Options
+from .options import canonical, preset
+
+__all__ = ["Config", "read", "read_pretrained"]
+
+
+class Config(NamedTuple):
+    """What a config file says."""
+
+    family: str
+    options: Options
+    """All options of the family, the facade's two included."""
+
+
+CLIP: Final = {
+    "image_mean": [0.48145466, 0.4578275, 0.40821073],
+    "image_std": [0.26862954, 0.26130258, 0.27577711],
+}
+COMMON: Final[Options] = {
+    "do_resize": True,
+    "resample": "bicubic",
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_normalize": True,
+    **CLIP,
+}
+
+#: Defaults of transformers' classes, which are not the presets of `families()`.
+CLASSES: Final[dict[str, Options]] = {
+    "Qwen2VLImageProcessor": {
+        **COMMON,
+        "do_convert_rgb": True,
+        "min_pixels": 56 * 56,
+        "max_pixels": 28 * 28 * 1280,
+        "patch_size": 14,
+        "temporal_patch_size": 2,
+        "merge_size": 2,
+    },
+    "GotOcr2ImageProcessor": {
+        **COMMON,
+        "do_convert_rgb": True,
+        "image_size": 384,
+        "crop_to_patches": False,
+        "min_num": 1,
+        "max_num": 12,
+        "use_thumbnail": True,
+    },
+    "DeepseekVLImageProcessor": {
+        **COMMON,
+        "do_convert_rgb": False,
+        "image_size": 384,
+        "min_size": 14,
+        "do_pad": True,
+    },
+    "DeepseekVLHybridImageProcessor": {
+        **COMMON,
+        "do_convert_rgb": False,
+        "image_size": 384,
+        "min_size": 14,
+        "do_pad": True,
+        "high_res_image_size": 1024,
+        "high_res_resample": "bicubic",
+        "high_res_image_mean": CLIP["image_mean"],
+        "high_res_image_std": CLIP["image_std"],
+    },
+}
+
+#: What else in a file tells the family of a class that several share: `processor_class`, or a
+#: model's type.
+FAMILIES: Final = {
+    "Qwen2VLImageProcessor": {
+        "Qwen2VLProcessor": "qwen2-vl",
+        "qwen2_vl": "qwen2-vl",
+        "Qwen2_5_VLProcessor": "qwen2.5-vl",
+        "Qwen2_5OmniProcessor": "qwen2.5-vl",
+        "qwen2_5_vl": "qwen2.5-vl",
+        "qwen2_5_omni": "qwen2.5-vl",
+        "Qwen3VLProcessor": "qwen3-vl",
+        "Qwen3OmniMoeProcessor": "qwen3-vl",
+        "qwen3_vl": "qwen3-vl",
+        "qwen3_vl_moe": "qwen3-vl",
+        "qwen3_5": "qwen3-vl",
+        "qwen3_5_moe": "qwen3-vl",
+        "qwen3_omni_moe": "qwen3-vl",
+    },
+    "GotOcr2ImageProcessor": {
+        "InternVLProcessor": "internvl-hf",
+        "internvl": "internvl-hf",
+        "GotOcr2Processor": "got-ocr2",
+        "got_ocr2": "got-ocr2",
+    },
+}
+
+#: Keys of InternVL's model config that the image side does not read.
+INTERNVL_IGNORED: Final = frozenset(
+    {
+        "_attn_implementation_autoset",
+        "_commit_hash",
+        "_name_or_path",
+        "architectures",
+        "attn_implementation",
+        "auto_map",
+        "bos_token_id",
+        "dtype",
+        "eos_token_id",
+        "hidden_size",
+        "initializer_range",
+        "llm_config",
+        "model_type",
+        "num_image_token",
+        "output_attentions",
+        "output_hidden_states",
+        "pad_token_id",
+        "return_dict",
+        "select_layer",
+        "system_message",
+        "template",
+        "tie_word_embeddings",
+        "torch_dtype",
+        "transformers_version",
+        "use_backbone_lora",
+        "use_cache",
+        "use_llm_lora",
+    }
+)
+
+#: Keys of DeepSeek-VL2's processor config that the image side does not read.
+DEEPSEEK_VL2_IGNORED: Final = frozenset(
+    {
+        "add_special_token",
+        "auto_map",
+        "ignore_id",
+        "image_token",
+        "mask_prompt",
+        "pad_token",
+        "processor_class",
+        "sft_format",
+        "transformers_version",
+    }
+)
+
+
+def read(
+    config: Mapping[str, Any], overrides: Mapping[str, Any], model_type: str | None = None
+) -> Config:
+    """Reads the dict of a config file.
+
+    Args:
+        config: the parsed JSON.
+        overrides: options that go over it, in upstream's or in canonical names; None is absent.
+        model_type: the model's type where it is known from beside the file; it only picks among
+            families that share a class.
+
+    Raises:
+        TypeError: `config` is no mapping, or a value has the wrong type.
+        ValueError: no class that is known, an unknown key, or a value that cannot be reproduced
+            exactly.
+    """
+    if not isinstance(config, Mapping):
+        raise TypeError(f"config: must be a dict, got {type(config).__name__}")
+    given = {str(key): value for key, value in config.items() if value is not None}
+    nested = given.get("image_processor")
+    if isinstance(nested, Mapping):
+        inner = {str(key): value for key, value in nested.items() if value is not None}
+        given = {"processor_class": given.get("processor_class"), **inner}
+    elif given.get("processor_class") == "DeepseekVLV2Processor":
+        return _deepseek_vl2(given, overrides)
+    elif _is_internvl_chat(given):
+        return _internvl_chat(given, overrides)
+    return _transformers(given, overrides, model_type)
+
+
+def _transformers(
+    given: dict[str, Any], overrides: Mapping[str, Any], model_type: str | None
+) -> Config:
+    kind = given.get("image_processor_type") or given.get("feature_extractor_type")
+    if kind is None:
+        if given.get("video_processor_type") is not None:
+            raise ValueError("config: video processors are not supported, only image processors")
+        raise ValueError("config: must have 'image_processor_type', or be a file of a known model")
+    if not isinstance(kind, str):
+        raise TypeError(f"image_processor_type: must be a string, got {type(kind).__name__}")
+    name = kind.removesuffix("Fast").removesuffix("Pil")
+    defaults = CLASSES.get(name)
+    if defaults is None:
+        raise ValueError(
+            f"image_processor_type: must be one of {', '.join(CLASSES)}, or those with 'Fast' or"
+            f" 'Pil' at the end; got '{kind[:80]}'"
+        )
+    family = _family(name, given, model_type)
+    base = {**preset(family), **defaults}
+    options = canonical(given, base, "config", family)
+    return Config(family, canonical(overrides, options, "overrides", family))
+
+
+def _family(name: str, given: Mapping[str, Any], model_type: str | None) -> str:
+    if name == "DeepseekVLImageProcessor":
+        return "deepseek-vl"
+    if name == "DeepseekVLHybridImageProcessor":
+        return "deepseek-vl-hybrid"
+    table = FAMILIES[name]
+    for hint in (given.get("processor_class"), model_type):
+        if isinstance(hint, str) and hint in table:
+            return table[hint]
+    if name == "Qwen2VLImageProcessor":
+        return "qwen3-vl" if given.get("patch_size") == 16 else "qwen2-vl"
+    return (
+        "internvl-hf" if given.get("size") in ({"height": 448, "width": 448}, 448) else "got-ocr2"
+    )
+
+
+def _is_internvl_chat(given: Mapping[str, Any]) -> bool:
+    return given.get("model_type") == "internvl_chat" or (
+        "image_processor_type" not in given
+        and any(key in given for key in ("force_image_size", "max_dynamic_patch", "ps_version"))
+    )
+
+
+def _internvl_chat(given: dict[str, Any], overrides: Mapping[str, Any]) -> Config:
+    """InternVL's `config.json` (`InternVLChatConfig`), whose defaults are 1.1's: no tiles,
+    ps_version v1."""
+    overrides = dict(overrides)
+    version = overrides.pop("ps_version", None) or given.get("ps_version", "v1")
+    if version != "v2":
+        said = "" if "ps_version" in given else ", upstream's default where the key is absent"
+        raise ValueError(
+            f"ps_version: must be 'v2', got '{str(version)[:40]}'{said}; v1 orders tokens otherwise"
+        )
+    if given.get("pad2square", False):
+        raise ValueError("pad2square: must be false; images padded to squares are not supported")
+    vision = given.get("vision_config", {})
+    if not isinstance(vision, Mapping):
+        raise TypeError(f"vision_config: must be a dict, got {type(vision).__name__}")
+    read = {
+        "image_size": given.get("force_image_size") or vision.get("image_size") or 224,
+        "patch_size": vision.get("patch_size") or 14,
+        "min_num": given.get("min_dynamic_patch", 1),
+        "max_num": given.get("max_dynamic_patch", 6),
+        "use_thumbnail": given.get("use_thumbnail", False),
+        "crop_to_patches": given.get("dynamic_image_size", False),
+        "downsample_ratio": given.get("downsample_ratio", 0.5),
+    }
+    known = {
+        "force_image_size",
+        "vision_config",
+        "min_dynamic_patch",
+        "max_dynamic_patch",
+        "use_thumbnail",
+        "dynamic_image_size",
+        "downsample_ratio",
+        "ps_version",
+        "pad2square",
+    }
+    _refuse_unknown(given, known | INTERNVL_IGNORED, known)
+    options = canonical(read, preset("internvl"), "config", "internvl")
+    return Config("internvl", canonical(overrides, options, "overrides", "internvl"))
+
+
+def _deepseek_vl2(given: dict[str, Any], overrides: Mapping[str, Any]) -> Config:
+    """DeepSeek-VL2's `processor_config.json` (`DeepseekVLV2Processor.__init__`)."""
+    known = {
+        "candidate_resolutions",
+        "patch_size",
+        "downsample_ratio",
+        "image_mean",
+        "image_std",
+        "normalize",
+    }
+    _refuse_unknown(given, known | DEEPSEEK_VL2_IGNORED, known)
+    for key in ("candidate_resolutions", "patch_size", "downsample_ratio"):
+        if key not in given and overrides.get(key) is None:
+            raise ValueError(f"config: must have '{key}', which has no default upstream")
+    base = {
+        **preset("deepseek-vl2"),
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+        "do_normalize": True,
+    }
+    read = {key: value for key, value in given.items() if key in known}
+    options = canonical(read, base, "config", "deepseek-vl2")
+    return Config("deepseek-vl2", canonical(overrides, options, "overrides", "deepseek-vl2"))
+
+
+def _refuse_unknown(given: Mapping[str, Any], allowed: set[str], known: set[str]) -> None:
+    for key in given:
+        if key not in allowed:
+            raise ValueError(
+                f"config: unknown key '{key[:60]}'; the keys that matter are"
+                f" {', '.join(sorted(known))}"
+            )
+
+
+def read_pretrained(
+    source: str | os.PathLike[str], revision: str | None, overrides: Mapping[str, Any]
+) -> Config:
+    """Reads the config of a model in a folder, in a json file, or in the local Hugging Face cache.
+
+    Raises:
+        FileNotFoundError: there is no such folder, file or cached model, or no config in it.
+        ValueError: the file is no JSON, and all that `read` raises.
+    """
+    if not isinstance(source, str | os.PathLike):
+        raise TypeError(f"path: must be a string or os.PathLike, got {type(source).__name__}")
+    name = os.fspath(source)
+    path = Path(name)
+    if path.is_file():
+        config = _load(path, name)
+        beside = path.parent / "config.json"
+        model_type = _model_type(beside) if path.name != "config.json" else None
+        return read(config, overrides, model_type)
+    folder = path if path.is_dir() else _cached(name, revision)
+    if folder is None:
+        raise FileNotFoundError(
+            f"path: '{name}' is no folder, no json file, and no model in the local Hugging Face"
+            " cache"
+        )
+    model_type = _model_type(folder / "config.json")
+    if model_type == "internvl_chat":
+        # Its preprocessor_config.json is a CLIP stub that upstream's own code never reads.
+        return read(_load(folder / "config.json", name), overrides)
+    processor = folder / "processor_config.json"
+    if processor.is_file():
+        config = _load(processor, name)
+        if isinstance(config.get("image_processor"), Mapping) or (
+            config.get("processor_class") == "DeepseekVLV2Processor"
+        ):
+            return read(config, overrides, model_type)
+    image = folder / "preprocessor_config.json"
+    if image.is_file():
+        return read(_load(image, name), overrides, model_type)
+    raise FileNotFoundError(
+        f"path: '{name}' has no preprocessor_config.json, no processor_config.json with an image"
+        " processor, and no config.json of InternVL"
+    )
+
+
+def _load(path: Path, shown: str) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        kind = type(error)
+        raise kind(f"path: {path.name} of '{shown}' cannot be read") from None
+    except ValueError:
+        raise ValueError(f"path: {path.name} of '{shown}' is no JSON") from None
+    if not isinstance(config, dict):
+        raise ValueError(f"path: {path.name} of '{shown}' must hold an object")
+    return config
+
+
+def _model_type(path: Path) -> str | None:
+    """The model's type in a config.json; None where there is none to be had."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return found if isinstance(found, str) else None
+
+
+def _cached(name: str, revision: str | None) -> Path | None:
+    """The snapshot of a hub id in the local cache: `models--org--name/snapshots/<commit>`."""
+    parts = name.split("/")
+    if len(parts) > 2 or not all(part and part not in (".", "..") for part in parts):
+        return None
+    home = os.environ.get("HF_HOME") or os.path.join(  # noqa: PTH118
+        os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface"
+    )
+    hub = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    root = Path(hub) if hub else Path(home) / "hub"
+    model = root.expanduser() / ("models--" + "--".join(parts))
+    wanted = revision or "main"
+    if any(part in ("", ".", "..") for part in wanted.split("/")):
+        return None
+    reference = model / "refs" / wanted
+    if reference.is_file():
+        wanted = reference.read_text(encoding="utf-8").strip()
+    snapshot = model / "snapshots" / wanted
+    return snapshot if snapshot.is_dir() else None

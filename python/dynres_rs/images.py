@@ -1,0 +1,351 @@
+"""Any accepted image, turned into something that the compiled core reads in place.
+
+The core reads uint8 arrays of shape (H, W, 3) with any strides, and Pillow images of mode RGB or
+RGBX. What already is one of those passes through untouched, channels-first, grey and sliced arrays
+as views. Everything else is converted here, with the arithmetic of the upstream that the processor
+reproduces (`Policy.convert`):
+
+`"transformers"`
+    transformers 5's `convert_to_rgb`: alpha (a band, or `info["transparency"]`) is composited on
+    white, grey is repeated. Files are read as by its `load_image`: EXIF-transposed, then
+    `convert("RGB")`, which drops alpha.
+`"original"`
+    InternVL's and DeepSeek-VL2's own code: `convert("RGB")`, alpha dropped, EXIF left alone.
+`"none"`
+    `do_convert_rgb` off: three channels as they are, anything else is an error. Files as in
+    `"transformers"`.
+
+Floating-point arrays: upstream resizes them in floating point (torchvision), or through uint8
+(Pillow) with scaling guesses. The one case that equals the uint8 path bit for bit is accepted:
+every value an integer in 0..255. The processor allows it where its upstream gives the same numbers
+(see `Ready.floating`), and it is a `TypeError` otherwise; so is every other dtype than uint8.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _dynres_rs as _native
+from ._types import U8, ImageInput
+
+if TYPE_CHECKING:
+    from PIL import Image as PillowImage
+
+__all__ = ["Policy", "Ready", "as_array", "is_batch_array", "prepare"]
+
+CHANNELS = (1, 3, 4)
+
+
+class Policy(NamedTuple):
+    """How images become RGB: see the module."""
+
+    convert: str
+    """`"transformers"`, `"original"` or `"none"`."""
+    torchvision: bool
+    """Whether arrays with alpha are composited with torchvision's arithmetic, in float32."""
+    layout: str | None
+    """`"channels_first"`, `"channels_last"`, or None: inferred as upstream does."""
+    max_pixels: int
+    """The largest `height * width` that is decoded or converted."""
+
+
+class Ready(NamedTuple):
+    """An image that the core can read."""
+
+    pixels: Any
+    """A uint8 array (H, W, 3), or a loaded Pillow image of mode RGB or RGBX."""
+    height: int
+    width: int
+    floating: str | None
+    """The dtype's name if the caller's array was floating point (and holds integers), else None."""
+
+
+def prepare(image: ImageInput, policy: Policy) -> Ready:
+    """Turns one image into one that the core can read, without a copy wherever it can be.
+
+    Args:
+        image: a numpy array (H, W), (H, W, 1), (H, W, 3), (H, W, 4) or with the channels first,
+            uint8; a Pillow image of any mode; a torch tensor on the CPU; an object with
+            `__array_interface__`, DLPack or the buffer protocol; encoded `bytes`; or a path.
+        policy: how to convert.
+
+    Raises:
+        TypeError: a Python type, dtype or byte order that is not accepted.
+        ValueError: a shape, layout or Pillow mode that is not accepted.
+        ImageTooLargeError: more than `policy.max_pixels`.
+        OSError: a file or bytes that Pillow cannot decode; the built-in class that Pillow raised.
+    """
+    if type(image) is np.ndarray:
+        return _array(image, policy)
+    pil = sys.modules.get("PIL.Image")
+    if pil is not None and isinstance(image, pil.Image):
+        return _pillow(image, policy)
+    if isinstance(image, str | os.PathLike | bytes):
+        return _file(image, policy)
+    return _array(as_array(image), policy)
+
+
+def is_batch_array(image: object) -> bool:
+    """Whether this is an array or tensor of four axes: upstream takes it as a list of images."""
+    if isinstance(image, np.ndarray) or _is_tensor(image):
+        return bool(getattr(image, "ndim", 0) == 4)
+    return False
+
+
+# Arrays
+
+
+def _is_tensor(image: object) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(image, torch.Tensor)
+
+
+def as_array(image: Any) -> NDArray[Any]:
+    """An ndarray over the memory of any object that offers it."""
+    kind = type(image).__name__
+    if isinstance(image, np.ma.MaskedArray):
+        raise TypeError("image: masked arrays are not accepted, since the mask would be lost")
+    if isinstance(image, np.ndarray):
+        return np.asarray(image)
+    if isinstance(image, list | tuple | dict | set) or np.isscalar(image) or image is None:
+        raise TypeError(f"image: must be an array, a Pillow image, bytes or a path, got {kind}")
+    if _is_tensor(image):
+        if image.device.type != "cpu":
+            raise TypeError(f"image: the tensor must be on the CPU, got device '{image.device}'")
+        try:
+            return np.asarray(image.detach().numpy())
+        except (TypeError, RuntimeError):
+            raise TypeError(f"image: tensors of {image.dtype} are not accepted") from None
+    try:
+        if hasattr(image, "__array_interface__") or hasattr(image, "__array__"):
+            return np.asarray(image)
+        if hasattr(image, "__dlpack__"):
+            return np.from_dlpack(image)
+        view = memoryview(image)
+    except (TypeError, ValueError, AttributeError, BufferError, RuntimeError):
+        raise TypeError(
+            f"image: must be an array, a Pillow image, bytes or a path, got {kind}"
+        ) from None
+    if view.ndim == 1:
+        raise ValueError(
+            f"image: a buffer must have the shape (height, width, 3), got {view.shape};"
+            " encoded images are passed as bytes"
+        )
+    return np.asarray(view)
+
+
+def _array(array: NDArray[Any], policy: Policy) -> Ready:
+    floating = None
+    if array.dtype != np.uint8:
+        array, floating = _integers(array, policy), array.dtype.name
+    shape = array.shape
+    if len(shape) == 2:
+        height, width = shape
+        _check_size(height, width, policy.max_pixels)
+        if policy.convert == "none":
+            raise ValueError(_WITHOUT.format(1))
+        return Ready(
+            np.broadcast_to(array[:, :, None], (height, width, 3)), height, width, floating
+        )
+    if len(shape) != 3:
+        raise ValueError(f"image: must have 2 or 3 axes, got the shape {shape}")
+    if shape[2] == 3 and shape[0] > 4 and policy.layout is None:
+        return Ready(array, shape[0], shape[1], floating)
+    if _channels_first(shape, policy):
+        array = array.transpose(1, 2, 0)
+    height, width, channels = array.shape
+    if channels == 3:
+        return Ready(array, height, width, floating)
+    _check_size(height, width, policy.max_pixels)
+    if policy.convert == "none":
+        raise ValueError(_WITHOUT.format(channels))
+    if channels == 1:
+        return Ready(np.broadcast_to(array, (height, width, 3)), height, width, floating)
+    if floating is not None:
+        raise TypeError(f"image: must be uint8 where it has an alpha channel, got {floating}")
+    if policy.convert == "original":
+        return Ready(array[:, :, :3], height, width, None)
+    return Ready(_on_white(array, policy.torchvision), height, width, None)
+
+
+_WITHOUT = "image: must have 3 channels where do_convert_rgb is off, got {}"
+
+
+def _channels_first(shape: tuple[int, ...], policy: Policy) -> bool:
+    """Upstream's `infer_channel_dimension_format`: the first axis wins if both could be the
+    channels.
+
+    The original InternVL and DeepSeek-VL2 code knows no channels-first images: there the last axis
+    wins.
+    """
+    axis = {"channels_first": 0, "channels_last": 2}.get(policy.layout or "")
+    if axis is not None:
+        if shape[axis] not in CHANNELS:
+            raise ValueError(
+                f"image: must have 1, 3 or 4 channels with input_data_format='{policy.layout}',"
+                f" got the shape {shape}"
+            )
+        return axis == 0
+    first, last = shape[0] in CHANNELS, shape[2] in CHANNELS
+    if not first and not last:
+        raise ValueError(
+            f"image: must have 1, 3 or 4 channels on its first or last axis, got the shape {shape}"
+        )
+    return first and not (last and policy.convert == "original")
+
+
+def _integers(array: NDArray[Any], policy: Policy) -> U8:
+    """A floating-point array of integers in 0..255 as uint8; `TypeError` for anything else."""
+    dtype = array.dtype
+    if dtype.kind != "f" or not dtype.isnative or dtype.itemsize > 8:
+        shown = dtype.str if dtype.kind in "fiu" and not dtype.isnative else dtype.name[:40]
+        raise TypeError(f"image: must be uint8, got {shown}")
+    if array.ndim in (2, 3):
+        _check_size(1, array.size // 3 if array.ndim == 3 else array.size, policy.max_pixels)
+    with np.errstate(invalid="ignore", over="ignore"):
+        whole = array.astype(np.uint8)
+    if not np.array_equal(whole, array):
+        raise TypeError(
+            f"image: must be uint8, got {dtype.name} with values that are no integers in 0..255"
+        )
+    return whole
+
+
+def _on_white(array: U8, torchvision: bool) -> U8:
+    """Four channels composited on white as transformers does for arrays: each backend in its own
+    arithmetic.
+
+    Matches `TorchvisionBackend.convert_to_rgb` (float32, truncated after `* 255.999`) and
+    `image_transforms.convert_to_rgb` (float64, rounded half to even).
+    """
+    if torchvision:
+        unit = array.astype(np.float32)
+        unit *= np.float32(1.0 / 255.0)
+        alpha = unit[:, :, 3:]
+        mixed = unit[:, :, :3] * alpha
+        mixed += np.float32(1.0) - alpha
+        mixed *= np.float32(255.999)
+        return mixed.astype(np.uint8)
+    share = array[:, :, 3:] / 255
+    return np.round(share * array[:, :, :3] + (1 - share) * 255).astype(np.uint8)
+
+
+# Pillow
+
+
+def _pillow(image: PillowImage.Image, policy: Policy) -> Ready:
+    width, height = image.size
+    mode = image.mode
+    if mode not in ("RGB", "RGBX") or not width or not height:
+        _check_size(height, width, policy.max_pixels)
+    _guard("image", image.load)
+    if policy.convert == "none":
+        if mode == "RGB":
+            return Ready(image, height, width, None)
+        array = np.asarray(image)
+        if array.ndim != 3 or array.shape[2] != 3:
+            raise ValueError(_WITHOUT.format(1 if array.ndim == 2 else array.shape[2]))
+        return _array(array, policy._replace(layout="channels_last"))
+    opaque = policy.convert == "original" or image.info.get("transparency") is None
+    if opaque and mode in ("RGB", "RGBX"):
+        return Ready(image, height, width, None)
+    _check_size(height, width, policy.max_pixels)
+    return Ready(_rgb(image, policy), height, width, None)
+
+
+def _rgb(image: PillowImage.Image, policy: Policy) -> PillowImage.Image:
+    """transformers' `convert_to_rgb`, or plain `convert("RGB")`."""
+    from PIL import Image
+
+    try:
+        has_alpha = "A" in image.getbands() or image.info.get("transparency") is not None
+        if policy.convert == "original" or not has_alpha:
+            return image.convert("RGB")
+        image = image.convert("RGBA")
+        background = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        return Image.alpha_composite(background, image).convert("RGB")
+    except ValueError:
+        raise ValueError(f"image: Pillow cannot convert mode '{image.mode}' to RGB") from None
+
+
+def _file(source: str | os.PathLike[str] | bytes, policy: Policy) -> Ready:
+    from PIL import Image, ImageOps
+
+    if isinstance(source, bytes):
+        name, stream = f"{len(source)} bytes", io.BytesIO(source)
+    else:
+        name = os.fspath(source)
+        if isinstance(name, bytes):
+            raise TypeError("image: a path must be str or os.PathLike of str")
+        if name.startswith(("http://", "https://")):
+            raise ValueError("image: URLs are not fetched; pass the bytes")
+        stream = None
+
+    def decode() -> PillowImage.Image:
+        # Lazy: a size that is too large is refused before any pixel is decoded.
+        opened = Image.open(stream if stream is not None else name)
+        try:
+            _check_size(opened.height, opened.width, policy.max_pixels)
+            if policy.convert != "original":
+                ImageOps.exif_transpose(opened, in_place=True)
+            if opened.mode == "RGB":
+                opened.load()
+                return opened
+            return opened.convert("RGB")
+        except BaseException:
+            opened.close()
+            raise
+
+    image: PillowImage.Image = _guard(name, decode)
+    return Ready(image, image.height, image.width, None)
+
+
+def _guard(name: str, decode: Any) -> Any:
+    """Runs a step of Pillow's decoding; what it raises comes out as `OSError` with our own text.
+
+    Pillow's own text can hold an object's address (CVE-2026-22778), and decoders raise a dozen
+    classes.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        return decode()
+    except (_native.ImageTooLargeError, MemoryError):
+        raise
+    except Image.DecompressionBombError:
+        raise _native.ImageTooLargeError(
+            f"{name}: Pillow refuses to decode so many pixels (Image.MAX_IMAGE_PIXELS)"
+        ) from None
+    except UnidentifiedImageError:
+        raise OSError(f"{name}: is not an image that Pillow can read") from None
+    except OSError as error:
+        if error.errno is not None:
+            kind = _builtin(type(error))
+            raise kind(f"{name}: {os.strerror(error.errno)}") from None
+        why = "is truncated" if "truncated" in str(error) else "cannot be decoded"
+        raise _builtin(type(error))(f"{name}: {why}") from None
+    except Exception:
+        raise OSError(f"{name}: cannot be decoded") from None
+
+
+def _builtin(kind: type[OSError]) -> type[OSError]:
+    """The nearest built-in class."""
+    for parent in kind.__mro__:
+        if parent.__module__ == "builtins" and issubclass(parent, OSError):
+            return parent
+    return OSError
+
+
+def _check_size(height: int, width: int, limit: int) -> None:
+    if height * width > limit:
+        raise _native.ImageTooLargeError(
+            f"image: more than max_image_pixels={limit} pixels, got {(height, width)}"
+        )
+    if height < 1 or width < 1:
+        raise ValueError(f"image: height and width must be at least 1, got {(height, width)}")

@@ -1,0 +1,292 @@
+"""One vocabulary for options: upstream's spellings in, the canonical names of `families()` out.
+
+The constructor's overrides, a call's keyword arguments and a config file all pass through
+`canonical`. Options are a flat dict: what the compiled core knows, and two that are the facade's
+own, `do_convert_rgb` and `input_data_format`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from . import _dynres_rs as _native
+from ._types import Options
+
+__all__ = ["FACADE", "canonical", "family_row", "freeze", "preset"]
+
+#: Options that never reach the compiled core.
+FACADE: Final = ("do_convert_rgb", "input_data_format")
+
+#: Keys of a row of `families()` that are no options.
+NOT_OPTIONS: Final = ("numerics", "convert", "aliases")
+
+#: Upstream's keys that change no pixel of the families here: bookkeeping, and steps that these
+#: classes leave out.
+IGNORED: Final = frozenset(
+    {
+        # what the file is, and who wrote it
+        "image_processor_type",
+        "feature_extractor_type",
+        "processor_class",
+        "auto_map",
+        "transformers_version",
+        "_name_or_path",
+        "_commit_hash",
+        "_valid_kwargs_names",
+        "_valid_processor_keys",
+        # how upstream runs
+        "use_fast",
+        "backend",
+        "disable_grouping",
+        "return_tensors",
+        "image_seq_length",
+        "data_format",
+        # steps of other classes, which upstream's base class accepts everywhere
+        "default_to_square",
+        "do_center_crop",
+        "crop_size",
+        "do_pad",
+        "pad_size",
+        # derived by upstream's constructor, whatever the file says
+        "background_color",
+        "high_res_background_color",
+        # read by processors and models, never by the image processor
+        "chat_template",
+        "image_token",
+        "video_token",
+    }
+)
+
+#: Pillow's numbers of the filters. 0 (nearest), 4 (box) and 5 (Hamming) have no kernel here.
+FILTERS: Final = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
+LAYOUTS: Final = {
+    "channels_first": "channels_first",
+    "first": "channels_first",
+    "channels_last": "channels_last",
+    "last": "channels_last",
+}
+
+
+def family_row(family: object) -> tuple[str, dict[str, Any]]:
+    """A family's own name and its defaults, by name or alias; `ValueError` names those there
+    are."""
+    if not isinstance(family, str):
+        raise TypeError(f"family: must be a string, got {type(family).__name__}")
+    table = _native.families()
+    for name, row in table.items():
+        if family == name or family in row.get("aliases", ()):
+            return name, row
+    raise ValueError(f"family: must be one of {_names(table)}; got '{family[:60]}'")
+
+
+def preset(family: str) -> Options:
+    """The preset's options of a family, the facade's two included."""
+    _, row = family_row(family)
+    options = {key: value for key, value in row.items() if key not in NOT_OPTIONS}
+    options["do_convert_rgb"] = row["convert"] != "none"
+    options["input_data_format"] = None
+    return options
+
+
+def canonical(
+    given: Mapping[str, Any], current: Options, where: str = "options", family: str = ""
+) -> Options:
+    """`current` with what is `given` in upstream's or in canonical names laid over it.
+
+    Args:
+        given: what the caller or a config file says; None is absent.
+        current: all options of a processor under their canonical names; left as it is.
+        where: how errors name `given`.
+        family: how errors name the family.
+
+    Returns:
+        a new dict with the keys of `current`.
+
+    Raises:
+        ValueError: an unknown key, a spelling given twice, a filter or size that the family cannot
+            have.
+        TypeError: a value of the wrong type, as far as it is read here; the compiled core checks
+            the rest.
+    """
+    options = dict(current)
+    changed: dict[str, str] = {}
+
+    def put(name: str, value: Any, source: str) -> None:
+        before = changed.get(name)
+        if before is not None and options[name] != value:
+            raise ValueError(f"{where}: '{before}' and '{source}' are the same option, and differ")
+        changed[name] = source
+        options[name] = value
+
+    size = given.get("size")
+    if size is not None:
+        for name, value in _size(size, current, given).items():
+            put(name, value, "size")
+    for key, value in given.items():
+        if value is None or key == "size":
+            continue
+        if key == "device":
+            if str(value) != "cpu":
+                raise ValueError(f"{where}: device: must be 'cpu' here, got '{str(value)[:40]}'")
+        elif key == "high_res_size" and "high_res_image_size" in current:
+            put("high_res_image_size", _sides("high_res_size", value, square=True), key)
+        elif key in ("min_patches", "max_patches") and "min_num" in current:
+            put(key[:3] + "_num", value, key)
+        elif key == "normalize" and "candidate_resolutions" in current:
+            put("do_normalize", value, key)
+        elif key == "input_data_format":
+            put(key, _layout(value), key)
+        elif key in current:
+            put(key, _value(key, value), key)
+        elif key not in IGNORED:
+            names = {k for k in current if not k.startswith("_")} | {"size"}
+            owner = f" of '{family}'" if family else ""
+            raise ValueError(
+                f"{where}: unknown key '{key[:60]}'; the keys{owner} are {_names(names)}"
+            )
+    return options
+
+
+def freeze(value: Any) -> Any:
+    """A hashable stand-in that differs wherever two values differ in type or content."""
+    if isinstance(value, Mapping):
+        return tuple((key, freeze(item)) for key, item in sorted(value.items()))
+    if isinstance(value, list | tuple):
+        return tuple([freeze(item) for item in value])
+    if isinstance(value, np.ndarray):
+        return (value.dtype.str, value.shape, value.tobytes())
+    return (type(value), value)
+
+
+def _value(key: str, value: Any) -> Any:
+    """One value in the form the core takes."""
+    if key in ("resample", "high_res_resample"):
+        return _filter(key, value)
+    if key.endswith(("image_mean", "image_std")):
+        return _three(key, value)
+    if key.startswith("do_") or key in ("use_thumbnail", "crop_to_patches"):
+        if not isinstance(value, bool | np.bool_):
+            raise TypeError(f"{key}: must be True or False, got {type(value).__name__}")
+        return bool(value)
+    if key == "candidate_resolutions":
+        if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
+            raise TypeError(f"{key}: must be (width, height) pairs, got {type(value).__name__}")
+        pairs = [tuple(_int(key, side) for side in _items(key, pair)) for pair in value]
+        if any(len(pair) != 2 for pair in pairs):
+            raise ValueError(f"{key}: must be (width, height) pairs")
+        return pairs
+    if key in ("downsample_ratio", "rescale_factor"):
+        return value if not isinstance(value, np.generic) else value.item()
+    if isinstance(value, np.integer):
+        return int(value)
+    return value
+
+
+def _items(name: str, value: Any) -> Sequence[Any]:
+    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
+        raise TypeError(f"{name}: must be a sequence, got {type(value).__name__}")
+    return list(value)
+
+
+def _int(name: str, value: Any) -> int:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name}: must be an integer, got {type(value).__name__}")
+    return int(value)
+
+
+def _filter(name: str, value: Any) -> str:
+    """The name of a filter, from its name, Pillow's number or enum, or torchvision's
+    InterpolationMode."""
+    if isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}: must be a filter's name or number, got bool")
+    if isinstance(value, int | np.integer):
+        found = FILTERS.get(int(value))
+    else:
+        text = value if isinstance(value, str) else getattr(value, "value", None)
+        if not isinstance(text, str):
+            raise TypeError(
+                f"{name}: must be a filter's name or number, got {type(value).__name__}"
+            )
+        found = text.lower() if text.lower() in FILTERS.values() else None
+    if found is None:
+        what = int(value) if isinstance(value, int | np.integer) else f"'{str(value)[:40]}'"
+        raise ValueError(
+            f"{name}: must be 'bilinear' (2), 'bicubic' (3) or 'lanczos' (1), got {what}"
+        )
+    return found
+
+
+def _three(name: str, value: Any) -> list[float]:
+    """Three floats, one a channel; a single number stands for all three, as upstream has it."""
+    items = [value] * 3 if isinstance(value, int | float | np.number) else _items(name, value)
+    for item in items:
+        if isinstance(item, bool | np.bool_) or not isinstance(item, int | float | np.number):
+            raise TypeError(f"{name}: must be three numbers, got {type(item).__name__}")
+    if len(items) != 3:
+        raise ValueError(f"{name}: must be three numbers, got {len(items)}")
+    return [float(item) for item in items]
+
+
+def _layout(value: Any) -> str:
+    text = getattr(value, "value", value)
+    if not isinstance(text, str):
+        raise TypeError(f"input_data_format: must be a string, got {type(value).__name__}")
+    if text.lower() not in LAYOUTS:
+        raise ValueError(
+            f"input_data_format: must be 'channels_first' or 'channels_last', got '{text[:40]}'"
+        )
+    return LAYOUTS[text.lower()]
+
+
+def _size(size: Any, current: Options, given: Mapping[str, Any]) -> Options:
+    """Upstream's `size`: two areas for the Qwen family, the side of a square for the others."""
+    if "min_pixels" in current:
+        edges = {"min_pixels": "shortest_edge", "max_pixels": "longest_edge"}
+        if isinstance(size, Mapping):
+            found = {key: value for key, value in size.items() if value is not None}
+            areas = {name: found.pop(edge, None) for name, edge in edges.items()}
+            areas = {name: found.pop(name, area) for name, area in areas.items()}
+            # upstream: min_pixels and max_pixels beside size go over it
+            areas = {name: area for name, area in areas.items() if given.get(name) is None}
+            if not found and None not in areas.values():
+                return areas
+        got = _names(size) if isinstance(size, Mapping) else type(size).__name__
+        raise ValueError(
+            "size: must have the keys 'shortest_edge' and 'longest_edge' (areas in pixels),"
+            f" got {got}"
+        )
+    if "image_size" in current:
+        if given.get("default_to_square") is False and isinstance(size, int):
+            raise ValueError("size: must be a square of (height, width), got one edge")
+        return {"image_size": _sides("size", size, square="crop_to_patches" not in current)}
+    raise ValueError("size: this family takes its sizes from 'candidate_resolutions'")
+
+
+def _sides(name: str, size: Any, square: bool) -> int | list[tuple[int, int]]:
+    """The side of a square, or (height, width), from an int, a pair, or a dict of both."""
+    if isinstance(size, Mapping):
+        given = {key: value for key, value in size.items() if value is not None}
+        if set(given) != {"height", "width"}:
+            raise ValueError(
+                f"{name}: must have the keys 'height' and 'width', got {_names(given)}"
+            )
+        sides = [given["height"], given["width"]]
+    elif isinstance(size, list | tuple):
+        sides = list(size)
+        if len(sides) != 2:
+            raise ValueError(f"{name}: must be (height, width), got {len(sides)} numbers")
+    else:
+        sides = [size, size]
+    height, width = (_int(name, side) for side in sides)
+    if height == width:
+        return height
+    if square:
+        raise ValueError(f"{name}: must be a square, got {(height, width)}")
+    return [(height, width)]
+
+
+def _names(keys: Any) -> str:
+    return ", ".join(f"'{str(key)[:60]}'" for key in sorted(str(key) for key in keys))

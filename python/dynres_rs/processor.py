@@ -1,0 +1,587 @@
+"""`Processor`: a family with its options, called with images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NoReturn, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _dynres_rs as _native
+from . import hf
+from ._dynres_rs import DType, Numerics, Plan, Spec
+from ._types import I64, Batch, ErrorPolicy, ImagesInput, Options, TemporalName
+from .images import Policy, Ready, is_batch_array, prepare
+from .numerics import resolve
+from .options import FACADE, canonical, family_row, freeze, preset
+
+__all__ = ["Processor"]
+
+DTYPES: Final[tuple[DType, ...]] = get_args(DType)
+TEMPORAL: Final = ("expand", "compact")
+_CACHED_SPECS: Final = 64
+
+
+class _Variant:
+    """A set of options, ready to run: what one call needs, built once for each distinct set."""
+
+    __slots__ = ("float_as_bytes", "options", "policy", "spec", "torchvision")
+
+    def __init__(self, family: str, numerics: Numerics, options: Options) -> None:
+        core = {key: value for key, value in options.items() if key not in FACADE}
+        self.spec = Spec(family, numerics, core)
+        self.options: Options = {
+            **{key: _plain(value) for key, value in self.spec.options.items()},
+            **{key: options[key] for key in FACADE},
+        }
+        self.torchvision = numerics == "torchvision"
+        convert = family_row(family)[1]["convert"]
+        if not options["do_convert_rgb"]:
+            convert = "none"
+        elif convert == "none":
+            convert = "transformers"
+        self.policy = Policy(
+            convert,
+            self.torchvision,
+            options["input_data_format"],
+            int(self.options["max_image_pixels"]),
+        )
+        # Integers in a float array come out of upstream in float32 whatever they were only with
+        # both steps on.
+        self.float_as_bytes = bool(self.options["do_rescale"] and self.options["do_normalize"])
+
+
+class Processor:
+    """Bit for bit what upstream's image processor of a family returns.
+
+    Immutable, hashable, picklable, and safe to share between threads.
+
+    Args:
+        family: a key of `dynres_rs.families()`: `"qwen2-vl"`, `"internvl"`, `"deepseek-vl2"`, ...
+            Its preset holds the values of the released checkpoints.
+        numerics: whose numbers to reproduce: `"torchvision"`, `"pillow"` (the installed Pillow), or
+            `"pillow-<version>"`; None is upstream's default backend.
+        **options: overrides, in upstream's names (`max_pixels`, `size`, `min_patches`,
+            `do_resize`, ...) or those of `dynres_rs.families()`. `max_image_pixels` bounds the
+            pixels of an image, going in and coming out.
+
+    Raises:
+        TypeError: an argument of the wrong type.
+        ValueError: an unknown family, numerics or option, or a value that is out of range.
+
+    Matches, by family, transformers' `Qwen2VLImageProcessor`, `GotOcr2ImageProcessor`,
+    `DeepseekVLImageProcessor` and `DeepseekVLHybridImageProcessor` (each with its torchvision or
+    PIL backend), InternVL's `dynamic_preprocess` and transform, and DeepSeek-VL2's
+    `DeepseekVLV2Processor`.
+    """
+
+    __slots__ = ("_base", "_family", "_numerics", "_variants")
+
+    _family: str
+    _numerics: Numerics
+    _base: _Variant
+    _variants: dict[Any, _Variant]
+
+    def __init__(self, family: str, *, numerics: str | None = None, **options: Any) -> None:
+        name, _ = family_row(family)
+        self._set(name, numerics, canonical(options, preset(name), "options", name))
+
+    def _set(self, family: str, numerics: str | None, options: Options) -> None:
+        if numerics is None:
+            numerics = family_row(family)[1]["numerics"]
+        self._family = family
+        self._numerics = resolve(numerics)
+        self._base = _Variant(family, self._numerics, options)
+        self._variants = {}
+
+    @classmethod
+    def _make(cls, config: hf.Config, numerics: str | None) -> Processor:
+        made = cls.__new__(cls)
+        made._set(config.family, numerics, config.options)
+        return made
+
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Any], *, numerics: str | None = None, **overrides: Any
+    ) -> Processor:
+        """A processor from the dict of a model's own config file.
+
+        Args:
+            config: a `preprocessor_config.json`, transformers v5's nested `processor_config.json`,
+                InternVL's `config.json` or DeepSeek-VL2's `processor_config.json`. A key that is
+                absent or null takes the default of upstream's class; keys that cannot change
+                pixels are ignored.
+            numerics: as in the constructor.
+            **overrides: options that go over the file.
+
+        Raises:
+            TypeError: `config` is no dict, or a value has the wrong type.
+            ValueError: an unknown class or key, or a value that is out of range.
+        """
+        return cls._make(hf.read(config, overrides), numerics)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        numerics: str | None = None,
+        revision: str | None = None,
+        **overrides: Any,
+    ) -> Processor:
+        """A processor from a model's folder, a json file, or a hub id in the local Hugging Face
+        cache.
+
+        Nothing is downloaded. In a folder, InternVL's `config.json` comes first (its
+        `preprocessor_config.json` is a stub), then a `processor_config.json` that holds an image
+        processor, then `preprocessor_config.json`.
+
+        Args:
+            path: the folder, file or id.
+            numerics: as in the constructor.
+            revision: branch, tag or commit of a hub id; None is `main`.
+            **overrides: options that go over the file.
+
+        Raises:
+            FileNotFoundError: nothing there.
+            ValueError: no JSON, and all that `from_config` raises.
+        """
+        return cls._make(hf.read_pretrained(path, revision, overrides), numerics)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Processor:
+        """The processor that `to_dict` described.
+
+        Raises:
+            TypeError: `data` is no dict.
+            ValueError: no family in it, or what the constructor raises.
+        """
+        if not isinstance(data, Mapping):
+            raise TypeError(f"data: must be a dict, got {type(data).__name__}")
+        options = dict(data)
+        family = options.pop("family", None)
+        if family is None:
+            raise ValueError("data: must have 'family', as to_dict() writes it")
+        return cls(family, numerics=options.pop("numerics", None), **options)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The family, the resolved numerics and all options, as values that JSON can hold."""
+        return {"family": self._family, "numerics": self._numerics, **_copy(self._base.options)}
+
+    @property
+    def family(self) -> str:
+        """The family's name, a key of `dynres_rs.families()`."""
+        return self._family
+
+    @property
+    def numerics(self) -> Numerics:
+        """The rule in use: `"torchvision"`, `"pillow-12.0"`, `"pillow-12.2"` or `"pillow-13"`."""
+        return self._numerics
+
+    @property
+    def policy(self) -> Policy:
+        """How images become RGB, for `dynres_rs.images.prepare`."""
+        return self._base.policy
+
+    def __call__(
+        self,
+        images: ImagesInput = None,
+        *,
+        videos: ImagesInput = None,
+        return_tensors: str | None = None,
+        dtype: Any = None,
+        temporal: TemporalName = "expand",
+        out: Any = None,
+        num_threads: int = 1,
+        errors: ErrorPolicy = "raise",
+        **options: Any,
+    ) -> Batch:
+        """Preprocesses images.
+
+        Args:
+            images: one image, a list (one request), or a list of lists (one request each). An
+                array of four axes is a list. An image is a numpy array (H, W), (H, W, 1), (H, W,
+                3), (H, W, 4) or channels first, uint8 (or floating point holding integers in
+                0..255, where upstream gives the same numbers); a Pillow image of any mode; a torch
+                tensor on the CPU; an object with `__array_interface__`, DLPack or a buffer;
+                encoded `bytes`; or a path.
+            videos: not supported yet.
+            return_tensors: None or `"np"` for numpy arrays, `"pt"` for torch tensors over the same
+                memory.
+            dtype: of `pixel_values`: None is upstream's (float32; uint8 when rescaling and
+                normalising are both off), else `"float32"`, `"float16"`, `"bfloat16"` (as uint16
+                in numpy) or `"uint8"` (not normalised).
+            temporal: `"expand"` repeats a still image over a temporal patch as upstream does,
+                `"compact"` does not.
+            out: an array for `pixel_values`, or a dict of arrays by key, to write to; the result
+                holds views of it.
+            num_threads: 1 unless asked; 0 is every core that this process may use. Results never
+                depend on it.
+            errors: `"raise"`, or `"collect"`: bad images are left out, and `batch["errors"]` lists
+                `(index, exception)`. The others are planned as if the bad ones were there.
+            **options: options of this call only, in upstream's names or those of
+                `dynres_rs.families()`.
+
+        Returns:
+            arrays by key, images in order: `pixel_values`, and int64 metadata as upstream names it
+            (`image_grid_thw`, `num_patches`, `images_spatial_crop`, ...).
+
+        Raises:
+            TypeError: an argument or image of the wrong type, dtype or byte order.
+            ValueError: a shape, size, layout, option or `out` that is not accepted; nothing has
+                been written then.
+            ImageTooLargeError: more pixels than `max_image_pixels`.
+            OSError: a file or bytes that cannot be decoded.
+            MemoryError: no room for the output.
+        """
+        variant = self._variant(options) if options else self._base
+        if videos is not None:
+            raise ValueError("videos: are not supported yet; pass frames as images")
+        if return_tensors is not None and return_tensors not in ("np", "pt"):
+            _refuse("return_tensors", return_tensors, ("np", "pt"))
+        torch = _torch() if return_tensors == "pt" else None
+        if dtype is not None:
+            dtype = _dtype(dtype)
+        if temporal != "expand" and temporal != "compact":
+            _refuse("temporal", temporal, TEMPORAL)
+        if errors != "raise" and errors != "collect":
+            _refuse("errors", errors, ("raise", "collect"))
+        if type(num_threads) is not int:
+            num_threads = _integer("num_threads", num_threads)
+        if num_threads < 0:
+            raise ValueError(f"num_threads: must be at least 0, got {num_threads}")
+
+        plans: list[Plan] = []
+        pixels: list[Any] = []
+        failures: list[tuple[int, Exception]] = []
+        spec = variant.spec
+        if type(images) is np.ndarray and images.ndim == 3:
+            flat, counts, single = [images], [1], True
+        else:
+            flat, counts, single = _flatten(images)
+        for index, image in enumerate(flat):
+            try:
+                ready = prepare(image, variant.policy)
+                plan = spec.plan(ready.height, ready.width, counts[index])
+                if ready.floating is not None:
+                    _check_floating(ready, plan, variant)
+            except Exception as error:
+                if single and errors == "raise":
+                    raise
+                named = error if single else _name_index(error, index)
+                if errors == "raise":
+                    raise named from None
+                failures.append((index, named))
+                continue
+            plans.append(plan)
+            pixels.append(ready.pixels)
+
+        arrays = spec.arrays(plans, dtype, temporal)
+        metadata = spec.metadata(plans)
+        given = None
+        if out is not None:
+            bad = {index for index, _ in failures}
+            indices = [index for index in range(len(flat)) if index not in bad]
+            given = _given_outs(out, arrays, metadata, list(zip(indices, pixels, strict=True)))
+        outs: dict[str, NDArray[Any]] = {}
+        for key, shape, kind in arrays:
+            there = None if given is None else given.get(key)
+            outs[key] = np.empty(shape, kind) if there is None else there
+        spec.run(plans, pixels, outs, dtype, temporal, num_threads)
+        batch: Batch = dict(outs)
+        for key, shape, values in metadata:
+            array = np.array(values, np.int64).reshape(shape)
+            if given is not None and key in given:
+                given[key][...] = array
+                array = given[key]
+            batch[key] = array
+        if torch is not None:
+            for key, array in batch.items():
+                if key in outs and dtype == "bfloat16":
+                    batch[key] = torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+                else:
+                    batch[key] = torch.from_numpy(array)
+        if errors == "collect":
+            batch["errors"] = failures
+        return batch
+
+    def plan(self, height: int, width: int, *, num_images: int = 1, **options: Any) -> Plan:
+        """Everything that will happen to an image of this size, without its pixels.
+
+        Args:
+            height: of the image, in pixels.
+            width: of the image, in pixels.
+            num_images: images in the request, for the families that plan by it.
+            **options: as in a call.
+
+        Raises:
+            TypeError: a size that is no integer.
+            ValueError: a size that upstream refuses, or that is not at least 1;
+                `ImageTooLargeError` above the limit.
+        """
+        variant = self._variant(options) if options else self._base
+        return variant.spec.plan(
+            _integer("height", height), _integer("width", width), _integer("num_images", num_images)
+        )
+
+    def num_tokens(self, sizes: ArrayLike, *, num_images: int = 1, **options: Any) -> I64:
+        """Tokens that the language model sees for images of these sizes, chat template not counted.
+
+        Args:
+            sizes: (n, 2) integers, each (height, width) in pixels.
+            num_images: images in each request, for the families that plan by it.
+            **options: as in a call.
+
+        Returns:
+            (n,) int64, each as `plan(height, width).num_tokens`.
+
+        Raises:
+            TypeError: sizes that are no integers.
+            ValueError: another shape, or a size that upstream refuses.
+        """
+        variant = self._variant(options) if options else self._base
+        array = np.asarray(sizes)
+        if array.size == 0 and array.ndim == 1:
+            array = np.empty((0, 2), np.int64)
+        if array.dtype.kind not in "iu":
+            raise TypeError(f"sizes: must be integers, got {array.dtype.name}")
+        if array.ndim != 2 or array.shape[1] != 2:
+            raise ValueError(f"sizes: must have the shape (n, 2), got {array.shape}")
+        if (
+            array.dtype.kind == "u"
+            and array.dtype.itemsize == 8
+            and array.size
+            and array.max() >> 63
+        ):
+            raise ValueError("sizes: must be below 2**63")
+        out = np.empty(len(array), np.int64)
+        count = _integer("num_images", num_images)
+        variant.spec.num_tokens(np.ascontiguousarray(array, np.int64), out, count)
+        return out
+
+    def _variant(self, options: dict[str, Any]) -> _Variant:
+        """The options of one call, laid over the processor's and kept for the next call like it."""
+        try:
+            key = tuple([(name, type(value), value) for name, value in options.items()])
+            found = self._variants.get(key)
+        except TypeError:
+            key = freeze(options)
+            try:
+                found = self._variants.get(key)
+            except TypeError:
+                key, found = None, None
+        if found is None:
+            base = self._base.options
+            found = _Variant(
+                self._family, self._numerics, canonical(options, base, "options", self._family)
+            )
+            if key is not None:
+                if len(self._variants) >= _CACHED_SPECS:
+                    self._variants.clear()
+                self._variants[key] = found
+        return found
+
+    def __repr__(self) -> str:
+        """The call that makes this processor again."""
+        defaults = _Variant(self._family, self._numerics, preset(self._family)).options
+        said = [repr(self._family), f"numerics={self._numerics!r}"]
+        said += [
+            f"{key}={value!r}"
+            for key, value in self._base.options.items()
+            if value != defaults[key]
+        ]
+        return f"Processor({', '.join(said)})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Processor):
+            return NotImplemented
+        return self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash((self._family, self._numerics, freeze(self._base.options)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_from_dict, (type(self), self.to_dict()))
+
+    def __copy__(self) -> Processor:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Processor:
+        return self
+
+
+def _from_dict(cls: type[Processor], data: dict[str, Any]) -> Processor:
+    return cls.from_dict(data)
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, so that a dict that went through JSON compares equal."""
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _copy(options: Options) -> Options:
+    return {key: _plain(value) for key, value in options.items()}
+
+
+def _refuse(name: str, given: object, allowed: Sequence[str]) -> NoReturn:
+    if not isinstance(given, str):
+        raise TypeError(f"{name}: must be a string, got {type(given).__name__}")
+    raise ValueError(f"{name}: must be one of {', '.join(allowed)}; got '{given[:40]}'")
+
+
+def _integer(name: str, value: object) -> int:
+    """An integer of any kind, by `__index__`; not a bool."""
+    index = getattr(type(value), "__index__", None)
+    if index is None or isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}: must be an integer, got {type(value).__name__}")
+    number = int(index(value))
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"{name}: must be below 2**63 in size")
+    return number
+
+
+def _dtype(dtype: object) -> DType:
+    """The name of an output dtype given as a name, a numpy dtype or scalar type, or a torch
+    dtype."""
+    if isinstance(dtype, str):
+        name = dtype
+    elif isinstance(dtype, np.dtype):
+        name = dtype.name
+    elif isinstance(dtype, type) and issubclass(dtype, np.generic):
+        name = np.dtype(dtype).name
+    elif type(dtype).__module__ == "torch":
+        name = str(dtype).removeprefix("torch.")
+    else:
+        name = getattr(dtype, "__name__", "") if isinstance(dtype, type) else ""
+        if name not in DTYPES:
+            raise TypeError(f"dtype: must be a string or a dtype, got {type(dtype).__name__}")
+    for known in DTYPES:
+        if name == known:
+            return known
+    raise ValueError(f"dtype: must be one of {', '.join(DTYPES)}; got '{name[:40]}'")
+
+
+def _flatten(images: ImagesInput) -> tuple[list[Any], list[int], bool]:
+    """The images of a call in order, how many are in the sample of each, and whether it was one
+    image."""
+    if images is None:
+        raise TypeError("images: must be an image or a list of images, got None")
+    if is_batch_array(images):
+        images = list(images)
+    if not isinstance(images, list | tuple):
+        return [images], [1], True
+    nested = [isinstance(image, list | tuple) for image in images]
+    samples: Iterable[Any] = images if images and all(nested) else [images]
+    if any(nested) and samples is not images:
+        raise ValueError("images: must be all images, or all lists of images, not both")
+    flat: list[Any] = []
+    counts: list[int] = []
+    for sample in samples:
+        group: list[Any] = []
+        for image in sample:
+            group.extend(image if is_batch_array(image) else [image])
+        flat += group
+        counts += [len(group)] * len(group)
+    if not flat:
+        raise ValueError("images: must hold at least one image, got an empty list")
+    return flat, counts, False
+
+
+def _name_index(error: Exception, index: int) -> Exception:
+    """The same class of error, its text with the image's index before it."""
+    kind = type(error)
+    text = str(error).removeprefix("image: ")
+    if kind.__module__ not in ("builtins", _native.__name__) and not isinstance(
+        error, _native.ImageTooLargeError | _native.InternalError
+    ):
+        return error
+    try:
+        return kind(f"images[{index}]: {text}")
+    except TypeError:
+        return error
+
+
+def _check_floating(ready: Ready, plan: Plan, variant: _Variant) -> None:
+    """Floating-point input is exact as uint8 only where upstream makes no difference between them.
+
+    transformers' PIL backend goes through uint8 itself; its torchvision backend resizes in
+    floating point and does not round, which equals the uint8 path only where nothing is resized.
+    Without rescaling and normalising the input's dtype would show in the output.
+    """
+    if not variant.float_as_bytes:
+        raise TypeError(
+            f"image: must be uint8 unless do_rescale and do_normalize are on, got {ready.floating}"
+        )
+    size = (ready.height, ready.width)
+    if variant.torchvision and any(view.resized != size for view in plan.views):
+        raise TypeError(
+            "image: must be uint8 where it is resized by numerics='torchvision', which keeps"
+            f" fractions of floating-point images; got {ready.floating}"
+        )
+
+
+def _given_outs(
+    out: Any,
+    arrays: Sequence[tuple[str, tuple[int, ...], str]],
+    metadata: Sequence[tuple[str, tuple[int, ...], list[int]]],
+    pixels: Sequence[tuple[int, Any]],
+) -> dict[str, NDArray[Any]]:
+    """Views of the caller's arrays by key, all checked before anything is written."""
+    wanted = {key: (shape, np.dtype(kind)) for key, shape, kind in arrays}
+    wanted |= {key: (shape, np.dtype(np.int64)) for key, shape, _ in metadata}
+    given = out if isinstance(out, Mapping) else {arrays[0][0]: out}
+    views: dict[str, NDArray[Any]] = {}
+    for key, value in given.items():
+        name = f"out['{str(key)[:60]}']" if isinstance(out, Mapping) else "out"
+        if key not in wanted:
+            raise ValueError(f"{name}: is no key of the result; those are {', '.join(wanted)}")
+        views[key] = _out_view(name, value, *wanted[key])
+    keys = list(views)
+    for position, key in enumerate(keys):
+        name = f"out['{key}']" if isinstance(out, Mapping) else "out"
+        for other in keys[:position]:
+            if np.may_share_memory(views[key], views[other]):
+                raise ValueError(f"{name}: overlaps out['{other}']")
+        for index, image in pixels:
+            if isinstance(image, np.ndarray) and np.may_share_memory(views[key], image):
+                raise ValueError(f"{name}: overlaps images[{index}] in memory")
+    return views
+
+
+def _out_view(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    array = value
+    if type(value).__module__ == "torch" and hasattr(value, "detach"):
+        array = _tensor_array(name, value)
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name}: must be a numpy array, got {type(value).__name__}")
+    if array.dtype != dtype:
+        bits = " (the bits of bfloat16)" if dtype == np.uint16 else ""
+        raise TypeError(f"{name}: must have the dtype {dtype.name}{bits}, got {array.dtype.str}")
+    if array.shape != shape:
+        raise ValueError(f"{name}: must have the shape {shape}, got {array.shape}")
+    if not array.flags.c_contiguous:
+        raise ValueError(f"{name}: must be C-contiguous")
+    if not array.flags.writeable:
+        raise ValueError(f"{name}: must be writeable")
+    if array.ctypes.data % dtype.itemsize:
+        raise ValueError(f"{name}: must be aligned to its dtype")
+    return array.view(np.ndarray)
+
+
+def _tensor_array(name: str, tensor: Any) -> Any:
+    if tensor.device.type != "cpu":
+        raise TypeError(f"{name}: must be on the CPU, got device '{tensor.device}'")
+    if str(tensor.dtype) == "torch.bfloat16":
+        torch = _torch()
+        return tensor.detach().view(torch.int16).numpy().view(np.uint16)
+    return tensor.detach().numpy()
+
+
+def _torch() -> Any:
+    try:
+        import torch  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        raise ImportError("return_tensors='pt' needs torch, which is not installed") from None
+    return torch
