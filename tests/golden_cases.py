@@ -153,6 +153,39 @@ def resize_cases() -> list[ResizeCase]:
     return cases
 
 
+@dataclass(frozen=True)
+class ChainCase:
+    """qwen-vl-utils resizes on Pillow 13, then transformers' processor takes the size as it is."""
+
+    id: str
+    image: ImageSpec
+    factor: int
+    patch_size: int
+    min_pixels: int
+    max_pixels: int
+    fetched: Mapping[str, Any]
+    outputs: Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+    def __str__(self) -> str:
+        return self.id
+
+
+def chain_cases() -> list[ChainCase]:
+    return [
+        ChainCase(
+            f"chains-{n}-{_describe([c['image']])}",
+            c["image"],
+            2 * c["patch_size"],
+            c["patch_size"],
+            c["min_pixels"],
+            c["max_pixels"],
+            c["fetched"],
+            {NUMERICS_OF_BACKEND[backend]: outputs for backend, outputs in c["outputs"].items()},
+        )
+        for n, c in enumerate(load("chains.json")["cases"])
+    ]
+
+
 def size_rows(row: str) -> list[tuple[int, int, Any]]:
     """(height, width, what upstream said) of one function of `sizes.json`."""
     rows = []

@@ -128,6 +128,20 @@ def test_resize(case: ResizeCase) -> None:
     assert golden_cases.digest(result) == case.sha256
 
 
+@pytest.mark.parametrize("case", golden_cases.chain_cases(), ids=str)
+def test_transformers_after_qwen_vl_utils(case: golden_cases.ChainCase) -> None:
+    """An image that has its size already: nothing is resized."""
+    height, width, _ = case.fetched["shape"]
+    image = golden_cases.make(case.image)
+    fetched = dr.resize(image, (height, width), resample="bicubic", numerics="pillow-13")
+    assert golden_cases.digest(fetched) == case.fetched["sha256"]
+    config = {"image_processor_type": "Qwen2VLImageProcessor", "patch_size": case.patch_size}
+    for numerics, outputs in case.outputs.items():
+        processor = dr.Processor.from_config(config, numerics=numerics)
+        lines = golden_cases.differences(processor(fetched, do_resize=False), outputs)
+        assert not lines, [numerics, *lines]
+
+
 def _grid_columns_rows(height: int, width: int, max_tiles: int) -> list[int]:
     grid = dr.closest_aspect_grid(height, width, tile_size=448, min_tiles=1, max_tiles=max_tiles)
     return [grid.columns, grid.rows]

@@ -164,6 +164,21 @@ def test_without_resizing(transformers: ModuleType, name: str, size: tuple[int, 
     same_output(ours(name, {})(image, do_resize=False), want)
 
 
+@pytest.mark.parametrize("switch", ["do_pad", "do_resize"])
+@pytest.mark.parametrize("name", ["DeepseekVLImageProcessor", "DeepseekVLHybridImageProcessor"])
+def test_no_switch_is_ignored(transformers: ModuleType, name: str, switch: str) -> None:
+    """A key that changes pixels is obeyed or refused."""
+    image = noise(1, 40, 57)
+    for config, call in (({switch: False}, {}), ({}, {switch: False})):
+        want = upstream(transformers, name, config)(image, **call)
+        try:
+            got = ours(name, config)(image, **call)
+        except ValueError as error:
+            assert switch in str(error)
+        else:
+            same_output(got, want)
+
+
 def test_counts_without_pixels(transformers: ModuleType) -> None:
     """`get_number_of_image_patches`, which serving engines call."""
     sizes = [(1, 1), (28, 28), (480, 640), (1080, 1920), (3000, 4000), (10, 2000), (77, 28)]
@@ -214,7 +229,7 @@ TRANSPARENT: dict[str, tuple[str, Any]] = {
     "P, one entry": ("P", 3),
     "P, a table": ("P", bytes(range(0, 250, 5))),
     "L, one value": ("L", 17),
-    "1, one value": ("1", 255),
+    "1, one value": ("1", 0),
     "RGB, one colour": ("RGB", (0, 255, 255)),
 }
 
@@ -254,7 +269,7 @@ def test_modes(transformers: ModuleType, mode: str, name: str, size: tuple[int, 
 @pytest.mark.parametrize("kind", TRANSPARENT)
 def test_transparency_in_info(transformers: ModuleType, kind: str, name: str) -> None:
     mode, transparency = TRANSPARENT[kind]
-    image = random_mode(mode, 6, 40, 57)
+    image = random_mode(mode, 7, 40, 57)
     image.info["transparency"] = transparency
     same_output(ours(name, {})(image), upstream(transformers, name, {})(image))
 

@@ -62,6 +62,20 @@ def test_resize(case: ResizeCase) -> None:
     assert golden_cases.digest(result) == case.sha256
 
 
+@pytest.mark.parametrize("case", golden_cases.chain_cases(), ids=str)
+def test_qwen_vl_utils_before_transformers(case: golden_cases.ChainCase) -> None:
+    image = golden_cases.make(case.image)
+    budget = (case.factor, case.min_pixels, case.max_pixels)
+    size = sizing.smart_resize_qwen_vl_utils(*image.shape[:2], *budget)
+    fetched = resize(image, size, "bicubic", "pillow-13")
+    assert not golden_cases.differences({"fetched": fetched}, {"fetched": case.fetched})
+    for numerics, outputs in case.outputs.items():
+        config = {"patch_size": case.patch_size, "do_resize": False}
+        result = families.run("qwen2-vl", [fetched], config, numerics)
+        lines = golden_cases.differences(result, outputs)
+        assert not lines, [numerics, *lines]
+
+
 SIZE_FUNCTIONS = {
     "qwen2vl_hf f28 [3136,12845056]": lambda h, w: sizing.smart_resize(h, w, 28, 3136, 12845056),
     "qwen2vl_hf f28 [3136,1003520]": lambda h, w: sizing.smart_resize(h, w, 28, 3136, 1003520),

@@ -349,13 +349,18 @@ def deepseek_vl(images: Sequence[Image], config: Config, numerics: Numerics) -> 
 
 
 def deepseek_vl_hybrid(images: Sequence[Image], config: Config, numerics: Numerics) -> Output:
-    """The small square is scaled from the padded large one, not from the image."""
+    """The small square is scaled from the padded large one, not from the image.
+
+    Without resizing there is no padding either, and both outputs are of the image as it is.
+    """
     colour = _background(config["image_mean"])
     high_colour = _background(config["high_res_image_mean"])
     low, high = [], []
     for image in images:
-        large = _square(image, config, "high_res_", high_colour, numerics)
-        small = _square(large, config, "", colour, numerics)
+        large = small = image
+        if config["do_resize"]:
+            large = _square(image, config, "high_res_", high_colour, numerics)
+            small = _square(large, config, "", colour, numerics)
         high.append(_values(large, config, numerics, "high_res_").transpose(2, 0, 1))
         low.append(_values(small, config, numerics).transpose(2, 0, 1))
     return {"pixel_values": np.stack(low), "high_res_pixel_values": np.stack(high)}
