@@ -1,0 +1,154 @@
+//! Every way a call can fail, with the numbers that say why.
+//!
+//! The mapping to Python exceptions is in `py::error`, nowhere else.
+
+use std::fmt;
+
+/// A height and a width in pixels, in that order everywhere.
+pub type Size = (usize, usize);
+
+/// Every way a call can fail.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Error {
+    /// A side of zero pixels; `what` names the argument.
+    ZeroSide {
+        /// The argument.
+        what: &'static str,
+        /// What was given.
+        size: Size,
+    },
+    /// The longer side is more than 200 times the shorter one.
+    AspectRatio {
+        /// The image.
+        size: Size,
+        /// Longer side over shorter side.
+        ratio: f64,
+    },
+    /// More pixels than `max_image_pixels`, going in or coming out.
+    TooLarge {
+        /// `image` or `resized image`.
+        what: &'static str,
+        /// What was given.
+        size: Size,
+        /// The limit in pixels.
+        limit: u64,
+    },
+    /// A size that its unit does not divide.
+    NotMultiple {
+        /// The size.
+        size: Size,
+        /// The unit of both sides, in pixels.
+        unit: Size,
+        /// What the unit is made of.
+        unit_name: &'static str,
+    },
+    /// An image that must have one given size because resizing is off.
+    WrongSize {
+        /// The image.
+        size: Size,
+        /// What it must be.
+        expected: Size,
+    },
+    /// Fewer frames than one temporal patch.
+    TooFewFrames {
+        /// Frames given.
+        frames: usize,
+        /// Frames of a temporal patch.
+        temporal: usize,
+    },
+    /// An option outside its range.
+    Option {
+        /// Its name.
+        name: &'static str,
+        /// What it must be.
+        rule: &'static str,
+        /// What was given, as text.
+        given: String,
+    },
+    /// A name that no list has.
+    Unknown {
+        /// What kind of name.
+        what: &'static str,
+        /// The name given.
+        given: String,
+        /// The names there are.
+        known: Vec<&'static str>,
+    },
+    /// Images of one call whose tiles differ in size, so that no array can hold them.
+    Ragged {
+        /// The output.
+        key: &'static str,
+        /// The first size met.
+        first: Size,
+        /// The one that differs.
+        other: Size,
+    },
+    /// The allocator refused.
+    OutOfMemory {
+        /// Bytes asked for.
+        bytes: usize,
+    },
+    /// A row source broke off; the owner of the source knows why.
+    Source,
+    /// The caller asked to stop.
+    Interrupted,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ZeroSide { what, size } => {
+                write!(f, "{what}: height and width must be at least 1, got {size:?}")
+            }
+            Self::AspectRatio { size, ratio } => write!(
+                f,
+                "image: absolute aspect ratio must be smaller than 200, got {ratio} for {size:?}"
+            ),
+            Self::TooLarge { what, size, limit } => write!(
+                f,
+                "{what}: more than max_image_pixels={limit} pixels, got {size:?}"
+            ),
+            Self::NotMultiple { size, unit, unit_name } => write!(
+                f,
+                "image: height and width must be multiples of {unit_name} {unit:?} when do_resize is off, got {size:?}"
+            ),
+            Self::WrongSize { size, expected } => write!(
+                f,
+                "image: must be {expected:?} when do_resize is off, got {size:?}"
+            ),
+            Self::TooFewFrames { frames, temporal } => write!(
+                f,
+                "num_frames: must be at least temporal_factor={temporal}, got {frames}"
+            ),
+            Self::Option { name, rule, given } => write!(f, "{name}: must be {rule}, got {given}"),
+            Self::Unknown { what, given, known } => {
+                write!(f, "{what}: must be one of {}, got {given:?}", known.join(", "))
+            }
+            Self::Ragged { key, first, other } => write!(
+                f,
+                "{key}: images of one call must give tiles of one size, got {first:?} and {other:?}"
+            ),
+            Self::OutOfMemory { bytes } => write!(f, "cannot allocate {bytes} bytes"),
+            Self::Source => write!(f, "image: its rows could not be read"),
+            Self::Interrupted => write!(f, "interrupted"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// What every fallible function of the core returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A zeroed buffer of `len` bytes, or `Error::OutOfMemory`.
+///
+/// # Errors
+/// `OutOfMemory` where the allocator refuses.
+pub fn zeroed(len: usize) -> Result<Vec<u8>> {
+    let mut buffer = Vec::new();
+    buffer
+        .try_reserve_exact(len)
+        .map_err(|_| Error::OutOfMemory { bytes: len })?;
+    buffer.resize(len, 0);
+    Ok(buffer)
+}

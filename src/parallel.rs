@@ -1,0 +1,127 @@
+//! The only place that makes threads: scoped ones, gone with the call.
+//!
+//! A process that was forked runs serially: a scoped thread in a forked child can meet a lock of the
+//! standard library that a thread of the parent held at the moment of the fork.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+
+static IMPORTED_IN: AtomicU32 = AtomicU32::new(0);
+
+/// Remembers the process that loaded the library.
+pub fn remember_process() {
+    IMPORTED_IN.store(std::process::id(), Ordering::Relaxed);
+}
+
+/// Whether this process was forked from the one that loaded the library.
+#[must_use]
+pub fn is_forked() -> bool {
+    let imported = IMPORTED_IN.load(Ordering::Relaxed);
+    imported != 0 && imported != std::process::id()
+}
+
+/// How many threads a request for `asked` gets: 0 asks for all that this process may use.
+#[must_use]
+pub fn threads(asked: usize) -> usize {
+    if is_forked() {
+        return 1;
+    }
+    let available = || std::thread::available_parallelism().map_or(1, usize::from);
+    if asked == 0 { available() } else { asked }
+}
+
+/// How often the owner of a call is asked whether to go on.
+const POLL_EVERY: Duration = Duration::from_millis(40);
+
+/// Stops the work of a call when its owner says so.
+pub struct Watch<'a> {
+    stop: AtomicBool,
+    owner: std::thread::ThreadId,
+    last: Mutex<Instant>,
+    poll: Option<&'a (dyn Fn() -> bool + Sync)>,
+}
+
+impl<'a> Watch<'a> {
+    /// `poll` is called now and then on the thread that makes the watch; `true` stops the work.
+    #[must_use]
+    pub fn new(poll: Option<&'a (dyn Fn() -> bool + Sync)>) -> Self {
+        Self {
+            stop: AtomicBool::new(false),
+            owner: std::thread::current().id(),
+            last: Mutex::new(Instant::now()),
+            poll,
+        }
+    }
+
+    /// Fails with `Interrupted` once the owner has said so.
+    ///
+    /// # Errors
+    /// `Interrupted`.
+    pub fn check(&self) -> Result<()> {
+        if let Some(poll) = self.poll
+            && std::thread::current().id() == self.owner
+        {
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            if last.elapsed() >= POLL_EVERY {
+                *last = Instant::now();
+                if poll() {
+                    self.stop.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+        if self.stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+    }
+
+    /// Stops the other threads after an error on one of them.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs every task, on this thread and `threads - 1` more.
+///
+/// # Errors
+/// The first error met, with the number of its task.
+pub fn for_each<T: Send>(
+    tasks: Vec<T>,
+    threads: usize,
+    watch: &Watch<'_>,
+    run: impl Fn(T) -> Result<()> + Sync,
+) -> std::result::Result<(), (usize, Error)> {
+    if threads <= 1 || tasks.len() <= 1 {
+        for (number, task) in tasks.into_iter().enumerate() {
+            run(task).map_err(|error| (number, error))?;
+        }
+        return Ok(());
+    }
+    let threads = threads.min(tasks.len());
+    let queue = Mutex::new(tasks.into_iter().enumerate());
+    let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
+    let work = || {
+        loop {
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((number, task)) = next else { return };
+            let Err(error) = watch.check().and_then(|()| run(task)) else { continue };
+            watch.stop();
+            let mut first = failed.lock().unwrap_or_else(PoisonError::into_inner);
+            // An interrupted task tells nothing when the reason of the interruption is known.
+            if first.is_none() || first.as_ref().is_some_and(|(_, e)| *e == Error::Interrupted) {
+                *first = Some((number, error));
+            }
+            return;
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            // A thread that cannot be had is work left for the others.
+            if std::thread::Builder::new().spawn_scoped(scope, work).is_err() {
+                break;
+            }
+        }
+        work();
+    });
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}

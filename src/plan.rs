@@ -1,0 +1,431 @@
+//! Everything that will happen to an image, from its size alone. Every size error is raised here.
+
+use crate::error::{Error, Result, Size};
+use crate::resample::Filter;
+use crate::sizing::{self, Budget, Grid, Placement};
+use crate::spec::{AspectGrid, BestCanvas, MultiImage, PadSquare, Rule, SmartResize, Spec};
+
+/// What a view is to the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The whole image, once.
+    Whole,
+    /// The whole image over a grid of tiles.
+    Tiles,
+    /// The whole image at tile size beside its tiles.
+    Thumbnail,
+    /// The whole image, padded, before its tiles.
+    Global,
+    /// The larger of two resolutions.
+    HighRes,
+}
+
+impl Role {
+    /// Its name in Python.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Tiles => "tiles",
+            Self::Thumbnail => "thumbnail",
+            Self::Global => "global",
+            Self::HighRes => "high_res",
+        }
+    }
+}
+
+/// Where a view's pixels come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// The image.
+    Image,
+    /// The canvas of an earlier view.
+    View(usize),
+}
+
+/// A rectangle of whole pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rect {
+    /// First row.
+    pub top: usize,
+    /// First column.
+    pub left: usize,
+    /// Rows and columns.
+    pub size: Size,
+}
+
+/// How a canvas is cut into the rows of an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Square patches, merge block by merge block, each as (channel, frame, row, column).
+    Patches {
+        /// Side of a patch in pixels.
+        patch: usize,
+        /// Patches a side of a merge block.
+        merge: usize,
+        /// Frames of a patch.
+        temporal: usize,
+    },
+    /// Tiles row by row, each as (channel, row, column).
+    Tiles {
+        /// Height and width of a tile.
+        tile: Size,
+    },
+    /// The canvas itself as (row, column, channel) of bytes.
+    Rows {
+        /// Bytes of a pixel.
+        pixel: usize,
+    },
+}
+
+/// One resize of the image, or of an earlier view, and where it goes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// What it is to the model.
+    pub role: Role,
+    /// Where its pixels come from.
+    pub from: From,
+    /// The part of them it shows.
+    pub source: Rect,
+    /// The size that part is scaled to; a side of zero leaves the canvas empty.
+    pub resized: Size,
+    /// The filter of that resize.
+    pub filter: Filter,
+    /// The canvas it is laid on.
+    pub canvas: Size,
+    /// Rows above and columns left of it on the canvas.
+    pub offset: (usize, usize),
+    /// The canvas's colour where the image does not reach.
+    pub background: [u8; 3],
+    /// How the canvas is cut.
+    pub cut: Cut,
+    /// Patches or tiles of the canvas.
+    pub grid: Grid,
+    /// Which of the plan's outputs it fills, and with which normalisation of the spec.
+    pub output: usize,
+    /// The first row of this image's part of that output that it fills.
+    pub index: usize,
+}
+
+impl View {
+    /// How many rows of its output it fills.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.grid.count()
+    }
+}
+
+/// This image's part of one array.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// The array's key.
+    pub key: &'static str,
+    /// Patches or tiles.
+    pub rows: usize,
+    /// How one of them is cut.
+    pub cut: Cut,
+}
+
+/// One number, or one row of numbers, about an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// The array's key.
+    pub key: &'static str,
+    /// The numbers.
+    pub values: Vec<i64>,
+    /// Whether the array has one number an image instead of one row.
+    pub scalar: bool,
+}
+
+/// Everything that will happen to an image of one size.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The family.
+    pub family: &'static str,
+    /// The image.
+    pub source: Size,
+    /// The size the image is scaled to for its main view, padding not counted.
+    pub resized: Size,
+    /// Patches or tiles of the main view.
+    pub grid: Grid,
+    /// Every resize, in order of execution.
+    pub views: Vec<View>,
+    /// This image's part of every array of pixels.
+    pub outputs: Vec<Output>,
+    /// This image's row in every other array.
+    pub facts: Vec<Fact>,
+    /// Tiles, thumbnails and global views counted; 0 where there are none.
+    pub num_tiles: usize,
+    /// Patches of the vision encoder.
+    pub num_patches: usize,
+    /// Tokens as the language model sees them.
+    pub num_tokens: usize,
+}
+
+const PIXEL_VALUES: &str = "pixel_values";
+
+impl Plan {
+    /// The plan for one image of `size` in a sample of `num_images`.
+    ///
+    /// # Errors
+    /// Every error that a size can cause.
+    pub fn new(spec: &Spec, size: Size, num_images: usize) -> Result<Self> {
+        if size.0 == 0 || size.1 == 0 {
+            return Err(Error::ZeroSide { what: "image", size });
+        }
+        check_area(spec, "image", size)?;
+        let plan = match &spec.rule {
+            Rule::SmartResize(rule) => smart_resize(spec, rule, size)?,
+            Rule::AspectGrid(rule) => aspect_grid(spec, rule, size, num_images)?,
+            Rule::BestCanvas(rule) => best_canvas(spec, rule, size, num_images)?,
+            Rule::PadSquare(rule) => pad_square(spec, rule, size)?,
+        };
+        Ok(plan)
+    }
+
+    /// A plan that resizes to `target` and does nothing else.
+    ///
+    /// # Errors
+    /// `ZeroSide`, `TooLarge`.
+    pub fn resize(
+        source: Size,
+        target: Size,
+        pixel: usize,
+        filter: Filter,
+        limit: u64,
+    ) -> Result<Self> {
+        for (what, size) in [("image", source), ("size", target)] {
+            if size.0 == 0 || size.1 == 0 {
+                return Err(Error::ZeroSide { what, size });
+            }
+            if size.0 as u128 * size.1 as u128 > u128::from(limit) {
+                return Err(Error::TooLarge { what, size, limit });
+            }
+        }
+        let grid = Grid { rows: 1, columns: 1 };
+        let placement = Placement { resized: target, offset: (0, 0) };
+        let cut = Cut::Rows { pixel };
+        let view = whole(source, placement, target, cut, grid, filter);
+        let mut plan = Self::of("resize", source, vec![view]);
+        plan.outputs = vec![Output { key: "image", rows: 1, cut }];
+        Ok(plan)
+    }
+
+    fn of(family: &'static str, source: Size, views: Vec<View>) -> Self {
+        let main = views.len() - 1;
+        Self {
+            family,
+            source,
+            resized: views[main].resized,
+            grid: views[main].grid,
+            views,
+            outputs: Vec::new(),
+            facts: Vec::new(),
+            num_tiles: 0,
+            num_patches: 0,
+            num_tokens: 0,
+        }
+    }
+}
+
+fn check_area(spec: &Spec, what: &'static str, size: Size) -> Result<()> {
+    let limit = spec.max_image_pixels;
+    let area = size.0 as u128 * size.1 as u128;
+    if area > u128::from(limit) { Err(Error::TooLarge { what, size, limit }) } else { Ok(()) }
+}
+
+fn whole(
+    source: Size,
+    placement: Placement,
+    canvas: Size,
+    cut: Cut,
+    grid: Grid,
+    filter: Filter,
+) -> View {
+    View {
+        role: Role::Whole,
+        from: From::Image,
+        source: Rect { top: 0, left: 0, size: source },
+        resized: placement.resized,
+        filter,
+        canvas,
+        offset: placement.offset,
+        background: [0; 3],
+        cut,
+        grid,
+        output: 0,
+        index: 0,
+    }
+}
+
+const fn stretched(size: Size) -> Placement {
+    Placement { resized: size, offset: (0, 0) }
+}
+
+fn smart_resize(spec: &Spec, rule: &SmartResize, size: Size) -> Result<Plan> {
+    let factor = rule.patch_size * rule.merge_size;
+    let budget = Budget { factor, min_pixels: rule.min_pixels, max_pixels: rule.max_pixels };
+    let resized = if spec.do_resize {
+        sizing::smart_resize(size, budget)?
+    } else if size.0.is_multiple_of(factor) && size.1.is_multiple_of(factor) {
+        size
+    } else {
+        let unit_name = "patch_size * merge_size";
+        return Err(Error::NotMultiple { size, unit: (factor, factor), unit_name });
+    };
+    check_area(spec, "resized image", resized)?;
+    let grid = Grid { rows: resized.0 / rule.patch_size, columns: resized.1 / rule.patch_size };
+    let cut = Cut::Patches {
+        patch: rule.patch_size,
+        merge: rule.merge_size,
+        temporal: rule.temporal_patch_size,
+    };
+    let view = whole(size, stretched(resized), resized, cut, grid, spec.resample);
+    let mut plan = Plan::of(spec.family, size, vec![view]);
+    plan.outputs = vec![Output { key: PIXEL_VALUES, rows: grid.count(), cut }];
+    plan.facts = vec![Fact {
+        key: "image_grid_thw",
+        values: vec![1, grid.rows as i64, grid.columns as i64],
+        scalar: false,
+    }];
+    plan.num_patches = grid.count();
+    plan.num_tokens = grid.count() / (rule.merge_size * rule.merge_size);
+    Ok(plan)
+}
+
+fn aspect_grid(spec: &Spec, rule: &AspectGrid, size: Size, num_images: usize) -> Result<Plan> {
+    let tile = rule.image_size;
+    let max_num = match rule.multi_image {
+        MultiImage::Full => rule.max_num,
+        MultiImage::Divide => (rule.max_num / num_images.max(1)).max(1),
+    };
+    let grid = if rule.crop_to_patches {
+        sizing::closest_aspect_grid(size, tile, rule.min_num.min(max_num), max_num)?
+    } else if spec.do_resize || size == tile {
+        Grid { rows: 1, columns: 1 }
+    } else {
+        return Err(Error::WrongSize { size, expected: tile });
+    };
+    let canvas = (tile.0 * grid.rows, tile.1 * grid.columns);
+    check_area(spec, "resized image", canvas)?;
+    let cut = Cut::Tiles { tile };
+    let tiles = View {
+        role: if grid.count() == 1 { Role::Whole } else { Role::Tiles },
+        ..whole(size, stretched(canvas), canvas, cut, grid, spec.resample)
+    };
+    let mut plan = Plan::of(spec.family, size, vec![tiles]);
+    if rule.use_thumbnail && grid.count() > 1 {
+        let one = Grid { rows: 1, columns: 1 };
+        plan.views.push(View {
+            role: Role::Thumbnail,
+            index: grid.count(),
+            ..whole(size, stretched(tile), tile, cut, one, spec.resample)
+        });
+    }
+    plan.num_tiles = plan.views.iter().map(View::count).sum();
+    plan.outputs = vec![Output { key: PIXEL_VALUES, rows: plan.num_tiles, cut }];
+    plan.facts =
+        vec![Fact { key: "num_patches", values: vec![plan.num_tiles as i64], scalar: true }];
+    let patches = (tile.0 / rule.patch_size) * (tile.1 / rule.patch_size);
+    let tokens = (patches as f64 * (rule.downsample_ratio * rule.downsample_ratio)) as usize;
+    plan.num_patches = plan.num_tiles * patches;
+    plan.num_tokens = plan.num_tiles * tokens;
+    Ok(plan)
+}
+
+/// The colour that upstream pads with: its mean as a byte, truncated.
+fn mean_colour(mean: [f64; 3]) -> [u8; 3] {
+    mean.map(|value| (value * 255.0) as u8)
+}
+
+fn best_canvas(spec: &Spec, rule: &BestCanvas, size: Size, num_images: usize) -> Result<Plan> {
+    let side = rule.tile();
+    let tile = (side, side);
+    let canvas = if num_images <= rule.max_images_tiled {
+        let candidates: Vec<Size> =
+            rule.candidate_resolutions.iter().map(|&(width, height)| (height, width)).collect();
+        sizing::best_canvas(size, &candidates)?
+    } else {
+        tile
+    };
+    check_area(spec, "resized image", canvas)?;
+    let cut = Cut::Tiles { tile };
+    let background = mean_colour(spec.image_mean);
+    let padded = |role, canvas: Size, grid, index| View {
+        role,
+        background,
+        index,
+        ..whole(size, sizing::contain(size, canvas), canvas, cut, grid, spec.resample)
+    };
+    let one = Grid { rows: 1, columns: 1 };
+    let grid = Grid { rows: canvas.0 / side, columns: canvas.1 / side };
+    let views = vec![padded(Role::Global, tile, one, 0), padded(Role::Tiles, canvas, grid, 1)];
+    let mut plan = Plan::of(spec.family, size, views);
+    plan.num_tiles = 1 + grid.count();
+    plan.outputs = vec![Output { key: PIXEL_VALUES, rows: plan.num_tiles, cut }];
+    let encoder = side / rule.patch_size;
+    let tokens = encoder.div_ceil(rule.downsample_ratio);
+    plan.num_patches = plan.num_tiles * encoder * encoder;
+    plan.num_tokens =
+        tokens * (tokens + 1) + 1 + (grid.rows * tokens) * (grid.columns * tokens + 1);
+    plan.facts = vec![
+        Fact {
+            key: "images_spatial_crop",
+            values: vec![grid.columns as i64, grid.rows as i64],
+            scalar: false,
+        },
+        Fact { key: "num_image_tokens", values: vec![plan.num_tokens as i64], scalar: true },
+    ];
+    Ok(plan)
+}
+
+fn pad_square(spec: &Spec, rule: &PadSquare, size: Size) -> Result<Plan> {
+    let one = Grid { rows: 1, columns: 1 };
+    let square = |side: usize, from: Size, filter: Filter, mean: [f64; 3]| {
+        let resized = if spec.do_resize {
+            sizing::longest_side(from, side, rule.min_size)
+        } else {
+            from
+        };
+        let side = resized.0.max(resized.1);
+        let canvas = if rule.do_pad { (side, side) } else { resized };
+        // Upstream centres on the shorter axis only, rounding down.
+        let offset = ((canvas.0 - resized.0) / 2, (canvas.1 - resized.1) / 2);
+        let placement = Placement { resized, offset };
+        let cut = Cut::Tiles { tile: canvas };
+        let view = whole(from, placement, canvas, cut, one, filter);
+        View { background: mean_colour(mean), ..view }
+    };
+    let mut views = Vec::new();
+    if let Some(high) = &rule.high_res {
+        for (name, on) in [("do_resize", spec.do_resize), ("do_pad", rule.do_pad)] {
+            if !on {
+                let rule = "True in a family of two resolutions";
+                return Err(Error::Option { name, rule, given: "False".into() });
+            }
+        }
+        let view = square(high.image_size, size, high.resample, high.image_mean);
+        views.push(View { role: Role::HighRes, output: 1, ..view });
+    }
+    let from = views.first().map_or(size, |view: &View| view.canvas);
+    let main = square(rule.image_size, from, spec.resample, spec.image_mean);
+    let source = if views.is_empty() { From::Image } else { From::View(0) };
+    views.push(View { from: source, ..main });
+    for view in &views {
+        check_area(spec, "resized image", view.canvas)?;
+    }
+    let mut plan = Plan::of(spec.family, size, views);
+    let keys = [PIXEL_VALUES, "high_res_pixel_values"];
+    plan.outputs = (0..plan.views.len())
+        .map(|output| {
+            let view = plan.views.iter().find(|view| view.output == output);
+            let cut = view.map_or(Cut::Rows { pixel: 3 }, |view| view.cut);
+            Output { key: keys[output], rows: 1, cut }
+        })
+        .collect();
+    let patches = (rule.image_size / rule.patch_size) * (rule.image_size / rule.patch_size);
+    plan.num_tiles = 1;
+    plan.num_patches = patches;
+    plan.num_tokens = patches;
+    Ok(plan)
+}

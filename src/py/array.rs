@@ -1,0 +1,131 @@
+//! The only door for buffers: memory of Python objects becomes checked views here.
+//!
+//! Safety, in full. A buffer is requested with its shape and strides, which are copied and checked once: the
+//! element is one byte, the rank is three, and the exporter vouches for every address that shape and strides
+//! reach. The `Py_buffer` is held until the view is dropped, so the memory cannot be freed or resized by anyone who
+//! respects the protocol. Inputs may be written by others meanwhile: they are read through [`crate::image::Row`] only.
+//! Outputs are writeable and C-contiguous and become `&mut [u8]`; [`disjoint`] refuses an output that shares an
+//! address with an input or with another output, so no two of these slices alias.
+
+#![expect(unsafe_code, reason = "turns checked Python buffers into slices and views")]
+
+use pyo3::buffer::PyUntypedBuffer;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+
+use crate::image::ImageRef;
+
+/// An image in a Python buffer of uint8 (height, width, 3 or 4).
+pub(super) struct ImageBuffer {
+    buffer: PyUntypedBuffer,
+    shape: [usize; 3],
+    strides: [isize; 3],
+    address: usize,
+}
+
+impl ImageBuffer {
+    pub(super) fn get(object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let buffer = PyUntypedBuffer::get(object)?;
+        if !matches!(buffer.format().to_bytes(), b"B" | b"=B" | b"<B" | b">B" | b"@B") {
+            return Err(PyTypeError::new_err("image: dtype must be uint8"));
+        }
+        let (&[height, width, pixel], &[row, column, channel]) = (buffer.shape(), buffer.strides())
+        else {
+            let rank = buffer.dimensions();
+            return Err(PyValueError::new_err(format!(
+                "image: shape must be (height, width, 3 or 4), got {rank} dimensions"
+            )));
+        };
+        if pixel != 3 && pixel != 4 {
+            return Err(PyValueError::new_err(format!(
+                "image: shape must be (height, width, 3 or 4), got ({height}, {width}, {pixel})"
+            )));
+        }
+        if buffer.suboffsets().is_some() {
+            return Err(PyValueError::new_err("image: buffers with suboffsets are not supported"));
+        }
+        let address = buffer.buf_ptr() as usize;
+        let strides = [row, column, channel];
+        Ok(Self { buffer, shape: [height, width, pixel], strides, address })
+    }
+
+    pub(super) const fn size(&self) -> (usize, usize) {
+        (self.shape[0], self.shape[1])
+    }
+
+    pub(super) const fn pixel(&self) -> usize {
+        self.shape[2]
+    }
+
+    pub(super) fn view(&self) -> ImageRef<'_> {
+        let [height, width, pixel] = self.shape;
+        // SAFETY: the exporter vouches for the shape and strides it gave, and `self.buffer` holds it for as long as
+        // the view lives.
+        unsafe {
+            ImageRef::new(self.buffer.buf_ptr().cast(), height, width, pixel, self.strides)
+        }
+    }
+
+    /// First address and one past the last.
+    pub(super) fn extent(&self) -> (usize, usize) {
+        let (mut low, mut high) = (self.address, self.address + 1);
+        for (&len, &stride) in self.shape.iter().zip(&self.strides) {
+            let reach = (len.max(1) - 1) * stride.unsigned_abs();
+            if stride < 0 { low -= reach } else { high += reach }
+        }
+        (low, high)
+    }
+}
+
+/// A writeable, C-contiguous Python buffer, as bytes.
+pub(super) struct OutBuffer {
+    buffer: PyUntypedBuffer,
+    address: usize,
+}
+
+impl OutBuffer {
+    /// `name` is the argument it came in; `bytes` its expected length.
+    pub(super) fn get(object: &Bound<'_, PyAny>, name: &str, bytes: usize) -> PyResult<Self> {
+        let buffer = PyUntypedBuffer::get(object)?;
+        if buffer.readonly() {
+            return Err(PyValueError::new_err(format!("{name}: must be writeable")));
+        }
+        if !buffer.is_c_contiguous() {
+            return Err(PyValueError::new_err(format!("{name}: must be C-contiguous")));
+        }
+        let len = buffer.len_bytes();
+        if len != bytes {
+            return Err(PyValueError::new_err(format!("{name}: must have {bytes} bytes, got {len}")));
+        }
+        let address = buffer.buf_ptr() as usize;
+        Ok(Self { buffer, address })
+    }
+
+    pub(super) fn extent(&self) -> (usize, usize) {
+        (self.address, self.address + self.buffer.len_bytes())
+    }
+
+    pub(super) fn bytes(&mut self) -> &mut [u8] {
+        let len = self.buffer.len_bytes();
+        if len == 0 {
+            return &mut [];
+        }
+        // SAFETY: writeable, contiguous, `len` bytes long, held by `self.buffer`, and checked by `disjoint` to share
+        // no byte with any other view of this call.
+        unsafe { std::slice::from_raw_parts_mut(self.buffer.buf_ptr().cast(), len) }
+    }
+}
+
+/// Refuses outputs that overlap an image or one another.
+pub(super) fn disjoint(outs: &[(usize, usize)], images: &[(usize, usize)]) -> PyResult<()> {
+    let overlap = |a: &(usize, usize), b: &(usize, usize)| a.0 < b.1 && b.0 < a.1;
+    for (i, out) in outs.iter().enumerate() {
+        if images.iter().any(|image| overlap(out, image)) {
+            return Err(PyValueError::new_err("out: must not overlap an image"));
+        }
+        if outs[..i].iter().any(|other| overlap(out, other)) {
+            return Err(PyValueError::new_err("out: arrays must not overlap each other"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! The bare functions.
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::sync::Arc;
+
+use super::array::OutBuffer;
+use super::error::{guard, to_python};
+use super::processor::{Pixels, execute, simd};
+use super::value;
+use crate::error::Size;
+use crate::families::all as all_families;
+use crate::pack::{Element, Lut, Normalise};
+use crate::pipeline::Settings;
+use crate::plan::Plan;
+use crate::resample::{Filter, Numerics};
+use crate::simd::Simd;
+use crate::sizing::{self, Budget};
+
+#[pyfunction]
+#[pyo3(name = "simd")]
+pub(super) fn simd_name() -> &'static str {
+    simd().name()
+}
+
+#[pyfunction]
+pub(super) fn backends() -> Vec<&'static str> {
+    Simd::NAMES.into_iter().filter(|name| Simd::detect(name).is_some()).collect()
+}
+
+#[pyfunction]
+pub(super) fn is_forked() -> bool {
+    crate::parallel::is_forked()
+}
+
+#[pyfunction]
+pub(super) fn families(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    guard(|| {
+        let table = PyDict::new(py);
+        for family in all_families() {
+            let row = value::options(py, &family.spec)?;
+            let torchvision = family.spec.numerics == Numerics::Torchvision;
+            row.set_item("numerics", if torchvision { "torchvision" } else { "pillow" })?;
+            row.set_item("convert", family.convert.name())?;
+            row.set_item("aliases", family.aliases)?;
+            table.set_item(family.name, row)?;
+        }
+        Ok(table)
+    })
+}
+
+#[pyfunction]
+#[pyo3(signature = (height, width, factor=28, min_pixels=3136, max_pixels=1_003_520))]
+pub(super) fn smart_resize(
+    height: usize,
+    width: usize,
+    factor: usize,
+    min_pixels: usize,
+    max_pixels: usize,
+) -> PyResult<Size> {
+    guard(|| {
+        let budget = Budget { factor, min_pixels, max_pixels };
+        sizing::smart_resize((height, width), budget).map_err(|error| to_python(&error))
+    })
+}
+
+#[pyfunction]
+#[pyo3(signature = (num_frames, height, width, temporal_factor=2, factor=32, min_pixels=131_072, max_pixels=786_432))]
+pub(super) fn smart_resize_video(
+    num_frames: usize,
+    height: usize,
+    width: usize,
+    temporal_factor: usize,
+    factor: usize,
+    min_pixels: usize,
+    max_pixels: usize,
+) -> PyResult<Size> {
+    guard(|| {
+        let budget = Budget { factor, min_pixels, max_pixels };
+        sizing::smart_resize_video(num_frames, (height, width), temporal_factor, budget)
+            .map_err(|error| to_python(&error))
+    })
+}
+
+#[pyfunction]
+#[pyo3(signature = (height, width, tile_size=448, min_tiles=1, max_tiles=12))]
+pub(super) fn closest_aspect_grid(
+    height: usize,
+    width: usize,
+    tile_size: usize,
+    min_tiles: usize,
+    max_tiles: usize,
+) -> PyResult<(usize, usize)> {
+    guard(|| {
+        sizing::closest_aspect_grid((height, width), (tile_size, tile_size), min_tiles, max_tiles)
+            .map(|grid| (grid.rows, grid.columns))
+            .map_err(|error| to_python(&error))
+    })
+}
+
+#[pyfunction]
+#[pyo3(signature = (min_tiles=1, max_tiles=12))]
+pub(super) fn aspect_ratios(min_tiles: usize, max_tiles: usize) -> PyResult<Vec<(usize, usize)>> {
+    guard(|| sizing::aspect_ratios(min_tiles, max_tiles).map_err(|error| to_python(&error)))
+}
+
+#[pyfunction]
+pub(super) fn best_canvas(
+    height: usize,
+    width: usize,
+    candidates: Vec<(usize, usize)>,
+) -> PyResult<Size> {
+    guard(|| {
+        sizing::best_canvas((height, width), &candidates).map_err(|error| to_python(&error))
+    })
+}
+
+#[pyfunction]
+pub(super) fn resize(
+    py: Python<'_>,
+    image: &Bound<'_, PyAny>,
+    size: Size,
+    resample: &str,
+    numerics: &str,
+    out: &Bound<'_, PyAny>,
+    num_threads: usize,
+    limit: u64,
+) -> PyResult<()> {
+    guard(|| {
+        let filter = Filter::parse(resample).map_err(|error| to_python(&error))?;
+        let numerics = Numerics::parse(numerics).map_err(|error| to_python(&error))?;
+        let pixels = Pixels::get(image)?;
+        let plan = Plan::resize(pixels.size(), size, pixels.pixel(), filter, limit)
+            .map_err(|error| to_python(&error))?;
+        let bytes = size.0 * size.1 * pixels.pixel();
+        let mut outs = [OutBuffer::get(out, "out", bytes)?];
+        let luts = [Lut::new(&Normalise { rescale: None, mean_std: None, numerics }, Element::Uint8)];
+        let settings = Settings {
+            simd: simd(),
+            numerics,
+            luts: &luts,
+            copies: 1,
+            stream: false,
+            threads: num_threads,
+        };
+        execute(py, &settings, &[Arc::new(plan)], &[pixels], &mut outs, &[bytes])
+    })
+}

@@ -1,0 +1,41 @@
+//! The compiled module. Nothing outside this folder knows Python.
+
+mod array;
+mod arrow;
+mod error;
+mod functions;
+mod plan;
+mod processor;
+mod value;
+
+use pyo3::exceptions::PyImportError;
+use pyo3::prelude::*;
+
+use crate::simd::Simd;
+
+/// The compiled core of `dynres_rs`.
+#[pymodule]
+fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    let forced = std::env::var("DYNRES_SIMD").ok().filter(|name| !name.is_empty());
+    let simd = Simd::choose(forced.as_deref()).map_err(|error| PyImportError::new_err(error.to_string()))?;
+    processor::SIMD.get_or_init(|| simd);
+    crate::parallel::remember_process();
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("ImageTooLargeError", py.get_type::<error::ImageTooLargeError>())?;
+    module.add("InternalError", py.get_type::<error::InternalError>())?;
+    module.add_class::<processor::PySpec>()?;
+    module.add_class::<plan::PyPlan>()?;
+    module.add_class::<plan::PyView>()?;
+    module.add_function(wrap_pyfunction!(functions::simd_name, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::backends, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::is_forked, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::families, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::smart_resize, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::smart_resize_video, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::closest_aspect_grid, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::aspect_ratios, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::best_canvas, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::resize, module)?)?;
+    Ok(())
+}

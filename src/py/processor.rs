@@ -1,0 +1,332 @@
+//! A family with its options, and the call that fills arrays.
+
+use pyo3::exceptions::{PyIndexError, PyKeyError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use super::array::{ImageBuffer, OutBuffer, disjoint};
+use super::arrow::PilImage;
+use super::error::{guard, to_python};
+use super::plan::{PyPlan, row_shape};
+use super::value;
+use crate::error::Error;
+use crate::families;
+use crate::image::ImageRef;
+use crate::pack::{Element, Lut, Normalise};
+use crate::parallel::Watch;
+use crate::pipeline::{self, Item, Settings, Source};
+use crate::plan::{Cut, Plan};
+use crate::resample::Numerics;
+use crate::simd::Simd;
+use crate::spec::{Rule, Spec};
+
+/// The backend chosen at import.
+pub(super) static SIMD: OnceLock<Simd> = OnceLock::new();
+
+pub(super) fn simd() -> Simd {
+    *SIMD.get_or_init(|| Simd::Scalar(crate::simd::Scalar))
+}
+
+/// Pixels of one image, held for a call.
+pub(super) enum Pixels {
+    Buffer(ImageBuffer),
+    Pil(PilImage),
+}
+
+impl Pixels {
+    /// A PIL image is what has `getbands` and `crop`; everything else must offer a buffer.
+    pub(super) fn get(object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let py = object.py();
+        if object.hasattr(pyo3::intern!(py, "getbands"))? {
+            Ok(Self::Pil(PilImage::get(object)?))
+        } else {
+            Ok(Self::Buffer(ImageBuffer::get(object)?))
+        }
+    }
+
+    fn extent(&self) -> Option<(usize, usize)> {
+        match self {
+            Self::Buffer(buffer) => Some(buffer.extent()),
+            Self::Pil(image) => image.extent(),
+        }
+    }
+
+    pub(super) fn pixel(&self) -> usize {
+        match self {
+            Self::Buffer(buffer) => buffer.pixel(),
+            Self::Pil(image) => Source::pixel(image),
+        }
+    }
+
+    pub(super) fn size(&self) -> (usize, usize) {
+        match self {
+            Self::Buffer(buffer) => buffer.size(),
+            Self::Pil(image) => Source::size(image),
+        }
+    }
+
+    fn failure(&self) -> Option<PyErr> {
+        match self {
+            Self::Buffer(_) => None,
+            Self::Pil(image) => image.take_failure(),
+        }
+    }
+
+    fn view(&self) -> Option<ImageRef<'_>> {
+        match self {
+            Self::Buffer(buffer) => Some(buffer.view()),
+            Self::Pil(_) => None,
+        }
+    }
+}
+
+/// Runs plans over pixels into buffers, without the interpreter, answering signals.
+pub(super) fn execute(
+    py: Python<'_>,
+    settings: &Settings<'_>,
+    plans: &[Arc<Plan>],
+    pixels: &[Pixels],
+    outs: &mut [OutBuffer],
+    row_bytes: &[usize],
+) -> PyResult<()> {
+    let extents: Vec<_> = pixels.iter().filter_map(Pixels::extent).collect();
+    let out_extents: Vec<_> = outs.iter().map(OutBuffer::extent).collect();
+    disjoint(&out_extents, &extents)?;
+    let interrupt: Mutex<Option<PyErr>> = Mutex::new(None);
+    let poll = || {
+        Python::attach(|py| match py.check_signals() {
+            Ok(()) => false,
+            Err(error) => {
+                *interrupt.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                true
+            }
+        })
+    };
+    let views: Vec<Option<ImageRef<'_>>> = pixels.iter().map(Pixels::view).collect();
+    let mut rests: Vec<&mut [u8]> = outs.iter_mut().map(OutBuffer::bytes).collect();
+    let mut items = Vec::with_capacity(plans.len());
+    for ((plan, pixels), view) in plans.iter().zip(pixels).zip(&views) {
+        let mut parts = Vec::with_capacity(rests.len());
+        for ((output, rest), bytes) in plan.outputs.iter().zip(&mut rests).zip(row_bytes) {
+            let (part, others) = std::mem::take(rest).split_at_mut(output.rows * bytes);
+            *rest = others;
+            parts.push(part);
+        }
+        let source: &dyn Source = match (pixels, view) {
+            (Pixels::Buffer(_), Some(view)) => view,
+            (Pixels::Pil(image), _) => image,
+            (Pixels::Buffer(_), None) => return Err(to_python(&Error::Source)),
+        };
+        items.push(Item { plan, source, outs: parts });
+    }
+    let result = py.detach(|| {
+        let watch = Watch::new(Some(&poll));
+        pipeline::run(settings, items, &watch)
+    });
+    let interrupted = interrupt.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(interrupted) = interrupted {
+        return Err(interrupted);
+    }
+    result.map_err(|(number, error)| {
+        pixels[number].failure().unwrap_or_else(|| to_python(&error))
+    })
+}
+
+/// A family with its options, frozen.
+#[pyclass(name = "Spec", module = "dynres_rs._dynres_rs", frozen)]
+pub(super) struct PySpec {
+    spec: Spec,
+    luts: [OnceLock<Vec<Lut>>; Element::ALL.len()],
+}
+
+impl PySpec {
+    fn normalise(&self) -> Vec<Normalise> {
+        let spec = &self.spec;
+        let rescale = spec.do_rescale.then_some(spec.rescale_factor);
+        let one = |mean, std| Normalise {
+            rescale,
+            mean_std: spec.do_normalize.then_some((mean, std)),
+            numerics: spec.numerics,
+        };
+        let mut all = vec![one(spec.image_mean, spec.image_std)];
+        if let Rule::PadSquare(rule) = &spec.rule
+            && let Some(high) = &rule.high_res
+        {
+            all.push(one(high.image_mean, high.image_std));
+        }
+        all
+    }
+
+    fn element(&self, dtype: Option<&str>) -> PyResult<Element> {
+        match dtype {
+            Some(name) => Element::parse(name).map_err(|error| to_python(&error)),
+            None => Ok(self.normalise()[0].element()),
+        }
+    }
+
+    fn luts(&self, element: Element) -> &[Lut] {
+        self.luts[element as usize].get_or_init(|| {
+            self.normalise().iter().map(|normalise| Lut::new(normalise, element)).collect()
+        })
+    }
+
+    fn temporal(&self) -> usize {
+        match &self.spec.rule {
+            Rule::SmartResize(rule) => rule.temporal_patch_size,
+            Rule::AspectGrid(_) | Rule::BestCanvas(_) | Rule::PadSquare(_) => 1,
+        }
+    }
+
+    fn copies(&self, temporal: &str) -> PyResult<usize> {
+        match temporal {
+            "expand" => Ok(self.temporal()),
+            "compact" => Ok(1),
+            _ => Err(to_python(&Error::Unknown {
+                what: "temporal",
+                given: temporal.into(),
+                known: vec!["expand", "compact"],
+            })),
+        }
+    }
+}
+
+fn plans_of(plans: &[Bound<'_, PyPlan>]) -> Vec<Arc<Plan>> {
+    plans.iter().map(|plan| Arc::clone(&plan.get().plan)).collect()
+}
+
+type ArrayShape<'py> = (&'static str, Bound<'py, pyo3::types::PyTuple>, &'static str);
+
+#[pymethods]
+impl PySpec {
+    #[new]
+    fn new(family: &str, numerics: &str, options: &Bound<'_, PyDict>) -> PyResult<Self> {
+        guard(|| {
+            let mut spec = families::find(family).map_err(|error| to_python(&error))?.spec;
+            spec.numerics = Numerics::parse(numerics).map_err(|error| to_python(&error))?;
+            value::apply(&mut spec, options)?;
+            Ok(Self { spec, luts: Default::default() })
+        })
+    }
+
+    #[getter]
+    fn options<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        value::options(py, &self.spec)
+    }
+
+    #[pyo3(signature = (height, width, num_images=1))]
+    fn plan(&self, height: usize, width: usize, num_images: usize) -> PyResult<PyPlan> {
+        guard(|| {
+            let plan = Plan::new(&self.spec, (height, width), num_images);
+            plan.map(|plan| PyPlan { plan: Arc::new(plan) }).map_err(|error| to_python(&error))
+        })
+    }
+
+    fn arrays<'py>(
+        &self,
+        py: Python<'py>,
+        plans: Vec<Bound<'py, PyPlan>>,
+        dtype: Option<&str>,
+        temporal: &str,
+    ) -> PyResult<Vec<ArrayShape<'py>>> {
+        guard(|| {
+            let element = self.element(dtype)?;
+            let copies = self.copies(temporal)?;
+            let plans = plans_of(&plans);
+            let Some(first) = plans.first() else {
+                return Err(PyIndexError::new_err("plans: must not be empty"));
+            };
+            let mut arrays = Vec::new();
+            for (number, output) in first.outputs.iter().enumerate() {
+                let mut rows = 0;
+                for plan in &plans {
+                    let other = &plan.outputs[number];
+                    if let (Cut::Tiles { tile: first }, Cut::Tiles { tile: other }) =
+                        (output.cut, other.cut)
+                        && first != other
+                    {
+                        let key = output.key;
+                        return Err(to_python(&Error::Ragged { key, first, other }));
+                    }
+                    rows += other.rows;
+                }
+                let mut shape = vec![rows];
+                shape.extend(row_shape(output.cut, copies));
+                let shape = pyo3::types::PyTuple::new(py, shape)?;
+                arrays.push((output.key, shape, element.name()));
+            }
+            Ok(arrays)
+        })
+    }
+
+    fn metadata<'py>(
+        &self,
+        py: Python<'py>,
+        plans: Vec<Bound<'py, PyPlan>>,
+    ) -> PyResult<Vec<(&'static str, Bound<'py, pyo3::types::PyTuple>, Vec<i64>)>> {
+        guard(|| {
+            let plans = plans_of(&plans);
+            let facts = plans.first().map_or(&[][..], |plan| &plan.facts);
+            let mut all = Vec::new();
+            for (number, fact) in facts.iter().enumerate() {
+                let values =
+                    plans.iter().flat_map(|plan| plan.facts[number].values.clone()).collect();
+                let mut shape = vec![plans.len()];
+                if !fact.scalar {
+                    shape.push(fact.values.len());
+                }
+                all.push((fact.key, pyo3::types::PyTuple::new(py, shape)?, values));
+            }
+            Ok(all)
+        })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the whole of one call of the facade")]
+    #[pyo3(signature = (plans, images, outs, dtype, temporal, num_threads, stream=false))]
+    fn run(
+        &self,
+        py: Python<'_>,
+        plans: Vec<Bound<'_, PyPlan>>,
+        images: &Bound<'_, PyList>,
+        outs: &Bound<'_, PyDict>,
+        dtype: Option<&str>,
+        temporal: &str,
+        num_threads: usize,
+        stream: bool,
+    ) -> PyResult<()> {
+        guard(|| {
+            let element = self.element(dtype)?;
+            let copies = self.copies(temporal)?;
+            let plans = plans_of(&plans);
+            let pixels: Vec<Pixels> =
+                images.iter().map(|image| Pixels::get(&image)).collect::<PyResult<_>>()?;
+            for (plan, pixels) in plans.iter().zip(&pixels) {
+                if plan.source != pixels.size() {
+                    let (size, expected) = (pixels.size(), plan.source);
+                    return Err(to_python(&Error::WrongSize { size, expected }));
+                }
+            }
+            let Some(first) = plans.first() else { return Ok(()) };
+            let mut buffers = Vec::new();
+            let mut row_bytes = Vec::new();
+            for (number, output) in first.outputs.iter().enumerate() {
+                let row = row_shape(output.cut, copies).iter().product::<usize>() * element.size();
+                let rows: usize = plans.iter().map(|plan| plan.outputs[number].rows).sum();
+                let array = outs
+                    .get_item(output.key)?
+                    .ok_or_else(|| PyKeyError::new_err(format!("out: {} is missing", output.key)))?;
+                buffers.push(OutBuffer::get(&array, "out", rows * row)?);
+                row_bytes.push(row);
+            }
+            let settings = Settings {
+                simd: simd(),
+                numerics: self.spec.numerics,
+                luts: self.luts(element),
+                copies,
+                stream,
+                threads: num_threads,
+            };
+            execute(py, &settings, &plans, &pixels, &mut buffers, &row_bytes)
+        })
+    }
+}

@@ -1,0 +1,84 @@
+//! The three filters, in f64, as both libraries evaluate them.
+
+use crate::error::{Error, Result};
+
+/// An antialiased filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Filter {
+    /// Triangle, radius 1.
+    Bilinear,
+    /// Cubic with a = -0.5, radius 2.
+    Bicubic,
+    /// Windowed sinc, radius 3.
+    Lanczos,
+}
+
+impl Filter {
+    /// Every filter.
+    pub const ALL: [Self; 3] = [Self::Bilinear, Self::Bicubic, Self::Lanczos];
+
+    /// Its name in Python.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bilinear => "bilinear",
+            Self::Bicubic => "bicubic",
+            Self::Lanczos => "lanczos",
+        }
+    }
+
+    /// The filter of that name.
+    ///
+    /// # Errors
+    /// `Unknown`.
+    pub fn parse(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|filter| filter.name() == name).ok_or_else(|| Error::Unknown {
+            what: "resample",
+            given: name.into(),
+            known: Self::ALL.map(Self::name).to_vec(),
+        })
+    }
+
+    /// Half the width of the window at scale 1.
+    #[must_use]
+    pub const fn radius(self) -> f64 {
+        match self {
+            Self::Bilinear => 1.0,
+            Self::Bicubic => 2.0,
+            Self::Lanczos => 3.0,
+        }
+    }
+
+    /// The weight at distance `x`.
+    #[must_use]
+    pub fn at(self, x: f64) -> f64 {
+        match self {
+            Self::Bilinear => {
+                let x = x.abs();
+                if x < 1.0 { 1.0 - x } else { 0.0 }
+            }
+            Self::Bicubic => {
+                const A: f64 = -0.5;
+                let x = x.abs();
+                if x < 1.0 {
+                    ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0
+                } else if x < 2.0 {
+                    (((x - 5.0) * x + 8.0) * x - 4.0) * A
+                } else {
+                    0.0
+                }
+            }
+            Self::Lanczos => {
+                if (-3.0..3.0).contains(&x) { sinc(x) * sinc(x / 3.0) } else { 0.0 }
+            }
+        }
+    }
+}
+
+fn sinc(x: f64) -> f64 {
+    if x == 0.0 {
+        return 1.0;
+    }
+    let x = x * std::f64::consts::PI;
+    x.sin() / x
+}

@@ -1,0 +1,93 @@
+//! Which axis goes first: the part of the numerics that changed between releases.
+
+use crate::error::{Error, Result, Size};
+
+/// Whose numbers to reproduce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Numerics {
+    /// torchvision's resize of uint8 with antialias, and transformers' fused normalisation.
+    Torchvision,
+    /// Pillow up to 12.1.
+    Pillow120,
+    /// Pillow 12.2 and 12.3.
+    Pillow122,
+    /// Pillow 13.
+    Pillow13,
+}
+
+impl Numerics {
+    /// Every numerics.
+    pub const ALL: [Self; 4] = [Self::Torchvision, Self::Pillow120, Self::Pillow122, Self::Pillow13];
+
+    /// Its name in Python.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Torchvision => "torchvision",
+            Self::Pillow120 => "pillow-12.0",
+            Self::Pillow122 => "pillow-12.2",
+            Self::Pillow13 => "pillow-13",
+        }
+    }
+
+    /// The numerics of that name.
+    ///
+    /// # Errors
+    /// `Unknown`.
+    pub fn parse(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|numerics| numerics.name() == name).ok_or_else(|| Error::Unknown {
+            what: "numerics",
+            given: name.into(),
+            known: Self::ALL.map(Self::name).to_vec(),
+        })
+    }
+
+    /// Whether weights are torchvision's int16 rather than Pillow's 22 bits.
+    #[must_use]
+    pub const fn int16_weights(self) -> bool {
+        matches!(self, Self::Torchvision)
+    }
+
+    /// Whether the vertical pass comes first where both axes change.
+    #[must_use]
+    pub fn vertical_first(self, source: Size, target: Size) -> bool {
+        let shrinks = target.0 < source.0;
+        match self {
+            Self::Torchvision | Self::Pillow120 => false,
+            Self::Pillow122 => shrinks && source.0 > 100 * source.1,
+            Self::Pillow13 => {
+                shrinks
+                    && (source.0 - target.0) as i128 > 2 * (source.1 as i128 - target.1 as i128)
+            }
+        }
+    }
+}
+
+/// The passes a resize takes. An axis whose length stays is skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passes {
+    /// Same size.
+    Copy,
+    /// Only the width changes.
+    Horizontal,
+    /// Only the height changes.
+    Vertical,
+    /// Both, the width first.
+    HorizontalVertical,
+    /// Both, the height first.
+    VerticalHorizontal,
+}
+
+impl Passes {
+    /// The passes from `source` to `target`.
+    #[must_use]
+    pub fn new(numerics: Numerics, source: Size, target: Size) -> Self {
+        match (source.0 == target.0, source.1 == target.1) {
+            (true, true) => Self::Copy,
+            (true, false) => Self::Horizontal,
+            (false, true) => Self::Vertical,
+            (false, false) if numerics.vertical_first(source, target) => Self::VerticalHorizontal,
+            (false, false) => Self::HorizontalVertical,
+        }
+    }
+}

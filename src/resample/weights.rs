@@ -1,0 +1,106 @@
+//! The integer weights of one axis: f64 windows, then quantised once.
+
+use super::filter::Filter;
+use crate::error::{Error, Result};
+
+/// Bits after the point of Pillow's weights, and the most that torchvision's have.
+const MOST_BITS: u32 = 22;
+
+/// One axis of a resize: for each target sample the first source sample and the weights from there on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Axis {
+    /// Source samples.
+    pub source: usize,
+    /// Target samples.
+    pub target: usize,
+    /// Bits after the point of every weight.
+    pub precision: u32,
+    /// Whether all weights fit in 16 bits.
+    pub int16: bool,
+    windows: Vec<Window>,
+    weights: Vec<i32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Window {
+    first: u32,
+    start: u32,
+    len: u32,
+}
+
+impl Axis {
+    /// The weights from `source` to `target` samples: 22 bits, or with `int16` as many as fit in 16 bits.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn new(filter: Filter, source: usize, target: usize, int16: bool) -> Result<Self> {
+        let scale = source as f64 / target as f64;
+        let stretch = scale.max(1.0);
+        let support = filter.radius() * stretch;
+        let shrink = 1.0 / stretch;
+        let most = ((2.0 * support) as usize + 2).min(source);
+        let total = target.saturating_mul(most);
+        let mut exact: Vec<f64> = Vec::new();
+        let mut windows: Vec<Window> = Vec::new();
+        let reserve = || Error::OutOfMemory { bytes: total.saturating_mul(8) };
+        exact.try_reserve_exact(total).map_err(|_| reserve())?;
+        windows.try_reserve_exact(target).map_err(|_| reserve())?;
+        for i in 0..target {
+            let centre = (i as f64 + 0.5) * scale;
+            let first = (centre - support + 0.5).max(0.0) as usize;
+            let last = ((centre + support + 0.5) as usize).min(source);
+            let start = exact.len();
+            let mut sum = 0.0;
+            for x in first..last {
+                let weight = filter.at((x as f64 - centre + 0.5) * shrink);
+                exact.push(weight);
+                sum += weight;
+            }
+            if sum != 0.0 {
+                for weight in &mut exact[start..] {
+                    *weight /= sum;
+                }
+            }
+            let len = (last - first) as u32;
+            windows.push(Window { first: first as u32, start: start as u32, len });
+        }
+        let precision = if int16 { int16_precision(&exact) } else { MOST_BITS };
+        let unit = f64::from(1u32 << precision);
+        let mut weights: Vec<i32> = Vec::new();
+        weights.try_reserve_exact(exact.len()).map_err(|_| reserve())?;
+        weights.extend(exact.iter().map(|&weight| {
+            let scaled = weight * unit;
+            (if weight < 0.0 { scaled - 0.5 } else { scaled + 0.5 }) as i32
+        }));
+        Ok(Self { source, target, precision, int16, windows, weights })
+    }
+
+    /// The first source sample of target sample `i`, and its weights.
+    #[must_use]
+    pub fn window(&self, i: usize) -> (usize, &[i32]) {
+        let window = self.windows[i];
+        let start = window.start as usize;
+        (window.first as usize, &self.weights[start..start + window.len as usize])
+    }
+
+    /// The source samples that target sample `i` reads.
+    #[must_use]
+    pub fn reads(&self, i: usize) -> std::ops::Range<usize> {
+        let window = self.windows[i];
+        window.first as usize..(window.first + window.len) as usize
+    }
+
+    /// The most weights of any window.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        self.windows.iter().map(|window| window.len as usize).max().unwrap_or(0)
+    }
+}
+
+/// The first precision at which the next bit would push the largest weight out of 16 bits.
+fn int16_precision(weights: &[f64]) -> u32 {
+    let largest = weights.iter().copied().fold(0.0, f64::max);
+    (0..MOST_BITS)
+        .find(|&bits| (0.5 + largest * f64::from(1u32 << (bits + 1))) as i64 >= 1 << 15)
+        .unwrap_or(MOST_BITS)
+}

@@ -1,0 +1,130 @@
+//! The plain version, which defines the answer.
+
+use super::{BAND, Backend, GROUP, group_len};
+use crate::error::Result;
+use crate::image::Row;
+use crate::pack::{Element, Lut};
+use crate::resample::Axis;
+
+/// Plain Rust, for every CPU.
+#[derive(Clone, Copy, Debug)]
+pub struct Scalar;
+
+/// A horizontal pass: its weights and the pixels on both sides.
+#[derive(Debug)]
+pub struct Columns {
+    axis: Axis,
+    input: usize,
+    output: usize,
+}
+
+/// Rounds and clamps a sum of weighted bytes.
+fn to_byte(sum: i32, precision: u32) -> u8 {
+    (sum >> precision).clamp(0, 255) as u8
+}
+
+const fn half(precision: u32) -> i32 {
+    if precision == 0 { 0 } else { 1 << (precision - 1) }
+}
+
+impl Backend for Scalar {
+    type Columns = Columns;
+    type Rows = Axis;
+
+    fn columns(self, axis: &Axis, input: usize, output: usize) -> Result<Columns> {
+        Ok(Columns { axis: axis.clone(), input, output })
+    }
+
+    fn rows(self, axis: &Axis) -> Result<Axis> {
+        Ok(axis.clone())
+    }
+
+    fn horizontal(self, weights: &Columns, rows: &[Row<'_>; BAND], band: &mut [u8]) {
+        let Columns { axis, input, output } = weights;
+        let group = group_len(axis.target * output);
+        for (r, row) in rows.iter().enumerate() {
+            let lane = (r / GROUP) * group + r % GROUP;
+            for x in 0..axis.target {
+                let (first, taps) = axis.window(x);
+                for c in 0..*output {
+                    let mut sum = half(axis.precision);
+                    for (j, weight) in taps.iter().enumerate() {
+                        sum = sum.wrapping_add(weight * i32::from(row.get((first + j) * input + c)));
+                    }
+                    band[lane + (x * output + c) * GROUP] = to_byte(sum, axis.precision);
+                }
+            }
+        }
+    }
+
+    fn interleave(self, rows: &[Row<'_>; BAND], band: &mut [u8]) {
+        let group = group_len(rows[0].len());
+        for (r, row) in rows.iter().enumerate() {
+            let lane = (r / GROUP) * group + r % GROUP;
+            for i in 0..row.len() {
+                band[lane + i * GROUP] = row.get(i);
+            }
+        }
+    }
+
+    fn vertical(self, weights: &Axis, i: usize, groups: &[&[u8]], out: &mut [u8]) {
+        let (first, taps) = weights.window(i);
+        let lead = first % GROUP;
+        for (c, byte) in out.iter_mut().enumerate() {
+            let mut sum = half(weights.precision);
+            for (j, weight) in taps.iter().enumerate() {
+                let row = lead + j;
+                sum = sum.wrapping_add(weight * i32::from(groups[row / GROUP][c * GROUP + row % GROUP]));
+            }
+            *byte = to_byte(sum, weights.precision);
+        }
+    }
+
+    fn deinterleave(self, group: &[u8], rows: [&mut [u8]; GROUP]) {
+        for (r, row) in rows.into_iter().enumerate() {
+            for (i, byte) in row.iter_mut().enumerate() {
+                *byte = group[i * GROUP + r];
+            }
+        }
+    }
+
+    fn split(self, row: Row<'_>, pixel: usize, planes: &mut [u8]) {
+        let width = planes.len() / 3;
+        for (c, plane) in planes.chunks_exact_mut(width).enumerate() {
+            for (x, byte) in plane.iter_mut().enumerate() {
+                *byte = row.get(x * pixel + c);
+            }
+        }
+    }
+
+    fn split_patch(self, rows: &[Row<'_>], x: usize, pixel: usize, planes: &mut [u8]) {
+        let side = rows.len();
+        for (c, plane) in planes.chunks_exact_mut(side * side).enumerate() {
+            for (line, row) in plane.chunks_exact_mut(side).zip(rows) {
+                for (i, byte) in line.iter_mut().enumerate() {
+                    *byte = row.get((x + i) * pixel + c);
+                }
+            }
+        }
+    }
+
+    fn convert(self, lut: &Lut, c: usize, bytes: &[u8], out: &mut [u8], _stream: bool) {
+        match lut.element {
+            Element::Uint8 => out.copy_from_slice(bytes),
+            Element::Float32 => {
+                let table = &lut.float32[c];
+                for (element, &byte) in out.as_chunks_mut::<4>().0.iter_mut().zip(bytes) {
+                    *element = table[usize::from(byte)].to_ne_bytes();
+                }
+            }
+            Element::Float16 | Element::Bfloat16 => {
+                let table = &lut.half[c];
+                for (element, &byte) in out.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+                    *element = table[usize::from(byte)].to_ne_bytes();
+                }
+            }
+        }
+    }
+
+    fn fence(self) {}
+}

@@ -1,0 +1,203 @@
+//! The tile grid whose aspect ratio is closest to the image's, as InternVL's `dynamic_preprocess`.
+
+use crate::error::{Error, Result, Size};
+
+/// Rows and columns of tiles or patches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Grid {
+    /// Tiles from top to bottom.
+    pub rows: usize,
+    /// Tiles from left to right.
+    pub columns: usize,
+}
+
+impl Grid {
+    /// How many tiles.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.rows * self.columns
+    }
+}
+
+/// The largest `max_tiles` that is accepted: the candidate list grows as n log n and is searched for each size.
+pub(super) const MAX_TILES: usize = 4096;
+
+/// All `(columns, rows)` whose product lies in `min_tiles..=max_tiles`, by product.
+///
+/// Upstream sorts a Python set, stably, by the product, so that inside one product the set's own order decides. That
+/// order is CPython's hash table: it is rebuilt here, because the published list of 35 ratios for 12 tiles shows it.
+///
+/// # Errors
+/// `Option` when the bounds are zero, crossed or above 4096.
+pub fn aspect_ratios(min_tiles: usize, max_tiles: usize) -> Result<Vec<(usize, usize)>> {
+    if max_tiles == 0 || max_tiles > MAX_TILES {
+        let given = max_tiles.to_string();
+        return Err(Error::Option { name: "max_tiles", rule: "in 1..=4096", given });
+    }
+    if min_tiles == 0 || min_tiles > max_tiles {
+        let given = format!("{min_tiles} (max_tiles {max_tiles})");
+        return Err(Error::Option { name: "min_tiles", rule: "in 1..=max_tiles", given });
+    }
+    let mut set = PairSet::default();
+    // Upstream's comprehension runs n, then columns, then rows; only the first insertion of a pair counts.
+    for n in min_tiles..=max_tiles {
+        for columns in 1..=n {
+            for rows in 1..=(n / columns) {
+                if columns * rows >= min_tiles {
+                    set.insert((columns, rows));
+                }
+            }
+        }
+    }
+    let mut ratios = set.into_ordered();
+    ratios.sort_by_key(|(columns, rows)| columns * rows);
+    Ok(ratios)
+}
+
+/// The grid for an image, with ties going to the larger grid only when the image has more than half its pixels.
+///
+/// # Errors
+/// `ZeroSide`, or `Option` as [`aspect_ratios`].
+pub fn closest_aspect_grid(
+    size: Size,
+    tile: Size,
+    min_tiles: usize,
+    max_tiles: usize,
+) -> Result<Grid> {
+    let ratios = aspect_ratios(min_tiles, max_tiles)?;
+    closest_in(size, tile, &ratios)
+}
+
+/// As [`closest_aspect_grid`], over a list of `(columns, rows)` that is at hand.
+///
+/// # Errors
+/// `ZeroSide`.
+pub fn closest_in(size: Size, tile: Size, ratios: &[(usize, usize)]) -> Result<Grid> {
+    if size.0 == 0 || size.1 == 0 {
+        return Err(Error::ZeroSide { what: "image", size });
+    }
+    if tile.0 == 0 || tile.1 == 0 {
+        return Err(Error::ZeroSide { what: "tile_size", size: tile });
+    }
+    let aspect = size.1 as f64 / size.0 as f64;
+    let area = size.0 as f64 * size.1 as f64;
+    let tile_area = tile.0 as f64 * tile.1 as f64;
+    let mut best = (1, 1);
+    let mut best_difference = f64::INFINITY;
+    for &(columns, rows) in ratios {
+        let difference = (aspect - columns as f64 / rows as f64).abs();
+        let closer = difference < best_difference;
+        let tie = difference.total_cmp(&best_difference).is_eq();
+        if closer || (tie && area > 0.5 * tile_area * columns as f64 * rows as f64) {
+            best = (columns, rows);
+            best_difference = difference;
+        }
+    }
+    Ok(Grid { rows: best.1, columns: best.0 })
+}
+
+/// A CPython set of pairs of small positive integers: open addressing with 9 linear probes, then
+/// perturbation, growing fourfold at three fifths full.
+#[derive(Default)]
+struct PairSet {
+    table: Vec<Option<(u64, (usize, usize))>>,
+    used: usize,
+}
+
+const LINEAR_PROBES: usize = 9;
+const PERTURB_SHIFT: u32 = 5;
+
+impl PairSet {
+    fn insert(&mut self, pair: (usize, usize)) {
+        if self.table.is_empty() {
+            self.table = vec![None; 8];
+        }
+        let hash = tuple_hash(pair);
+        let slot = Self::slot(&self.table, hash, Some(pair));
+        if self.table[slot].is_some() {
+            return;
+        }
+        self.table[slot] = Some((hash, pair));
+        self.used += 1;
+        let mask = self.table.len() - 1;
+        if self.used * 5 >= mask * 3 {
+            self.grow();
+        }
+    }
+
+    fn grow(&mut self) {
+        let wanted = if self.used > 50_000 { self.used * 2 } else { self.used * 4 };
+        let mut size = 8;
+        while size <= wanted {
+            size *= 2;
+        }
+        let old = std::mem::replace(&mut self.table, vec![None; size]);
+        for entry in old.into_iter().flatten() {
+            let slot = Self::slot(&self.table, entry.0, None);
+            self.table[slot] = Some(entry);
+        }
+    }
+
+    /// The slot that holds `pair`, or the free one where it would go.
+    fn slot(
+        table: &[Option<(u64, (usize, usize))>],
+        hash: u64,
+        pair: Option<(usize, usize)>,
+    ) -> usize {
+        let mask = table.len() - 1;
+        let mut perturb = hash;
+        let mut i = hash as usize & mask;
+        loop {
+            let probes = if i + LINEAR_PROBES <= mask { LINEAR_PROBES } else { 0 };
+            for slot in i..=i + probes {
+                match table[slot] {
+                    None => return slot,
+                    Some((_, found)) if Some(found) == pair => return slot,
+                    Some(_) => {}
+                }
+            }
+            perturb >>= PERTURB_SHIFT;
+            i = i.wrapping_mul(5).wrapping_add(1).wrapping_add(perturb as usize) & mask;
+        }
+    }
+
+    fn into_ordered(self) -> Vec<(usize, usize)> {
+        self.table.into_iter().flatten().map(|(_, pair)| pair).collect()
+    }
+}
+
+/// CPython's tuple hash (xxHash's rounds) of two small integers, which hash to themselves.
+fn tuple_hash((a, b): (usize, usize)) -> u64 {
+    const PRIME_1: u64 = 11_400_714_785_074_694_791;
+    const PRIME_2: u64 = 14_029_467_366_897_019_727;
+    const PRIME_5: u64 = 2_870_177_450_012_600_261;
+    let round = |sum: u64, lane: usize| {
+        sum.wrapping_add((lane as u64).wrapping_mul(PRIME_2)).rotate_left(31).wrapping_mul(PRIME_1)
+    };
+    let sum = round(round(PRIME_5, a), b);
+    sum.wrapping_add(2 ^ (PRIME_5 ^ 3_527_539))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_published_list_of_twelve_tiles() {
+        let published = [
+            (1, 1), (1, 2), (2, 1), (3, 1), (1, 3), (2, 2), (4, 1), (1, 4), (5, 1), (1, 5), (1, 6), (6, 1),
+            (3, 2), (2, 3), (7, 1), (1, 7), (4, 2), (2, 4), (1, 8), (8, 1), (1, 9), (3, 3), (9, 1), (2, 5),
+            (5, 2), (10, 1), (1, 10), (11, 1), (1, 11), (12, 1), (3, 4), (4, 3), (1, 12), (6, 2), (2, 6),
+        ];
+        assert_eq!(aspect_ratios(1, 12), Ok(published.to_vec()));
+    }
+
+    #[test]
+    fn ties_look_at_the_area() {
+        let grid = |h, w| closest_aspect_grid((h, w), (448, 448), 1, 12).map(|g| (g.rows, g.columns));
+        assert_eq!(grid(633, 633), Ok((1, 1)));
+        assert_eq!(grid(634, 634), Ok((2, 2)));
+        assert_eq!(grid(951, 951), Ok((3, 3)));
+        assert_eq!(grid(1080, 1920), Ok((2, 4)));
+    }
+}
