@@ -17,13 +17,20 @@ from ._dynres_rs import (
     Plan,
     View,
     __version__,
-    best_canvas,
     families,
     simd,
+)
+from .functional import (
+    Grid,
+    best_canvas,
+    closest_aspect_grid,
+    fold_patch_embedding,
+    patchify,
+    resize,
     smart_resize,
     smart_resize_video,
+    tile,
 )
-from .functional import Grid, closest_aspect_grid, fold_patch_embedding, patchify, resize, tile
 from .processor import Processor
 from .zero_copy import enable_zero_copy
 

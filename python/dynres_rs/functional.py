@@ -11,14 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _dynres_rs as _native
-from ._dynres_rs import DType, Spec
-from ._types import U8, Options
+from ._dynres_rs import Spec
+from ._types import U8, DType, Options
 from .images import as_array
 from .numerics import resolve
 from .options import FACADE, canonical, preset
-from .processor import _dtype, _integer, _out_view
+from .processor import _dtype, _integer, _out_view, _side
 
-__all__ = ["Grid", "closest_aspect_grid", "fold_patch_embedding", "patchify", "resize", "tile"]
+__all__ = [
+    "Grid",
+    "best_canvas",
+    "closest_aspect_grid",
+    "fold_patch_embedding",
+    "patchify",
+    "resize",
+    "smart_resize",
+    "smart_resize_video",
+    "tile",
+]
 
 MAX_IMAGE_PIXELS: Final = 178_956_970
 CLIP_MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
@@ -55,7 +65,124 @@ def closest_aspect_grid(
     Matches InternVL's `find_closest_aspect_ratio` over its `dynamic_preprocess` ratios, and
     transformers' `get_optimal_tiled_canvas`, both of which return (columns, rows).
     """
-    return Grid(*_native.closest_aspect_grid(height, width, tile_size, min_tiles, max_tiles))
+    return Grid(
+        *_native.closest_aspect_grid(
+            _side("height", height),
+            _side("width", width),
+            _side("tile_size", tile_size),
+            _side("min_tiles", min_tiles),
+            _side("max_tiles", max_tiles),
+        )
+    )
+
+
+def best_canvas(height: int, width: int, candidates: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """The canvas that keeps most of the image's pixels, and of those the one that wastes least.
+
+    Ties go to the first.
+
+    Args:
+        height: of the image, in pixels.
+        width: of the image, in pixels.
+        candidates: (height, width) pairs, in pixels.
+
+    Returns:
+        (height, width) of one of them.
+
+    Raises:
+        TypeError: an argument that is no integer, or candidates that are no pairs.
+        ValueError: a side below 1, or no candidates.
+
+    Matches transformers' `select_best_resolution`, and DeepSeek-VL2's of the same name, which has
+    (width, height) throughout.
+    """
+    if isinstance(candidates, str) or not hasattr(candidates, "__iter__"):
+        raise TypeError(
+            f"candidates: must be (height, width) pairs, got {type(candidates).__name__}"
+        )
+    pairs = []
+    for candidate in candidates:
+        tall, wide = _pair("candidates", candidate)
+        pairs.append((_side("candidates", tall), _side("candidates", wide)))
+    if not pairs:
+        raise ValueError("candidates: must hold at least one (height, width), got none")
+    return _native.best_canvas(_side("height", height), _side("width", width), pairs)
+
+
+def smart_resize(
+    height: int,
+    width: int,
+    factor: int = 28,
+    min_pixels: int = 3136,
+    max_pixels: int = 1003520,
+) -> tuple[int, int]:
+    """The size of an image in multiples of `factor` within a budget of pixels.
+
+    Args:
+        height: of the image, in pixels.
+        width: of the image, in pixels.
+        factor: what both sides become multiples of, in pixels.
+        min_pixels: fewest pixels.
+        max_pixels: most pixels; a long and thin image may exceed them.
+
+    Returns:
+        (height, width).
+
+    Raises:
+        TypeError: an argument that is no integer.
+        ValueError: an aspect ratio above 200, or an argument below 1.
+
+    Matches transformers' `smart_resize` of Qwen2-VL: halves round to even, a ratio of exactly 200
+    passes.
+    """
+    return _native.smart_resize(
+        _side("height", height),
+        _side("width", width),
+        _side("factor", factor),
+        _budget("min_pixels", min_pixels),
+        _budget("max_pixels", max_pixels),
+    )
+
+
+def smart_resize_video(
+    num_frames: int,
+    height: int,
+    width: int,
+    temporal_factor: int = 2,
+    factor: int = 32,
+    min_pixels: int = 131072,
+    max_pixels: int = 786432,
+) -> tuple[int, int]:
+    """The size of a video's frames in multiples of `factor`, with the frames in the budget.
+
+    Args:
+        num_frames: of the video.
+        height: of a frame, in pixels.
+        width: of a frame, in pixels.
+        temporal_factor: frames of a patch.
+        factor: what both sides become multiples of, in pixels.
+        min_pixels: fewest pixels of all frames together.
+        max_pixels: most pixels of all frames together.
+
+    Returns:
+        (height, width) of a frame.
+
+    Raises:
+        TypeError: an argument that is no integer.
+        ValueError: fewer frames than `temporal_factor`, an aspect ratio above 200, or an argument
+            below 1.
+
+    Matches transformers' `smart_resize` of Qwen3-VL's video processor.
+    """
+    return _native.smart_resize_video(
+        _side("num_frames", num_frames),
+        _side("height", height),
+        _side("width", width),
+        _side("temporal_factor", temporal_factor),
+        _side("factor", factor),
+        _budget("min_pixels", min_pixels),
+        _budget("max_pixels", max_pixels),
+    )
 
 
 def resize(
@@ -91,8 +218,8 @@ def resize(
     height, width = _pair("size", size)
     rule = resolve(numerics)
     threads = _integer("num_threads", num_threads)
-    if threads < 0:
-        raise ValueError(f"num_threads: must be at least 0, got {threads}")
+    if not 0 <= threads < 2**31:
+        raise ValueError(f"num_threads: must be in 0..2**31, got {threads}")
     if not isinstance(resample, str):
         raise TypeError(f"resample: must be a string, got {type(resample).__name__}")
     if height < 1 or width < 1:
@@ -105,7 +232,7 @@ def resize(
         target = _out_view("out", out, shape, np.dtype(np.uint8))
         if np.may_share_memory(target, array):
             raise ValueError("out: overlaps image in memory")
-    _native.resize(array, (height, width), resample, rule, target, threads)
+    _native.resize(array, (height, width), resample, rule, target, threads, MAX_IMAGE_PIXELS)
     return target
 
 
@@ -305,6 +432,13 @@ def _check_limit(name: str, height: int, width: int) -> None:
         raise _native.ImageTooLargeError(
             f"{name}: more than max_image_pixels={MAX_IMAGE_PIXELS} pixels, got {(height, width)}"
         )
+
+
+def _budget(name: str, value: object) -> int:
+    number = _integer(name, value)
+    if number < 1:
+        raise ValueError(f"{name}: must be at least 1, got {number}")
+    return number
 
 
 def _pair(name: str, value: Any) -> tuple[int, int]:

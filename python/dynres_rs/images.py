@@ -113,7 +113,7 @@ def as_array(image: Any) -> NDArray[Any]:
         raise TypeError("image: masked arrays are not accepted, since the mask would be lost")
     if isinstance(image, np.ndarray):
         return np.asarray(image)
-    if isinstance(image, list | tuple | dict | set) or np.isscalar(image) or image is None:
+    if isinstance(image, list | tuple | dict | set | np.generic | int | float | complex | None):
         raise TypeError(f"image: must be an array, a Pillow image, bytes or a path, got {kind}")
     if _is_tensor(image):
         if image.device.type != "cpu":
@@ -297,6 +297,8 @@ def _file(source: str | os.PathLike[str] | bytes, policy: Policy) -> Ready:
             if opened.mode == "RGB":
                 opened.load()
                 return opened
+            # Changes no pixel of the result; without it Pillow warns about palettes with alpha.
+            opened.info.pop("transparency", None)
             return opened.convert("RGB")
         except BaseException:
             opened.close()
@@ -316,7 +318,7 @@ def _guard(name: str, decode: Any) -> Any:
 
     try:
         return decode()
-    except (_native.ImageTooLargeError, MemoryError):
+    except (_native.ImageTooLargeError, MemoryError, Warning):
         raise
     except Image.DecompressionBombError:
         raise _native.ImageTooLargeError(

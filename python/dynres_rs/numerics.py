@@ -14,7 +14,7 @@ from typing import Final, get_args
 import numpy as np
 
 from . import _dynres_rs as _native
-from ._dynres_rs import Numerics
+from ._types import Numerics
 
 __all__ = ["RULES", "installed_pillow", "resolve"]
 
@@ -99,7 +99,7 @@ def _probe(version: str) -> Numerics:
         theirs = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
         ours = np.empty((to_height, to_width, 3), np.uint8)
         for rule in list(agree):
-            _native.resize(pixels, (to_height, to_width), "bicubic", rule, ours, 1)
+            _native.resize(pixels, (to_height, to_width), "bicubic", rule, ours, 1, pixels.size)
             if not np.array_equal(ours, theirs):
                 agree.remove(rule)
     found: Numerics = agree[-1] if agree else "pillow-13"

@@ -180,6 +180,8 @@ def _value(key: str, value: Any) -> Any:
         return pairs
     if key in ("downsample_ratio", "rescale_factor"):
         return value if not isinstance(value, np.generic) else value.item()
+    if key == "image_size" and not isinstance(value, int | np.integer):
+        return tuple(_int(key, side) for side in _items(key, value))
     if isinstance(value, np.integer):
         return int(value)
     return value
@@ -265,7 +267,7 @@ def _size(size: Any, current: Options, given: Mapping[str, Any]) -> Options:
     raise ValueError("size: this family takes its sizes from 'candidate_resolutions'")
 
 
-def _sides(name: str, size: Any, square: bool) -> int | list[tuple[int, int]]:
+def _sides(name: str, size: Any, square: bool) -> int | tuple[int, int]:
     """The side of a square, or (height, width), from an int, a pair, or a dict of both."""
     if isinstance(size, Mapping):
         given = {key: value for key, value in size.items() if value is not None}
@@ -285,7 +287,7 @@ def _sides(name: str, size: Any, square: bool) -> int | list[tuple[int, int]]:
         return height
     if square:
         raise ValueError(f"{name}: must be a square, got {(height, width)}")
-    return [(height, width)]
+    return height, width
 
 
 def _names(keys: Any) -> str:

@@ -11,8 +11,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _dynres_rs as _native
 from . import hf
-from ._dynres_rs import DType, Numerics, Plan, Spec
-from ._types import I64, Batch, ErrorPolicy, ImagesInput, Options, TemporalName
+from ._dynres_rs import Plan, Spec
+from ._types import (
+    I64,
+    Batch,
+    DType,
+    ErrorPolicy,
+    ImagesInput,
+    Numerics,
+    Options,
+    Temporal,
+)
 from .images import Policy, Ready, is_batch_array, prepare
 from .numerics import resolve
 from .options import FACADE, canonical, family_row, freeze, preset
@@ -21,6 +30,7 @@ __all__ = ["Processor"]
 
 DTYPES: Final[tuple[DType, ...]] = get_args(DType)
 TEMPORAL: Final = ("expand", "compact")
+STREAM_BYTES: Final = 32 << 20
 _CACHED_SPECS: Final = 64
 
 
@@ -51,6 +61,27 @@ class _Variant:
         # Integers in a float array come out of upstream in float32 whatever they were only with
         # both steps on.
         self.float_as_bytes = bool(self.options["do_rescale"] and self.options["do_normalize"])
+
+    def nothing(
+        self, dtype: DType | None, temporal: Temporal
+    ) -> tuple[
+        list[tuple[str, tuple[int, ...], str]], list[tuple[str, tuple[int, ...], list[int]]]
+    ]:
+        """The arrays and metadata of no image at all: those of any one, without its rows."""
+        options = self.options
+        if "merge_size" in options:
+            side: Any = options["patch_size"] * options["merge_size"]
+        else:
+            side = options.get("image_size", 1)
+        height, width = side if isinstance(side, list) else (side, side)
+        plans = [self.spec.plan(height, width, 1)]
+        return (
+            [
+                (key, (0, *shape[1:]), kind)
+                for key, shape, kind in self.spec.arrays(plans, dtype, temporal)
+            ],
+            [(key, (0, *shape[1:]), []) for key, shape, _ in self.spec.metadata(plans)],
+        )
 
 
 class Processor:
@@ -192,7 +223,7 @@ class Processor:
         videos: ImagesInput = None,
         return_tensors: str | None = None,
         dtype: Any = None,
-        temporal: TemporalName = "expand",
+        temporal: Temporal = "expand",
         out: Any = None,
         num_threads: int = 1,
         errors: ErrorPolicy = "raise",
@@ -250,8 +281,8 @@ class Processor:
             _refuse("errors", errors, ("raise", "collect"))
         if type(num_threads) is not int:
             num_threads = _integer("num_threads", num_threads)
-        if num_threads < 0:
-            raise ValueError(f"num_threads: must be at least 0, got {num_threads}")
+        if num_threads < 0 or num_threads > 2**31:
+            raise ValueError(f"num_threads: must be in 0..2**31, got {num_threads}")
 
         plans: list[Plan] = []
         pixels: list[Any] = []
@@ -278,8 +309,10 @@ class Processor:
             plans.append(plan)
             pixels.append(ready.pixels)
 
-        arrays = spec.arrays(plans, dtype, temporal)
-        metadata = spec.metadata(plans)
+        if plans:
+            arrays, metadata = spec.arrays(plans, dtype, temporal), spec.metadata(plans)
+        else:
+            arrays, metadata = variant.nothing(dtype, temporal)
         given = None
         if out is not None:
             bad = {index for index, _ in failures}
@@ -289,7 +322,9 @@ class Processor:
         for key, shape, kind in arrays:
             there = None if given is None else given.get(key)
             outs[key] = np.empty(shape, kind) if there is None else there
-        spec.run(plans, pixels, outs, dtype, temporal, num_threads)
+        # Streaming stores pay only into a caller's pages, beyond the cache.
+        stream = given is not None and sum(o.nbytes for o in outs.values()) > STREAM_BYTES
+        spec.run(plans, pixels, outs, dtype, temporal, num_threads, stream)
         batch: Batch = dict(outs)
         for key, shape, values in metadata:
             array = np.array(values, np.int64).reshape(shape)
@@ -323,7 +358,7 @@ class Processor:
         """
         variant = self._variant(options) if options else self._base
         return variant.spec.plan(
-            _integer("height", height), _integer("width", width), _integer("num_images", num_images)
+            _side("height", height), _side("width", width), _side("num_images", num_images)
         )
 
     def num_tokens(self, sizes: ArrayLike, *, num_images: int = 1, **options: Any) -> I64:
@@ -357,7 +392,7 @@ class Processor:
         ):
             raise ValueError("sizes: must be below 2**63")
         out = np.empty(len(array), np.int64)
-        count = _integer("num_images", num_images)
+        count = _side("num_images", num_images)
         variant.spec.num_tokens(np.ascontiguousarray(array, np.int64), out, count)
         return out
 
@@ -438,7 +473,15 @@ def _integer(name: str, value: object) -> int:
         raise TypeError(f"{name}: must be an integer, got {type(value).__name__}")
     number = int(index(value))
     if not -(2**63) <= number < 2**63:
-        raise ValueError(f"{name}: must be below 2**63 in size")
+        raise ValueError(f"{name}: must fit 64 bits, got one of {number.bit_length()} bits")
+    return number
+
+
+def _side(name: str, value: object) -> int:
+    """A length or a count: an integer in 1..2**31."""
+    number = _integer(name, value)
+    if not 0 < number < 2**31:
+        raise ValueError(f"{name}: must be in 1..2**31, got {number}")
     return number
 
 
