@@ -389,7 +389,7 @@ def _pack(family: str, image: U8, options: Options, numerics: str, dtype: Any) -
     spec = Spec(family, resolve(numerics), core)
     plans = [spec.plan(image.shape[0], image.shape[1], 1)]
     ((key, shape, kind),) = spec.arrays(plans, name, "expand")
-    out: NDArray[Any] = np.empty(shape, kind)
+    out: NDArray[Any] = np.empty(shape, "uint16" if kind == "bfloat16" else kind)
     spec.run(plans, [image], {key: out}, name, "expand", 1)
     return out
 

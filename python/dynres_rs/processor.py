@@ -313,6 +313,8 @@ class Processor:
             arrays, metadata = spec.arrays(plans, dtype, temporal), spec.metadata(plans)
         else:
             arrays, metadata = variant.nothing(dtype, temporal)
+        if dtype == "bfloat16":  # numpy has none: its bits
+            arrays = [(key, shape, "uint16") for key, shape, _ in arrays]
         given = None
         if out is not None:
             bad = {index for index, _ in failures}
