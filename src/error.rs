@@ -104,22 +104,19 @@ impl fmt::Display for Error {
                 f,
                 "image: absolute aspect ratio must be smaller than 200, got {ratio} for {size:?}"
             ),
-            Self::TooLarge { what, size, limit } => write!(
-                f,
-                "{what}: more than max_image_pixels={limit} pixels, got {size:?}"
-            ),
+            Self::TooLarge { what, size, limit } => {
+                write!(f, "{what}: more than max_image_pixels={limit} pixels, got {size:?}")
+            }
             Self::NotMultiple { size, unit, unit_name } => write!(
                 f,
                 "image: height and width must be multiples of {unit_name} {unit:?} when do_resize is off, got {size:?}"
             ),
-            Self::WrongSize { size, expected } => write!(
-                f,
-                "image: must be {expected:?} when do_resize is off, got {size:?}"
-            ),
-            Self::TooFewFrames { frames, temporal } => write!(
-                f,
-                "num_frames: must be at least temporal_factor={temporal}, got {frames}"
-            ),
+            Self::WrongSize { size, expected } => {
+                write!(f, "image: must be {expected:?} when do_resize is off, got {size:?}")
+            }
+            Self::TooFewFrames { frames, temporal } => {
+                write!(f, "num_frames: must be at least temporal_factor={temporal}, got {frames}")
+            }
             Self::Option { name, rule, given } => write!(f, "{name}: must be {rule}, got {given}"),
             Self::Unknown { what, given, known } => {
                 write!(f, "{what}: must be one of {}, got {given:?}", known.join(", "))
@@ -146,9 +143,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// `OutOfMemory` where the allocator refuses.
 pub fn zeroed(len: usize) -> Result<Vec<u8>> {
     let mut buffer = Vec::new();
-    buffer
-        .try_reserve_exact(len)
-        .map_err(|_| Error::OutOfMemory { bytes: len })?;
+    buffer.try_reserve_exact(len).map_err(|_| Error::OutOfMemory { bytes: len })?;
     buffer.resize(len, 0);
     Ok(buffer)
 }

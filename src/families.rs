@@ -53,9 +53,29 @@ const MAX_IMAGE_PIXELS: u64 = 178_956_970;
 
 /// DeepSeek-VL2's canvases as (width, height), in the order of its released file.
 const DEEPSEEK_VL2_CANVASES: [(usize, usize); 23] = [
-    (384, 384), (384, 768), (768, 384), (384, 1152), (1152, 384), (384, 1536), (1536, 384), (768, 768),
-    (384, 1920), (1920, 384), (384, 2304), (2304, 384), (768, 1152), (1152, 768), (384, 2688), (2688, 384),
-    (384, 3072), (3072, 384), (768, 1536), (1536, 768), (384, 3456), (3456, 384), (1152, 1152),
+    (384, 384),
+    (384, 768),
+    (768, 384),
+    (384, 1152),
+    (1152, 384),
+    (384, 1536),
+    (1536, 384),
+    (768, 768),
+    (384, 1920),
+    (1920, 384),
+    (384, 2304),
+    (2304, 384),
+    (768, 1152),
+    (1152, 768),
+    (384, 2688),
+    (2688, 384),
+    (384, 3072),
+    (3072, 384),
+    (768, 1536),
+    (1536, 768),
+    (384, 3456),
+    (3456, 384),
+    (1152, 1152),
 ];
 
 const QWEN2_VL: SmartResize = SmartResize {
@@ -77,15 +97,16 @@ const INTERNVL: AspectGrid = AspectGrid {
     downsample_ratio: 0.5,
 };
 
-const DEEPSEEK_VL: PadSquare = PadSquare {
-    image_size: 384,
-    high_res: None,
-    min_size: 14,
-    do_pad: true,
-    patch_size: 16,
-};
+const DEEPSEEK_VL: PadSquare =
+    PadSquare { image_size: 384, high_res: None, min_size: 14, do_pad: true, patch_size: 16 };
 
-fn spec(family: &'static str, rule: Rule, numerics: Numerics, mean: [f64; 3], std: [f64; 3]) -> Spec {
+fn spec(
+    family: &'static str,
+    rule: Rule,
+    numerics: Numerics,
+    mean: [f64; 3],
+    std: [f64; 3],
+) -> Spec {
     Spec {
         family,
         rule,
@@ -106,15 +127,23 @@ fn spec(family: &'static str, rule: Rule, numerics: Numerics, mean: [f64; 3], st
 #[must_use]
 pub fn all() -> Vec<Family> {
     use Numerics::{Pillow13, Torchvision};
-    let qwen = |name, aliases: &'static [&'static str], rule: SmartResize, mean, std, coords| Family {
-        name,
-        aliases,
-        convert: Convert::Transformers,
-        spec: Spec { coords, ..spec(name, Rule::SmartResize(rule), Torchvision, mean, std) },
-    };
+    let qwen =
+        |name, aliases: &'static [&'static str], rule: SmartResize, mean, std, coords| Family {
+            name,
+            aliases,
+            convert: Convert::Transformers,
+            spec: Spec { coords, ..spec(name, Rule::SmartResize(rule), Torchvision, mean, std) },
+        };
     vec![
         qwen("qwen2-vl", &["qwen2_vl"], QWEN2_VL, CLIP_MEAN, CLIP_STD, Coords::Norm1000),
-        qwen("qwen2.5-vl", &["qwen2_5_vl", "qwen2-5-vl"], QWEN2_VL, CLIP_MEAN, CLIP_STD, Coords::Resized),
+        qwen(
+            "qwen2.5-vl",
+            &["qwen2_5_vl", "qwen2-5-vl"],
+            QWEN2_VL,
+            CLIP_MEAN,
+            CLIP_STD,
+            Coords::Resized,
+        ),
         qwen(
             "qwen3-vl",
             &["qwen3_vl"],
@@ -127,7 +156,13 @@ pub fn all() -> Vec<Family> {
             name: "internvl",
             aliases: &["internvl2", "internvl2.5", "internvl3", "internvl_chat"],
             convert: Convert::Original,
-            spec: spec("internvl", Rule::AspectGrid(INTERNVL), Pillow13, IMAGENET_MEAN, IMAGENET_STD),
+            spec: spec(
+                "internvl",
+                Rule::AspectGrid(INTERNVL),
+                Pillow13,
+                IMAGENET_MEAN,
+                IMAGENET_STD,
+            ),
         },
         Family {
             name: "internvl-hf",
@@ -181,7 +216,13 @@ pub fn all() -> Vec<Family> {
             name: "deepseek-vl",
             aliases: &["deepseek_vl"],
             convert: Convert::Never,
-            spec: spec("deepseek-vl", Rule::PadSquare(DEEPSEEK_VL), Torchvision, CLIP_MEAN, CLIP_STD),
+            spec: spec(
+                "deepseek-vl",
+                Rule::PadSquare(DEEPSEEK_VL),
+                Torchvision,
+                CLIP_MEAN,
+                CLIP_STD,
+            ),
         },
         Family {
             name: "deepseek-vl-hybrid",

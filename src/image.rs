@@ -21,7 +21,7 @@ unsafe impl Send for Row<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Row<'_> {}
 
-impl<'a> Row<'a> {
+impl Row<'_> {
     /// A row over foreign memory.
     ///
     /// # Safety
@@ -57,8 +57,10 @@ impl<'a> Row<'a> {
     #[inline]
     pub fn get(&self, i: usize) -> u8 {
         assert!(i < self.len, "row index {i} of {}", self.len);
+        // SAFETY: i is within the row.
+        let at = unsafe { self.pointer.add(i) };
         // SAFETY: within the row, which is readable by the constructor's contract.
-        unsafe { self.pointer.add(i).read() }
+        unsafe { at.read() }
     }
 
     /// `len` bytes from `start` on.
@@ -178,7 +180,9 @@ impl<'a> ImageRef<'a> {
             for (c, byte) in bytes.iter_mut().enumerate() {
                 let at = y as isize * row + x as isize * pixel + c as isize * channel;
                 // SAFETY: y, x and c are within the shape the constructor was promised.
-                *byte = unsafe { self.pointer.offset(at).read() };
+                let at = unsafe { self.pointer.offset(at) };
+                // SAFETY: as above, and so readable.
+                *byte = unsafe { at.read() };
             }
         }
     }

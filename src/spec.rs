@@ -234,7 +234,11 @@ fn wrong(name: &'static str, rule: &'static str, given: &Value) -> Error {
 }
 
 fn flag(name: &'static str, value: &Value) -> Result<bool> {
-    if let Value::Bool(value) = value { Ok(*value) } else { Err(wrong(name, "True or False", value)) }
+    if let Value::Bool(value) = value {
+        Ok(*value)
+    } else {
+        Err(wrong(name, "True or False", value))
+    }
 }
 
 /// Sizes stay below 2^31, so that products of two fit in 64 bits.

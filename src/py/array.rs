@@ -61,9 +61,7 @@ impl ImageBuffer {
         let [height, width, pixel] = self.shape;
         // SAFETY: the exporter vouches for the shape and strides it gave, and `self.buffer` holds it for as long as
         // the view lives.
-        unsafe {
-            ImageRef::new(self.buffer.buf_ptr().cast(), height, width, pixel, self.strides)
-        }
+        unsafe { ImageRef::new(self.buffer.buf_ptr().cast(), height, width, pixel, self.strides) }
     }
 
     /// First address and one past the last.
@@ -95,7 +93,9 @@ impl OutBuffer {
         }
         let len = buffer.len_bytes();
         if len != bytes {
-            return Err(PyValueError::new_err(format!("{name}: must have {bytes} bytes, got {len}")));
+            return Err(PyValueError::new_err(format!(
+                "{name}: must have {bytes} bytes, got {len}"
+            )));
         }
         let address = buffer.buf_ptr() as usize;
         Ok(Self { buffer, address })

@@ -64,8 +64,12 @@ impl Export {
         let array = capsules.get_item(1)?.cast_into::<PyCapsule>().map_err(PyErr::from)?;
         let schema = schema.pointer_checked(Some(c"arrow_schema"))?.cast::<ArrowSchema>();
         let array = array.pointer_checked(Some(c"arrow_array"))?.cast::<ArrowArray>();
-        // SAFETY: the capsules' names say what they point to, and the tuple keeps them alive.
-        let pixels = unsafe { pixels(schema.as_ref(), array.as_ref(), size) };
+        // SAFETY: the capsule's name says what it points to, and the tuple keeps it alive.
+        let schema = unsafe { schema.as_ref() };
+        // SAFETY: as above.
+        let array = unsafe { array.as_ref() };
+        // SAFETY: both are live structs of the interface.
+        let pixels = unsafe { pixels(schema, array, size) };
         Ok(pixels.map(|pixels| Self { _capsules: exported.unbind(), pixels }))
     }
 
@@ -81,7 +85,8 @@ impl Export {
 #[expect(clippy::multiple_unsafe_ops_per_block, reason = "one walk through one foreign struct")]
 unsafe fn pixels(schema: &ArrowSchema, array: &ArrowArray, size: Size) -> Option<*const u8> {
     let count = i64::try_from(size.0.checked_mul(size.1)?).ok()?;
-    if array.n_children != 1 || schema.n_children != 1 || array.length != count || array.offset != 0 {
+    if array.n_children != 1 || schema.n_children != 1 || array.length != count || array.offset != 0
+    {
         return None;
     }
     // SAFETY: formats are terminated strings, and with one child the first pointer of each list is valid;
@@ -113,7 +118,8 @@ pub(super) struct PilImage {
 impl PilImage {
     pub(super) fn get(image: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = image.py();
-        let (width, height): (usize, usize) = image.getattr(pyo3::intern!(py, "size"))?.extract()?;
+        let (width, height): (usize, usize) =
+            image.getattr(pyo3::intern!(py, "size"))?.extract()?;
         let size = (height, width);
         let arrow = trusts_arrow(py)?;
         let export = if arrow { Export::get(image, size)? } else { None };
@@ -134,10 +140,10 @@ impl PilImage {
     /// Rows `first .. first + count`: a strip that is exported in place, or as bytes.
     fn strip(&self, py: Python<'_>, first: usize, count: usize) -> PyResult<Strip> {
         let width = self.size.1;
-        let cropped = self.image.bind(py).call_method1(
-            pyo3::intern!(py, "crop"),
-            ((0, first, width, first + count),),
-        )?;
+        let cropped = self
+            .image
+            .bind(py)
+            .call_method1(pyo3::intern!(py, "crop"), ((0, first, width, first + count),))?;
         if self.arrow
             && let Some(export) = Export::get(&cropped, (count, width))?
         {
@@ -212,7 +218,9 @@ impl Rows for Strips<'_> {
             Strip::Export(export) => export.view(count, width),
             Strip::Bytes(bytes, from) => {
                 let pixel = self.image.pixel();
-                Python::attach(|py| repack(bytes.bind(py).as_bytes(), *from, pixel, &mut self.packed))?;
+                Python::attach(|py| {
+                    repack(bytes.bind(py).as_bytes(), *from, pixel, &mut self.packed)
+                })?;
                 ImageRef::packed(&self.packed, count, width, pixel)
             }
         };

@@ -105,17 +105,17 @@ pub(super) fn aspect_ratios(min_tiles: usize, max_tiles: usize) -> PyResult<Vec<
 }
 
 #[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "arguments arrive owned")]
 pub(super) fn best_canvas(
     height: usize,
     width: usize,
     candidates: Vec<(usize, usize)>,
 ) -> PyResult<Size> {
-    guard(|| {
-        sizing::best_canvas((height, width), &candidates).map_err(|error| to_python(&error))
-    })
+    guard(|| sizing::best_canvas((height, width), &candidates).map_err(|error| to_python(&error)))
 }
 
 #[pyfunction]
+#[expect(clippy::too_many_arguments, reason = "the whole of one call of the facade")]
 pub(super) fn resize(
     py: Python<'_>,
     image: &Bound<'_, PyAny>,
@@ -134,7 +134,8 @@ pub(super) fn resize(
             .map_err(|error| to_python(&error))?;
         let bytes = size.0 * size.1 * pixels.pixel();
         let mut outs = [OutBuffer::get(out, "out", bytes)?];
-        let luts = [Lut::new(&Normalise { rescale: None, mean_std: None, numerics }, Element::Uint8)];
+        let luts =
+            [Lut::new(&Normalise { rescale: None, mean_std: None, numerics }, Element::Uint8)];
         let settings = Settings {
             simd: simd(),
             numerics,

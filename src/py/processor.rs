@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::{PyIndexError, PyKeyError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyTuple};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::array::{ImageBuffer, OutBuffer, disjoint};
@@ -128,9 +128,7 @@ pub(super) fn execute(
     if let Some(interrupted) = interrupted {
         return Err(interrupted);
     }
-    result.map_err(|(number, error)| {
-        pixels[number].failure().unwrap_or_else(|| to_python(&error))
-    })
+    result.map_err(|(number, error)| pixels[number].failure().unwrap_or_else(|| to_python(&error)))
 }
 
 /// A family with its options, frozen.
@@ -195,8 +193,13 @@ fn plans_of(plans: &[Bound<'_, PyPlan>]) -> Vec<Arc<Plan>> {
     plans.iter().map(|plan| Arc::clone(&plan.get().plan)).collect()
 }
 
-type ArrayShape<'py> = (&'static str, Bound<'py, pyo3::types::PyTuple>, &'static str);
+/// Key, shape and dtype of an array to be filled.
+type ArrayShape<'py> = (&'static str, Bound<'py, PyTuple>, &'static str);
+/// Key, shape and values of an array of integers.
+type Facts<'py> = (&'static str, Bound<'py, PyTuple>, Vec<i64>);
 
+#[expect(clippy::needless_pass_by_value, reason = "arguments arrive owned")]
+#[expect(clippy::unused_self, reason = "what a plan says about itself is asked of its spec")]
 #[pymethods]
 impl PySpec {
     #[new]
@@ -252,7 +255,7 @@ impl PySpec {
                 }
                 let mut shape = vec![rows];
                 shape.extend(row_shape(output.cut, copies));
-                let shape = pyo3::types::PyTuple::new(py, shape)?;
+                let shape = PyTuple::new(py, shape)?;
                 arrays.push((output.key, shape, element.name()));
             }
             Ok(arrays)
@@ -263,7 +266,7 @@ impl PySpec {
         &self,
         py: Python<'py>,
         plans: Vec<Bound<'py, PyPlan>>,
-    ) -> PyResult<Vec<(&'static str, Bound<'py, pyo3::types::PyTuple>, Vec<i64>)>> {
+    ) -> PyResult<Vec<Facts<'py>>> {
         guard(|| {
             let plans = plans_of(&plans);
             let facts = plans.first().map_or(&[][..], |plan| &plan.facts);
@@ -275,7 +278,7 @@ impl PySpec {
                 if !fact.scalar {
                     shape.push(fact.values.len());
                 }
-                all.push((fact.key, pyo3::types::PyTuple::new(py, shape)?, values));
+                all.push((fact.key, PyTuple::new(py, shape)?, values));
             }
             Ok(all)
         })
@@ -312,9 +315,9 @@ impl PySpec {
             for (number, output) in first.outputs.iter().enumerate() {
                 let row = row_shape(output.cut, copies).iter().product::<usize>() * element.size();
                 let rows: usize = plans.iter().map(|plan| plan.outputs[number].rows).sum();
-                let array = outs
-                    .get_item(output.key)?
-                    .ok_or_else(|| PyKeyError::new_err(format!("out: {} is missing", output.key)))?;
+                let array = outs.get_item(output.key)?.ok_or_else(|| {
+                    PyKeyError::new_err(format!("out: {} is missing", output.key))
+                })?;
                 buffers.push(OutBuffer::get(&array, "out", rows * row)?);
                 row_bytes.push(row);
             }

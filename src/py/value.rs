@@ -37,7 +37,11 @@ pub(super) fn from_python(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Val
     if let Ok(three) = object.extract::<Vec<f64>>() {
         let given = format!("{three:?}");
         return three.try_into().map(Value::Triple).map_err(|_| {
-            let rule = if name == "image_size" { "an integer or (height, width)" } else { "three numbers" };
+            let rule = if name == "image_size" {
+                "an integer or (height, width)"
+            } else {
+                "three numbers"
+            };
             pyo3::exceptions::PyValueError::new_err(format!("{name}: must be {rule}, got {given}"))
         });
     }
@@ -49,7 +53,11 @@ pub(super) fn from_python(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Val
 }
 
 /// The Python object for a value; pairs of one become a tuple, since only sizes have them.
-pub(super) fn to_object<'py>(py: Python<'py>, name: &str, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn to_object<'py>(
+    py: Python<'py>,
+    name: &str,
+    value: &Value,
+) -> PyResult<Bound<'py, PyAny>> {
     Ok(match value {
         Value::Bool(value) => PyBool::new(py, *value).to_owned().into_any(),
         Value::Int(value) => value.into_pyobject(py)?.into_any(),

@@ -17,7 +17,8 @@ pub enum Numerics {
 
 impl Numerics {
     /// Every numerics.
-    pub const ALL: [Self; 4] = [Self::Torchvision, Self::Pillow120, Self::Pillow122, Self::Pillow13];
+    pub const ALL: [Self; 4] =
+        [Self::Torchvision, Self::Pillow120, Self::Pillow122, Self::Pillow13];
 
     /// Its name in Python.
     #[must_use]
@@ -35,10 +36,12 @@ impl Numerics {
     /// # Errors
     /// `Unknown`.
     pub fn parse(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|numerics| numerics.name() == name).ok_or_else(|| Error::Unknown {
-            what: "numerics",
-            given: name.into(),
-            known: Self::ALL.map(Self::name).to_vec(),
+        Self::ALL.into_iter().find(|numerics| numerics.name() == name).ok_or_else(|| {
+            Error::Unknown {
+                what: "numerics",
+                given: name.into(),
+                known: Self::ALL.map(Self::name).to_vec(),
+            }
         })
     }
 
@@ -56,8 +59,7 @@ impl Numerics {
             Self::Torchvision | Self::Pillow120 => false,
             Self::Pillow122 => shrinks && source.0 > 100 * source.1,
             Self::Pillow13 => {
-                shrinks
-                    && (source.0 - target.0) as i128 > 2 * (source.1 as i128 - target.1 as i128)
+                shrinks && (source.0 - target.0) as i128 > 2 * (source.1 as i128 - target.1 as i128)
             }
         }
     }

@@ -149,12 +149,11 @@ impl PairSet {
         let mut i = hash as usize & mask;
         loop {
             let probes = if i + LINEAR_PROBES <= mask { LINEAR_PROBES } else { 0 };
-            for slot in i..=i + probes {
-                match table[slot] {
-                    None => return slot,
-                    Some((_, found)) if Some(found) == pair => return slot,
-                    Some(_) => {}
-                }
+            let free_or_same = |entry: &Option<(u64, (usize, usize))>| {
+                entry.is_none_or(|(_, found)| Some(found) == pair)
+            };
+            if let Some(probe) = table[i..=i + probes].iter().position(free_or_same) {
+                return i + probe;
             }
             perturb >>= PERTURB_SHIFT;
             i = i.wrapping_mul(5).wrapping_add(1).wrapping_add(perturb as usize) & mask;
@@ -175,7 +174,7 @@ fn tuple_hash((a, b): (usize, usize)) -> u64 {
         sum.wrapping_add((lane as u64).wrapping_mul(PRIME_2)).rotate_left(31).wrapping_mul(PRIME_1)
     };
     let sum = round(round(PRIME_5, a), b);
-    sum.wrapping_add(2 ^ (PRIME_5 ^ 3_527_539))
+    sum.wrapping_add(2 ^ (PRIME_5 ^ 0x0035_d373))
 }
 
 #[cfg(test)]
@@ -185,16 +184,49 @@ mod tests {
     #[test]
     fn the_published_list_of_twelve_tiles() {
         let published = [
-            (1, 1), (1, 2), (2, 1), (3, 1), (1, 3), (2, 2), (4, 1), (1, 4), (5, 1), (1, 5), (1, 6), (6, 1),
-            (3, 2), (2, 3), (7, 1), (1, 7), (4, 2), (2, 4), (1, 8), (8, 1), (1, 9), (3, 3), (9, 1), (2, 5),
-            (5, 2), (10, 1), (1, 10), (11, 1), (1, 11), (12, 1), (3, 4), (4, 3), (1, 12), (6, 2), (2, 6),
+            (1, 1),
+            (1, 2),
+            (2, 1),
+            (3, 1),
+            (1, 3),
+            (2, 2),
+            (4, 1),
+            (1, 4),
+            (5, 1),
+            (1, 5),
+            (1, 6),
+            (6, 1),
+            (3, 2),
+            (2, 3),
+            (7, 1),
+            (1, 7),
+            (4, 2),
+            (2, 4),
+            (1, 8),
+            (8, 1),
+            (1, 9),
+            (3, 3),
+            (9, 1),
+            (2, 5),
+            (5, 2),
+            (10, 1),
+            (1, 10),
+            (11, 1),
+            (1, 11),
+            (12, 1),
+            (3, 4),
+            (4, 3),
+            (1, 12),
+            (6, 2),
+            (2, 6),
         ];
         assert_eq!(aspect_ratios(1, 12), Ok(published.to_vec()));
     }
 
     #[test]
     fn ties_look_at_the_area() {
-        let grid = |h, w| closest_aspect_grid((h, w), (448, 448), 1, 12).map(|g| (g.rows, g.columns));
+        let grid =
+            |h, w| closest_aspect_grid((h, w), (448, 448), 1, 12).map(|g| (g.rows, g.columns));
         assert_eq!(grid(633, 633), Ok((1, 1)));
         assert_eq!(grid(634, 634), Ok((2, 2)));
         assert_eq!(grid(951, 951), Ok((3, 3)));

@@ -20,7 +20,8 @@ pub fn best_canvas(size: Size, candidates: &[Size]) -> Result<Size> {
         let scaled = ((width as f64 * scale) as u128) * ((height as f64 * scale) as u128);
         let kept = scaled.min(width as u128 * height as u128);
         let wasted = (canvas.0 as u128 * canvas.1 as u128).saturating_sub(kept);
-        let better = best.is_none_or(|(_, most, least)| kept > most || (kept == most && wasted < least));
+        let better =
+            best.is_none_or(|(_, most, least)| kept > most || (kept == most && wasted < least));
         if better {
             best = Some((canvas, kept, wasted));
         }
