@@ -126,7 +126,7 @@ TIES = [
     (8, 9, 50, 250),
     (9, 9, 50, 250),
     (10, 11, 200, 1250),
-    (14, 14, 1400, 2650),
+    (14, 14, 200, 1750),
     (16, 16, 400, 250),
     (17, 18, 200, 650),
     (21, 21, 1050, 250),
@@ -499,7 +499,8 @@ def test_compact_keeps_one_frame(setup: Setup, given: list[Any], numerics: str) 
 def test_out(setup: Setup, given: list[Any], numerics: str) -> None:
     images, inputs = draw_images(setup, given)
     want = reference(setup, images, numerics)
-    out = {key: np.empty_like(v) for key, v in want.items() if key.endswith("pixel_values")}
+    pixels = {key: v for key, v in want.items() if key.endswith("pixel_values")}
+    out = {key: np.empty(v.shape, v.dtype) for key, v in pixels.items()}
     result = setup.processor(numerics)(inputs, out=out)
     same_output(result, want)
     for key, buffer in out.items():
