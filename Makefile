@@ -1,0 +1,33 @@
+# Shortcuts; every recipe is one line that can be typed by hand.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test develop lint bench bench-e2e docs ci clean
+
+demo:
+	$(PYTHON) -m venv $(VENV) && $(BIN)/pip install -q '.[cli]' && $(BIN)/dynres run examples/images/rocket.jpg --model qwen2-vl --out rocket.npz
+
+test:
+	$(PYTHON) -m venv $(VENV) && $(BIN)/pip install -q '.[test]' && $(BIN)/python -m pytest
+
+develop:
+	$(PYTHON) -m venv $(VENV) && $(BIN)/pip install -q maturin '.[test,lint]' && $(BIN)/maturin develop --release
+
+lint:
+	cargo fmt --check && cargo clippy --all-targets -- -D warnings && $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+bench:
+	$(BIN)/pip install -q '.[bench,cli,jpeg]' && $(BIN)/python benches/whole.py
+
+bench-e2e:
+	$(BIN)/pip install -q '.[bench,cli,jpeg]' && $(BIN)/python benches/end_to_end.py
+
+docs:
+	$(BIN)/pip install -q '.[docs]' && $(BIN)/mkdocs build --strict
+
+ci:
+	bash .ci/run
+
+clean:
+	rm -rf target $(VENV) site
