@@ -419,21 +419,49 @@ def test_a_batch_is_its_singles_one_after_the_other(
         same_output(processor(inputs), want)
 
 
-@property_test(
-    groups=st.lists(st.integers(1, 4), min_size=1, max_size=3), seed=seeds, numerics=numerics_names
-)
-def test_requests_of_deepseek_vl2(groups: list[int], seed: int, numerics: str) -> None:
-    """Above two images in a request there is no tiling; nested lists are requests."""
-    config = {"candidate_resolutions": [[28, 28], [56, 28], [28, 56], [56, 56]]}
+def nested_noise(groups: list[int], seed: int) -> list[list[NDArray[np.uint8]]]:
     generator = np.random.Generator(np.random.PCG64(seed))
-    nested = [
+    return [
         [noise(seed + n, *(int(s) for s in generator.integers(5, 80, 2))) for n in range(count)]
         for count in groups
     ]
-    wanted = [families.run("deepseek-vl2", group, config, numerics) for group in nested]  # type: ignore
-    want = {key: np.concatenate([part[key] for part in wanted]) for key in wanted[0]}
-    processor = dr.Processor("deepseek-vl2", numerics=numerics, **config)
+
+
+request_sizes = st.lists(st.integers(1, 4), min_size=1, max_size=3)
+
+
+@property_test(
+    groups=request_sizes,
+    seed=seeds,
+    numerics=numerics_names,
+    setup=st.sampled_from(
+        [
+            # Above two images in a request there is no tiling.
+            (
+                "deepseek-vl2",
+                {"candidate_resolutions": [[28, 28], [56, 28], [28, 56], [56, 56]]},
+            ),
+            # The images of a request share the tiles.
+            ("internvl", {"image_size": 28, "max_num": 9, "multi_image": "divide"}),
+        ]
+    ),
+)
+def test_plans_that_depend_on_the_request(
+    groups: list[int], seed: int, numerics: str, setup: tuple[str, dict[str, Any]]
+) -> None:
+    """Nested lists are requests."""
+    family, config = setup
+    nested = nested_noise(groups, seed)
+    parts = [families.run(family, group, config, numerics) for group in nested]  # type: ignore
+    want = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    processor = dr.Processor(family, numerics=numerics, **config)
     same_output(processor(nested), want)
+    for group in nested:
+        sizes = [image.shape[:2] for image in group]
+        counts = [families.counts(family, size, config, len(group)) for size in sizes]
+        plans = [processor.plan(*size, num_images=len(group)) for size in sizes]
+        assert [plan.num_tokens for plan in plans] == [count.tokens for count in counts]
+        assert [plan.num_tiles for plan in plans] == [count.tiles for count in counts]
 
 
 @property_test(setup=setups(), given=pictures, numerics=numerics_names)

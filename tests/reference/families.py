@@ -53,6 +53,7 @@ DEFAULTS: dict[str, Config] = {
         "min_num": 1,
         "max_num": 12,
         "use_thumbnail": True,
+        "multi_image": "full",
         "patch_size": 14,
         "downsample_ratio": 0.5,
     },
@@ -182,9 +183,13 @@ def _stack(tiles: Sequence[Image], config: Config, numerics: Numerics) -> NDArra
     return np.stack([_values(tile, config, numerics).transpose(2, 0, 1) for tile in tiles])
 
 
-def internvl_grid(size: Size, config: Config) -> tuple[int, int]:
+def internvl_grid(size: Size, config: Config, num_images: int = 1) -> tuple[int, int]:
+    """Training shares the tiles out between the images of a sample (`divide`)."""
+    max_tiles = config["max_num"]
+    if config["multi_image"] == "divide":
+        max_tiles = max(1, max_tiles // num_images)
     return sizing.closest_aspect_grid(
-        *size, config["image_size"], config["min_num"], config["max_num"], "internvl"
+        *size, config["image_size"], config["min_num"], max_tiles, "internvl"
     )
 
 
@@ -192,7 +197,7 @@ def internvl(images: Sequence[Image], config: Config, numerics: Numerics) -> Out
     side = config["image_size"]
     tiles, counts = [], []
     for image in images:
-        grid = internvl_grid(image.shape[:2], config)
+        grid = internvl_grid(image.shape[:2], config, len(images))
         new = _grid_tiles(
             image, (side, side), grid, config["use_thumbnail"], _filter(config), numerics
         )
@@ -205,7 +210,7 @@ def internvl(images: Sequence[Image], config: Config, numerics: Numerics) -> Out
 
 
 def internvl_counts(size: Size, config: Config, num_images: int = 1) -> Counts:
-    rows, columns = internvl_grid(size, config)
+    rows, columns = internvl_grid(size, config, num_images)
     tiles = rows * columns
     if config["use_thumbnail"] and tiles != 1:
         tiles += 1
