@@ -233,7 +233,7 @@ def test_an_array_of_four_axes_is_a_list() -> None:
 
 def test_samples_matter_where_a_family_counts_images() -> None:
     p = dr.Processor("deepseek-vl2", numerics="pillow-13")
-    image = pixels(40, 80)
+    image = pixels(400, 800)
     crops = "images_spatial_crop"
     tiled = p(image)[crops].tolist()[0]
     assert tiled != [1, 1]
@@ -336,7 +336,7 @@ def test_threads_never_change_the_result(threads: Any) -> None:
 
 def test_collect() -> None:
     p = qwen()
-    images = [pixels(), pixels(1, 500), b"no image", pixels(seed=1), 5]
+    images = [pixels(), Image.fromarray(pixels(1, 500)), b"no image", pixels(seed=1), 5]
     batch = p(images, errors="collect")
     failures = batch.pop("errors")
     same(batch, p([images[0], images[3]]))
@@ -359,7 +359,7 @@ def test_collect_of_nothing_good(family: str) -> None:
 
 def test_collect_plans_the_rest_as_if_all_were_there() -> None:
     p = dr.Processor("deepseek-vl2", numerics="pillow-13")
-    image = pixels(40, 80)
+    image = pixels(400, 800)
     batch = p([image, b"", image], errors="collect")
     assert batch["images_spatial_crop"].tolist() == [[1, 1], [1, 1]]
 

@@ -293,6 +293,7 @@ class Processor:
         else:
             flat, counts, single = _flatten(images)
         for index, image in enumerate(flat):
+            failure: Exception | None = None
             try:
                 ready = prepare(image, variant.policy)
                 plan = spec.plan(ready.height, ready.width, counts[index])
@@ -301,10 +302,16 @@ class Processor:
             except Exception as error:
                 if single and errors == "raise":
                     raise
-                named = error if single else _name_index(error, index)
+                failure = error if single else _name_index(error, index)
+            if failure is not None:
+                # Without its traceback, which would keep the images alive.
+                failure = failure.with_traceback(None)
                 if errors == "raise":
-                    raise named from None
-                failures.append((index, named))
+                    try:
+                        raise failure
+                    finally:
+                        del failure
+                failures.append((index, failure))
                 continue
             plans.append(plan)
             pixels.append(ready.pixels)
