@@ -326,8 +326,7 @@ def test_objects(qwen: Any, kind: Any) -> None:
 
 
 @pytest.mark.torch
-def test_tensors(qwen: Any) -> None:
-    torch = pytest.importorskip("torch")
+def test_tensors(qwen: Any, torch: Any) -> None:
     image = pixels()
     for given in (torch.from_numpy(image), torch.from_numpy(image).permute(2, 0, 1)):
         same(qwen, given, image)

@@ -192,6 +192,17 @@ def test_internvl_hf_speaks_upstreams_names() -> None:
     assert p(image, max_patches=1)["pixel_values"].shape == (1, 3, 56, 56)
 
 
+def test_tiles_that_are_no_squares() -> None:
+    p = dr.Processor("internvl-hf", numerics="pillow-13", size={"height": 56, "width": 84})
+    image = pixels(50, 150)
+    made = dr.Processor.from_dict(json.loads(json.dumps(p.to_dict())))
+    assert made == p
+    same(made(image), p(image))
+    want = dr.Processor("internvl-hf", numerics="pillow-13", size=[56, 84], max_num=1)
+    same(p(image, max_patches=1), want(image))
+    assert want(image)["pixel_values"].shape == (1, 3, 56, 84)
+
+
 def test_many_options_do_not_pile_up() -> None:
     p = qwen()
     for budget in range(4000, 4200):
@@ -375,8 +386,7 @@ def test_num_tokens() -> None:
 
 
 @pytest.mark.torch
-def test_tensors() -> None:
-    torch = pytest.importorskip("torch")
+def test_tensors(torch: Any) -> None:
     p = qwen()
     for dtype, kind in [
         (None, torch.float32),

@@ -15,7 +15,7 @@ from ._dynres_rs import Spec
 from ._types import U8, DType, Options
 from .images import as_array
 from .numerics import resolve
-from .options import FACADE, canonical, preset
+from .options import canonical, core_options, preset
 from .processor import _dtype, _integer, _out_view, _side
 
 __all__ = [
@@ -385,8 +385,7 @@ def _pack(family: str, image: U8, options: Options, numerics: str, dtype: Any) -
     """Runs a family's packing on an image that has its size already."""
     name: DType | None = None if dtype is None else _dtype(dtype)
     full = canonical(options, preset(family), "options", family)
-    core = {key: value for key, value in full.items() if key not in FACADE}
-    spec = Spec(family, resolve(numerics), core)
+    spec = Spec(family, resolve(numerics), core_options(full))
     plans = [spec.plan(image.shape[0], image.shape[1], 1)]
     ((key, shape, kind),) = spec.arrays(plans, name, "expand")
     out: NDArray[Any] = np.empty(shape, "uint16" if kind == "bfloat16" else kind)

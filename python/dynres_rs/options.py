@@ -15,7 +15,7 @@ import numpy as np
 from . import _dynres_rs as _native
 from ._types import Options
 
-__all__ = ["FACADE", "canonical", "family_row", "freeze", "preset"]
+__all__ = ["FACADE", "canonical", "core_options", "family_row", "freeze", "preset"]
 
 #: Options that never reach the compiled core.
 FACADE: Final = ("do_convert_rgb", "input_data_format")
@@ -148,6 +148,14 @@ def canonical(
                 f"{where}: unknown key '{key[:60]}'; the keys{owner} are {_names(names)}"
             )
     return options
+
+
+def core_options(options: Options) -> Options:
+    """What the compiled core takes of all options: none of the facade's, sizes as tuples."""
+    core = {key: value for key, value in options.items() if key not in FACADE}
+    if isinstance(core.get("image_size"), list):
+        core["image_size"] = tuple(core["image_size"])
+    return core
 
 
 def freeze(value: Any) -> Any:

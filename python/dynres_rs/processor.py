@@ -24,7 +24,7 @@ from ._types import (
 )
 from .images import Policy, Ready, is_batch_array, prepare
 from .numerics import resolve
-from .options import FACADE, canonical, family_row, freeze, preset
+from .options import FACADE, canonical, core_options, family_row, freeze, preset
 
 __all__ = ["Processor"]
 
@@ -40,8 +40,7 @@ class _Variant:
     __slots__ = ("float_as_bytes", "options", "policy", "spec", "torchvision")
 
     def __init__(self, family: str, numerics: Numerics, options: Options) -> None:
-        core = {key: value for key, value in options.items() if key not in FACADE}
-        self.spec = Spec(family, numerics, core)
+        self.spec = Spec(family, numerics, core_options(options))
         self.options: Options = {
             **{key: _plain(value) for key, value in self.spec.options.items()},
             **{key: options[key] for key in FACADE},
