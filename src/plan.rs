@@ -3,7 +3,7 @@
 use crate::error::{Error, Result, Size};
 use crate::resample::Filter;
 use crate::sizing::{self, Budget, Grid, Placement};
-use crate::spec::{AspectGrid, BestCanvas, MultiImage, PadSquare, Rule, SmartResize, Spec};
+use crate::spec::{AspectGrid, BestCanvas, MultiImage, PadSquare, Rule, SmartResize, Spec, mean_colour};
 
 /// What a view is to the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -300,7 +300,7 @@ fn aspect_grid(spec: &Spec, rule: &AspectGrid, size: Size, num_images: usize) ->
         MultiImage::Divide => (rule.max_num / num_images.max(1)).max(1),
     };
     let grid = if rule.crop_to_patches {
-        sizing::closest_aspect_grid(size, tile, rule.min_num.min(max_num), max_num)?
+        sizing::closest_aspect_grid(rule.order, size, tile, rule.min_num.min(max_num), max_num)?
     } else if spec.do_resize || size == tile {
         Grid { rows: 1, columns: 1 }
     } else {
@@ -331,11 +331,6 @@ fn aspect_grid(spec: &Spec, rule: &AspectGrid, size: Size, num_images: usize) ->
     plan.num_patches = plan.num_tiles * patches;
     plan.num_tokens = plan.num_tiles * tokens;
     Ok(plan)
-}
-
-/// The colour that upstream pads with: its mean as a byte, truncated.
-fn mean_colour(mean: [f64; 3]) -> [u8; 3] {
-    mean.map(|value| (value * 255.0) as u8)
 }
 
 fn best_canvas(spec: &Spec, rule: &BestCanvas, size: Size, num_images: usize) -> Result<Plan> {
@@ -381,7 +376,7 @@ fn best_canvas(spec: &Spec, rule: &BestCanvas, size: Size, num_images: usize) ->
 
 fn pad_square(spec: &Spec, rule: &PadSquare, size: Size) -> Result<Plan> {
     let one = Grid { rows: 1, columns: 1 };
-    let square = |side: usize, from: Size, filter: Filter, mean: [f64; 3]| {
+    let square = |side: usize, from: Size, filter: Filter, background: [u8; 3]| {
         let resized = if spec.do_resize {
             sizing::longest_side(from, side, rule.min_size)
         } else {
@@ -394,7 +389,7 @@ fn pad_square(spec: &Spec, rule: &PadSquare, size: Size) -> Result<Plan> {
         let placement = Placement { resized, offset };
         let cut = Cut::Tiles { tile: canvas };
         let view = whole(from, placement, canvas, cut, one, filter);
-        View { background: mean_colour(mean), ..view }
+        View { background, ..view }
     };
     let mut views = Vec::new();
     if let Some(high) = &rule.high_res {
@@ -404,11 +399,17 @@ fn pad_square(spec: &Spec, rule: &PadSquare, size: Size) -> Result<Plan> {
                 return Err(Error::Option { name, rule, given: "False".into() });
             }
         }
-        let view = square(high.image_size, size, high.resample, high.image_mean);
+        let view = square(
+            high.image_size,
+            size,
+            high.resample,
+            high.background_color.unwrap_or_else(|| mean_colour(high.image_mean)),
+        );
         views.push(View { role: Role::HighRes, output: 1, ..view });
     }
     let from = views.first().map_or(size, |view: &View| view.canvas);
-    let main = square(rule.image_size, from, spec.resample, spec.image_mean);
+    let background = rule.background_color.unwrap_or_else(|| mean_colour(spec.image_mean));
+    let main = square(rule.image_size, from, spec.resample, background);
     let source = if views.is_empty() { From::Image } else { From::View(0) };
     views.push(View { from: source, ..main });
     for view in &views {

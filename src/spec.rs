@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result, Size};
 use crate::resample::{Filter, Numerics};
+use crate::sizing::RatioOrder;
 
 /// A family with its options.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +76,8 @@ pub struct AspectGrid {
     pub crop_to_patches: bool,
     /// What a tile budget means for a sample of several images.
     pub multi_image: MultiImage,
+    /// Which of two grids of one size wins a tie.
+    pub order: RatioOrder,
     /// Side of a vision encoder's patch in pixels.
     pub patch_size: usize,
     /// Side of the token grid over side of the patch grid.
@@ -140,6 +143,8 @@ pub struct PadSquare {
     pub min_size: usize,
     /// Off: the image must be square after resizing.
     pub do_pad: bool,
+    /// What it is padded with; none is the mean.
+    pub background_color: Option<[u8; 3]>,
     /// Side of a vision encoder's patch in pixels.
     pub patch_size: usize,
 }
@@ -155,6 +160,8 @@ pub struct HighRes {
     pub image_mean: [f64; 3],
     /// Its standard deviation.
     pub image_std: [f64; 3],
+    /// What it is padded with; none is its mean.
+    pub background_color: Option<[u8; 3]>,
 }
 
 /// What a coordinate in the model's text means.
@@ -283,6 +290,24 @@ fn triple(name: &'static str, value: &Value) -> Result<[f64; 3]> {
     }
 }
 
+fn colour(name: &'static str, value: &Value) -> Result<[u8; 3]> {
+    let byte = |v: &f64| v.fract() == 0.0 && (0.0..=255.0).contains(v);
+    match value {
+        Value::Triple(three) if three.iter().all(byte) => Ok(three.map(|v| v as u8)),
+        _ => Err(wrong(name, "three integers in 0..=255", value)),
+    }
+}
+
+fn colour_value(colour: Option<[u8; 3]>, mean: [f64; 3]) -> Value {
+    Value::Triple(colour.unwrap_or_else(|| mean_colour(mean)).map(f64::from))
+}
+
+/// The colour that upstream pads with unless it is told another: its mean as a byte, truncated.
+#[must_use]
+pub fn mean_colour(mean: [f64; 3]) -> [u8; 3] {
+    mean.map(|value| (value * 255.0) as u8)
+}
+
 fn deviation(name: &'static str, value: &Value) -> Result<[f64; 3]> {
     match triple(name, value) {
         Ok(three) if three.iter().all(|v| *v > 0.0) => Ok(three),
@@ -354,7 +379,7 @@ impl Spec {
             Rule::SmartResize(rule) => rule.options(&mut options),
             Rule::AspectGrid(rule) => rule.options(&mut options),
             Rule::BestCanvas(rule) => rule.options(&mut options),
-            Rule::PadSquare(rule) => rule.options(&mut options),
+            Rule::PadSquare(rule) => rule.options(self.image_mean, &mut options),
         }
         options
     }
@@ -366,7 +391,7 @@ impl Spec {
     pub fn check(&self) -> Result<()> {
         match &self.rule {
             Rule::AspectGrid(rule) => {
-                crate::sizing::aspect_ratios(rule.min_num, rule.max_num).map(|_| ())
+                crate::sizing::aspect_ratios(rule.order, rule.min_num, rule.max_num).map(|_| ())
             }
             Rule::BestCanvas(rule) => rule.check(),
             Rule::SmartResize(_) | Rule::PadSquare(_) => Ok(()),
@@ -481,6 +506,12 @@ impl PadSquare {
             ("min_size", _) => self.min_size = count("min_size", value)?,
             ("do_pad", _) => self.do_pad = flag("do_pad", value)?,
             ("patch_size", _) => self.patch_size = count("patch_size", value)?,
+            ("background_color", _) => {
+                self.background_color = Some(colour("background_color", value)?);
+            }
+            ("high_res_background_color", Some(high)) => {
+                high.background_color = Some(colour("high_res_background_color", value)?);
+            }
             ("high_res_image_size", Some(high)) => {
                 high.image_size = count("high_res_image_size", value)?;
             }
@@ -498,8 +529,9 @@ impl PadSquare {
         Ok(true)
     }
 
-    fn options(&self, options: &mut Options) {
+    fn options(&self, mean: [f64; 3], options: &mut Options) {
         options.extend([
+            ("background_color", colour_value(self.background_color, mean)),
             ("image_size", Value::Int(self.image_size as i64)),
             ("min_size", Value::Int(self.min_size as i64)),
             ("do_pad", Value::Bool(self.do_pad)),
@@ -511,6 +543,7 @@ impl PadSquare {
                 ("high_res_resample", Value::Text(high.resample.name().into())),
                 ("high_res_image_mean", Value::Triple(high.image_mean)),
                 ("high_res_image_std", Value::Triple(high.image_std)),
+                ("high_res_background_color", colour_value(high.background_color, high.image_mean)),
             ]);
         }
     }

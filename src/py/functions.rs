@@ -15,7 +15,7 @@ use crate::pipeline::Settings;
 use crate::plan::Plan;
 use crate::resample::{Filter, Numerics};
 use crate::simd::Simd;
-use crate::sizing::{self, Budget};
+use crate::sizing::{self, Budget, RatioOrder};
 
 #[pyfunction]
 #[pyo3(name = "simd")]
@@ -92,16 +92,25 @@ pub(super) fn closest_aspect_grid(
     max_tiles: usize,
 ) -> PyResult<(usize, usize)> {
     guard(|| {
-        sizing::closest_aspect_grid((height, width), (tile_size, tile_size), min_tiles, max_tiles)
-            .map(|grid| (grid.rows, grid.columns))
-            .map_err(|error| to_python(&error))
+        sizing::closest_aspect_grid(
+            RatioOrder::Set,
+            (height, width),
+            (tile_size, tile_size),
+            min_tiles,
+            max_tiles,
+        )
+        .map(|grid| (grid.rows, grid.columns))
+        .map_err(|error| to_python(&error))
     })
 }
 
 #[pyfunction]
 #[pyo3(signature = (min_tiles=1, max_tiles=12))]
 pub(super) fn aspect_ratios(min_tiles: usize, max_tiles: usize) -> PyResult<Vec<(usize, usize)>> {
-    guard(|| sizing::aspect_ratios(min_tiles, max_tiles).map_err(|error| to_python(&error)))
+    guard(|| {
+        sizing::aspect_ratios(RatioOrder::Set, min_tiles, max_tiles)
+            .map_err(|error| to_python(&error))
+    })
 }
 
 #[pyfunction]

@@ -26,13 +26,15 @@ pub(super) fn from_python(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Val
     if let Ok(integer) = object.call_method0(pyo3::intern!(object.py(), "__index__")) {
         return Ok(Value::Int(integer.extract().unwrap_or(i64::MAX)));
     }
-    if let Ok(pair) = object.extract::<(usize, usize)>()
-        && object.len()? == 2
+    if let Ok(pair) = object.extract::<Vec<usize>>()
+        && pair.len() == 2
     {
-        return Ok(Value::Pairs(vec![pair]));
+        return Ok(Value::Pairs(vec![(pair[0], pair[1])]));
     }
-    if let Ok(pairs) = object.extract::<Vec<(usize, usize)>>() {
-        return Ok(Value::Pairs(pairs));
+    if let Ok(lists) = object.extract::<Vec<Vec<usize>>>()
+        && lists.iter().all(|pair| pair.len() == 2)
+    {
+        return Ok(Value::Pairs(lists.iter().map(|pair| (pair[0], pair[1])).collect()));
     }
     if let Ok(three) = object.extract::<Vec<f64>>() {
         let given = format!("{three:?}");
@@ -63,6 +65,9 @@ pub(super) fn to_object<'py>(
         Value::Int(value) => value.into_pyobject(py)?.into_any(),
         Value::Float(value) => value.into_pyobject(py)?.into_any(),
         Value::Text(value) => value.into_pyobject(py)?.into_any(),
+        Value::Triple(value) if name.ends_with("background_color") => {
+            value.map(|byte| i64::from(byte as u8)).to_vec().into_pyobject(py)?.into_any()
+        }
         Value::Triple(value) => value.to_vec().into_pyobject(py)?.into_any(),
         Value::Pairs(pairs) if name == "image_size" => pairs[0].into_pyobject(py)?.into_any(),
         Value::Pairs(pairs) => pairs.clone().into_pyobject(py)?.into_any(),

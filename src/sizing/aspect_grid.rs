@@ -22,14 +22,27 @@ impl Grid {
 /// The largest `max_tiles` that is accepted: the candidate list grows as n log n and is searched for each size.
 pub(super) const MAX_TILES: usize = 4096;
 
+/// The order of ratios of one product, which decides ties between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RatioOrder {
+    /// That of a CPython set, as in InternVL's own code.
+    Set,
+    /// By columns, as in transformers.
+    Columns,
+}
+
 /// All `(columns, rows)` whose product lies in `min_tiles..=max_tiles`, by product.
 ///
-/// Upstream sorts a Python set, stably, by the product, so that inside one product the set's own order decides. That
+/// InternVL sorts a Python set, stably, by the product, so that inside one product the set's own order decides. That
 /// order is CPython's hash table: it is rebuilt here, because the published list of 35 ratios for 12 tiles shows it.
 ///
 /// # Errors
 /// `Option` when the bounds are zero, crossed or above 4096.
-pub fn aspect_ratios(min_tiles: usize, max_tiles: usize) -> Result<Vec<(usize, usize)>> {
+pub fn aspect_ratios(
+    order: RatioOrder,
+    min_tiles: usize,
+    max_tiles: usize,
+) -> Result<Vec<(usize, usize)>> {
     if max_tiles == 0 || max_tiles > MAX_TILES {
         let given = max_tiles.to_string();
         return Err(Error::Option { name: "max_tiles", rule: "in 1..=4096", given });
@@ -49,7 +62,14 @@ pub fn aspect_ratios(min_tiles: usize, max_tiles: usize) -> Result<Vec<(usize, u
             }
         }
     }
-    let mut ratios = set.into_ordered();
+    let mut ratios = match order {
+        RatioOrder::Set => set.into_ordered(),
+        RatioOrder::Columns => {
+            let mut ratios = set.into_ordered();
+            ratios.sort_unstable();
+            ratios
+        }
+    };
     ratios.sort_by_key(|(columns, rows)| columns * rows);
     Ok(ratios)
 }
@@ -59,12 +79,13 @@ pub fn aspect_ratios(min_tiles: usize, max_tiles: usize) -> Result<Vec<(usize, u
 /// # Errors
 /// `ZeroSide`, or `Option` as [`aspect_ratios`].
 pub fn closest_aspect_grid(
+    order: RatioOrder,
     size: Size,
     tile: Size,
     min_tiles: usize,
     max_tiles: usize,
 ) -> Result<Grid> {
-    let ratios = aspect_ratios(min_tiles, max_tiles)?;
+    let ratios = aspect_ratios(order, min_tiles, max_tiles)?;
     closest_in(size, tile, &ratios)
 }
 
@@ -220,13 +241,15 @@ mod tests {
             (6, 2),
             (2, 6),
         ];
-        assert_eq!(aspect_ratios(1, 12), Ok(published.to_vec()));
+        assert_eq!(aspect_ratios(RatioOrder::Set, 1, 12), Ok(published.to_vec()));
     }
 
     #[test]
     fn ties_look_at_the_area() {
-        let grid =
-            |h, w| closest_aspect_grid((h, w), (448, 448), 1, 12).map(|g| (g.rows, g.columns));
+        let grid = |h, w| {
+            closest_aspect_grid(RatioOrder::Set, (h, w), (448, 448), 1, 12)
+                .map(|g| (g.rows, g.columns))
+        };
         assert_eq!(grid(633, 633), Ok((1, 1)));
         assert_eq!(grid(634, 634), Ok((2, 2)));
         assert_eq!(grid(951, 951), Ok((3, 3)));

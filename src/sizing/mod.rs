@@ -5,7 +5,7 @@ mod best_canvas;
 mod contain;
 mod smart_resize;
 
-pub use aspect_grid::{Grid, aspect_ratios, closest_aspect_grid, closest_in};
+pub use aspect_grid::{Grid, RatioOrder, aspect_ratios, closest_aspect_grid, closest_in};
 pub use best_canvas::best_canvas;
 pub use contain::{Placement, contain, longest_side};
 pub use smart_resize::{Budget, smart_resize, smart_resize_video};
