@@ -97,6 +97,79 @@ impl Normalise {
     }
 }
 
+/// Arithmetic in float32 alone that gives every value of a table, bit for bit.
+///
+/// ```text
+/// scaled   = fma(byte, scale, byte * scale_rest)      where `scaled`, else byte
+/// centred  = scaled - mean
+/// quotient = centred * reciprocal                     or centred / std where `divided`, and that is all
+/// value    = fma(fma(-quotient, std, centred), reciprocal, quotient)
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Recipe {
+    /// Whether bytes are scaled.
+    pub scaled: bool,
+    /// Whether the quotient comes from a division.
+    pub divided: bool,
+    /// The factor of a byte, rounded.
+    pub scale: f32,
+    /// What that rounding left.
+    pub scale_rest: f32,
+    /// The mean of each channel.
+    pub mean: [f32; 3],
+    /// The standard deviation of each channel.
+    pub std: [f32; 3],
+    /// One through it.
+    pub reciprocal: [f32; 3],
+}
+
+impl Recipe {
+    /// The cheapest recipe that gives exactly the values of `table`.
+    fn proven(normalise: &Normalise, table: &[[f32; 256]; 3]) -> Option<Self> {
+        let int16 = normalise.numerics.int16_weights();
+        let scale = normalise.rescale.unwrap_or(1.0);
+        let fused = normalise.rescale.is_some() && normalise.mean_std.is_some() && int16;
+        let unit = if fused { (1.0 / scale) as f32 } else { 1.0 };
+        let (mean, std) = normalise.mean_std.unwrap_or(([0.0; 3], [1.0; 3]));
+        let (mean, std) = (mean.map(|m| m as f32 * unit), std.map(|s| s as f32 * unit));
+        let high = scale as f32;
+        let rest = if int16 { 0.0 } else { (scale - f64::from(high)) as f32 };
+        let recipe = Self {
+            scaled: normalise.rescale.is_some() && !fused,
+            divided: false,
+            scale: high,
+            scale_rest: rest,
+            mean,
+            std,
+            reciprocal: std.map(|s| 1.0 / s),
+        };
+        [recipe, Self { divided: true, ..recipe }].into_iter().find(|recipe| recipe.gives(table))
+    }
+
+    fn gives(&self, table: &[[f32; 256]; 3]) -> bool {
+        table.iter().enumerate().all(|(c, values)| {
+            (0..=255).zip(values).all(|(byte, value)| {
+                value.is_finite() && self.value(c, byte).to_bits() == value.to_bits()
+            })
+        })
+    }
+
+    /// The value of byte `x` in channel `c`. Kernels take the same steps, each of which has one result.
+    #[must_use]
+    pub fn value(&self, c: usize, x: u8) -> f32 {
+        let byte = f32::from(x);
+        let scaled =
+            if self.scaled { byte.mul_add(self.scale, byte * self.scale_rest) } else { byte };
+        let centred = scaled - self.mean[c];
+        if self.divided {
+            return centred / self.std[c];
+        }
+        let quotient = centred * self.reciprocal[c];
+        let rest = (-quotient).mul_add(self.std[c], centred);
+        rest.mul_add(self.reciprocal[c], quotient)
+    }
+}
+
 /// The elements of every byte in every channel.
 #[derive(Clone, Debug)]
 pub struct Lut {
@@ -106,13 +179,16 @@ pub struct Lut {
     pub float32: [[f32; 256]; 3],
     /// As the bits of float16 or bfloat16, when that is the type.
     pub half: [[u16; 256]; 3],
+    /// The arithmetic that gives the same float32 values, where there is one.
+    pub recipe: Option<Recipe>,
 }
 
 impl Lut {
     /// The table.
     #[must_use]
     pub fn new(normalise: &Normalise, element: Element) -> Self {
-        let mut lut = Self { element, float32: [[0.0; 256]; 3], half: [[0; 256]; 3] };
+        let (float32, half) = ([[0.0; 256]; 3], [[0; 256]; 3]);
+        let mut lut = Self { element, float32, half, recipe: None };
         for c in 0..3 {
             for x in 0..=255u8 {
                 let value = normalise.value(c, x);
@@ -123,6 +199,9 @@ impl Lut {
                     Element::Float32 | Element::Uint8 => 0,
                 };
             }
+        }
+        if element != Element::Uint8 {
+            lut.recipe = Recipe::proven(normalise, &lut.float32);
         }
         lut
     }

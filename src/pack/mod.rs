@@ -4,4 +4,4 @@ mod emit;
 mod lut;
 
 pub use emit::{Emit, patch_position};
-pub use lut::{Element, Lut, Normalise};
+pub use lut::{Element, Lut, Normalise, Recipe};

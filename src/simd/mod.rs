@@ -10,8 +10,14 @@
 //! group 0: c0r0 c0r1 c0r2 c0r3  c1r0 c1r1 c1r2 c1r3  ...      group 1: c0r4 c0r5 c0r6 c0r7  ...
 //! ```
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod scalar;
+#[cfg(test)]
+mod tests;
 
+#[cfg(target_arch = "x86_64")]
+pub use avx2::Avx2;
 pub use scalar::Scalar;
 
 use crate::error::{Error, Result};
@@ -81,17 +87,22 @@ pub trait Backend: Copy + Send + Sync + 'static {
 pub enum Simd {
     /// Plain Rust.
     Scalar(Scalar),
+    /// AVX2, FMA and F16C.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
 }
 
 impl Simd {
     /// The name of every backend, slowest first.
-    pub const NAMES: [&'static str; 1] = ["scalar"];
+    pub const NAMES: [&'static str; 2] = ["scalar", "avx2"];
 
     /// The backend of that name, where this CPU has it.
     #[must_use]
     pub fn detect(name: &str) -> Option<Self> {
         match name {
             "scalar" => Some(Self::Scalar(Scalar)),
+            #[cfg(target_arch = "x86_64")]
+            "avx2" => Avx2::detect().map(Self::Avx2),
             _ => None,
         }
     }
@@ -104,7 +115,9 @@ impl Simd {
         let known: Vec<&'static str> =
             Self::NAMES.into_iter().filter(|name| Self::detect(name).is_some()).collect();
         match forced {
-            None => Ok(known.last().and_then(|name| Self::detect(name)).unwrap_or(Self::Scalar(Scalar))),
+            None => {
+                Ok(known.last().and_then(|name| Self::detect(name)).unwrap_or(Self::Scalar(Scalar)))
+            }
             Some(name) => Self::detect(name).ok_or_else(|| Error::Unknown {
                 what: "DYNRES_SIMD",
                 given: name.into(),
@@ -118,6 +131,8 @@ impl Simd {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Scalar(_) => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2",
         }
     }
 }
@@ -128,6 +143,8 @@ macro_rules! with_backend {
     ($simd:expr, $backend:ident => $body:expr) => {
         match $simd {
             $crate::simd::Simd::Scalar($backend) => $body,
+            #[cfg(target_arch = "x86_64")]
+            $crate::simd::Simd::Avx2($backend) => $body,
         }
     };
 }

@@ -1,0 +1,166 @@
+//! The only loads and stores of this backend: each checks its bounds, or says who did.
+
+#![expect(unsafe_code, reason = "vector loads and stores")]
+
+use std::arch::x86_64::{
+    __m128i, __m256i, _mm_cvtsi64_si128, _mm_loadu_si128, _mm_storeu_si128, _mm_stream_si128,
+    _mm256_castsi128_si256, _mm256_castsi256_si128, _mm256_inserti128_si256, _mm256_loadu_si256,
+    _mm256_setzero_si256, _mm256_storeu_si256, _mm256_stream_si256,
+};
+
+use crate::image::Row;
+use crate::simd::BAND;
+
+/// Eight bytes, and zeros.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn load8(bytes: &[u8; 8]) -> __m128i {
+    _mm_cvtsi64_si128(i64::from_le_bytes(*bytes))
+}
+
+/// 16 bytes of `bytes` from `at` on.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn load16(bytes: &[u8], at: usize) -> __m128i {
+    let chunk = &bytes[at..at + 16];
+    // SAFETY: the slice is 16 bytes long.
+    unsafe { _mm_loadu_si128(chunk.as_ptr().cast()) }
+}
+
+/// 32 bytes of `bytes` from `at` on.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn load32(bytes: &[u8], at: usize) -> __m256i {
+    let chunk = &bytes[at..at + 32];
+    // SAFETY: the slice is 32 bytes long.
+    unsafe { _mm256_loadu_si256(chunk.as_ptr().cast()) }
+}
+
+/// 16 bytes to `bytes` from `at` on.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn store16(bytes: &mut [u8], at: usize, vector: __m128i) {
+    let chunk = &mut bytes[at..at + 16];
+    // SAFETY: the slice is 16 bytes long.
+    unsafe { _mm_storeu_si128(chunk.as_mut_ptr().cast(), vector) }
+}
+
+/// 32 bytes to `bytes` from `at` on.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn store32(bytes: &mut [u8], at: usize, vector: __m256i) {
+    let chunk = &mut bytes[at..at + 32];
+    // SAFETY: the slice is 32 bytes long.
+    unsafe { _mm256_storeu_si256(chunk.as_mut_ptr().cast(), vector) }
+}
+
+/// 16 bytes to an address that is a multiple of 16, past the cache.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn stream16(chunk: &mut [u8; 16], vector: __m128i) {
+    let target = chunk.as_mut_ptr().cast::<__m128i>();
+    assert!(target.is_aligned(), "streaming store");
+    // SAFETY: 16 aligned bytes that are borrowed mutably; the backend's `fence` orders them.
+    unsafe { _mm_stream_si128(target, vector) }
+}
+
+/// 32 bytes to an address that is a multiple of 32, past the cache.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn stream32(chunk: &mut [u8; 32], vector: __m256i) {
+    let target = chunk.as_mut_ptr().cast::<__m256i>();
+    assert!(target.is_aligned(), "streaming store");
+    // SAFETY: 32 aligned bytes that are borrowed mutably; the backend's `fence` orders them.
+    unsafe { _mm256_stream_si256(target, vector) }
+}
+
+/// 16 bytes of a row from `at` on.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn row16(row: &Row<'_>, at: usize) -> __m128i {
+    assert!(row.len() >= 16 && at <= row.len() - 16, "row vector {at} of {}", row.len());
+    // SAFETY: 16 bytes from `at` on are within the row.
+    unsafe { _mm_loadu_si128(row.as_ptr().add(at).cast()) }
+}
+
+/// 32 bytes of a row from `at` on.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn row32(row: &Row<'_>, at: usize) -> __m256i {
+    assert!(row.len() >= 32 && at <= row.len() - 32, "row vector {at} of {}", row.len());
+    // SAFETY: 32 bytes from `at` on are within the row.
+    unsafe { _mm256_loadu_si256(row.as_ptr().add(at).cast()) }
+}
+
+/// Two vectors side by side.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn join(low: __m128i, high: __m128i) -> __m256i {
+    _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(low), high)
+}
+
+/// Eight rows at once: 16 bytes of row `r` and of row `r + 4` in vector `r`.
+#[derive(Clone, Copy)]
+pub(super) struct Octet {
+    rows: [*const u8; BAND],
+    len: usize,
+}
+
+impl Octet {
+    /// Of eight rows of equal length.
+    pub(super) fn new(rows: &[Row<'_>; BAND]) -> Self {
+        let len = rows[0].len();
+        assert!(rows.iter().all(|row| row.len() == len), "rows of a band differ in length");
+        Self { rows: rows.each_ref().map(Row::as_ptr), len }
+    }
+
+    /// How many vectors of 16 bytes, `step` apart, lie within the rows.
+    pub(super) const fn vectors(&self, step: usize) -> usize {
+        if self.len < 16 { 0 } else { (self.len - 16) / step + 1 }
+    }
+
+    /// The vectors from `at` on.
+    ///
+    /// # Safety
+    /// `at + 16` must not exceed the rows' length, and the rows must still be alive.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) unsafe fn load(&self, at: usize) -> [__m256i; 4] {
+        let half = |r: usize| {
+            // SAFETY: the caller keeps `at + 16` within the rows.
+            let pointer = unsafe { self.rows[r].add(at) };
+            // SAFETY: as above.
+            unsafe { _mm_loadu_si128(pointer.cast()) }
+        };
+        [
+            join(half(0), half(4)),
+            join(half(1), half(5)),
+            join(half(2), half(6)),
+            join(half(3), half(7)),
+        ]
+    }
+}
+
+/// `V` vectors side by side in a group from `at` on.
+///
+/// # Safety
+/// `at + 32 * V` must not exceed the group's length.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn block<const V: usize>(group: &[u8], at: usize) -> [__m256i; V] {
+    let mut vectors = [_mm256_setzero_si256(); V];
+    for (v, vector) in vectors.iter_mut().enumerate() {
+        // SAFETY: the caller keeps all V vectors within the group.
+        let pointer = unsafe { group.as_ptr().add(at + v * 32) };
+        // SAFETY: as above.
+        *vector = unsafe { _mm256_loadu_si256(pointer.cast()) };
+    }
+    vectors
+}
+
+/// The low and the high half.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn low(vector: __m256i) -> __m128i {
+    _mm256_castsi256_si128(vector)
+}

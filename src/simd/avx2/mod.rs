@@ -1,0 +1,88 @@
+//! AVX2, with FMA and F16C for the conversion.
+
+#![expect(unsafe_code, reason = "calls into functions that need the CPU's features")]
+
+mod convert;
+mod horizontal;
+mod lanes;
+mod layout;
+mod vertical;
+mod weights;
+
+use std::arch::x86_64::_mm_sfence;
+
+use super::{BAND, Backend, GROUP};
+use crate::error::Result;
+use crate::image::Row;
+use crate::pack::Lut;
+use crate::resample::Axis;
+
+/// Proof that the CPU has AVX2, FMA and F16C.
+#[derive(Clone, Copy, Debug)]
+pub struct Avx2 {
+    _only_by_detect: (),
+}
+
+impl Avx2 {
+    /// The proof, where the CPU gives it.
+    #[must_use]
+    pub fn detect() -> Option<Self> {
+        let has = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
+        has.then_some(Self { _only_by_detect: () })
+    }
+}
+
+impl Backend for Avx2 {
+    type Columns = horizontal::Columns;
+    type Rows = vertical::Rows;
+
+    fn columns(self, axis: &Axis, input: usize, output: usize) -> Result<Self::Columns> {
+        horizontal::Columns::new(axis, input, output)
+    }
+
+    fn rows(self, axis: &Axis) -> Result<Self::Rows> {
+        vertical::Rows::new(axis)
+    }
+
+    fn horizontal(self, weights: &Self::Columns, rows: &[Row<'_>; BAND], band: &mut [u8]) {
+        // SAFETY: `self` exists only where the CPU has the features, as in every function here.
+        unsafe { horizontal::pass(weights, rows, band) }
+    }
+
+    fn interleave(self, rows: &[Row<'_>; BAND], band: &mut [u8]) {
+        // SAFETY: see `horizontal`.
+        unsafe { layout::interleave(rows, band) }
+    }
+
+    fn vertical(self, weights: &Self::Rows, i: usize, groups: &[&[u8]], out: &mut [u8]) {
+        // SAFETY: see `horizontal`.
+        unsafe { vertical::row(weights, i, groups, out) }
+    }
+
+    fn deinterleave(self, group: &[u8], rows: [&mut [u8]; GROUP]) {
+        // SAFETY: see `horizontal`.
+        unsafe { layout::deinterleave(group, rows) }
+    }
+
+    fn split(self, row: Row<'_>, pixel: usize, planes: &mut [u8]) {
+        // SAFETY: see `horizontal`.
+        unsafe { layout::split(&row, pixel, planes) }
+    }
+
+    fn split_patch(self, rows: &[Row<'_>], x: usize, pixel: usize, planes: &mut [u8]) {
+        // SAFETY: see `horizontal`.
+        unsafe { layout::split_patch(rows, x, pixel, planes) }
+    }
+
+    fn convert(self, lut: &Lut, c: usize, bytes: &[u8], out: &mut [u8], stream: bool) {
+        // SAFETY: see `horizontal`.
+        unsafe { convert::plane(lut, c, bytes, out, stream) }
+    }
+
+    fn fence(self) {
+        // SAFETY: every x86-64 CPU has this instruction.
+        unsafe { _mm_sfence() }
+    }
+}

@@ -1,0 +1,546 @@
+//! Every backend that this CPU has returns what the plain version returns.
+//!
+//! `DYNRES_CASES` sets how many random cases a test runs; it prints how many it ran (`--nocapture`).
+
+use super::{BAND, Backend, GROUP, Scalar, Simd, group_len};
+use crate::image::{ImageRef, Row};
+use crate::pack::{Element, Lut, Normalise};
+use crate::parallel::Watch;
+use crate::pipeline::{Item, Settings, run};
+use crate::plan::{Cut, Plan};
+use crate::resample::{Axis, Filter, Numerics};
+use crate::{families, with_backend};
+
+/// Xorshift, and what the tests ask of it.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 >> 11
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+
+    fn pick<T: Copy>(&mut self, values: &[T]) -> T {
+        values[self.below(values.len())]
+    }
+
+    /// Noise of all values, or of the two extremes, which drive sums as far as they go.
+    fn bytes(&mut self, len: usize) -> Vec<u8> {
+        let extremes = self.below(3) == 0;
+        (0..len)
+            .map(|_| {
+                let byte = self.next() as u8;
+                if extremes { if byte < 128 { 0 } else { 255 } } else { byte }
+            })
+            .collect()
+    }
+
+    /// A length whose logarithm is even, so that small ones are as frequent as large ones.
+    fn length(&mut self, most: usize) -> usize {
+        let bits = self.below(most.ilog2() as usize + 1);
+        1 + self.below((2 << bits).min(most))
+    }
+}
+
+fn cases(default: usize) -> usize {
+    std::env::var("DYNRES_CASES").ok().map_or(default, |count| count.parse().expect("DYNRES_CASES"))
+}
+
+/// The backends of this CPU, the plain one among them.
+fn backends() -> impl Iterator<Item = Simd> {
+    Simd::NAMES.into_iter().filter_map(Simd::detect)
+}
+
+fn lengths() -> impl Iterator<Item = usize> {
+    let near = |n: usize| n - 2..=n + 2;
+    (0..=130).chain([160, 192, 256, 448, 512, 1024].into_iter().flat_map(near))
+}
+
+/// Copies of rows that end where their allocation ends.
+fn rows_of(random: &mut Random, count: usize, len: usize) -> Vec<Box<[u8]>> {
+    (0..count).map(|_| random.bytes(len).into_boxed_slice()).collect()
+}
+
+fn octet(rows: &[Box<[u8]>]) -> [Row<'_>; BAND] {
+    std::array::from_fn(|r| Row::from(&rows[r][..]))
+}
+
+/// The components of both groups, without the room after them.
+fn components(band: &[u8], len: usize) -> [&[u8]; 2] {
+    let group = group_len(len);
+    [&band[..len * GROUP], &band[group..group + len * GROUP]]
+}
+
+fn check_horizontal<B: Backend>(
+    backend: B,
+    axis: &Axis,
+    (input, output): (usize, usize),
+    rows: &[Row<'_>; BAND],
+) {
+    let len = axis.target * output;
+    let mut bands = [vec![0xa5; 2 * group_len(len)], vec![0xa5; 2 * group_len(len)]];
+    let plain = Scalar.columns(axis, input, output).expect("columns");
+    Scalar.horizontal(&plain, rows, &mut bands[0]);
+    let columns = backend.columns(axis, input, output).expect("columns");
+    backend.horizontal(&columns, rows, &mut bands[1]);
+    let what = (axis.source, axis.target, axis.int16, input, output);
+    assert!(components(&bands[0], len) == components(&bands[1], len), "horizontal {what:?}");
+}
+
+fn check_vertical<B: Backend>(backend: B, random: &mut Random, axis: &Axis, len: usize) {
+    let groups: Vec<Vec<u8>> =
+        (0..axis.source.div_ceil(GROUP)).map(|_| random.bytes(group_len(len))).collect();
+    let plain = Scalar.rows(axis).expect("rows");
+    let rows = backend.rows(axis).expect("rows");
+    for i in 0..axis.target {
+        let reads = axis.reads(i);
+        let groups: Vec<&[u8]> =
+            groups[reads.start / GROUP..=(reads.end - 1) / GROUP].iter().map(|g| &g[..]).collect();
+        let mut outs = [vec![0; len], vec![1; len]];
+        Scalar.vertical(&plain, i, &groups, &mut outs[0]);
+        backend.vertical(&rows, i, &groups, &mut outs[1]);
+        assert!(outs[0] == outs[1], "vertical {} -> {} row {i} of {len}", axis.source, axis.target);
+    }
+}
+
+fn check_interleave<B: Backend>(backend: B, random: &mut Random, rows: &[Row<'_>; BAND]) {
+    let len = rows[0].len();
+    let mut bands = [vec![0; 2 * group_len(len)], vec![0; 2 * group_len(len)]];
+    Scalar.interleave(rows, &mut bands[0]);
+    backend.interleave(rows, &mut bands[1]);
+    assert!(components(&bands[0], len) == components(&bands[1], len), "interleave {len}");
+    let group = random.bytes(group_len(len));
+    let mut lines = [vec![0; GROUP * len], vec![1; GROUP * len]];
+    for (lines, plain) in lines.iter_mut().zip([true, false]) {
+        let (a, rest) = lines.split_at_mut(len);
+        let (b, rest) = rest.split_at_mut(len);
+        let (c, d) = rest.split_at_mut(len);
+        if plain {
+            Scalar.deinterleave(&group, [a, b, c, d]);
+        } else {
+            backend.deinterleave(&group, [a, b, c, d]);
+        }
+    }
+    assert!(lines[0] == lines[1], "deinterleave {len}");
+}
+
+fn check_split<B: Backend>(backend: B, row: Row<'_>, pixel: usize) {
+    let width = row.len() / pixel;
+    if width == 0 {
+        return;
+    }
+    let mut planes = [vec![0; 3 * width], vec![1; 3 * width]];
+    Scalar.split(row, pixel, &mut planes[0]);
+    backend.split(row, pixel, &mut planes[1]);
+    assert!(planes[0] == planes[1], "split {width} of {pixel}");
+}
+
+fn check_patch<B: Backend>(backend: B, rows: &[Row<'_>], x: usize, pixel: usize) {
+    let area = 3 * rows.len() * rows.len();
+    let mut planes = [vec![0; area], vec![1; area]];
+    Scalar.split_patch(rows, x, pixel, &mut planes[0]);
+    backend.split_patch(rows, x, pixel, &mut planes[1]);
+    assert!(planes[0] == planes[1], "patch of {} at {x}, {pixel} bytes a pixel", rows.len());
+}
+
+fn check_convert<B: Backend>(backend: B, lut: &Lut, bytes: &[u8], offset: usize, stream: bool) {
+    let len = bytes.len() * lut.element.size();
+    for c in 0..3 {
+        let mut outs = [vec![0; offset + len + 64], vec![0; offset + len + 64]];
+        let at = outs.each_ref().map(|out| out.as_ptr().align_offset(32) % 32 + offset);
+        Scalar.convert(lut, c, bytes, &mut outs[0][at[0]..at[0] + len], stream);
+        backend.convert(lut, c, bytes, &mut outs[1][at[1]..at[1] + len], stream);
+        backend.fence();
+        let [plain, other] = [0, 1].map(|i| &outs[i][at[i]..at[i] + len]);
+        assert!(plain == other, "convert {} to {:?}", bytes.len(), lut.element);
+        assert!(outs[1][..at[1]].iter().all(|&byte| byte == 0), "written before");
+        assert!(outs[1][at[1] + len..].iter().all(|&byte| byte == 0), "written after");
+    }
+}
+
+fn axis(filter: Filter, source: usize, target: usize, int16: bool) -> Axis {
+    Axis::new(filter, source, target, int16).expect("axis")
+}
+
+/// Rescaling and normalising as the libraries and as no one does it.
+fn normalisations() -> Vec<Normalise> {
+    let clip =
+        ([0.481_454_66, 0.457_827_5, 0.408_210_73], [0.268_629_54, 0.261_302_58, 0.275_777_11]);
+    let imagenet = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+    let half = ([0.5; 3], [0.5; 3]);
+    let odd = ([0.0, 1e-30, 300.0], [1e-38, 0.0, 7.7e30]);
+    let mut all = Vec::new();
+    for numerics in [Numerics::Torchvision, Numerics::Pillow13] {
+        for rescale in [None, Some(1.0 / 255.0), Some(1.0 / 127.5), Some(0.003_921_57)] {
+            for mean_std in [None, Some(clip), Some(imagenet), Some(half), Some(odd)] {
+                all.push(Normalise { rescale, mean_std, numerics });
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn rows_of_every_length() {
+    for simd in backends() {
+        let mut random = Random(88172645463325252);
+        with_backend!(simd, backend => for len in lengths() {
+            let rows = rows_of(&mut random, BAND, len);
+            check_interleave(backend, &mut random, &octet(&rows));
+            for pixel in [3, 4] {
+                let rows = rows_of(&mut random, BAND, len * pixel);
+                check_split(backend, Row::from(&rows[0][..]), pixel);
+                for (target, int16) in [(len / 3, false), (len * 2, true), (len + 1, false)] {
+                    if target > 0 && len > 0 {
+                        let axis = axis(Filter::Bicubic, len, target, int16);
+                        check_horizontal(backend, &axis, (pixel, 3), &octet(&rows));
+                        if pixel == 4 {
+                            check_horizontal(backend, &axis, (4, 4), &octet(&rows));
+                        }
+                    }
+                }
+            }
+            check_vertical(backend, &mut random, &axis(Filter::Lanczos, 37, 11, false), len);
+            check_vertical(backend, &mut random, &axis(Filter::Bicubic, 9, 14, true), len);
+        });
+    }
+}
+
+#[test]
+fn patches_of_every_side() {
+    for simd in backends() {
+        let mut random = Random(7);
+        with_backend!(simd, backend => for side in (1..=33).chain([48, 64]) {
+            for pixel in [3, 4] {
+                for x in [0, 1, side] {
+                    let rows = rows_of(&mut random, side, (x + side) * pixel);
+                    let rows: Vec<Row<'_>> = rows.iter().map(|row| Row::from(&row[..])).collect();
+                    check_patch(backend, &rows, x, pixel);
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn elements_of_every_byte() {
+    let every: Vec<u8> = (0..=255).collect();
+    for simd in backends() {
+        let mut random = Random(99);
+        with_backend!(simd, backend => for normalise in normalisations() {
+            for element in Element::ALL {
+                let lut = Lut::new(&normalise, element);
+                check_convert(backend, &lut, &every, 0, false);
+                check_convert(backend, &lut, &every, 16, true);
+                let len = random.below(100);
+                let bytes = random.bytes(len);
+                let offset = random.below(32);
+                check_convert(backend, &lut, &bytes, offset, offset % 3 > 0);
+            }
+        });
+        let lut = |element| Lut::new(&normalisations()[1], element);
+        with_backend!(simd, backend => for element in Element::ALL {
+            let lut = lut(element);
+            for len in lengths() {
+                let bytes = random.bytes(len);
+                for offset in [0, 4, 8, 16, 1] {
+                    check_convert(backend, &lut, &bytes, offset, offset != 1);
+                }
+            }
+        });
+    }
+}
+
+/// What upstream's classes normalise with is computed, not looked up.
+#[test]
+fn usual_normalisations_have_a_recipe() {
+    for family in families::all() {
+        for numerics in [Numerics::Torchvision, Numerics::Pillow13] {
+            let spec = &family.spec;
+            let normalise = Normalise {
+                rescale: Some(spec.rescale_factor),
+                mean_std: Some((spec.image_mean, spec.image_std)),
+                numerics,
+            };
+            let lut = Lut::new(&normalise, Element::Float32);
+            assert!(lut.recipe.is_some_and(|recipe| !recipe.divided), "{normalise:?}");
+        }
+    }
+}
+
+#[test]
+fn extremes_at_every_ratio() {
+    for simd in backends() {
+        let mut random = Random(4711);
+        with_backend!(simd, backend => for filter in Filter::ALL {
+            for (source, target) in [
+                (1, 1), (1, 300), (2, 300), (3, 1000), (300, 1), (301, 2), (600, 3), (1000, 10),
+                (4000, 40), (4000, 1), (127, 128), (128, 127), (200, 150), (150, 200), (640, 644),
+                (997, 333), (10, 1000), (1031, 515), (5, 4), (4, 5),
+            ] {
+                for int16 in [false, true] {
+                    let axis = axis(filter, source, target, int16);
+                    for (input, output) in [(3, 3), (4, 3), (4, 4)] {
+                        // The bytes that drive the sums of one pixel up or down, then noise.
+                        let (first, taps) = axis.window(target / 2);
+                        for flip in [false, true] {
+                            let mut row = vec![0; source * input];
+                            for (j, &k) in taps.iter().enumerate() {
+                                if (k > 0) != flip {
+                                    row[(first + j) * input..][..input].fill(255);
+                                }
+                            }
+                            let rows = [Row::from(&row[..]); BAND];
+                            check_horizontal(backend, &axis, (input, output), &rows);
+                        }
+                        let rows = rows_of(&mut random, BAND, source * input);
+                        check_horizontal(backend, &axis, (input, output), &octet(&rows));
+                    }
+                    check_vertical(backend, &mut random, &axis, 41);
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn random_passes() {
+    let count = cases(600);
+    let mut random = Random(0x0123_4567_89ab_cdef);
+    for case in 0..count {
+        let (source, target) = (random.length(1500), random.length(1500));
+        let axis = axis(random.pick(&Filter::ALL), source, target, random.below(2) == 0);
+        let (input, output) = random.pick(&[(3, 3), (4, 3), (4, 4)]);
+        let rows = rows_of(&mut random, BAND, source * input);
+        let len = random.length(400);
+        for simd in backends() {
+            with_backend!(simd, backend => {
+                check_horizontal(backend, &axis, (input, output), &octet(&rows));
+                if case % 4 == 0 {
+                    check_vertical(backend, &mut random, &axis, len);
+                }
+            });
+        }
+    }
+    println!("random_passes: {count} cases");
+}
+
+/// One image through the whole pipeline, with each backend.
+fn check_plan(random: &mut Random, plan: &Plan, pixel: usize, numerics: Numerics, what: &str) {
+    let (height, width) = plan.source;
+    let image = random.bytes(height * width * pixel);
+    let element = random.pick(&Element::ALL);
+    let copies = random.pick(&[1, 2]);
+    let normalise = random.pick(&normalisations());
+    let luts = [Lut::new(&normalise, element), Lut::new(&normalise, element)];
+    let stream = random.below(2) == 0;
+    let threads = random.pick(&[1, 1, 2]);
+    let sizes: Vec<usize> = plan
+        .outputs
+        .iter()
+        .map(|output| {
+            output.rows
+                * match output.cut {
+                    Cut::Patches { patch, .. } => copies * 3 * patch * patch * element.size(),
+                    Cut::Tiles { tile } => 3 * tile.0 * tile.1 * element.size(),
+                    Cut::Rows { pixel } => plan.resized.0 * plan.resized.1 * pixel,
+                }
+        })
+        .collect();
+    let offset = 16 * random.below(4) + random.pick(&[0, 0, 4]);
+    let results: Vec<Vec<Vec<u8>>> = backends()
+        .map(|simd| {
+            let mut outs: Vec<Vec<u8>> = sizes.iter().map(|&size| vec![0; size + offset]).collect();
+            let source = ImageRef::packed(&image, height, width, pixel);
+            let parts = outs.iter_mut().map(|out| &mut out[offset..]).collect();
+            let item = Item { plan, source: &source, outs: parts };
+            let settings = Settings { simd, numerics, luts: &luts, copies, stream, threads };
+            run(&settings, vec![item], &Watch::new(None)).expect("run");
+            outs
+        })
+        .collect();
+    for (result, simd) in results.iter().zip(backends()) {
+        assert!(*result == results[0], "{} differs: {what}", simd.name());
+    }
+}
+
+#[test]
+fn random_resizes() {
+    let count = cases(1500);
+    let mut random = Random(0xfeed_beef_cafe);
+    for _ in 0..count {
+        let most = random.pick(&[24, 100, 300, 700]);
+        let mut size = || (random.length(most), random.length(most));
+        let (source, mut target) = (size(), size());
+        match random.below(6) {
+            0 => target.0 = source.0,
+            1 => target.1 = source.1,
+            _ => {}
+        }
+        let filter = random.pick(&Filter::ALL);
+        let numerics = random.pick(&Numerics::ALL);
+        let pixel = random.pick(&[3, 4]);
+        let plan = Plan::resize(source, target, pixel, filter, u64::MAX).expect("plan");
+        let what = format!("{source:?} -> {target:?} {filter:?} {numerics:?} {pixel}");
+        check_plan(&mut random, &plan, pixel, numerics, &what);
+    }
+    println!("random_resizes: {count} cases");
+}
+
+#[test]
+fn random_plans() {
+    let count = cases(300);
+    let mut random = Random(0x5eed);
+    let all = families::all();
+    let mut ran = 0;
+    while ran < count {
+        let family = &all[random.below(all.len())];
+        let mut spec = family.spec.clone();
+        spec.numerics = random.pick(&Numerics::ALL);
+        spec.resample = random.pick(&Filter::ALL);
+        let most = random.pick(&[60, 400, 900]);
+        let size = (random.length(most), random.length(most));
+        let Ok(plan) = Plan::new(&spec, size, 1 + random.below(3)) else { continue };
+        if plan.views.iter().map(|view| view.canvas.0 * view.canvas.1).sum::<usize>() > 4_000_000 {
+            continue;
+        }
+        let pixel = random.pick(&[3, 4]);
+        let what = format!("{} {size:?} {:?} {pixel}", plan.family, spec.numerics);
+        check_plan(&mut random, &plan, pixel, spec.numerics, &what);
+        ran += 1;
+    }
+    println!("random_plans: {count} cases");
+}
+
+/// Rows whose first byte follows, or whose last byte precedes, memory that must not be touched.
+#[cfg(unix)]
+mod guarded {
+    #![expect(unsafe_code, reason = "maps pages without access")]
+
+    use super::*;
+
+    /// Pages with one that cannot be read or written on either side.
+    struct Pages {
+        start: *mut u8,
+        page: usize,
+        len: usize,
+    }
+
+    impl Pages {
+        fn new(len: usize) -> Self {
+            // SAFETY: asks for a number.
+            let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+            let len = len.next_multiple_of(page);
+            let total = len + 2 * page;
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            // SAFETY: a fresh mapping at an address of the system's choice.
+            let map =
+                unsafe { libc::mmap(std::ptr::null_mut(), total, libc::PROT_NONE, flags, -1, 0) };
+            assert!(map != libc::MAP_FAILED, "mmap");
+            // SAFETY: one page into a mapping that is longer.
+            let start = unsafe { map.cast::<u8>().add(page) };
+            // SAFETY: the inner pages of our own mapping.
+            let code =
+                unsafe { libc::mprotect(start.cast(), len, libc::PROT_READ | libc::PROT_WRITE) };
+            assert!(code == 0, "mprotect");
+            Self { start, page, len }
+        }
+
+        /// The first or the last `len` bytes.
+        fn edge(&mut self, len: usize, last: bool) -> &mut [u8] {
+            let at = if last { self.len - len } else { 0 };
+            // SAFETY: within the readable and writable pages.
+            let start = unsafe { self.start.add(at) };
+            // SAFETY: as above, zeroed by the system, borrowed as long as `self`.
+            unsafe { std::slice::from_raw_parts_mut(start, len) }
+        }
+    }
+
+    impl Drop for Pages {
+        fn drop(&mut self) {
+            // SAFETY: the address that `new` got.
+            let map = unsafe { self.start.sub(self.page) };
+            // SAFETY: the mapping that `new` made, of that length.
+            unsafe { libc::munmap(map.cast(), self.len + 2 * self.page) };
+        }
+    }
+
+    fn check<B: Backend>(backend: B, random: &mut Random, width: usize, last: bool) {
+        let mut sources: Vec<Pages> = (0..BAND).map(|_| Pages::new(4 * width)).collect();
+        let mut target = Pages::new(16 * width + 64);
+        for (input, output) in [(3, 3), (4, 3), (4, 4)] {
+            let len = width * input;
+            for source in &mut sources {
+                let bytes = random.bytes(len);
+                source.edge(len, last).copy_from_slice(&bytes);
+            }
+            let rows: [Row<'_>; BAND] = {
+                let mut edges = sources.iter_mut().map(|source| &*source.edge(len, last));
+                std::array::from_fn(|_| Row::from(edges.next().expect("eight")))
+            };
+            for (columns, int16) in [(width.div_ceil(3), false), (width + 5, true), (1, false)] {
+                let axis = axis(Filter::Bicubic, width, columns, int16);
+                check_horizontal(backend, &axis, (input, output), &rows);
+            }
+            check_interleave(backend, random, &rows);
+            check_split(backend, rows[0], input);
+            for side in [1, 2, 7, 8] {
+                if side <= width {
+                    check_patch(backend, &rows[..side], 0, input);
+                    check_patch(backend, &rows[..side], width - side, input);
+                }
+            }
+            for side in [14, 16, 28] {
+                if side <= width {
+                    let rows = vec![rows[0]; side];
+                    check_patch(backend, &rows, 0, input);
+                    check_patch(backend, &rows, width - side, input);
+                }
+            }
+        }
+        let group = random.bytes(group_len(width));
+        let weights = axis(Filter::Bicubic, 3, 5, false);
+        let rows = backend.rows(&weights).expect("rows");
+        backend.vertical(&rows, 2, &[&group], target.edge(width, last));
+        for element in Element::ALL {
+            let lut = Lut::new(&normalisations()[6], element);
+            let bytes = random.bytes(width);
+            for stream in [false, true] {
+                let out = target.edge(width * element.size(), last);
+                backend.convert(&lut, 1, &bytes, out, stream);
+            }
+        }
+        backend.fence();
+        for r in 0..GROUP {
+            let mut others = [vec![0; width], vec![0; width], vec![0; width]];
+            let mut edge = target.edge(width, last);
+            let mut others = others.iter_mut();
+            let rows = std::array::from_fn(|i| {
+                if i == r {
+                    std::mem::take(&mut edge)
+                } else {
+                    &mut others.next().expect("three")[..]
+                }
+            });
+            backend.deinterleave(&group, rows);
+        }
+    }
+
+    #[test]
+    fn nothing_outside_is_touched() {
+        for simd in backends() {
+            let mut random = Random(31337);
+            with_backend!(simd, backend => for width in 1..=257 {
+                for last in [false, true] {
+                    check(backend, &mut random, width, last);
+                }
+            });
+        }
+    }
+}
