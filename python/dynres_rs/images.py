@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from . import _dynres_rs as _native
 from ._types import U8, ImageInput
+from .decode import decode_jpeg
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
@@ -286,25 +287,38 @@ def _file(source: str | os.PathLike[str] | bytes, policy: Policy) -> Ready:
         if name.startswith(("http://", "https://")):
             raise ValueError("image: URLs are not fetched; pass the bytes")
         stream = None
+    upright = policy.convert != "original"
 
-    def decode() -> PillowImage.Image:
+    def decode() -> Any:
         # Lazy: a size that is too large is refused before any pixel is decoded.
         opened = Image.open(stream if stream is not None else name)
         try:
             _check_size(opened.height, opened.width, policy.max_pixels)
-            if policy.convert != "original":
+            pixels = decode_jpeg(opened, name if stream is None else source, upright)
+            if pixels is not None:
+                opened.close()
+                return pixels
+            if upright:
                 ImageOps.exif_transpose(opened, in_place=True)
             if opened.mode == "RGB":
                 opened.load()
                 return opened
-            # Changes no pixel of the result; without it Pillow warns about palettes with alpha.
-            opened.info.pop("transparency", None)
-            return opened.convert("RGB")
+            if not isinstance(opened.info.get("transparency"), int | tuple):
+                # Pillow drops it either way, but with a warning about palettes with alpha.
+                opened.info.pop("transparency", None)
+            converted = opened.convert("RGB")
+            # A transparent colour outlives Pillow's conversion, and transformers then composites;
+            # torchvision's decoder drops it, as the original loaders do.
+            if policy.convert == "transformers" and not policy.torchvision:
+                return _rgb(converted, policy)
+            return converted
         except BaseException:
             opened.close()
             raise
 
-    image: PillowImage.Image = _guard(name, decode)
+    image = _guard(name, decode)
+    if isinstance(image, np.ndarray):
+        return Ready(image, image.shape[0], image.shape[1], None)
     return Ready(image, image.height, image.width, None)
 
 

@@ -1,0 +1,136 @@
+"""Ordinary JPEGs through simplejpeg (the extra `jpeg`), where that gives Pillow's own pixels.
+
+Both wrap libjpeg-turbo; simplejpeg decodes into one array without Pillow's blocks and chunks.
+Pillow still opens every file, so that what it refuses stays refused, and decodes whatever is not
+plain: progressive, arithmetic or lossless coding, CMYK, RGB stored as such, subsampling other than
+4:4:4, 4:2:2 and 4:2:0, and every file that libjpeg has the least complaint about.
+
+The two libraries may be built from different libjpegs, so each kind of subsampling is compared on
+a small image once a process, before simplejpeg is trusted with it.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ._types import U8
+
+if TYPE_CHECKING:
+    from PIL import Image as PillowImage
+
+__all__ = ["decode_jpeg", "simplejpeg"]
+
+ORIENTATION: Final = 0x0112
+SUBSAMPLING: Final = ("444", "422", "420")  # as Pillow numbers them
+BASELINE: Final = (0xC0, 0xC1)
+NOT_BASELINE: Final = frozenset(range(0xC2, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xD9, 0xDA}
+
+
+@functools.cache
+def simplejpeg() -> Any:
+    """The module, or None where it is not installed."""
+    try:
+        import simplejpeg as module  # type: ignore[import-untyped, import-not-found, unused-ignore]
+    except ImportError:
+        return None
+    return module
+
+
+def decode_jpeg(
+    opened: PillowImage.Image, source: str | os.PathLike[str] | bytes, upright: bool
+) -> U8 | None:
+    """The pixels of a file that Pillow has opened, or None: then Pillow must decode it.
+
+    Args:
+        opened: by `Image.open`, nothing loaded yet.
+        source: the path or the bytes that it was opened from.
+        upright: whether to turn the image as its EXIF or XMP orientation says.
+
+    Returns:
+        (H, W, 3) uint8; a view with any strides where the image was turned. Equal to
+        `exif_transpose(opened).convert("RGB")`, or without the transposing.
+    """
+    if opened.format not in ("JPEG", "MPO") or simplejpeg() is None:
+        return None
+    try:
+        kind = _kind(opened)
+        if kind is None or not _agrees(kind):
+            return None
+        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+        if not _is_baseline(data):
+            return None
+        turn = _turn(opened) if upright else 1
+        pixels: U8 = simplejpeg().decode_jpeg(data, "RGB")
+    except Exception:  # whatever it is, Pillow's verdict on the file counts
+        return None
+    if pixels.shape != (opened.height, opened.width, 3):
+        return None
+    return _turned(pixels, turn)
+
+
+def _kind(opened: PillowImage.Image) -> str | None:
+    """The subsampling of a plain image, `"Gray"`, or None."""
+    from PIL import JpegImagePlugin
+
+    layers = len(getattr(opened, "layer", ()))
+    if opened.mode == "L" and layers == 1:
+        return "Gray"
+    if opened.mode != "RGB" or layers != 3 or opened.info.get("adobe_transform", 1) != 1:
+        return None
+    number = JpegImagePlugin.get_sampling(opened)
+    return SUBSAMPLING[number] if 0 <= number < len(SUBSAMPLING) else None
+
+
+def _is_baseline(data: bytes) -> bool:
+    """Whether the first frame is sequential and Huffman-coded."""
+    at = 2
+    while data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker in BASELINE:
+            return True
+        if marker in NOT_BASELINE:
+            return False
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4])
+    return False
+
+
+def _turn(opened: PillowImage.Image) -> int:
+    """The orientation, 1 to 8, as `ImageOps.exif_transpose` finds it; raises where that would."""
+    exif = opened.getexif()
+    turn = exif.get(ORIENTATION, 1)
+    if turn not in range(2, 9):
+        return 1
+    exif.tobytes()
+    return int(turn)
+
+
+def _turned(pixels: U8, turn: int) -> U8:
+    """The image after Pillow's `Transpose` of an orientation."""
+    if turn in (5, 6, 7, 8):
+        pixels = pixels.transpose(1, 0, 2)
+    if turn in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if turn in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels
+
+
+@functools.cache
+def _agrees(kind: str) -> bool:
+    """Whether the two installed libraries decode a small noisy image of this kind alike."""
+    from PIL import Image
+
+    noise = np.arange(35 * 51 * 3, dtype=np.uint64) * np.uint64(2654435761) >> np.uint64(13)
+    image = (noise % np.uint64(251)).astype(np.uint8).reshape(35, 51, 3)
+    if kind == "Gray":
+        data = simplejpeg().encode_jpeg(image[:, :, :1].copy(), 80, "GRAY", "Gray")
+    else:
+        data = simplejpeg().encode_jpeg(image, 80, "RGB", kind)
+    theirs = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    return np.array_equal(simplejpeg().decode_jpeg(data, "RGB"), theirs)
