@@ -222,13 +222,28 @@ def test_internvl_chat_falls_back_on_the_vision_config() -> None:
     assert options(config)["image_size"] == 336
 
 
-@pytest.mark.parametrize(
-    "config", [{**INTERNVL, "ps_version": "v1"}, {"model_type": "internvl_chat"}]
-)
-def test_internvl_chat_v1_is_an_error_that_can_be_overridden(config: dict[str, Any]) -> None:
+def test_internvl_chat_v1_is_an_error_that_can_be_overridden() -> None:
+    config = {**INTERNVL, "ps_version": "v1"}
     with pytest.raises(ValueError, match=r"^ps_version: must be 'v2', got 'v1'"):
         options(config)
     assert options(config, ps_version="v2")["family"] == "internvl"
+
+
+def test_internvl_chat_without_ps_version_is_taken_for_v2() -> None:
+    """It moves tokens, not pixels."""
+    assert options({"model_type": "internvl_chat"})["family"] == "internvl"
+
+
+def test_the_colour_of_padding_is_that_of_the_mean_it_was_made_with() -> None:
+    config = {"image_processor_type": "DeepseekVLImageProcessor", "background_color": [1, 2, 3]}
+    assert options(config)["background_color"] == [122, 116, 104]
+    assert options({**config, "image_mean": [0.5, 0.25, 0.75]})["background_color"] == [127, 63, 191]
+    assert options(config, image_mean=[0.5] * 3)["background_color"] == [127] * 3
+    assert options(config, background_color=[9, 8, 7])["background_color"] == [9, 8, 7]
+    processor = dr.Processor.from_config(config)
+    wide = np.zeros((10, 20, 3), np.uint8)
+    black = processor(wide, image_mean=[0.0] * 3, do_rescale=False, image_std=[1.0] * 3)
+    assert black["pixel_values"][0, :, 0, 0].tolist() == [122.0, 116.0, 104.0]
 
 
 def test_deepseek_vl2() -> None:

@@ -319,18 +319,16 @@ def tile(
         raise ValueError(
             f"image: height and width must be multiples of tile_size {side}, got {(height, width)}"
         )
-    # Of all grids with this many tiles only the image's own has its aspect ratio, and nothing is
-    # resized.
-    count = (height // side) * (width // side)
+    # A tile is a patch of one frame, and without merge blocks patches run row by row.
     options = {
-        "image_size": side,
-        "min_num": count,
-        "max_num": count,
-        "use_thumbnail": False,
-        "crop_to_patches": True,
+        "do_resize": False,
+        "patch_size": side,
+        "merge_size": 1,
+        "temporal_patch_size": 1,
         **_normalise(image_mean, image_std, rescale_factor),
     }
-    return _pack("internvl", array, options, numerics, dtype)
+    tiles = _pack("qwen2-vl", array, options, numerics, dtype)
+    return tiles.reshape(-1, 3, side, side)
 
 
 def fold_patch_embedding(weight: Any, temporal_patch_size: int = 2, in_channels: int = 3) -> Any:

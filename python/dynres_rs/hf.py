@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from ._types import Options
-from .options import canonical, preset
+from .options import canonical, preset, with_backgrounds
 
 __all__ = ["Config", "read", "read_pretrained"]
 
@@ -208,7 +208,8 @@ def _transformers(
     family = _family(name, given, model_type)
     base = {**preset(family), **defaults}
     options = canonical(given, base, "config", family)
-    return Config(family, canonical(overrides, options, "overrides", family))
+    options = canonical(overrides, options, "overrides", family)
+    return Config(family, with_backgrounds(options, overrides))
 
 
 def _family(name: str, given: Mapping[str, Any], model_type: str | None) -> str:
@@ -235,14 +236,16 @@ def _is_internvl_chat(given: Mapping[str, Any]) -> bool:
 
 
 def _internvl_chat(given: dict[str, Any], overrides: Mapping[str, Any]) -> Config:
-    """InternVL's `config.json` (`InternVLChatConfig`), whose defaults are 1.1's: no tiles,
-    ps_version v1."""
+    """InternVL's `config.json` (`InternVLChatConfig`), whose defaults are 1.1's: no tiles.
+
+    `ps_version` moves no pixel, only tokens: a file that does not say is taken for v2, as every
+    release that tiles is.
+    """
     overrides = dict(overrides)
-    version = overrides.pop("ps_version", None) or given.get("ps_version", "v1")
+    version = overrides.pop("ps_version", None) or given.get("ps_version", "v2")
     if version != "v2":
-        said = "" if "ps_version" in given else ", upstream's default where the key is absent"
         raise ValueError(
-            f"ps_version: must be 'v2', got '{str(version)[:40]}'{said}; v1 orders tokens otherwise"
+            f"ps_version: must be 'v2', got '{str(version)[:40]}'; v1 orders tokens otherwise"
         )
     if given.get("pad2square", False):
         raise ValueError("pad2square: must be false; images padded to squares are not supported")

@@ -15,7 +15,15 @@ import numpy as np
 from . import _dynres_rs as _native
 from ._types import Options
 
-__all__ = ["FACADE", "canonical", "core_options", "family_row", "freeze", "preset"]
+__all__ = [
+    "FACADE",
+    "canonical",
+    "core_options",
+    "family_row",
+    "freeze",
+    "preset",
+    "with_backgrounds",
+]
 
 #: Options that never reach the compiled core.
 FACADE: Final = ("do_convert_rgb", "input_data_format")
@@ -50,9 +58,6 @@ IGNORED: Final = frozenset(
         "crop_size",
         "do_pad",
         "pad_size",
-        # derived by upstream's constructor, whatever the file says
-        "background_color",
-        "high_res_background_color",
         # read by processors and models, never by the image processor
         "chat_template",
         "image_token",
@@ -88,6 +93,20 @@ def preset(family: str) -> Options:
     options = {key: value for key, value in row.items() if key not in NOT_OPTIONS}
     options["do_convert_rgb"] = row["convert"] != "none"
     options["input_data_format"] = None
+    return options
+
+
+def with_backgrounds(options: Options, given: Mapping[str, Any]) -> Options:
+    """Padding colours as upstream's constructors derive them: means as bytes, truncated.
+
+    A colour that is `given` stays. Calls do not come through here: a mean of one call pads with
+    the colour of the mean that the processor was made with, as upstream's does.
+    """
+    for prefix in ("", "high_res_"):
+        name = prefix + "background_color"
+        if name in options and given.get(name) is None:
+            mean = options[prefix + "image_mean"]
+            options[name] = [min(max(int(value * 255), 0), 255) for value in mean]
     return options
 
 
@@ -128,6 +147,8 @@ def canonical(
     for key, value in given.items():
         if value is None or key == "size":
             continue
+        if where == "config" and key.endswith("background_color") and key in current:
+            continue  # upstream's constructors derive it, whatever the file says
         if key == "device":
             if str(value) != "cpu":
                 raise ValueError(f"{where}: device: must be 'cpu' here, got '{str(value)[:40]}'")

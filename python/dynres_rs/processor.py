@@ -24,7 +24,15 @@ from ._types import (
 )
 from .images import Policy, Ready, is_batch_array, prepare
 from .numerics import resolve
-from .options import FACADE, canonical, core_options, family_row, freeze, preset
+from .options import (
+    FACADE,
+    canonical,
+    core_options,
+    family_row,
+    freeze,
+    preset,
+    with_backgrounds,
+)
 
 __all__ = ["Processor"]
 
@@ -116,7 +124,8 @@ class Processor:
 
     def __init__(self, family: str, *, numerics: str | None = None, **options: Any) -> None:
         name, _ = family_row(family)
-        self._set(name, numerics, canonical(options, preset(name), "options", name))
+        full = canonical(options, preset(name), "options", name)
+        self._set(name, numerics, with_backgrounds(full, options))
 
     def _set(self, family: str, numerics: str | None, options: Options) -> None:
         if numerics is None:
