@@ -87,22 +87,22 @@ def _got_options(_: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _deepseek_options(self: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    options = {
+    return {
         **_steps(kwargs),
         "do_pad": bool(kwargs.get("do_pad")),
         "image_size": _sides(kwargs["size"]),
+        # Of the mean that the object was made with, whatever the mean is now.
+        "background_color": list(self.background_color),
         **_given(kwargs, "min_size"),
     }
-    _same_color(self.background_color, kwargs.get("image_mean"))
-    return options
 
 
 def _hybrid_options(self: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    _same_color(self.high_res_background_color, kwargs.get("high_res_image_mean"))
     names = ("high_res_resample", "high_res_image_mean", "high_res_image_std")
     return {
         **_deepseek_options(self, kwargs),
         "high_res_image_size": _sides(kwargs["high_res_size"]),
+        "high_res_background_color": list(self.high_res_background_color),
         **_given(kwargs, *names),
     }
 
@@ -121,13 +121,6 @@ def _sides(size: Any) -> int | tuple[int, int]:
     if not height or not width or any(edges):
         raise Elsewhere(f"size is {dict(size)}")
     return height if height == width else (height, width)
-
-
-def _same_color(color: Any, mean: Any) -> None:
-    """Upstream takes its padding from the mean that it was made with, a Processor from the one in
-    use."""
-    if not isinstance(mean, list | tuple) or tuple(int(x * 255) for x in mean) != tuple(color):
-        raise Elsewhere("image_mean changed after the background colour was taken from it")
 
 
 def _qwen_features(batch: Mapping[str, Any], wrap: Wrap, _: bool) -> dict[str, Any]:

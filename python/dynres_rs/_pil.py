@@ -1,0 +1,54 @@
+"""`Image.resize` of Pillow, bit for bit, for the adapters that stand in for code built on it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from . import _dynres_rs as _native
+from .numerics import installed_pillow
+
+__all__ = ["resize", "rgb"]
+
+_LIMIT: Final = 1 << 31
+
+
+def resize(image: Any, size: tuple[int, int]) -> Any:
+    """What `image.resize(size)` returns on the installed Pillow: bicubic, a new image.
+
+    Args:
+        image: a Pillow image. Modes other than RGB, and subclasses with a `resize` of their own,
+            are resized by their own method.
+        size: (width, height), as Pillow has it.
+
+    Raises:
+        what `image.resize` raises.
+    """
+    from PIL import Image
+
+    width, height = size
+    if (
+        image.mode != "RGB"
+        or type(image).resize is not Image.Image.resize
+        or (width, height) == image.size
+        or min(width, height, *image.size) < 1
+    ):
+        return image.resize((width, height))
+    image.load()
+    out = np.empty((height, width, 3), np.uint8)
+    try:
+        _native.resize(image, (height, width), "bicubic", installed_pillow(), out, 1, _LIMIT)
+    except (ValueError, TypeError):  # larger than the core takes
+        return image.resize((width, height))
+    made = Image.fromarray(out)
+    made.info = image.info.copy()
+    return made
+
+
+def rgb(image: Any) -> Any:
+    """`image.convert("RGB")`; an RGB image comes back as it is, loaded, and not as a copy."""
+    if image.mode != "RGB":
+        return image.convert("RGB")
+    image.load()
+    return image
