@@ -4,7 +4,8 @@ use crate::error::{Error, Result};
 use crate::resample::{Filter, Numerics};
 use crate::sizing::RatioOrder;
 use crate::spec::{
-    AspectGrid, BestCanvas, Coords, HighRes, MultiImage, PadSquare, Rule, SmartResize, Spec,
+    AspectGrid, BestCanvas, Coords, FrameBudget, HighRes, MultiImage, PadSquare, Rule, Sampling,
+    SmartResize, Spec, Video,
 };
 
 /// How upstream's own code turns what is not RGB into RGB. The facade acts on it.
@@ -41,6 +42,8 @@ pub struct Family {
     pub convert: Convert,
     /// Its options as released checkpoints have them.
     pub spec: Spec,
+    /// The same for videos, where it has any.
+    pub video: Option<Spec>,
 }
 
 const CLIP_MEAN: [f64; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
@@ -85,6 +88,34 @@ const QWEN2_VL: SmartResize = SmartResize {
     temporal_patch_size: 2,
     min_pixels: 3136,
     max_pixels: 12_845_056,
+};
+
+const QWEN3_VL: SmartResize =
+    SmartResize { patch_size: 16, min_pixels: 65_536, max_pixels: 16_777_216, ..QWEN2_VL };
+
+const QWEN2_VIDEO: Video = Video {
+    patches: SmartResize { min_pixels: 100_352, max_pixels: 602_112, ..QWEN2_VL },
+    budget: FrameBudget::Frame,
+    cap_pixels_per_frame: false,
+    max_video_tokens: 128_000,
+    total_pixels: None,
+    model_seq_len: 128_000,
+    sampling: Sampling::Arange,
+    do_sample_frames: false,
+    fps: None,
+    num_frames: None,
+    min_frames: 4,
+    max_frames: 768,
+};
+
+const QWEN3_VIDEO: Video = Video {
+    patches: SmartResize { min_pixels: 4096, max_pixels: 25_165_824, ..QWEN3_VL },
+    budget: FrameBudget::Video,
+    max_video_tokens: 768,
+    sampling: Sampling::Linspace,
+    do_sample_frames: true,
+    fps: Some(2.0),
+    ..QWEN2_VIDEO
 };
 
 const INTERNVL: AspectGrid = AspectGrid {
@@ -137,30 +168,24 @@ fn spec(
 pub fn all() -> Vec<Family> {
     use Numerics::{Pillow13, Torchvision};
     let qwen =
-        |name, aliases: &'static [&'static str], rule: SmartResize, mean, std, coords| Family {
-            name,
-            aliases,
-            convert: Convert::Transformers,
-            spec: Spec { coords, ..spec(name, Rule::SmartResize(rule), Torchvision, mean, std) },
+        |name, aliases, image: SmartResize, video: Video, mean_std: [[f64; 3]; 2], coords| {
+            let [mean, std] = mean_std;
+            let of = |rule| Spec { coords, ..spec(name, rule, Torchvision, mean, std) };
+            Family {
+                name,
+                aliases,
+                convert: Convert::Transformers,
+                spec: of(Rule::SmartResize(image)),
+                video: Some(of(Rule::Video(video))),
+            }
         };
+    let (clip, half) = ([CLIP_MEAN, CLIP_STD], [HALF, HALF]);
+    let (norm, resized) = (Coords::Norm1000, Coords::Resized);
+    let two_and_a_half: &[_] = &["qwen2_5_vl", "qwen2-5-vl"];
     vec![
-        qwen("qwen2-vl", &["qwen2_vl"], QWEN2_VL, CLIP_MEAN, CLIP_STD, Coords::Norm1000),
-        qwen(
-            "qwen2.5-vl",
-            &["qwen2_5_vl", "qwen2-5-vl"],
-            QWEN2_VL,
-            CLIP_MEAN,
-            CLIP_STD,
-            Coords::Resized,
-        ),
-        qwen(
-            "qwen3-vl",
-            &["qwen3_vl"],
-            SmartResize { patch_size: 16, min_pixels: 65_536, max_pixels: 16_777_216, ..QWEN2_VL },
-            HALF,
-            HALF,
-            Coords::Norm1000,
-        ),
+        qwen("qwen2-vl", &["qwen2_vl"], QWEN2_VL, QWEN2_VIDEO, clip, norm),
+        qwen("qwen2.5-vl", two_and_a_half, QWEN2_VL, QWEN2_VIDEO, clip, resized),
+        qwen("qwen3-vl", &["qwen3_vl"], QWEN3_VL, QWEN3_VIDEO, half, norm),
         Family {
             name: "internvl",
             aliases: &["internvl2", "internvl2.5", "internvl3", "internvl_chat"],
@@ -172,6 +197,7 @@ pub fn all() -> Vec<Family> {
                 IMAGENET_MEAN,
                 IMAGENET_STD,
             ),
+            video: None,
         },
         Family {
             name: "internvl-hf",
@@ -184,6 +210,7 @@ pub fn all() -> Vec<Family> {
                 IMAGENET_MEAN,
                 IMAGENET_STD,
             ),
+            video: None,
         },
         Family {
             name: "got-ocr2",
@@ -201,6 +228,7 @@ pub fn all() -> Vec<Family> {
                 CLIP_MEAN,
                 CLIP_STD,
             ),
+            video: None,
         },
         Family {
             name: "deepseek-vl2",
@@ -221,6 +249,7 @@ pub fn all() -> Vec<Family> {
                     HALF,
                 )
             },
+            video: None,
         },
         Family {
             name: "deepseek-vl",
@@ -233,6 +262,7 @@ pub fn all() -> Vec<Family> {
                 CLIP_MEAN,
                 CLIP_STD,
             ),
+            video: None,
         },
         Family {
             name: "deepseek-vl-hybrid",
@@ -254,6 +284,7 @@ pub fn all() -> Vec<Family> {
                 CLIP_MEAN,
                 CLIP_STD,
             ),
+            video: None,
         },
     ]
 }
@@ -283,6 +314,10 @@ mod tests {
             names.push(family.name);
             names.extend(family.aliases);
             assert_eq!(family.spec.check(), Ok(()));
+            if let Some(video) = family.video {
+                assert_eq!(family.name, video.family);
+                assert_eq!(video.check(), Ok(()));
+            }
         }
         let count = names.len();
         names.sort_unstable();
@@ -293,11 +328,13 @@ mod tests {
     #[test]
     fn options_round_trip() {
         for family in all() {
-            let mut copy = family.spec.clone();
-            for (name, value) in family.spec.options() {
-                assert_eq!(copy.set(name, &value), Ok(()), "{name}");
+            for spec in [Some(family.spec), family.video].into_iter().flatten() {
+                let mut copy = spec.clone();
+                for (name, value) in spec.options() {
+                    assert_eq!(copy.set(name, &value), Ok(()), "{name}");
+                }
+                assert_eq!(copy.options(), spec.options());
             }
-            assert_eq!(copy.options(), family.spec.options());
         }
     }
 }

@@ -114,12 +114,21 @@ impl Rows for Gathered<'_> {
 /// Rows that views of one image share before any of them goes on: they stay in the cache.
 const WINDOW: usize = 64;
 
-/// One image of a call.
-pub struct Item<'a> {
-    /// What will happen to it.
-    pub plan: &'a Plan,
-    /// Its pixels.
+/// Pixels that fill some of the places over time of an item's patches.
+#[derive(Clone)]
+pub struct Frame<'a> {
+    /// The pixels.
     pub source: &'a dyn Source,
+    /// The places: all of them for a still image, one for a frame of a video, more for its last.
+    pub slots: Range<usize>,
+}
+
+/// One image of a call, or the frames of one temporal patch of a video.
+pub struct Item<'a> {
+    /// What will happen to each frame.
+    pub plan: &'a Plan,
+    /// Their pixels, all of the plan's size.
+    pub frames: Vec<Frame<'a>>,
     /// Its part of every output of the plan.
     pub outs: Vec<&'a mut [u8]>,
 }
@@ -132,7 +141,7 @@ pub struct Settings<'a> {
     pub numerics: Numerics,
     /// The table of every output.
     pub luts: &'a [Lut],
-    /// Copies of a still image's patch over time.
+    /// Places over time of a patch.
     pub copies: usize,
     /// Streaming stores.
     pub stream: bool,
@@ -173,10 +182,10 @@ fn run_with<B: Backend>(
         .map_err(|(task, error)| (owners[task], error))
 }
 
-/// Some canvas rows of some views of one image.
+/// Some canvas rows of some views of one item.
 struct Task<'a> {
     plan: &'a Plan,
-    source: &'a dyn Source,
+    frames: Vec<Frame<'a>>,
     parts: Vec<Part<'a>>,
 }
 
@@ -188,7 +197,7 @@ struct Part<'a> {
 
 /// One task for the whole image, or one for each of about `shares` runs of rows of each view.
 fn split<'a>(item: Item<'a>, settings: &Settings<'_>, shares: usize) -> Vec<Task<'a>> {
-    let Item { plan, source, outs } = item;
+    let Item { plan, frames, outs } = item;
     let mut parts: Vec<Part<'a>> = Vec::new();
     for (output, mut rest) in outs.into_iter().enumerate() {
         let element = settings.luts[output].element;
@@ -213,9 +222,10 @@ fn split<'a>(item: Item<'a>, settings: &Settings<'_>, shares: usize) -> Vec<Task
     parts.sort_by_key(|part| part.view);
     let chained = plan.views.iter().any(|view| view.from != From::Image);
     if shares == 1 || chained {
-        return vec![Task { plan, source, parts }];
+        return vec![Task { plan, frames, parts }];
     }
-    parts.into_iter().map(|part| Task { plan, source, parts: vec![part] }).collect()
+    let task = |part| Task { plan, frames: frames.clone(), parts: vec![part] };
+    parts.into_iter().map(task).collect()
 }
 
 impl Task<'_> {
@@ -225,34 +235,58 @@ impl Task<'_> {
         tables: &Tables<B>,
         watch: &Watch<'_>,
     ) -> Result<()> {
-        let Self { plan, source, parts } = self;
-        let mut kept: HashMap<usize, Vec<u8>> = HashMap::new();
-        let (first, later): (Vec<_>, Vec<_>) =
-            parts.into_iter().partition(|part| plan.views[part.view].from == From::Image);
-        let mut runs = Vec::with_capacity(first.len());
-        for part in first {
-            let number = part.view;
-            let is_source = plan.views.iter().any(|view| view.from == From::View(number));
-            let view = &plan.views[number];
-            runs.push((number, ViewRun::new(view, source.pixel(), part, settings, tables, is_source)?));
-        }
-        drive(&mut runs, &mut *source.open()?, watch)?;
-        for (number, run) in runs {
-            run.finish(&mut kept, number);
-        }
-        for part in later {
-            let number = part.view;
-            let view = &plan.views[number];
-            let From::View(parent) = view.from else { continue };
-            let (height, width) = plan.views[parent].canvas;
-            let canvas = kept.get(&parent).ok_or(Error::Source)?;
-            let mut rows = ImageRef::packed(canvas, height, width, 3);
-            let run = ViewRun::new(view, 3, part, settings, tables, false)?;
-            drive(&mut [(number, run)], &mut rows, watch)?;
+        let Self { plan, frames, mut parts } = self;
+        for frame in &frames {
+            let parts = parts.iter_mut().map(Part::again).collect();
+            run_frame(plan, frame, parts, settings, tables, watch)?;
         }
         tables.backend.fence();
         Ok(())
     }
+}
+
+impl Part<'_> {
+    fn again(&mut self) -> Part<'_> {
+        Part { view: self.view, rows: self.rows.clone(), out: &mut *self.out }
+    }
+}
+
+fn run_frame<B: Backend>(
+    plan: &Plan,
+    frame: &Frame<'_>,
+    parts: Vec<Part<'_>>,
+    settings: &Settings<'_>,
+    tables: &Tables<B>,
+    watch: &Watch<'_>,
+) -> Result<()> {
+    let source = frame.source;
+    let slots = &frame.slots;
+    let mut kept: HashMap<usize, Vec<u8>> = HashMap::new();
+    let (first, later): (Vec<_>, Vec<_>) =
+        parts.into_iter().partition(|part| plan.views[part.view].from == From::Image);
+    let mut runs = Vec::with_capacity(first.len());
+    for part in first {
+        let number = part.view;
+        let keep = plan.views.iter().any(|view| view.from == From::View(number));
+        let view = &plan.views[number];
+        let run = ViewRun::new(view, source.pixel(), part, slots, settings, tables, keep)?;
+        runs.push((number, run));
+    }
+    drive(&mut runs, &mut *source.open()?, watch)?;
+    for (number, run) in runs {
+        run.finish(&mut kept, number);
+    }
+    for part in later {
+        let number = part.view;
+        let view = &plan.views[number];
+        let From::View(parent) = view.from else { continue };
+        let (height, width) = plan.views[parent].canvas;
+        let canvas = kept.get(&parent).ok_or(Error::Source)?;
+        let mut rows = ImageRef::packed(canvas, height, width, 3);
+        let run = ViewRun::new(view, 3, part, slots, settings, tables, false)?;
+        drive(&mut [(number, run)], &mut rows, watch)?;
+    }
+    Ok(())
 }
 
 fn drive<B: Backend>(
@@ -265,7 +299,8 @@ fn drive<B: Backend>(
         let wanted = if pending().count() > 1 { WINDOW } else { usize::MAX };
         let Some(first) = pending().map(|(_, run)| run.next_source()).min() else { return Ok(()) };
         let window = rows.window(first, wanted)?;
-        let limit = if wanted == usize::MAX { window.end() } else { window.end().min(first + wanted) };
+        let limit =
+            if wanted == usize::MAX { window.end() } else { window.end().min(first + wanted) };
         for (_, run) in &mut *runs {
             run.advance(&window, limit, watch)?;
         }
@@ -380,7 +415,8 @@ impl<'a, B: Backend> ViewRun<'a, B> {
         view: &'a View,
         input: usize,
         part: Part<'a>,
-        settings: &Settings<'a>,
+        slots: &Range<usize>,
+        settings: &'a Settings<'_>,
         tables: &Tables<B>,
         keep: bool,
     ) -> Result<Self> {
@@ -428,7 +464,8 @@ impl<'a, B: Backend> ViewRun<'a, B> {
         let strip = zeroed(strip_rows * view.canvas.1 * output)?;
         let Part { rows: Range { start, end }, out, .. } = part;
         let lut = &settings.luts[view.output];
-        let emit = Emit::new(view, lut, settings.copies, settings.stream, start, out)?;
+        let slots = slots.clone();
+        let emit = Emit::new(view, lut, settings.copies, slots, settings.stream, start, out)?;
         let kept = if keep {
             let mut kept = Vec::new();
             let bytes = view.canvas.0 * view.canvas.1 * 3;
@@ -571,7 +608,12 @@ impl<'a, B: Backend> ViewRun<'a, B> {
             Passes::Copy => {
                 let rect = self.view.source;
                 let row = window.row(rect.top + target);
-                copy_pixels(row.slice(rect.left * self.input, rect.size.1 * self.input), self.input, slot, self.output);
+                copy_pixels(
+                    row.slice(rect.left * self.input, rect.size.1 * self.input),
+                    self.input,
+                    slot,
+                    self.output,
+                );
             }
             Passes::Horizontal | Passes::VerticalHorizontal => {
                 let at = (target - self.lines.first) * slot.len();
@@ -638,7 +680,9 @@ impl<'a, B: Backend> ViewRun<'a, B> {
         self.backend.horizontal(columns, rows, &mut self.band);
         let len = self.view.resized.1 * self.output;
         let group = group_len(len);
-        for (group, lines) in self.band.chunks_exact(group).zip(self.lines.bytes.chunks_exact_mut(GROUP * len)) {
+        for (group, lines) in
+            self.band.chunks_exact(group).zip(self.lines.bytes.chunks_exact_mut(GROUP * len))
+        {
             let (a, rest) = lines.split_at_mut(len);
             let (b, rest) = rest.split_at_mut(len);
             let (c, d) = rest.split_at_mut(len);

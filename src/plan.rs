@@ -1,9 +1,13 @@
 //! Everything that will happen to an image, from its size alone. Every size error is raised here.
 
+mod video;
+
 use crate::error::{Error, Result, Size};
 use crate::resample::Filter;
 use crate::sizing::{self, Budget, Grid, Placement};
-use crate::spec::{AspectGrid, BestCanvas, MultiImage, PadSquare, Rule, SmartResize, Spec, mean_colour};
+use crate::spec::{
+    AspectGrid, BestCanvas, MultiImage, PadSquare, Rule, SmartResize, Spec, mean_colour,
+};
 
 /// What a view is to the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +148,8 @@ pub struct Plan {
     pub family: &'static str,
     /// The image.
     pub source: Size,
+    /// Frames of a video; 1 for an image.
+    pub frames: usize,
     /// The size the image is scaled to for its main view, padding not counted.
     pub resized: Size,
     /// Patches or tiles of the main view.
@@ -165,20 +171,21 @@ pub struct Plan {
 const PIXEL_VALUES: &str = "pixel_values";
 
 impl Plan {
-    /// The plan for one image of `size` in a sample of `num_images`.
+    /// The plan for one image of `size` in a sample of `count` images, or for a video of `count` frames.
     ///
     /// # Errors
     /// Every error that a size can cause.
-    pub fn new(spec: &Spec, size: Size, num_images: usize) -> Result<Self> {
+    pub fn new(spec: &Spec, size: Size, count: usize) -> Result<Self> {
         if size.0 == 0 || size.1 == 0 {
             return Err(Error::ZeroSide { what: "image", size });
         }
         check_area(spec, "image", size)?;
         let plan = match &spec.rule {
             Rule::SmartResize(rule) => smart_resize(spec, rule, size)?,
-            Rule::AspectGrid(rule) => aspect_grid(spec, rule, size, num_images)?,
-            Rule::BestCanvas(rule) => best_canvas(spec, rule, size, num_images)?,
+            Rule::AspectGrid(rule) => aspect_grid(spec, rule, size, count)?,
+            Rule::BestCanvas(rule) => best_canvas(spec, rule, size, count)?,
             Rule::PadSquare(rule) => pad_square(spec, rule, size)?,
+            Rule::Video(rule) => video::plan(spec, rule, size, count)?,
         };
         Ok(plan)
     }
@@ -216,6 +223,7 @@ impl Plan {
         Self {
             family,
             source,
+            frames: 1,
             resized: views[main].resized,
             grid: views[main].grid,
             views,
@@ -377,11 +385,8 @@ fn best_canvas(spec: &Spec, rule: &BestCanvas, size: Size, num_images: usize) ->
 fn pad_square(spec: &Spec, rule: &PadSquare, size: Size) -> Result<Plan> {
     let one = Grid { rows: 1, columns: 1 };
     let square = |side: usize, from: Size, filter: Filter, background: [u8; 3]| {
-        let resized = if spec.do_resize {
-            sizing::longest_side(from, side, rule.min_size)
-        } else {
-            from
-        };
+        let resized =
+            if spec.do_resize { sizing::longest_side(from, side, rule.min_size) } else { from };
         let side = resized.0.max(resized.1);
         let canvas = if rule.do_pad { (side, side) } else { resized };
         // Upstream centres on the shorter axis only, rounding down.

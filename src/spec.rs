@@ -1,8 +1,12 @@
 //! What a family is, as data. No plans, no pixels.
 
+mod video;
+
 use crate::error::{Error, Result, Size};
 use crate::resample::{Filter, Numerics};
 use crate::sizing::RatioOrder;
+
+pub use video::{FrameBudget, Sampling, Video};
 
 /// A family with its options.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +48,8 @@ pub enum Rule {
     BestCanvas(BestCanvas),
     /// Scale the longer side, pad to a square.
     PadSquare(PadSquare),
+    /// Frames as in `SmartResize`, cut into patches over time.
+    Video(Video),
 }
 
 /// Options of [`Rule::SmartResize`].
@@ -208,6 +214,8 @@ impl Coords {
 /// The value of an option, as it comes in from and goes out to Python.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
+    /// No value.
+    Nothing,
     /// A flag.
     Bool(bool),
     /// A count or a size.
@@ -225,6 +233,7 @@ pub enum Value {
 impl std::fmt::Display for Value {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Nothing => f.write_str("None"),
             Self::Bool(true) => f.write_str("True"),
             Self::Bool(false) => f.write_str("False"),
             Self::Int(value) => write!(f, "{value}"),
@@ -351,6 +360,7 @@ impl Spec {
                     Rule::AspectGrid(rule) => rule.set(name, value)?,
                     Rule::BestCanvas(rule) => rule.set(name, value)?,
                     Rule::PadSquare(rule) => rule.set(name, value)?,
+                    Rule::Video(rule) => rule.set(name, value)?,
                 };
                 if !known {
                     let known = self.options().into_iter().map(|(name, _)| name).collect();
@@ -380,6 +390,7 @@ impl Spec {
             Rule::AspectGrid(rule) => rule.options(&mut options),
             Rule::BestCanvas(rule) => rule.options(&mut options),
             Rule::PadSquare(rule) => rule.options(self.image_mean, &mut options),
+            Rule::Video(rule) => rule.options(&mut options),
         }
         options
     }
@@ -394,6 +405,7 @@ impl Spec {
                 crate::sizing::aspect_ratios(rule.order, rule.min_num, rule.max_num).map(|_| ())
             }
             Rule::BestCanvas(rule) => rule.check(),
+            Rule::Video(rule) => rule.check(),
             Rule::SmartResize(_) | Rule::PadSquare(_) => Ok(()),
         }
     }

@@ -1,5 +1,7 @@
 //! Strips of canvas rows into patches or tiles.
 
+use std::ops::Range;
+
 use crate::error::{Result, zeroed};
 use crate::image::Row;
 use crate::plan::{Cut, View};
@@ -15,6 +17,7 @@ pub struct Emit<'a> {
     columns: usize,
     lut: &'a Lut,
     copies: usize,
+    slots: Range<usize>,
     stream: bool,
     /// The first canvas row of the part.
     first: usize,
@@ -30,7 +33,8 @@ pub const fn patch_position(row: usize, column: usize, columns: usize, merge: us
 }
 
 impl<'a> Emit<'a> {
-    /// `copies` is how often a still image's patch repeats over time; `out` begins at canvas row `first`.
+    /// `copies` is how many frames a patch has over time, `slots` which of them this view is; `out` begins at canvas
+    /// row `first`.
     ///
     /// # Errors
     /// `OutOfMemory`.
@@ -38,6 +42,7 @@ impl<'a> Emit<'a> {
         view: &View,
         lut: &'a Lut,
         copies: usize,
+        slots: Range<usize>,
         stream: bool,
         first: usize,
         out: &'a mut [u8],
@@ -49,7 +54,7 @@ impl<'a> Emit<'a> {
         };
         let stage = zeroed(stage)?;
         let columns = view.grid.columns;
-        Ok(Self { cut: view.cut, columns, lut, copies, stream, first, out, stage })
+        Ok(Self { cut: view.cut, columns, lut, copies, slots, stream, first, out, stage })
     }
 
     /// Canvas rows of a strip.
@@ -124,10 +129,12 @@ impl<'a> Emit<'a> {
             backend.split_patch(rows, column * patch, pixel, &mut self.stage);
             let start = patch_position(row, column, self.columns, merge) * patch_bytes;
             let out = &mut self.out[start..start + patch_bytes];
-            for (i, out) in out.chunks_exact_mut(plane).enumerate() {
-                let c = i / self.copies;
+            for (c, out) in out.chunks_exact_mut(self.copies * plane).enumerate() {
                 let bytes = &self.stage[c * area..(c + 1) * area];
-                backend.convert(self.lut, c, bytes, out, self.stream);
+                let slots = self.slots.start * plane..self.slots.end * plane;
+                for out in out[slots].chunks_exact_mut(plane) {
+                    backend.convert(self.lut, c, bytes, out, self.stream);
+                }
             }
         }
     }
@@ -149,7 +156,13 @@ impl<'a> Emit<'a> {
             for c in 0..3 {
                 let start = (index * 3 + c) * plane + (y % height) * line;
                 let bytes = &self.stage[c * width..(c + 1) * width];
-                backend.convert(self.lut, c, bytes, &mut self.out[start..start + line], self.stream);
+                backend.convert(
+                    self.lut,
+                    c,
+                    bytes,
+                    &mut self.out[start..start + line],
+                    self.stream,
+                );
             }
         }
     }

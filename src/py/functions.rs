@@ -49,6 +49,36 @@ pub(super) fn families(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     })
 }
 
+/// The options of videos by family, of those that take any.
+#[pyfunction]
+pub(super) fn video_families(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    guard(|| {
+        let table = PyDict::new(py);
+        for family in all_families() {
+            if let Some(video) = &family.video {
+                table.set_item(family.name, value::options(py, video)?)?;
+            }
+        }
+        Ok(table)
+    })
+}
+
+/// qwen-vl-utils' own rule.
+#[pyfunction]
+#[pyo3(signature = (height, width, factor, min_pixels, max_pixels))]
+pub(super) fn smart_resize_qwen_vl_utils(
+    height: usize,
+    width: usize,
+    factor: usize,
+    min_pixels: usize,
+    max_pixels: f64,
+) -> PyResult<Size> {
+    guard(|| {
+        sizing::smart_resize_qwen_vl_utils((height, width), factor, min_pixels, max_pixels)
+            .map_err(|error| to_python(&error))
+    })
+}
+
 #[pyfunction]
 #[pyo3(signature = (height, width, factor=28, min_pixels=3136, max_pixels=1_003_520))]
 pub(super) fn smart_resize(

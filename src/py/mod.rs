@@ -18,7 +18,8 @@ use crate::simd::Simd;
 fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     let forced = std::env::var("DYNRES_SIMD").ok().filter(|name| !name.is_empty());
-    let simd = Simd::choose(forced.as_deref()).map_err(|error| PyImportError::new_err(error.to_string()))?;
+    let simd = Simd::choose(forced.as_deref())
+        .map_err(|error| PyImportError::new_err(error.to_string()))?;
     processor::SIMD.get_or_init(|| simd);
     crate::parallel::remember_process();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
@@ -31,6 +32,8 @@ fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(functions::backends, module)?)?;
     module.add_function(wrap_pyfunction!(functions::is_forked, module)?)?;
     module.add_function(wrap_pyfunction!(functions::families, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::video_families, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::smart_resize_qwen_vl_utils, module)?)?;
     module.add_function(wrap_pyfunction!(functions::smart_resize, module)?)?;
     module.add_function(wrap_pyfunction!(functions::smart_resize_video, module)?)?;
     module.add_function(wrap_pyfunction!(functions::closest_aspect_grid, module)?)?;

@@ -1,6 +1,6 @@
 //! A family with its options, and the call that fills arrays.
 
-use pyo3::exceptions::{PyIndexError, PyKeyError};
+use pyo3::exceptions::{PyIndexError, PyKeyError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -15,7 +15,7 @@ use crate::families;
 use crate::image::ImageRef;
 use crate::pack::{Element, Lut, Normalise};
 use crate::parallel::Watch;
-use crate::pipeline::{self, Item, Settings, Source};
+use crate::pipeline::{self, Frame, Item, Settings, Source};
 use crate::plan::{Cut, Plan};
 use crate::resample::Numerics;
 use crate::simd::Simd;
@@ -81,7 +81,7 @@ impl Pixels {
     }
 }
 
-/// Runs plans over pixels into buffers, without the interpreter, answering signals.
+/// Runs plans over pixels into buffers, an image a plan.
 pub(super) fn execute(
     py: Python<'_>,
     settings: &Settings<'_>,
@@ -90,19 +90,7 @@ pub(super) fn execute(
     outs: &mut [OutBuffer],
     row_bytes: &[usize],
 ) -> PyResult<()> {
-    let extents: Vec<_> = pixels.iter().filter_map(Pixels::extent).collect();
-    let out_extents: Vec<_> = outs.iter().map(OutBuffer::extent).collect();
-    disjoint(&out_extents, &extents)?;
-    let interrupt: Mutex<Option<PyErr>> = Mutex::new(None);
-    let poll = || {
-        Python::attach(|py| match py.check_signals() {
-            Ok(()) => false,
-            Err(error) => {
-                *interrupt.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                true
-            }
-        })
-    };
+    check_disjoint(pixels, outs)?;
     let views: Vec<Option<ImageRef<'_>>> = pixels.iter().map(Pixels::view).collect();
     let mut rests: Vec<&mut [u8]> = outs.iter_mut().map(OutBuffer::bytes).collect();
     let mut items = Vec::with_capacity(plans.len());
@@ -113,13 +101,73 @@ pub(super) fn execute(
             *rest = others;
             parts.push(part);
         }
-        let source: &dyn Source = match (pixels, view) {
-            (Pixels::Buffer(_), Some(view)) => view,
-            (Pixels::Pil(image), _) => image,
-            (Pixels::Buffer(_), None) => return Err(to_python(&Error::Source)),
-        };
-        items.push(Item { plan, source, outs: parts });
+        let frame = Frame { source: source(pixels, view.as_ref())?, slots: 0..settings.copies };
+        items.push(Item { plan, frames: vec![frame], outs: parts });
     }
+    detached(py, settings, items, pixels, 1)
+}
+
+/// Runs one plan over consecutive frames of a video into the buffer of their temporal patches, of `bytes` each.
+fn execute_frames(
+    py: Python<'_>,
+    settings: &Settings<'_>,
+    plan: &Plan,
+    pixels: &[Pixels],
+    out: OutBuffer,
+    bytes: usize,
+) -> PyResult<()> {
+    let temporal = settings.copies;
+    let mut outs = [out];
+    check_disjoint(pixels, &outs)?;
+    let views: Vec<Option<ImageRef<'_>>> = pixels.iter().map(Pixels::view).collect();
+    let groups = pixels.chunks(temporal).zip(views.chunks(temporal));
+    let mut items = Vec::with_capacity(groups.len());
+    for ((pixels, views), out) in groups.zip(outs[0].bytes().chunks_exact_mut(bytes)) {
+        let mut frames = Vec::with_capacity(temporal);
+        for (slot, (pixels, view)) in pixels.iter().zip(views).enumerate() {
+            frames.push(Frame { source: source(pixels, view.as_ref())?, slots: slot..slot + 1 });
+        }
+        // Upstream repeats the last frame over what is missing.
+        if let Some(last) = frames.last_mut() {
+            last.slots.end = temporal;
+        }
+        items.push(Item { plan, frames, outs: vec![out] });
+    }
+    detached(py, settings, items, pixels, temporal)
+}
+
+fn check_disjoint(pixels: &[Pixels], outs: &[OutBuffer]) -> PyResult<()> {
+    let extents: Vec<_> = pixels.iter().filter_map(Pixels::extent).collect();
+    let out_extents: Vec<_> = outs.iter().map(OutBuffer::extent).collect();
+    disjoint(&out_extents, &extents)
+}
+
+fn source<'a>(pixels: &'a Pixels, view: Option<&'a ImageRef<'_>>) -> PyResult<&'a dyn Source> {
+    match (pixels, view) {
+        (Pixels::Buffer(_), Some(view)) => Ok(view),
+        (Pixels::Pil(image), _) => Ok(image),
+        (Pixels::Buffer(_), None) => Err(to_python(&Error::Source)),
+    }
+}
+
+/// Runs items without the interpreter, answering signals. Each item has `share` of the pixels, the last what is left.
+fn detached(
+    py: Python<'_>,
+    settings: &Settings<'_>,
+    items: Vec<Item<'_>>,
+    pixels: &[Pixels],
+    share: usize,
+) -> PyResult<()> {
+    let interrupt: Mutex<Option<PyErr>> = Mutex::new(None);
+    let poll = || {
+        Python::attach(|py| match py.check_signals() {
+            Ok(()) => false,
+            Err(error) => {
+                *interrupt.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                true
+            }
+        })
+    };
     let result = py.detach(|| {
         let watch = Watch::new(Some(&poll));
         pipeline::run(settings, items, &watch)
@@ -128,7 +176,10 @@ pub(super) fn execute(
     if let Some(interrupted) = interrupted {
         return Err(interrupted);
     }
-    result.map_err(|(number, error)| pixels[number].failure().unwrap_or_else(|| to_python(&error)))
+    result.map_err(|(number, error)| {
+        let mut owned = pixels.iter().skip(number * share).take(share);
+        owned.find_map(Pixels::failure).unwrap_or_else(|| to_python(&error))
+    })
 }
 
 /// A family with its options, frozen.
@@ -172,6 +223,7 @@ impl PySpec {
     fn temporal(&self) -> usize {
         match &self.spec.rule {
             Rule::SmartResize(rule) => rule.temporal_patch_size,
+            Rule::Video(rule) => rule.patches.temporal_patch_size,
             Rule::AspectGrid(_) | Rule::BestCanvas(_) | Rule::PadSquare(_) => 1,
         }
     }
@@ -203,9 +255,19 @@ type Facts<'py> = (&'static str, Bound<'py, PyTuple>, Vec<i64>);
 #[pymethods]
 impl PySpec {
     #[new]
-    fn new(family: &str, numerics: &str, options: &Bound<'_, PyDict>) -> PyResult<Self> {
+    #[pyo3(signature = (family, numerics, options, video=false))]
+    fn new(
+        family: &str,
+        numerics: &str,
+        options: &Bound<'_, PyDict>,
+        video: bool,
+    ) -> PyResult<Self> {
         guard(|| {
-            let mut spec = families::find(family).map_err(|error| to_python(&error))?.spec;
+            let family = families::find(family).map_err(|error| to_python(&error))?;
+            let spec = if video { family.video } else { Some(family.spec) };
+            let mut spec = spec.ok_or_else(|| {
+                PyValueError::new_err(format!("family: '{}' takes no videos", family.name))
+            })?;
             spec.numerics = Numerics::parse(numerics).map_err(|error| to_python(&error))?;
             value::apply(&mut spec, options)?;
             Ok(Self { spec, luts: Default::default() })
@@ -281,6 +343,46 @@ impl PySpec {
                 all.push((fact.key, PyTuple::new(py, shape)?, values));
             }
             Ok(all)
+        })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the whole of one call of the facade")]
+    #[pyo3(signature = (plan, frames, out, dtype, num_threads, stream=false))]
+    fn run_frames(
+        &self,
+        py: Python<'_>,
+        plan: &Bound<'_, PyPlan>,
+        frames: &Bound<'_, PyList>,
+        out: &Bound<'_, PyAny>,
+        dtype: Option<&str>,
+        num_threads: usize,
+        stream: bool,
+    ) -> PyResult<()> {
+        guard(|| {
+            let element = self.element(dtype)?;
+            let copies = self.temporal();
+            let plan = &plan.get().plan;
+            let mut pixels = Vec::with_capacity(frames.len());
+            for frame in frames {
+                let frame = Pixels::get(&frame)?;
+                if frame.size() != plan.source {
+                    let (size, expected) = (frame.size(), plan.source);
+                    return Err(to_python(&Error::WrongSize { size, expected }));
+                }
+                pixels.push(frame);
+            }
+            let row = row_shape(plan.outputs[0].cut, copies).iter().product::<usize>();
+            let bytes = row * element.size() * plan.grid.count();
+            let out = OutBuffer::get(out, "out", pixels.len().div_ceil(copies) * bytes)?;
+            let settings = Settings {
+                simd: simd(),
+                numerics: self.spec.numerics,
+                luts: self.luts(element),
+                copies,
+                stream,
+                threads: num_threads,
+            };
+            execute_frames(py, &settings, plan, &pixels, out, bytes)
         })
     }
 

@@ -10,6 +10,9 @@ use crate::spec::{Spec, Value};
 
 /// The value of option `name`.
 pub(super) fn from_python(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Value> {
+    if object.is_none() {
+        return Ok(Value::Nothing);
+    }
     if object.is_instance_of::<PyBool>() {
         return Ok(Value::Bool(object.extract()?));
     }
@@ -61,6 +64,7 @@ pub(super) fn to_object<'py>(
     value: &Value,
 ) -> PyResult<Bound<'py, PyAny>> {
     Ok(match value {
+        Value::Nothing => py.None().into_bound(py),
         Value::Bool(value) => PyBool::new(py, *value).to_owned().into_any(),
         Value::Int(value) => value.into_pyobject(py)?.into_any(),
         Value::Float(value) => value.into_pyobject(py)?.into_any(),

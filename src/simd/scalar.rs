@@ -49,7 +49,8 @@ impl Backend for Scalar {
                 for c in 0..*output {
                     let mut sum = half(axis.precision);
                     for (j, weight) in taps.iter().enumerate() {
-                        sum = sum.wrapping_add(weight * i32::from(row.get((first + j) * input + c)));
+                        sum =
+                            sum.wrapping_add(weight * i32::from(row.get((first + j) * input + c)));
                     }
                     band[lane + (x * output + c) * GROUP] = to_byte(sum, axis.precision);
                 }
@@ -74,7 +75,8 @@ impl Backend for Scalar {
             let mut sum = half(weights.precision);
             for (j, weight) in taps.iter().enumerate() {
                 let row = lead + j;
-                sum = sum.wrapping_add(weight * i32::from(groups[row / GROUP][c * GROUP + row % GROUP]));
+                sum = sum
+                    .wrapping_add(weight * i32::from(groups[row / GROUP][c * GROUP + row % GROUP]));
             }
             *byte = to_byte(sum, weights.precision);
         }

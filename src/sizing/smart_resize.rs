@@ -31,7 +31,7 @@ impl Budget {
 
 const MAX_RATIO: f64 = 200.0;
 
-fn check_ratio(size: Size) -> Result<()> {
+pub(super) fn check_ratio(size: Size) -> Result<()> {
     let ratio = size.0.max(size.1) as f64 / size.0.min(size.1) as f64;
     if ratio > MAX_RATIO { Err(Error::AspectRatio { size, ratio }) } else { Ok(()) }
 }
