@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import dynres_rs as dr
+import numpy as np
 import pytest
 
 CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073]
