@@ -12,12 +12,16 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod scalar;
 #[cfg(test)]
 mod tests;
 
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub use avx512::Avx512;
 pub use scalar::Scalar;
 
 use crate::error::{Error, Result};
@@ -90,11 +94,14 @@ pub enum Simd {
     /// AVX2, FMA and F16C.
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
+    /// AVX-512 with VBMI and VNNI.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
 }
 
 impl Simd {
     /// The name of every backend, slowest first.
-    pub const NAMES: [&'static str; 2] = ["scalar", "avx2"];
+    pub const NAMES: [&'static str; 3] = ["scalar", "avx2", "avx512"];
 
     /// The backend of that name, where this CPU has it.
     #[must_use]
@@ -103,6 +110,8 @@ impl Simd {
             "scalar" => Some(Self::Scalar(Scalar)),
             #[cfg(target_arch = "x86_64")]
             "avx2" => Avx2::detect().map(Self::Avx2),
+            #[cfg(target_arch = "x86_64")]
+            "avx512" => Avx512::detect().map(Self::Avx512),
             _ => None,
         }
     }
@@ -133,6 +142,8 @@ impl Simd {
             Self::Scalar(_) => "scalar",
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "avx512",
         }
     }
 }
@@ -145,6 +156,8 @@ macro_rules! with_backend {
             $crate::simd::Simd::Scalar($backend) => $body,
             #[cfg(target_arch = "x86_64")]
             $crate::simd::Simd::Avx2($backend) => $body,
+            #[cfg(target_arch = "x86_64")]
+            $crate::simd::Simd::Avx512($backend) => $body,
         }
     };
 }

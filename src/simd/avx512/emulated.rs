@@ -1,0 +1,173 @@
+//! The operations in plain Rust, written from the processor's manual, for tests on any machine.
+
+#![expect(unsafe_code, reason = "the same contracts as the instructions have")]
+
+use super::ops::Ops;
+
+/// No instructions at all.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Emulated;
+
+type Bytes = [u8; 64];
+
+fn dwords(v: Bytes) -> [i32; 16] {
+    std::array::from_fn(|i| i32::from_le_bytes(std::array::from_fn(|j| v[4 * i + j])))
+}
+
+fn of_dwords(dwords: [i32; 16]) -> Bytes {
+    std::array::from_fn(|i| dwords[i / 4].to_le_bytes()[i % 4])
+}
+
+fn words(v: Bytes) -> [i16; 32] {
+    std::array::from_fn(|i| i16::from_le_bytes([v[2 * i], v[2 * i + 1]]))
+}
+
+fn of_words(words: [i16; 32]) -> Bytes {
+    std::array::from_fn(|i| words[i / 2].to_le_bytes()[i % 2])
+}
+
+impl Ops for Emulated {
+    type V = Bytes;
+
+    unsafe fn load(self, from: *const u8) -> Bytes {
+        // SAFETY: 64 bytes are readable by this method's contract.
+        unsafe { from.cast::<Bytes>().read_unaligned() }
+    }
+
+    unsafe fn load_masked(self, mask: u64, from: *const u8) -> Bytes {
+        std::array::from_fn(|i| {
+            if mask >> i & 1 == 1 {
+                // SAFETY: readable where masked by this method's contract.
+                unsafe { from.wrapping_add(i).read() }
+            } else {
+                0
+            }
+        })
+    }
+
+    unsafe fn store(self, v: Bytes, to: *mut u8) {
+        // SAFETY: 64 bytes are writable by this method's contract.
+        unsafe { to.cast::<Bytes>().write_unaligned(v) }
+    }
+
+    unsafe fn store_masked(self, mask: u64, v: Bytes, to: *mut u8) {
+        for (i, byte) in v.into_iter().enumerate() {
+            if mask >> i & 1 == 1 {
+                // SAFETY: writable where masked by this method's contract.
+                unsafe { to.wrapping_add(i).write(byte) }
+            }
+        }
+    }
+
+    unsafe fn store_low(self, v: Bytes, to: *mut u8) {
+        // SAFETY: 16 bytes are writable by this method's contract.
+        unsafe { self.store_masked(0xFFFF, v, to) }
+    }
+
+    unsafe fn stream(self, v: Bytes, to: *mut u8) {
+        assert!(to.addr().is_multiple_of(64), "vmovntdq needs an aligned address");
+        // SAFETY: 64 bytes are writable by this method's contract.
+        unsafe { self.store(v, to) }
+    }
+
+    fn splat(self, dword: i32) -> Bytes {
+        of_dwords([dword; 16])
+    }
+
+    fn dot(self, sum: Bytes, bytes: Bytes, weights: Bytes) -> Bytes {
+        let mut sums = dwords(sum);
+        for i in 0..64 {
+            let product = i32::from(bytes[i]) * i32::from(weights[i].cast_signed());
+            sums[i / 4] = sums[i / 4].wrapping_add(product);
+        }
+        of_dwords(sums)
+    }
+
+    fn add(self, a: Bytes, b: Bytes) -> Bytes {
+        let (a, b) = (dwords(a), dwords(b));
+        of_dwords(std::array::from_fn(|i| a[i].wrapping_add(b[i])))
+    }
+
+    fn xor(self, a: Bytes, b: Bytes) -> Bytes {
+        std::array::from_fn(|i| a[i] ^ b[i])
+    }
+
+    fn shift_left<const N: u32>(self, v: Bytes) -> Bytes {
+        of_dwords(dwords(v).map(|dword| dword << N))
+    }
+
+    fn shift_right(self, v: Bytes, counts: Bytes) -> Bytes {
+        let (v, counts) = (dwords(v), dwords(counts));
+        of_dwords(std::array::from_fn(|i| v[i] >> counts[i].clamp(0, 31)))
+    }
+
+    fn permute(self, index: Bytes, v: Bytes) -> Bytes {
+        index.map(|i| v[usize::from(i % 64)])
+    }
+
+    fn permute_to_dwords(self, index: Bytes, v: Bytes) -> Bytes {
+        std::array::from_fn(|i| if i % 4 == 0 { v[usize::from(index[i] % 64)] } else { 0 })
+    }
+
+    fn permute2(self, a: Bytes, index: Bytes, b: Bytes) -> Bytes {
+        index.map(|i| if i & 64 == 0 { a[usize::from(i % 64)] } else { b[usize::from(i % 64)] })
+    }
+
+    fn permute_dwords(self, index: Bytes, v: Bytes) -> Bytes {
+        let v = dwords(v);
+        of_dwords(dwords(index).map(|i| v[(i & 15) as usize]))
+    }
+
+    fn shuffle(self, v: Bytes, index: Bytes) -> Bytes {
+        std::array::from_fn(|i| {
+            if index[i] & 128 == 0 { v[i / 16 * 16 + usize::from(index[i] % 16)] } else { 0 }
+        })
+    }
+
+    fn lanes<const PICK: i32>(self, a: Bytes, b: Bytes) -> Bytes {
+        std::array::from_fn(|i| {
+            let lane = i / 16;
+            let from = (PICK >> (2 * lane) & 3) as usize;
+            (if lane < 2 { a } else { b })[from * 16 + i % 16]
+        })
+    }
+
+    fn pack_dwords(self, a: Bytes, b: Bytes) -> Bytes {
+        let (a, b) = (dwords(a), dwords(b));
+        of_words(std::array::from_fn(|i| {
+            let (lane, k) = (i / 8, i % 8);
+            let dword = if k < 4 { a[lane * 4 + k] } else { b[lane * 4 + k - 4] };
+            dword.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
+        }))
+    }
+
+    fn pack_words(self, a: Bytes, b: Bytes) -> Bytes {
+        let (a, b) = (words(a), words(b));
+        std::array::from_fn(|i| {
+            let (lane, k) = (i / 16, i % 16);
+            let word = if k < 8 { a[lane * 8 + k] } else { b[lane * 8 + k - 8] };
+            word.clamp(0, 255) as u8
+        })
+    }
+
+    fn unpack_bytes<const HIGH: bool>(self, a: Bytes, b: Bytes) -> Bytes {
+        std::array::from_fn(|i| {
+            let from = i / 16 * 16 + usize::from(HIGH) * 8 + i % 16 / 2;
+            if i % 2 == 0 { a[from] } else { b[from] }
+        })
+    }
+
+    fn unpack_words<const HIGH: bool>(self, a: Bytes, b: Bytes) -> Bytes {
+        let (a, b) = (words(a), words(b));
+        of_words(std::array::from_fn(|i| {
+            let from = i / 8 * 8 + usize::from(HIGH) * 4 + i % 8 / 2;
+            if i % 2 == 0 { a[from] } else { b[from] }
+        }))
+    }
+
+    fn select(self, by: Bytes, low: Bytes, high: Bytes) -> Bytes {
+        std::array::from_fn(|i| if by[i] & 128 == 0 { low[i] } else { high[i] })
+    }
+
+    fn fence(self) {}
+}

@@ -1,0 +1,140 @@
+//! The operations as the processor's instructions.
+
+#![expect(unsafe_code, reason = "instructions whose presence a value of Avx512 proves")]
+
+use std::arch::x86_64::{
+    __m512i, _mm_sfence, _mm_storeu_si128, _mm512_add_epi32, _mm512_castsi512_si128,
+    _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_mask_blend_epi8, _mm512_mask_storeu_epi8,
+    _mm512_maskz_loadu_epi8, _mm512_maskz_permutexvar_epi8, _mm512_movepi8_mask,
+    _mm512_packs_epi32, _mm512_packus_epi16, _mm512_permutex2var_epi8, _mm512_permutexvar_epi8,
+    _mm512_permutexvar_epi32, _mm512_set1_epi32, _mm512_shuffle_epi8, _mm512_shuffle_i32x4,
+    _mm512_slli_epi32, _mm512_srav_epi32, _mm512_storeu_si512, _mm512_stream_si512,
+    _mm512_unpackhi_epi8, _mm512_unpackhi_epi16, _mm512_unpacklo_epi8, _mm512_unpacklo_epi16,
+    _mm512_xor_si512,
+};
+
+use super::Avx512;
+use super::ops::Ops;
+
+/// Methods that are one instruction on registers.
+macro_rules! instructions {
+    ($($(#[$meta:meta])* fn $name:ident($($arg:ident),*) = $body:expr;)*) => {
+        $(
+            #[inline(always)]
+            fn $name(self, $($arg: __m512i),*) -> __m512i {
+                // SAFETY: a value of Avx512 exists only where the processor has the instruction.
+                unsafe { $body }
+            }
+        )*
+    };
+}
+
+impl Ops for Avx512 {
+    type V = __m512i;
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const u8) -> __m512i {
+        // SAFETY: readable by this method's contract.
+        unsafe { _mm512_loadu_si512(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_masked(self, mask: u64, from: *const u8) -> __m512i {
+        // SAFETY: readable where masked by this method's contract.
+        unsafe { _mm512_maskz_loadu_epi8(mask, from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, v: __m512i, to: *mut u8) {
+        // SAFETY: writable by this method's contract.
+        unsafe { _mm512_storeu_si512(to.cast(), v) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_masked(self, mask: u64, v: __m512i, to: *mut u8) {
+        // SAFETY: writable where masked by this method's contract.
+        unsafe { _mm512_mask_storeu_epi8(to.cast(), mask, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_low(self, v: __m512i, to: *mut u8) {
+        // SAFETY: a value of Avx512 exists only where the processor has the instruction.
+        let low = unsafe { _mm512_castsi512_si128(v) };
+        // SAFETY: writable by this method's contract.
+        unsafe { _mm_storeu_si128(to.cast(), low) }
+    }
+
+    #[inline(always)]
+    unsafe fn stream(self, v: __m512i, to: *mut u8) {
+        // SAFETY: writable and aligned by this method's contract.
+        unsafe { _mm512_stream_si512(to.cast(), v) }
+    }
+
+    #[inline(always)]
+    fn splat(self, dword: i32) -> __m512i {
+        // SAFETY: a value of Avx512 exists only where the processor has the instruction.
+        unsafe { _mm512_set1_epi32(dword) }
+    }
+
+    instructions! {
+        fn dot(sum, bytes, weights) = _mm512_dpbusd_epi32(sum, bytes, weights);
+        fn add(a, b) = _mm512_add_epi32(a, b);
+        fn xor(a, b) = _mm512_xor_si512(a, b);
+        fn shift_right(v, counts) = _mm512_srav_epi32(v, counts);
+        fn permute(index, v) = _mm512_permutexvar_epi8(index, v);
+        fn permute_to_dwords(index, v) = _mm512_maskz_permutexvar_epi8(0x1111_1111_1111_1111, index, v);
+        fn permute2(a, index, b) = _mm512_permutex2var_epi8(a, index, b);
+        fn permute_dwords(index, v) = _mm512_permutexvar_epi32(index, v);
+        fn shuffle(v, index) = _mm512_shuffle_epi8(v, index);
+        fn pack_dwords(a, b) = _mm512_packs_epi32(a, b);
+        fn pack_words(a, b) = _mm512_packus_epi16(a, b);
+    }
+
+    #[inline(always)]
+    fn select(self, by: __m512i, low: __m512i, high: __m512i) -> __m512i {
+        // SAFETY: a value of Avx512 exists only where the processor has the instruction.
+        let mask = unsafe { _mm512_movepi8_mask(by) };
+        // SAFETY: as above.
+        unsafe { _mm512_mask_blend_epi8(mask, low, high) }
+    }
+
+    #[inline(always)]
+    fn shift_left<const N: u32>(self, v: __m512i) -> __m512i {
+        // SAFETY: a value of Avx512 exists only where the processor has the instruction.
+        unsafe { _mm512_slli_epi32::<N>(v) }
+    }
+
+    #[inline(always)]
+    fn lanes<const PICK: i32>(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: a value of Avx512 exists only where the processor has the instruction.
+        unsafe { _mm512_shuffle_i32x4::<PICK>(a, b) }
+    }
+
+    #[inline(always)]
+    fn unpack_bytes<const HIGH: bool>(self, a: __m512i, b: __m512i) -> __m512i {
+        if HIGH {
+            // SAFETY: a value of Avx512 exists only where the processor has the instruction.
+            unsafe { _mm512_unpackhi_epi8(a, b) }
+        } else {
+            // SAFETY: as above.
+            unsafe { _mm512_unpacklo_epi8(a, b) }
+        }
+    }
+
+    #[inline(always)]
+    fn unpack_words<const HIGH: bool>(self, a: __m512i, b: __m512i) -> __m512i {
+        if HIGH {
+            // SAFETY: a value of Avx512 exists only where the processor has the instruction.
+            unsafe { _mm512_unpackhi_epi16(a, b) }
+        } else {
+            // SAFETY: as above.
+            unsafe { _mm512_unpacklo_epi16(a, b) }
+        }
+    }
+
+    #[inline(always)]
+    fn fence(self) {
+        // SAFETY: every x86-64 processor has it.
+        unsafe { _mm_sfence() }
+    }
+}

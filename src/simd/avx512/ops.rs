@@ -1,0 +1,240 @@
+//! The few vector operations that the kernels are written in, and safe ways to memory.
+//!
+//! [`Ops`] has two implementations: the processor's instructions, and in tests plain Rust, so that the
+//! kernels' logic can be proved equal to the scalar backend on any machine.
+
+#![expect(unsafe_code, reason = "vector loads and stores behind bounds checks")]
+
+use std::marker::PhantomData;
+
+use super::super::BAND;
+use crate::image::Row;
+
+/// Operations on vectors of 64 bytes, each one instruction. A value proves that the processor has them.
+pub(super) trait Ops: Copy {
+    /// 64 bytes.
+    type V: Copy;
+
+    /// # Safety
+    /// 64 bytes from `from` on must be readable.
+    unsafe fn load(self, from: *const u8) -> Self::V;
+    /// Zeros where `mask` has no bit; those bytes are not touched.
+    ///
+    /// # Safety
+    /// The bytes at `from` that `mask` has a bit for must be readable.
+    unsafe fn load_masked(self, mask: u64, from: *const u8) -> Self::V;
+    /// # Safety
+    /// 64 bytes from `to` on must be writable.
+    unsafe fn store(self, v: Self::V, to: *mut u8);
+    /// # Safety
+    /// The bytes at `to` that `mask` has a bit for must be writable; no other is touched.
+    unsafe fn store_masked(self, mask: u64, v: Self::V, to: *mut u8);
+    /// The first 16 bytes.
+    ///
+    /// # Safety
+    /// 16 bytes from `to` on must be writable.
+    unsafe fn store_low(self, v: Self::V, to: *mut u8);
+    /// Past the cache.
+    ///
+    /// # Safety
+    /// 64 bytes from `to` on must be writable, and `to` a multiple of 64.
+    unsafe fn stream(self, v: Self::V, to: *mut u8);
+
+    /// `vpbroadcastd`.
+    fn splat(self, dword: i32) -> Self::V;
+    /// `vpdpbusd`: to each dword of `sum` four products of an unsigned with a signed byte, modulo 2^32.
+    fn dot(self, sum: Self::V, bytes: Self::V, weights: Self::V) -> Self::V;
+    /// `vpaddd`.
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `vpxord`.
+    fn xor(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `vpslld`.
+    fn shift_left<const N: u32>(self, v: Self::V) -> Self::V;
+    /// `vpsravd`: arithmetic, by the dwords of `counts`.
+    fn shift_right(self, v: Self::V, counts: Self::V) -> Self::V;
+    /// `vpermb`: byte `index[i] % 64` of `v`.
+    fn permute(self, index: Self::V, v: Self::V) -> Self::V;
+    /// `vpermb` with zeros but in the first byte of each dword.
+    fn permute_to_dwords(self, index: Self::V, v: Self::V) -> Self::V;
+    /// `vpermt2b`: byte `index[i] % 128` of `a` followed by `b`.
+    fn permute2(self, a: Self::V, index: Self::V, b: Self::V) -> Self::V;
+    /// `vpermd`: dword `index[i] % 16` of `v`.
+    fn permute_dwords(self, index: Self::V, v: Self::V) -> Self::V;
+    /// `vpshufb`: byte `index[i] % 16` of the same 128-bit lane; no index has its top bit set.
+    fn shuffle(self, v: Self::V, index: Self::V) -> Self::V;
+    /// `vshufi32x4`: two lanes of `a`, then two of `b`, two bits of `PICK` each.
+    fn lanes<const PICK: i32>(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `vpackssdw`: in each lane the dwords of `a`, then those of `b`, to words with signed saturation.
+    fn pack_dwords(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `vpackuswb`: in each lane the words of `a`, then those of `b`, to bytes with unsigned saturation.
+    fn pack_words(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `vpunpcklbw`, `vpunpckhbw`: in each lane bytes of `a` and `b` in turn.
+    fn unpack_bytes<const HIGH: bool>(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `vpunpcklwd`, `vpunpckhwd`: in each lane words of `a` and `b` in turn.
+    fn unpack_words<const HIGH: bool>(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `vpmovb2m`, `vpblendmb`: bytes of `high` where the byte of `by` has its top bit, else of `low`.
+    fn select(self, by: Self::V, low: Self::V, high: Self::V) -> Self::V;
+    /// `sfence`.
+    fn fence(self);
+}
+
+/// 64 bytes at an address that is a multiple of 64.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub(super) struct Line(pub(super) [u8; 64]);
+
+impl Line {
+    pub(super) const ZERO: Self = Self([0; 64]);
+
+    #[inline(always)]
+    pub(super) fn load<O: Ops>(&self, ops: O) -> O::V {
+        // SAFETY: a line is 64 bytes.
+        unsafe { ops.load(self.0.as_ptr()) }
+    }
+
+    #[inline(always)]
+    pub(super) fn store<O: Ops>(&mut self, ops: O, v: O::V) {
+        // SAFETY: a line is 64 bytes.
+        unsafe { ops.store(v, self.0.as_mut_ptr()) }
+    }
+
+    /// Sixteen dwords.
+    pub(super) fn of_dwords(dwords: &[i32; 16]) -> Self {
+        let mut line = Self::ZERO;
+        for (bytes, dword) in line.0.as_chunks_mut::<4>().0.iter_mut().zip(dwords) {
+            *bytes = dword.to_le_bytes();
+        }
+        line
+    }
+}
+
+/// The bits of the first `count` bytes of a vector.
+#[inline(always)]
+pub(super) const fn mask(count: usize) -> u64 {
+    if count >= 64 { u64::MAX } else { (1 << count) - 1 }
+}
+
+/// The 64 bytes of `bytes` from `at` on.
+#[inline(always)]
+pub(super) fn load<O: Ops>(ops: O, bytes: &[u8], at: usize) -> O::V {
+    let bytes = &bytes[at..at + 64];
+    // SAFETY: 64 bytes long.
+    unsafe { ops.load(bytes.as_ptr()) }
+}
+
+/// Those of the 64 bytes from `at` on that `bytes` has; zeros else.
+#[inline(always)]
+pub(super) fn load_part<O: Ops>(ops: O, bytes: &[u8], at: usize) -> O::V {
+    let rest = &bytes[at.min(bytes.len())..];
+    // SAFETY: the mask has no bit past the slice's end.
+    unsafe { ops.load_masked(mask(rest.len()), rest.as_ptr()) }
+}
+
+/// Those of the 64 bytes of `row` from `at` on that are within it; zeros else.
+#[inline(always)]
+pub(super) fn load_row<O: Ops>(ops: O, row: Row<'_>, at: usize) -> O::V {
+    let at = at.min(row.len());
+    // SAFETY: at is within the row or one past its end.
+    let from = unsafe { row.as_ptr().add(at) };
+    let rest = row.len() - at;
+    if rest >= 64 {
+        // SAFETY: 64 bytes of the row are left.
+        unsafe { ops.load(from) }
+    } else {
+        // SAFETY: the mask has no bit past the row's end.
+        unsafe { ops.load_masked(mask(rest), from) }
+    }
+}
+
+/// A number whose bytes mean nothing else.
+pub(super) trait Plain: Copy {}
+impl Plain for f32 {}
+impl Plain for u16 {}
+
+/// Vector `v` of a table.
+#[inline(always)]
+pub(super) fn load_table<O: Ops, T: Plain>(ops: O, table: &[T; 256], v: usize) -> O::V {
+    let count = 64 / size_of::<T>();
+    let part = &table[v * count..(v + 1) * count];
+    // SAFETY: 64 bytes long, none of them padding.
+    unsafe { ops.load(part.as_ptr().cast()) }
+}
+
+/// All 64 bytes of `v` into `out` from `at` on.
+#[inline(always)]
+pub(super) fn store<O: Ops>(ops: O, out: &mut [u8], at: usize, v: O::V) {
+    let out = &mut out[at..at + 64];
+    // SAFETY: 64 bytes long.
+    unsafe { ops.store(v, out.as_mut_ptr()) }
+}
+
+/// The first 16 bytes of `v` into `out` from `at` on.
+#[inline(always)]
+pub(super) fn store_low<O: Ops>(ops: O, out: &mut [u8], at: usize, v: O::V) {
+    let out = &mut out[at..at + 16];
+    // SAFETY: 16 bytes long.
+    unsafe { ops.store_low(v, out.as_mut_ptr()) }
+}
+
+/// As many of the first `count` bytes of `v` as `out` has room for from `at` on.
+#[inline(always)]
+pub(super) fn store_part<O: Ops>(ops: O, out: &mut [u8], at: usize, count: usize, v: O::V) {
+    let start = at.min(out.len());
+    let out = &mut out[start..];
+    let count = count.min(out.len());
+    // SAFETY: the mask has no bit past the slice's end.
+    unsafe { ops.store_masked(mask(count), v, out.as_mut_ptr()) }
+}
+
+/// All 64 bytes of `v` into `out` from `at` on, past the cache; the address must be a multiple of 64.
+#[inline(always)]
+pub(super) fn stream<O: Ops>(ops: O, out: &mut [u8], at: usize, v: O::V) {
+    let out = &mut out[at..at + 64];
+    assert!(out.as_ptr().addr().is_multiple_of(64), "streaming store");
+    // SAFETY: 64 bytes long, and aligned as just checked.
+    unsafe { ops.stream(v, out.as_mut_ptr()) }
+}
+
+/// `N` rows of one length in foreign memory.
+pub(super) struct Lanes<'a, const N: usize> {
+    pointers: [*const u8; N],
+    len: usize,
+    alive: PhantomData<Row<'a>>,
+}
+
+impl<'a, const N: usize> Lanes<'a, N> {
+    /// # Panics
+    /// When there are fewer than `N` rows or one is shorter than `len`.
+    #[inline(always)]
+    pub(super) fn new(rows: &[Row<'a>], len: usize) -> Self {
+        let mut pointers = [std::ptr::null(); N];
+        for (pointer, row) in pointers.iter_mut().zip(&rows[..N]) {
+            assert!(row.len() >= len, "row of {} bytes, not {len}", row.len());
+            *pointer = row.as_ptr();
+        }
+        Self { pointers, len, alive: PhantomData }
+    }
+
+    /// The 64 bytes of row `r` from `at` on.
+    #[inline(always)]
+    pub(super) fn load<O: Ops>(&self, ops: O, r: usize, at: usize) -> O::V {
+        assert!(at < self.len && self.len - at >= 64, "row vector");
+        // SAFETY: at is within the row, as just checked.
+        let from = unsafe { self.pointers[r].add(at) };
+        // SAFETY: 64 bytes from there on are, too.
+        unsafe { ops.load(from) }
+    }
+
+    /// Those of the 64 bytes of row `r` from `at` on that are within it; zeros else.
+    #[inline(always)]
+    pub(super) fn load_part<O: Ops>(&self, ops: O, r: usize, at: usize) -> O::V {
+        let at = at.min(self.len);
+        // SAFETY: at is within the row or one past its end.
+        let from = unsafe { self.pointers[r].add(at) };
+        // SAFETY: the mask has no bit past the row's end.
+        unsafe { ops.load_masked(mask(self.len - at), from) }
+    }
+}
+
+/// Eight rows of one length.
+pub(super) type Eight<'a> = Lanes<'a, BAND>;
