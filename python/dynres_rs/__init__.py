@@ -32,6 +32,8 @@ from .functional import (
     tile,
 )
 from .processor import Processor
+from .sampling import format_timestamps, sample_indices, timestamps
+from .video import VideoMetadata, VideoProcessor
 from .zero_copy import enable_zero_copy
 
 __all__ = [
@@ -40,6 +42,8 @@ __all__ = [
     "InternalError",
     "Plan",
     "Processor",
+    "VideoMetadata",
+    "VideoProcessor",
     "View",
     "__version__",
     "best_canvas",
@@ -47,10 +51,13 @@ __all__ = [
     "enable_zero_copy",
     "families",
     "fold_patch_embedding",
+    "format_timestamps",
     "patchify",
     "resize",
+    "sample_indices",
     "simd",
     "smart_resize",
     "smart_resize_video",
     "tile",
+    "timestamps",
 ]
