@@ -9,12 +9,16 @@
 //! | [`spec`] | what a family is, as data | `resample` (its enums) |
 //! | [`families`] | the table of families | `spec` |
 //! | [`plan`] | all that will happen to an image, from its size | `spec`, `sizing` |
+//! | [`coords`] | where each token lies in the image | `plan` |
+//! | [`tokens`] | tokens of many sizes without their plans | `plan`, `sizing` |
+//! | [`solver`] | the largest setting within a budget of tokens; packing sequences | `tokens` |
 //! | [`pack`] | tables and places of values | `plan`, `simd` |
 //! | [`simd`] | the kernels, a file an instruction set | `image`, `resample`, `pack`'s tables |
 //! | [`pipeline`] | the straight path of an image | all above |
 //! | [`parallel`] | the only threads | |
 //! | `py` | Python; nothing outside it knows Python | all above |
 
+pub mod coords;
 pub mod error;
 pub mod families;
 pub mod image;
@@ -27,4 +31,6 @@ mod py;
 pub mod resample;
 pub mod simd;
 pub mod sizing;
+pub mod solver;
 pub mod spec;
+pub mod tokens;

@@ -6,7 +6,7 @@ use crate::error::{Error, Result, Size};
 use crate::resample::Filter;
 use crate::sizing::{self, Budget, Grid, Placement};
 use crate::spec::{
-    AspectGrid, BestCanvas, MultiImage, PadSquare, Rule, SmartResize, Spec, mean_colour,
+    AspectGrid, BestCanvas, Coords, MultiImage, PadSquare, Rule, SmartResize, Spec, mean_colour,
 };
 
 /// What a view is to the model.
@@ -141,6 +141,43 @@ pub struct Fact {
     pub scalar: bool,
 }
 
+/// A run of tokens, in the order in which the language model sees them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Run {
+    /// The cells of a view.
+    Cells(Cells),
+    /// One token between two views.
+    Separator,
+}
+
+/// How the canvas of a view becomes tokens: each tile is a grid of square cells, a token each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cells {
+    /// The view.
+    pub view: usize,
+    /// Tiles of its canvas; one where the encoder sees it whole.
+    pub tiles: Grid,
+    /// Height and width of a tile in pixels.
+    pub tile: Size,
+    /// The part of a tile that the encoder's patches cover: the rest of it no token sees.
+    pub seen: Size,
+    /// Side of a cell in pixels; the last ones may reach beyond what is seen.
+    pub cell: usize,
+    /// Cells of a tile.
+    pub grid: Grid,
+    /// Rows of cells run over all tiles and end in a newline token each; else tile after tile.
+    pub newline: bool,
+}
+
+impl Cells {
+    /// How many tokens.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        let rows = self.tiles.rows * self.grid.rows;
+        rows * (self.tiles.columns * self.grid.columns + if self.newline { 1 } else { 0 })
+    }
+}
+
 /// Everything that will happen to an image of one size.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
@@ -150,6 +187,8 @@ pub struct Plan {
     pub source: Size,
     /// Frames of a video; 1 for an image.
     pub frames: usize,
+    /// Images of its sample.
+    pub num_images: usize,
     /// The size the image is scaled to for its main view, padding not counted.
     pub resized: Size,
     /// Patches or tiles of the main view.
@@ -166,9 +205,14 @@ pub struct Plan {
     pub num_patches: usize,
     /// Tokens as the language model sees them.
     pub num_tokens: usize,
+    /// What each of them sees; empty where the options give tiles that no such model can take.
+    pub runs: Vec<Run>,
+    /// The coordinates that the family was trained to speak.
+    pub coords: Coords,
 }
 
 const PIXEL_VALUES: &str = "pixel_values";
+const ONE: Grid = Grid { rows: 1, columns: 1 };
 
 impl Plan {
     /// The plan for one image of `size` in a sample of `count` images, or for a video of `count` frames.
@@ -187,7 +231,8 @@ impl Plan {
             Rule::PadSquare(rule) => pad_square(spec, rule, size)?,
             Rule::Video(rule) => video::plan(spec, rule, size, count)?,
         };
-        Ok(plan)
+        let num_images = if matches!(spec.rule, Rule::Video(_)) { 1 } else { count };
+        Ok(Self { num_images, coords: spec.coords, ..plan })
     }
 
     /// A plan that resizes to `target` and does nothing else.
@@ -209,10 +254,9 @@ impl Plan {
                 return Err(Error::TooLarge { what, size, limit });
             }
         }
-        let grid = Grid { rows: 1, columns: 1 };
         let placement = Placement { resized: target, offset: (0, 0) };
         let cut = Cut::Rows { pixel };
-        let view = whole(source, placement, target, cut, grid, filter);
+        let view = whole(source, placement, target, cut, ONE, filter);
         let mut plan = Self::of("resize", source, vec![view]);
         plan.outputs = vec![Output { key: "image", rows: 1, cut }];
         Ok(plan)
@@ -224,6 +268,7 @@ impl Plan {
             family,
             source,
             frames: 1,
+            num_images: 1,
             resized: views[main].resized,
             grid: views[main].grid,
             views,
@@ -232,6 +277,8 @@ impl Plan {
             num_tiles: 0,
             num_patches: 0,
             num_tokens: 0,
+            runs: Vec::new(),
+            coords: Coords::Resized,
         }
     }
 }
@@ -298,19 +345,25 @@ fn smart_resize(spec: &Spec, rule: &SmartResize, size: Size) -> Result<Plan> {
     }];
     plan.num_patches = grid.count();
     plan.num_tokens = grid.count() / (rule.merge_size * rule.merge_size);
+    plan.runs = vec![Run::Cells(Cells {
+        view: 0,
+        tiles: ONE,
+        tile: resized,
+        seen: resized,
+        cell: factor,
+        grid: Grid { rows: resized.0 / factor, columns: resized.1 / factor },
+        newline: false,
+    })];
     Ok(plan)
 }
 
 fn aspect_grid(spec: &Spec, rule: &AspectGrid, size: Size, num_images: usize) -> Result<Plan> {
     let tile = rule.image_size;
-    let max_num = match rule.multi_image {
-        MultiImage::Full => rule.max_num,
-        MultiImage::Divide => (rule.max_num / num_images.max(1)).max(1),
-    };
     let grid = if rule.crop_to_patches {
-        sizing::closest_aspect_grid(rule.order, size, tile, rule.min_num.min(max_num), max_num)?
+        let (min_num, max_num) = tile_budget(rule, num_images);
+        sizing::closest_aspect_grid(rule.order, size, tile, min_num, max_num)?
     } else if spec.do_resize || size == tile {
-        Grid { rows: 1, columns: 1 }
+        ONE
     } else {
         return Err(Error::WrongSize { size, expected: tile });
     };
@@ -323,22 +376,59 @@ fn aspect_grid(spec: &Spec, rule: &AspectGrid, size: Size, num_images: usize) ->
     };
     let mut plan = Plan::of(spec.family, size, vec![tiles]);
     if rule.use_thumbnail && grid.count() > 1 {
-        let one = Grid { rows: 1, columns: 1 };
         plan.views.push(View {
             role: Role::Thumbnail,
             index: grid.count(),
-            ..whole(size, stretched(tile), tile, cut, one, spec.resample)
+            ..whole(size, stretched(tile), tile, cut, ONE, spec.resample)
         });
     }
     plan.num_tiles = plan.views.iter().map(View::count).sum();
     plan.outputs = vec![Output { key: PIXEL_VALUES, rows: plan.num_tiles, cut }];
     plan.facts =
         vec![Fact { key: "num_patches", values: vec![plan.num_tiles as i64], scalar: true }];
-    let patches = (tile.0 / rule.patch_size) * (tile.1 / rule.patch_size);
-    let tokens = (patches as f64 * (rule.downsample_ratio * rule.downsample_ratio)) as usize;
-    plan.num_patches = plan.num_tiles * patches;
+    let encoder = Grid { rows: tile.0 / rule.patch_size, columns: tile.1 / rule.patch_size };
+    let tokens = tokens_of_tile(rule);
+    plan.num_patches = plan.num_tiles * encoder.count();
     plan.num_tokens = plan.num_tiles * tokens;
+    // Pixel shuffle merges whole squares of patches or nothing.
+    let merge = (1.0 / rule.downsample_ratio).round_ties_even() as usize;
+    let side = |patches: usize| patches.checked_div(merge).unwrap_or(0);
+    let cells = Grid { rows: side(encoder.rows), columns: side(encoder.columns) };
+    if cells.rows * merge == encoder.rows
+        && cells.columns * merge == encoder.columns
+        && cells.count() == tokens
+    {
+        plan.runs = (0..plan.views.len())
+            .map(|view| {
+                Run::Cells(Cells {
+                    view,
+                    tiles: plan.views[view].grid,
+                    tile,
+                    seen: (encoder.rows * rule.patch_size, encoder.columns * rule.patch_size),
+                    cell: merge * rule.patch_size,
+                    grid: cells,
+                    newline: false,
+                })
+            })
+            .collect();
+    }
     Ok(plan)
+}
+
+/// Fewest and most tiles of an image in a sample of `num_images`.
+pub(crate) fn tile_budget(rule: &AspectGrid, num_images: usize) -> (usize, usize) {
+    let max_num = match rule.multi_image {
+        MultiImage::Full => rule.max_num,
+        MultiImage::Divide => (rule.max_num / num_images.max(1)).max(1),
+    };
+    (rule.min_num.min(max_num), max_num)
+}
+
+/// Upstream's own arithmetic: `int((side // patch) ** 2 * downsample_ratio ** 2)`.
+pub(crate) fn tokens_of_tile(rule: &AspectGrid) -> usize {
+    let (height, width) = rule.image_size;
+    let patches = (height / rule.patch_size) * (width / rule.patch_size);
+    (patches as f64 * (rule.downsample_ratio * rule.downsample_ratio)) as usize
 }
 
 fn best_canvas(spec: &Spec, rule: &BestCanvas, size: Size, num_images: usize) -> Result<Plan> {
@@ -360,17 +450,27 @@ fn best_canvas(spec: &Spec, rule: &BestCanvas, size: Size, num_images: usize) ->
         index,
         ..whole(size, sizing::contain(size, canvas), canvas, cut, grid, spec.resample)
     };
-    let one = Grid { rows: 1, columns: 1 };
     let grid = Grid { rows: canvas.0 / side, columns: canvas.1 / side };
-    let views = vec![padded(Role::Global, tile, one, 0), padded(Role::Tiles, canvas, grid, 1)];
+    let views = vec![padded(Role::Global, tile, ONE, 0), padded(Role::Tiles, canvas, grid, 1)];
     let mut plan = Plan::of(spec.family, size, views);
     plan.num_tiles = 1 + grid.count();
     plan.outputs = vec![Output { key: PIXEL_VALUES, rows: plan.num_tiles, cut }];
     let encoder = side / rule.patch_size;
     let tokens = encoder.div_ceil(rule.downsample_ratio);
     plan.num_patches = plan.num_tiles * encoder * encoder;
-    plan.num_tokens =
-        tokens * (tokens + 1) + 1 + (grid.rows * tokens) * (grid.columns * tokens + 1);
+    plan.num_tokens = tokens_of_canvas(rule, grid);
+    let cells = |view, tiles| {
+        Run::Cells(Cells {
+            view,
+            tiles,
+            tile,
+            seen: (encoder * rule.patch_size, encoder * rule.patch_size),
+            cell: rule.patch_size * rule.downsample_ratio,
+            grid: Grid { rows: tokens, columns: tokens },
+            newline: true,
+        })
+    };
+    plan.runs = vec![cells(0, ONE), Run::Separator, cells(1, grid)];
     plan.facts = vec![
         Fact {
             key: "images_spatial_crop",
@@ -382,8 +482,13 @@ fn best_canvas(spec: &Spec, rule: &BestCanvas, size: Size, num_images: usize) ->
     Ok(plan)
 }
 
+/// Global view, separator, local tiles; each row of tokens ends in a newline.
+pub(crate) fn tokens_of_canvas(rule: &BestCanvas, grid: Grid) -> usize {
+    let side = (rule.tile() / rule.patch_size).div_ceil(rule.downsample_ratio);
+    side * (side + 1) + 1 + (grid.rows * side) * (grid.columns * side + 1)
+}
+
 fn pad_square(spec: &Spec, rule: &PadSquare, size: Size) -> Result<Plan> {
-    let one = Grid { rows: 1, columns: 1 };
     let square = |side: usize, from: Size, filter: Filter, background: [u8; 3]| {
         let resized =
             if spec.do_resize { sizing::longest_side(from, side, rule.min_size) } else { from };
@@ -393,7 +498,7 @@ fn pad_square(spec: &Spec, rule: &PadSquare, size: Size) -> Result<Plan> {
         let offset = ((canvas.0 - resized.0) / 2, (canvas.1 - resized.1) / 2);
         let placement = Placement { resized, offset };
         let cut = Cut::Tiles { tile: canvas };
-        let view = whole(from, placement, canvas, cut, one, filter);
+        let view = whole(from, placement, canvas, cut, ONE, filter);
         View { background, ..view }
     };
     let mut views = Vec::new();
@@ -433,5 +538,20 @@ fn pad_square(spec: &Spec, rule: &PadSquare, size: Size) -> Result<Plan> {
     plan.num_tiles = 1;
     plan.num_patches = patches;
     plan.num_tokens = patches;
+    let view = plan.views.len() - 1;
+    let tile = (rule.image_size, rule.image_size);
+    if plan.views[view].canvas == tile {
+        let side = rule.image_size / rule.patch_size;
+        let seen = side * rule.patch_size;
+        plan.runs = vec![Run::Cells(Cells {
+            view,
+            tiles: ONE,
+            tile,
+            seen: (seen, seen),
+            cell: rule.patch_size,
+            grid: Grid { rows: side, columns: side },
+            newline: false,
+        })];
+    }
     Ok(plan)
 }

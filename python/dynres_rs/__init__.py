@@ -31,19 +31,18 @@ from .functional import (
     smart_resize_video,
     tile,
 )
+from .planning import Packing, pack
 from .processor import Processor
-from .sampling import format_timestamps, sample_indices, timestamps
-from .video import VideoMetadata, VideoProcessor
+from .unpacking import unpack
 from .zero_copy import enable_zero_copy
 
 __all__ = [
     "Grid",
     "ImageTooLargeError",
     "InternalError",
+    "Packing",
     "Plan",
     "Processor",
-    "VideoMetadata",
-    "VideoProcessor",
     "View",
     "__version__",
     "best_canvas",
@@ -51,13 +50,12 @@ __all__ = [
     "enable_zero_copy",
     "families",
     "fold_patch_embedding",
-    "format_timestamps",
+    "pack",
     "patchify",
     "resize",
-    "sample_indices",
     "simd",
     "smart_resize",
     "smart_resize_video",
     "tile",
-    "timestamps",
+    "unpack",
 ]

@@ -1,6 +1,6 @@
 //! Plans of videos.
 
-use super::{Cut, Fact, Output, Plan, check_area, stretched, whole};
+use super::{Cells, Cut, Fact, ONE, Output, Plan, Run, check_area, stretched, whole};
 use crate::error::{Error, Result, Size};
 use crate::sizing::{self, Budget, Grid};
 use crate::spec::{FrameBudget, Spec, Video};
@@ -57,6 +57,18 @@ pub(super) fn plan(spec: &Spec, rule: &Video, size: Size, frames: usize) -> Resu
     let groups = frames.div_ceil(patches.temporal_patch_size);
     plan.num_patches = groups * grid.count();
     plan.num_tokens = plan.num_patches / (patches.merge_size * patches.merge_size);
+    plan.runs = vec![
+        Run::Cells(Cells {
+            view: 0,
+            tiles: ONE,
+            tile: resized,
+            seen: resized,
+            cell: factor,
+            grid: Grid { rows: resized.0 / factor, columns: resized.1 / factor },
+            newline: false,
+        });
+        groups
+    ];
     plan.outputs = vec![Output { key: PIXEL_VALUES_VIDEOS, rows: plan.num_patches, cut }];
     plan.facts = vec![Fact {
         key: "video_grid_thw",

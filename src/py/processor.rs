@@ -182,29 +182,33 @@ fn detached(
     })
 }
 
+/// The arithmetic of each output.
+pub(super) fn normalise(spec: &Spec) -> Vec<Normalise> {
+    let rescale = spec.do_rescale.then_some(spec.rescale_factor);
+    let one = |mean, std| Normalise {
+        rescale,
+        mean_std: spec.do_normalize.then_some((mean, std)),
+        numerics: spec.numerics,
+    };
+    let mut all = vec![one(spec.image_mean, spec.image_std)];
+    if let Rule::PadSquare(rule) = &spec.rule
+        && let Some(high) = &rule.high_res
+    {
+        all.push(one(high.image_mean, high.image_std));
+    }
+    all
+}
+
 /// A family with its options, frozen.
 #[pyclass(name = "Spec", module = "dynres_rs._dynres_rs", frozen)]
 pub(super) struct PySpec {
-    spec: Spec,
+    pub(super) spec: Arc<Spec>,
     luts: [OnceLock<Vec<Lut>>; Element::ALL.len()],
 }
 
 impl PySpec {
     fn normalise(&self) -> Vec<Normalise> {
-        let spec = &self.spec;
-        let rescale = spec.do_rescale.then_some(spec.rescale_factor);
-        let one = |mean, std| Normalise {
-            rescale,
-            mean_std: spec.do_normalize.then_some((mean, std)),
-            numerics: spec.numerics,
-        };
-        let mut all = vec![one(spec.image_mean, spec.image_std)];
-        if let Rule::PadSquare(rule) = &spec.rule
-            && let Some(high) = &rule.high_res
-        {
-            all.push(one(high.image_mean, high.image_std));
-        }
-        all
+        normalise(&self.spec)
     }
 
     fn element(&self, dtype: Option<&str>) -> PyResult<Element> {
@@ -270,7 +274,7 @@ impl PySpec {
             })?;
             spec.numerics = Numerics::parse(numerics).map_err(|error| to_python(&error))?;
             value::apply(&mut spec, options)?;
-            Ok(Self { spec, luts: Default::default() })
+            Ok(Self { spec: Arc::new(spec), luts: Default::default() })
         })
     }
 
@@ -282,9 +286,22 @@ impl PySpec {
     #[pyo3(signature = (height, width, num_images=1))]
     fn plan(&self, height: usize, width: usize, num_images: usize) -> PyResult<PyPlan> {
         guard(|| {
-            let plan = Plan::new(&self.spec, (height, width), num_images);
-            plan.map(|plan| PyPlan { plan: Arc::new(plan) }).map_err(|error| to_python(&error))
+            let plan = Plan::new(&self.spec, (height, width), num_images)
+                .map_err(|error| to_python(&error))?;
+            Ok(PyPlan { plan: Arc::new(plan), spec: Arc::clone(&self.spec) })
         })
+    }
+
+    /// The bits of an int64 a size; `first` is the number of the first size in errors.
+    #[pyo3(signature = (sizes, num_images=1, first=0))]
+    fn num_tokens<'py>(
+        &self,
+        py: Python<'py>,
+        sizes: &Bound<'py, PyAny>,
+        num_images: usize,
+        first: usize,
+    ) -> PyResult<Bound<'py, pyo3::types::PyByteArray>> {
+        guard(|| super::counts::num_tokens(py, &self.spec, sizes, num_images, first))
     }
 
     fn arrays<'py>(

@@ -1,0 +1,531 @@
+"""What is known about an image before its pixels: plans, coordinates, token counts, budgets.
+
+The numbers come from the compiled core; here they become numpy arrays, dicts and text. `Planner` is
+the part of `Processor` that needs sizes only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _dynres_rs as _native
+from ._types import I64, Numerics
+
+if TYPE_CHECKING:
+    from ._dynres_rs import Plan, Spec, View
+
+__all__ = [
+    "COORDS",
+    "TOKEN_KINDS",
+    "MultiModalTokens",
+    "Packing",
+    "Planner",
+    "count_tokens",
+    "pack",
+]
+
+F64: TypeAlias = NDArray[np.float64]
+Coords: TypeAlias = Literal["resized", "norm1000", "norm999", "norm1"]
+
+#: What a coordinate in a model's text can mean.
+COORDS: Final[tuple[Coords, ...]] = get_args(Coords)
+#: What a token can stand for.
+TOKEN_KINDS: Final[tuple[str, ...]] = tuple(_native.TOKEN_KINDS)
+#: The largest side of the range that a normalised coordinate spans.
+RANGES: Final = {"norm1000": 1000.0, "norm999": 999.0, "norm1": 1.0}
+
+_CHUNK: Final = 1 << 15
+_UNLIMITED: Final = 2**63 - 1
+
+
+# Plans as dicts and text
+
+
+def view_to_dict(view: View) -> dict[str, Any]:
+    """A view as values that JSON can hold."""
+    return {
+        "role": view.role,
+        "parent": view.parent,
+        "source": list(view.source),
+        "resized": list(view.resized),
+        "resample": view.resample,
+        "canvas": list(view.canvas),
+        "target": list(view.target),
+        "padding": list(view.padding),
+        "pad_color": None if view.pad_color is None else list(view.pad_color),
+        "grid": list(view.grid),
+        "output": view.output,
+        "index": view.index,
+        "count": view.count,
+    }
+
+
+def plan_to_dict(plan: Plan) -> dict[str, Any]:
+    """A plan as values that JSON can hold."""
+    return {
+        "family": plan.family,
+        "numerics": plan.numerics,
+        "source": list(plan.source),
+        **({"num_frames": plan.num_frames} if plan.is_video else {"num_images": plan.num_images}),
+        "resized": list(plan.resized),
+        "grid": list(plan.grid),
+        "num_tiles": plan.num_tiles,
+        "num_patches": plan.num_patches,
+        "num_tokens": plan.num_tokens,
+        "shape": list(plan.shape),
+        "nbytes": plan.nbytes(),
+        "coords": plan.coords,
+        "metadata": plan.metadata,
+        "views": [view_to_dict(view) for view in plan.views],
+    }
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def _view_text(view: View) -> str:
+    parts = [f"{_by(view.source[2:])} -> {_by(view.resized)}"]
+    if view.resized != view.canvas:
+        parts.append(f"on {_by(view.canvas)} at {view.offset}")
+    if view.count > 1:
+        parts.append(f"grid {_by(view.grid)}")
+    last = view.index + view.count - 1
+    rows = f"[{view.index}]" if view.count == 1 else f"[{view.index}..{last}]"
+    return f"{view.role}: {', '.join(parts)}, {view.output}{rows}"
+
+
+def view_repr(view: View) -> str:
+    """What a view shows and where it goes, on one line."""
+    return f"View({_view_text(view)})"
+
+
+def plan_repr(plan: Plan) -> str:
+    """The numbers of a plan on one line, and a line each for its views where there are several."""
+    frames = f"{plan.num_frames} frames of " if plan.is_video else ""
+    numbers = [f"{frames}{_by(plan.source)} -> {_by(plan.resized)}"]
+    if plan.num_tiles:
+        numbers.append("1 tile" if plan.num_tiles == 1 else f"{plan.num_tiles} tiles")
+    else:
+        numbers.append(f"grid {_by(plan.grid)}")
+    numbers.append(f"{plan.num_patches} patches")
+    numbers.append(f"{plan.num_tokens} tokens")
+    numbers += [f"{key} {shape}" for key, shape in plan.shapes.items()]
+    views = plan.views
+    lines = [f"\n  {_view_text(view)}" for view in views] if len(views) > 1 else []
+    return f"Plan({plan.family}: {', '.join(numbers)}{''.join(lines)})"
+
+
+def reduce_plan(plan: Plan) -> tuple[Any, ...]:
+    """A plan pickles as the call that makes it again."""
+    count = plan.num_frames if plan.is_video else plan.num_images
+    spec = (plan.family, plan.numerics, plan.options, plan.is_video)
+    return (_plan_again, (*spec, *plan.source, count))
+
+
+def reduce_view(view: View, plan: Plan) -> tuple[Any, ...]:
+    """A view pickles with its plan."""
+    return (_view_again, (plan, view.number))
+
+
+def _plan_again(
+    family: str,
+    numerics: Any,
+    options: dict[str, Any],
+    video: bool,
+    height: int,
+    width: int,
+    count: int,
+) -> Plan:
+    return _native.Spec(family, numerics, options, video).plan(height, width, count)
+
+
+def _view_again(plan: Plan, number: int) -> View:
+    return plan.views[number]
+
+
+# Coordinates
+
+
+def _points(name: str, given: ArrayLike) -> F64:
+    """float64 of shape (n, 2) or (n, 4), or (2,) or (4,) of one; an empty list is (0, 4)."""
+    array = np.asarray(given)
+    if array.size == 0 and array.ndim == 1:
+        array = np.empty((0, 4))
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name}: must be numbers, got {array.dtype.name}")
+    if array.ndim not in (1, 2) or array.shape[-1] not in (2, 4):
+        raise ValueError(
+            f"{name}: must have the shape (n, 2) of points or (n, 4) of boxes, got {array.shape}"
+        )
+    return array.astype(np.float64)
+
+
+def _scales(plan: Plan, coords: object) -> tuple[float, float]:
+    """The width and height of the image in the model's coordinates."""
+    if coords is None:
+        coords = plan.coords
+    if not isinstance(coords, str):
+        raise TypeError(f"coords: must be a string, got {type(coords).__name__}")
+    if coords == "resized":
+        height, width = plan.resized
+        if not height or not width:
+            raise ValueError("coords: nothing is left of the image in its resized pixels")
+        return float(width), float(height)
+    if coords not in RANGES:
+        raise ValueError(f"coords: must be one of {', '.join(COORDS)}; got '{coords[:40]}'")
+    return RANGES[coords], RANGES[coords]
+
+
+def to_model(plan: Plan, boxes: ArrayLike, coords: str | None = None) -> F64:
+    """Points or boxes of the image in the model's coordinates: `x * W' / W`, not rounded."""
+    array, (width, height) = _points("boxes", boxes), _scales(plan, coords)
+    array[..., 0::2] = array[..., 0::2] * width / plan.source[1]
+    array[..., 1::2] = array[..., 1::2] * height / plan.source[0]
+    return array
+
+
+def to_image(plan: Plan, boxes: ArrayLike, coords: str | None = None) -> F64:
+    """Points or boxes of the model's coordinates in the image: `x * W / W'`, not rounded."""
+    array, (width, height) = _points("boxes", boxes), _scales(plan, coords)
+    array[..., 0::2] = array[..., 0::2] * plan.source[1] / width
+    array[..., 1::2] = array[..., 1::2] * plan.source[0] / height
+    return array
+
+
+def to_view(plan: Plan, points: ArrayLike, view: View | int) -> F64:
+    """Points or boxes of the image on the canvas of a view, in its pixels."""
+    if isinstance(view, _native.View):
+        found = view
+    elif isinstance(view, int | np.integer) and not isinstance(view, bool):
+        views = plan.views
+        if not 0 <= view < len(views):
+            raise ValueError(f"view: must be in 0..{len(views)}, got {view}")
+        found = views[view]
+    else:
+        raise TypeError(f"view: must be a View or its number, got {type(view).__name__}")
+    array = _points("points", points)
+    if found.parent is not None:
+        array = to_view(plan, array, found.parent)
+    top, left, height, width = found.source
+    target_top, target_left, target_height, target_width = found.target
+    array[..., 0::2] = target_left + (array[..., 0::2] - left) * target_width / width
+    array[..., 1::2] = target_top + (array[..., 1::2] - top) * target_height / height
+    return array
+
+
+def token_boxes(plan: Plan) -> F64:
+    """(num_tokens, 4) xyxy in the image, clipped to it, in token order."""
+    return np.frombuffer(plan._token_boxes(), np.float64).reshape(-1, 4)
+
+
+def token_kinds(plan: Plan) -> NDArray[np.str_]:
+    """(num_tokens,) of `TOKEN_KINDS`, in token order."""
+    return np.array(TOKEN_KINDS)[np.frombuffer(plan._token_kinds(), np.uint8)]
+
+
+# Tokens of many sizes
+
+
+def as_sizes(sizes: ArrayLike) -> I64:
+    """(n, 2) int64, C-contiguous."""
+    array = np.asarray(sizes)
+    if array.size == 0 and array.ndim == 1:
+        array = np.empty((0, 2), np.int64)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"sizes: must be integers, got {array.dtype.name}")
+    if array.ndim != 2 or array.shape[1] != 2:
+        raise ValueError(f"sizes: must have the shape (n, 2), got {array.shape}")
+    if array.dtype == np.uint64 and array.size and array.max() >> np.uint64(63):
+        raise ValueError("sizes: must be below 2**63")
+    return np.ascontiguousarray(array, np.int64)
+
+
+def count_tokens(spec: Spec, sizes: ArrayLike, num_images: int) -> I64:
+    """Tokens of each size, counted without the interpreter; signals are answered on the way."""
+    array = as_sizes(sizes)
+    out = np.empty(len(array), np.int64)
+    for start in range(0, len(array), _CHUNK):
+        chunk = slice(start, start + _CHUNK)
+        out[chunk] = np.frombuffer(spec.num_tokens(array[chunk], num_images, start), np.int64)
+    return out
+
+
+@dataclass(frozen=True)
+class MultiModalTokens:
+    """The numbers that serving engines ask for, as transformers' `MultiModalData` has them."""
+
+    num_image_tokens: list[int] | None = None
+    num_video_tokens: list[int] | None = None
+    num_audio_tokens: list[int] | None = None
+    num_image_patches: list[int] | None = None
+
+    def __contains__(self, key: str) -> bool:
+        return getattr(self, key, None) is not None
+
+    def __getitem__(self, key: str) -> list[int] | None:
+        if key not in self.__dataclass_fields__:
+            raise KeyError(key)
+        found: list[int] | None = getattr(self, key)
+        return found
+
+
+class Packing(NamedTuple):
+    """Sequences packed into bins of at most `max_len` tokens."""
+
+    bins: list[I64]
+    """The numbers of the sequences of each bin, ascending."""
+    cu_seqlens: list[NDArray[np.int32]]
+    """For each bin the offsets of its sequences, from 0 to its length, as FlashAttention's
+    variable-length kernels take them."""
+
+
+def pack(token_counts: ArrayLike, max_len: int) -> Packing:
+    """Packs sequences into as few bins as first-fit decreasing finds, deterministically.
+
+    Never more than 11/9 of the fewest possible, plus one.
+
+    Args:
+        token_counts: (n,) integers, the lengths of the sequences in tokens.
+        max_len: the most tokens of a bin.
+
+    Returns:
+        the bins in the order they were begun, and their `cu_seqlens` (int32).
+
+    Raises:
+        TypeError: lengths that are no integers.
+        ValueError: a length that is negative or above `max_len`, or another shape.
+    """
+    array = np.asarray(token_counts)
+    if array.size == 0:
+        return Packing([], [])
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"token_counts: must be integers, got {array.dtype.name}")
+    if array.ndim != 1:
+        raise ValueError(f"token_counts: must have the shape (n,), got {array.shape}")
+    longest = _number("max_len", max_len)
+    if not 0 < longest < 2**31:
+        raise ValueError(f"max_len: must be in 1..2**31, got {longest}")
+    lengths = np.ascontiguousarray(array, np.int64)
+    bins = [np.array(members, np.int64) for members in _native.pack(lengths, longest)]
+    offsets = [
+        np.concatenate([[0], np.cumsum(lengths[members])]).astype(np.int32) for members in bins
+    ]
+    return Packing(bins, offsets)
+
+
+def _number(name: str, value: object) -> int:
+    index = getattr(type(value), "__index__", None)
+    if index is None or isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}: must be an integer, got {type(value).__name__}")
+    return int(index(value))
+
+
+class Planned(NamedTuple):
+    """A processor as plans need it."""
+
+    spec: Spec
+    family: str
+    numerics: Numerics
+    options: dict[str, Any]
+
+
+class Planner:
+    """What a `Processor` knows from sizes alone, beside `plan` and `num_tokens`."""
+
+    __slots__ = ()
+
+    def _planned(self) -> Planned:
+        """What plans are made from."""
+        raise NotImplementedError
+
+    def _changed(self, options: dict[str, Any]) -> Self:
+        """The same processor with other values of some options."""
+        raise NotImplementedError
+
+    def fit(
+        self,
+        sizes: ArrayLike,
+        *,
+        tokens_per_image: int | None = None,
+        total_tokens: int | None = None,
+        quantile: float | tuple[float, int] | None = None,
+        num_images: int = 1,
+    ) -> Self:
+        """The processor with the largest budget of pixels or tiles that these images can afford.
+
+        It is found exactly, in integers: the answer meets the budget, and one pixel (one tile) more
+        does not. What is searched: `max_pixels` from the processor's own down to `min_pixels`;
+        `max_num` down to `min_num`; of `candidate_resolutions` those of most tiles are left out
+        first. A processor that meets the budget already is returned as it is: pass a larger
+        `max_pixels` to the constructor to look further.
+
+        Args:
+            sizes: (n, 2) integers, each (height, width) in pixels.
+            tokens_per_image: the most tokens that an image may have.
+            total_tokens: the most tokens that all images may have together.
+            quantile: `(q, tokens)`: at least `ceil(q * n)` of the images have at most `tokens`; or
+                q alone beside `tokens_per_image`. q is taken as the decimal that it prints as.
+            num_images: images in each request, for the families that plan by it.
+
+        Raises:
+            TypeError: an argument of the wrong type.
+            ValueError: not exactly one budget; one that no setting meets; or a size that upstream
+                refuses.
+        """
+        array = as_sizes(sizes)
+        name, tokens, except_for = _budget(len(array), tokens_per_image, total_tokens, quantile)
+        spec = self._planned().spec
+        count = _number("num_images", num_images)
+        if not 0 < count < 2**31:
+            raise ValueError(f"num_images: must be in 1..2**31, got {count}")
+        found = _native.fit(spec, array, count, tokens, except_for)
+        if found is None:
+            raise ValueError(f"{name}: must be more, no setting of this processor meets {tokens}")
+        return self._changed(found) if found else self
+
+    def get_number_of_image_patches(
+        self, height: int, width: int, images_kwargs: Mapping[str, Any] | None = None
+    ) -> int:
+        """Patches (Qwen) or tiles (InternVL and others) of an image of this size.
+
+        Args:
+            height: of the image, in pixels.
+            width: of the image, in pixels.
+            images_kwargs: options of the call. As in transformers only those that this number
+                reads are looked at: `min_pixels`, `max_pixels`, `patch_size` and `merge_size`, or
+                `min_patches`, `max_patches`, `patch_size` (the size of a tile) and
+                `crop_to_patches`.
+
+        Raises:
+            TypeError: a size that is no integer.
+            ValueError: a size below 1, or an aspect ratio above 200 (Qwen).
+
+        Matches `get_number_of_image_patches` of transformers' `Qwen2VLImageProcessor` and
+        `GotOcr2ImageProcessor`; as there, `max_image_pixels` and `do_resize` do not matter.
+        """
+        given = {key: value for key, value in (images_kwargs or {}).items() if value is not None}
+        height, width = _number("height", height), _number("width", width)
+        if not 0 < min(height, width) <= max(height, width) < 2**31:
+            raise ValueError(f"image: height and width must be in 1..2**31, got {(height, width)}")
+        spec, family, numerics, options = self._planned()
+        if "merge_size" in options:
+            keys = ("min_pixels", "max_pixels", "patch_size", "merge_size")
+            least, most, patch, merge = (given.get(key, options[key]) for key in keys)
+            resized = _native.smart_resize(height, width, patch * merge, least, most)
+            return int((resized[0] // patch) * (resized[1] // patch))
+        if "crop_to_patches" not in options:
+            return spec.plan(height, width, 1).num_tiles
+        changed = {
+            **spec.options,
+            "min_num": given.get("min_patches", options["min_num"]),
+            "max_num": given.get("max_patches", options["max_num"]),
+            "max_image_pixels": _UNLIMITED,
+            "do_resize": True,
+        }
+        changed["crop_to_patches"] = (
+            given.get("crop_to_patches", options["crop_to_patches"]) and changed["max_num"] > 1
+        )
+        tile = given.get("patch_size")
+        if tile is not None:
+            changed["image_size"] = _tile(tile)
+        return _native.Spec(family, numerics, changed).plan(height, width, 1).num_tiles
+
+    def get_num_multimodal_tokens(
+        self,
+        image_sizes: Iterable[Iterable[int]] | None = None,
+        video_sizes: object = None,
+        **kwargs: Any,
+    ) -> MultiModalTokens:
+        """Placeholder tokens of images of these sizes, as a model's processor counts them.
+
+        Args:
+            image_sizes: (height, width) of each image.
+            video_sizes: not supported yet.
+            **kwargs: options, as in `get_number_of_image_patches`, or `images_kwargs=` with them.
+
+        Returns:
+            `num_image_tokens` and `num_image_patches`, a number each an image.
+
+        Matches `_get_num_multimodal_tokens` of transformers' `Qwen2VLProcessor` and, for the HF
+        form of InternVL, `InternVLProcessor`: that one counts the two markers around an image too,
+        and crops to patches unless told otherwise.
+        """
+        if video_sizes is not None:
+            raise ValueError("video_sizes: are not supported yet")
+        if image_sizes is None:
+            return MultiModalTokens()
+        given = {**kwargs.pop("images_kwargs", {}), **kwargs}
+        spec, family, _, options = self._planned()
+        transformers = family == "internvl-hf"
+        if transformers:
+            given = {"crop_to_patches": True, **given}
+        sizes = [(height, width) for height, width in image_sizes]
+        patches = [
+            self.get_number_of_image_patches(height, width, given) for height, width in sizes
+        ]
+        if "merge_size" in options:
+            merge = given.get("merge_size") or options["merge_size"]
+            tokens = [count // merge**2 for count in patches]
+        elif "crop_to_patches" in options:
+            side = options["image_size"]
+            height, width = side if isinstance(side, list | tuple) else (side, side)
+            one = spec.plan(height, width, 1)
+            each = one.num_tokens // one.num_tiles
+            tokens = [2 * transformers + each * count for count in patches]
+        else:
+            tokens = count_tokens(spec, sizes, 1).tolist()
+        return MultiModalTokens(num_image_tokens=tokens, num_image_patches=patches)
+
+
+def _tile(size: Any) -> tuple[int, int]:
+    """(height, width) of transformers' size dict or `SizeDict`."""
+    if isinstance(size, Mapping):
+        return size["height"], size["width"]
+    if isinstance(size, int):
+        return size, size
+    return size.height, size.width
+
+
+def _budget(
+    count: int,
+    tokens_per_image: int | None,
+    total_tokens: int | None,
+    quantile: float | tuple[float, int] | None,
+) -> tuple[str, int, int | None]:
+    """The argument's name, tokens, and how many images may have more (None: it is a total)."""
+    pair = isinstance(quantile, tuple | list)
+    if sum([tokens_per_image is not None, total_tokens is not None, pair]) != 1 or (
+        total_tokens is not None and quantile is not None
+    ):
+        raise ValueError(
+            "tokens_per_image, total_tokens, quantile: exactly one budget must be given"
+        )
+    share: Any = 1
+    if total_tokens is not None:
+        name, given = "total_tokens", total_tokens
+    elif tokens_per_image is not None:
+        name, given = "tokens_per_image", tokens_per_image
+        share = 1 if quantile is None else quantile
+    else:
+        name = "quantile"
+        if not isinstance(quantile, tuple | list) or len(quantile) != 2:
+            raise ValueError("quantile: must be (q, tokens)")
+        share, given = quantile
+    tokens = _number(name, given)
+    if not 0 <= tokens < 2**63:
+        raise ValueError(f"{name}: must be in 0..2**63, got {tokens}")
+    if total_tokens is not None:
+        return name, tokens, None
+    if isinstance(share, bool) or not isinstance(share, int | float | np.number):
+        raise TypeError(f"quantile: must be a number, got {type(share).__name__}")
+    if not 0 < share <= 1:
+        raise ValueError(f"quantile: must be above 0 and at most 1, got {share}")
+    needed = -(-Fraction(str(share)) * count // 1)
+    return name, tokens, count - int(needed)

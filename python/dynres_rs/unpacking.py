@@ -1,0 +1,99 @@
+"""From tensors back to the picture that a model saw."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _dynres_rs as _native
+from ._types import U8, DType
+
+if TYPE_CHECKING:
+    from ._dynres_rs import Plan
+
+__all__ = ["unpack"]
+
+#: numpy's dtype of an array of pixels, and the element that it holds.
+ELEMENTS: dict[str, DType] = {
+    "float32": "float32",
+    "float16": "float16",
+    "uint16": "bfloat16",
+    "uint8": "uint8",
+}
+
+
+def unpack(pixel_values: Any, plan: Plan, *, key: str = "pixel_values") -> U8 | list[U8]:
+    """The bytes that became these patches or tiles: packing and normalising undone, exactly.
+
+    Args:
+        pixel_values: one image's part of the array, as `plan.shape` says (a temporal axis of one
+            copy is accepted too): float32, float16, bfloat16 (uint16 in numpy) or uint8; a numpy
+            array or a torch tensor.
+        plan: the plan of that image, of the processor that made the array.
+        key: which of the plan's arrays of pixels it is, for families that have two.
+
+    Returns:
+        patches: (H, W, 3) uint8, the resized image. Tiles: a list of (S, S, 3) uint8, in order.
+
+    Raises:
+        TypeError: another dtype, or no plan.
+        ValueError: another shape; a value that no byte becomes with this plan's mean and deviation;
+            or a dtype in which two bytes become the same value, so that there is no inverse.
+
+    float32 and uint8 have an inverse for every family. float16 has one for every preset. bfloat16
+    has one where mean and deviation are 0.5 (Qwen3-VL, DeepSeek-VL2); CLIP's and ImageNet's put
+    neighbouring bytes on one value where it is 2 or more, and are refused.
+    """
+    if not isinstance(plan, _native.Plan):
+        raise TypeError(f"plan: must be a Plan, got {type(plan).__name__}")
+    shapes = plan.shapes
+    if key not in shapes:
+        raise ValueError(f"key: must be one of {', '.join(shapes)}; got '{str(key)[:40]}'")
+    array = _array(pixel_values)
+    element = ELEMENTS.get(array.dtype.name)
+    if element is None or not array.dtype.isnative:
+        raise TypeError(
+            f"pixel_values: must be float32, float16, bfloat16 or uint8, got {array.dtype.str}"
+        )
+    shape = shapes[key]
+    options = plan.options
+    times = options.get("temporal_patch_size", 1)
+    compact = (shape[0], shape[1] // times) if len(shape) == 2 else shape
+    if array.shape not in (shape, compact):
+        raise ValueError(f"pixel_values: must have the shape {shape}, got {array.shape}")
+    copies = times if array.shape == shape else 1
+    values = np.ascontiguousarray(array)
+    if element in ("float16", "bfloat16"):
+        values = values.view(np.uint16)
+    found = _native.unpack(plan, key, values, element, copies)
+    flat = np.frombuffer(found, np.uint8).reshape(values.shape)
+    if len(shape) == 4:
+        return [np.ascontiguousarray(tile.transpose(1, 2, 0)) for tile in flat]
+    return _image(flat, plan, options["patch_size"], options["merge_size"], copies)
+
+
+def _image(patches: U8, plan: Plan, patch: int, merge: int, copies: int) -> U8:
+    """(H, W, 3) from patches in merge blocks, each (channel, time, row, column)."""
+    rows, columns = plan.grid
+    blocks = patches.reshape(rows // merge, columns // merge, merge, merge, 3, copies, patch, patch)
+    if (blocks != blocks[:, :, :, :, :, :1]).any():
+        raise ValueError("pixel_values: a patch of a still image must hold equal copies over time")
+    one = blocks[:, :, :, :, :, 0]
+    # block row, row in block, y, block column, column in block, x, channel
+    return one.transpose(0, 2, 5, 1, 3, 6, 4).reshape(rows * patch, columns * patch, 3)
+
+
+def _array(values: Any) -> NDArray[Any]:
+    if isinstance(values, np.ndarray):
+        return values
+    if type(values).__module__ == "torch" and hasattr(values, "detach"):
+        tensor = values.detach().cpu()
+        if str(tensor.dtype) == "torch.bfloat16":
+            import torch  # type: ignore[import-not-found, unused-ignore]
+
+            tensor = tensor.contiguous().view(torch.int16)
+            return np.asarray(tensor.numpy().view(np.uint16))
+        return np.asarray(tensor.numpy())
+    raise TypeError(f"pixel_values: must be an array or a tensor, got {type(values).__name__}")

@@ -1,0 +1,186 @@
+//! Where things are: between the image, the views, and the tokens of the language model.
+//!
+//! Coordinates are x and y, continuous, with the origin at the top left corner of the top left pixel. A view maps
+//! to the image linearly on each axis: `x = source.left + (x' - offset.left) * source.width / resized.width`.
+
+use crate::error::{Error, Result};
+use crate::plan::{Cells, From, Plan, Run, View};
+
+/// What a token stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// A part of the image.
+    Image,
+    /// The end of a row of tokens.
+    Newline,
+    /// The border between two views.
+    Separator,
+    /// A part of a canvas where there is nothing but background.
+    Padding,
+}
+
+impl Kind {
+    /// Every kind, in the order of their codes.
+    pub const ALL: [Self; 4] = [Self::Image, Self::Newline, Self::Separator, Self::Padding];
+
+    /// Its name in Python.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Newline => "newline",
+            Self::Separator => "separator",
+            Self::Padding => "padding",
+        }
+    }
+}
+
+/// Left, top, right, bottom in the image.
+pub type Bounds = [f64; 4];
+
+#[derive(Clone, Copy)]
+enum Axis {
+    X,
+    Y,
+}
+
+impl Plan {
+    /// A coordinate on the canvas of `view` in the image, not clipped to it.
+    fn in_image(&self, view: &View, axis: Axis, at: f64) -> f64 {
+        let (start, length, offset, resized) = match axis {
+            Axis::X => (view.source.left, view.source.size.1, view.offset.1, view.resized.1),
+            Axis::Y => (view.source.top, view.source.size.0, view.offset.0, view.resized.0),
+        };
+        let at = start as f64 + (at - offset as f64) * length as f64 / resized as f64;
+        match view.from {
+            From::Image => at,
+            From::View(number) => self.in_image(&self.views[number], axis, at),
+        }
+    }
+
+    /// Whether nothing of the image is left on the canvas.
+    fn vanished(&self, view: &View) -> bool {
+        let from = match view.from {
+            From::Image => false,
+            From::View(number) => self.vanished(&self.views[number]),
+        };
+        from || view.resized.0 == 0 || view.resized.1 == 0
+    }
+
+    /// The first and last coordinate in the image of every row or column of cells, clipped to the image.
+    fn edges(&self, cells: &Cells, axis: Axis) -> Vec<(f64, f64)> {
+        let view = &self.views[cells.view];
+        let (tiles, tile, seen, count, end) = match axis {
+            Axis::X => {
+                (cells.tiles.columns, cells.tile.1, cells.seen.1, cells.grid.columns, self.source.1)
+            }
+            Axis::Y => {
+                (cells.tiles.rows, cells.tile.0, cells.seen.0, cells.grid.rows, self.source.0)
+            }
+        };
+        if self.vanished(view) {
+            return vec![(0.0, 0.0); tiles * count];
+        }
+        let edge = |tile_number: usize, cell: usize| {
+            let at = tile_number * tile + (cell * cells.cell).min(seen);
+            self.in_image(view, axis, at as f64).clamp(0.0, end as f64)
+        };
+        (0..tiles)
+            .flat_map(|tile| (0..count).map(move |cell| (edge(tile, cell), edge(tile, cell + 1))))
+            .collect()
+    }
+
+    fn walk(&self, mut emit: impl FnMut(Bounds, Kind)) -> Result<()> {
+        if self.runs.is_empty() && self.num_tokens > 0 {
+            return Err(Error::Option {
+                name: "token_boxes",
+                rule: "asked of options whose patches fill the model's grid of tokens",
+                given: format!("{} tokens for {:?}", self.num_tokens, self.resized),
+            });
+        }
+        for run in &self.runs {
+            match run {
+                Run::Separator => emit([0.0; 4], Kind::Separator),
+                Run::Cells(cells) => self.walk_cells(cells, &mut emit),
+            }
+        }
+        Ok(())
+    }
+
+    fn walk_cells(&self, cells: &Cells, emit: &mut impl FnMut(Bounds, Kind)) {
+        let (columns, rows) = (self.edges(cells, Axis::X), self.edges(cells, Axis::Y));
+        let cell = |&(top, bottom): &(f64, f64), &(left, right): &(f64, f64)| {
+            let kind = if right > left && bottom > top { Kind::Image } else { Kind::Padding };
+            ([left, top, right, bottom], kind)
+        };
+        if !cells.newline {
+            for tile_rows in rows.chunks(cells.grid.rows.max(1)) {
+                for tile_columns in columns.chunks(cells.grid.columns.max(1)) {
+                    for row in tile_rows {
+                        for column in tile_columns {
+                            let (bounds, kind) = cell(row, column);
+                            emit(bounds, kind);
+                        }
+                    }
+                }
+            }
+            return;
+        }
+        let right = columns.iter().fold(0.0, |right: f64, column| right.max(column.1));
+        for row in &rows {
+            for column in &columns {
+                let (bounds, kind) = cell(row, column);
+                emit(bounds, kind);
+            }
+            emit([right, row.0, right, row.1], Kind::Newline);
+        }
+    }
+
+    /// The box in the image that each token sees, in token order; without area for one that sees none of it.
+    ///
+    /// # Errors
+    /// `Option` where the options of the family give tiles that no such model can take.
+    pub fn token_boxes(&self) -> Result<Vec<Bounds>> {
+        let mut boxes = Vec::with_capacity(self.num_tokens);
+        self.walk(|bounds, _| boxes.push(bounds))?;
+        Ok(boxes)
+    }
+
+    /// What each token stands for, in token order.
+    ///
+    /// # Errors
+    /// As [`Self::token_boxes`].
+    pub fn token_kinds(&self) -> Result<Vec<Kind>> {
+        let mut kinds = Vec::with_capacity(self.num_tokens);
+        self.walk(|_, kind| kinds.push(kind))?;
+        Ok(kinds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::families;
+
+    #[test]
+    fn every_token_has_a_box() {
+        for family in families::all() {
+            for size in [(1, 1), (1080, 1920), (2000, 300), (37, 411)] {
+                let Ok(plan) = Plan::new(&family.spec, size, 1) else {
+                    panic!("{}: {size:?}", family.name);
+                };
+                let Ok(boxes) = plan.token_boxes() else {
+                    assert_eq!(family.name, "got-ocr2", "its preset is upstream's class default");
+                    continue;
+                };
+                assert_eq!(boxes.len(), plan.num_tokens, "{}", family.name);
+                let limit = [size.1 as f64, size.0 as f64];
+                for [left, top, right, bottom] in boxes {
+                    assert!(0.0 <= left && left <= right && right <= limit[0]);
+                    assert!(0.0 <= top && top <= bottom && bottom <= limit[1]);
+                }
+            }
+        }
+    }
+}
