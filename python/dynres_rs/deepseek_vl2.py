@@ -107,7 +107,9 @@ def preprocess_images(
         if image.mode != "RGB":
             raise ValueError(f"images[{index}]: must be RGB, got {image.mode}: convert('RGB')")
     pairs = tuple(tuple(int(side) for side in pair) for pair in candidate_resolutions)
-    processor = _processor(pairs, tuple(image_mean), tuple(image_std), normalize, cropping)
+    if not cropping:  # the one canvas is a tile
+        pairs = ((pairs[0][0], pairs[0][0]),)
+    processor = _processor(pairs, tuple(image_mean), tuple(image_std), normalize)
     batch = processor(list(images))
     crops: list[list[int]] = batch["images_spatial_crop"].tolist()
     return batch["pixel_values"], crops, [1 + columns * rows for columns, rows in crops]
@@ -119,7 +121,6 @@ def _processor(
     mean: tuple[float, ...],
     std: tuple[float, ...],
     normalize: bool,
-    cropping: bool,
 ) -> Processor:
     return Processor(
         "deepseek-vl2",
@@ -128,7 +129,7 @@ def _processor(
         image_mean=mean,
         image_std=std,
         do_normalize=normalize,
-        max_images_tiled=_ALWAYS if cropping else 0,
+        max_images_tiled=_ALWAYS,  # the caller says when to cut
     )
 
 
@@ -286,7 +287,7 @@ def batchify(
     padded = left and min(lengths) < longest
     mask = text("images_seq_mask", 0, torch.int64 if padded else torch.bool)
     if left:
-        attention = text_mask(torch, lengths, longest)
+        attention = _text_mask(torch, lengths, longest)
         labels[labels == pad_id] = ignore_id
         mask[mask == pad_id] = 0
     else:
@@ -303,7 +304,7 @@ def batchify(
     )
 
 
-def text_mask(torch: Any, lengths: Sequence[int], longest: int) -> Any:
+def _text_mask(torch: Any, lengths: Sequence[int], longest: int) -> Any:
     """(samples, longest) bool: true on the last `lengths[i]` places of row i."""
     places = torch.arange(longest)
     return places >= longest - torch.tensor(lengths).unsqueeze(1)
