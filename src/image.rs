@@ -176,6 +176,9 @@ impl<'a> ImageRef<'a> {
     pub fn gather_row(&self, y: usize, target: &mut [u8]) {
         assert!(y < self.height && target.len() == self.width * self.pixel, "row {y}");
         let [row, pixel, channel] = self.strides;
+        if pixel == 1 && self.pixel == 3 {
+            return self.interleave_row(y, target);
+        }
         for (x, bytes) in target.chunks_exact_mut(self.pixel).enumerate() {
             for (c, byte) in bytes.iter_mut().enumerate() {
                 let at = y as isize * row + x as isize * pixel + c as isize * channel;
@@ -183,6 +186,35 @@ impl<'a> ImageRef<'a> {
                 let at = unsafe { self.pointer.offset(at) };
                 // SAFETY: as above, and so readable.
                 *byte = unsafe { at.read() };
+            }
+        }
+    }
+
+    /// The same where each channel's pixels are one run of bytes: channels-first images and frames.
+    fn interleave_row(&self, y: usize, target: &mut [u8]) {
+        const BLOCK: usize = 64;
+        let planes: [Row<'_>; 3] = std::array::from_fn(|c| {
+            let at = y as isize * self.strides[0] + c as isize * self.strides[2];
+            // SAFETY: y and c are within the shape the constructor was promised.
+            let start = unsafe { self.pointer.offset(at) };
+            Row { pointer: start, len: self.width, alive: PhantomData }
+        });
+        let mut blocks = [[0; BLOCK]; 3];
+        for (number, pixels) in target.chunks_mut(3 * BLOCK).enumerate() {
+            let count = pixels.len() / 3;
+            for (block, plane) in blocks.iter_mut().zip(&planes) {
+                plane.slice(number * BLOCK, count).copy_to(&mut block[..count]);
+            }
+            if let Ok(pixels) = <&mut [u8; 3 * BLOCK]>::try_from(&mut *pixels) {
+                for x in 0..BLOCK {
+                    pixels[3 * x] = blocks[0][x];
+                    pixels[3 * x + 1] = blocks[1][x];
+                    pixels[3 * x + 2] = blocks[2][x];
+                }
+            } else {
+                for (x, pixel) in pixels.chunks_exact_mut(3).enumerate() {
+                    pixel.copy_from_slice(&blocks.map(|block| block[x]));
+                }
             }
         }
     }

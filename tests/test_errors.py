@@ -152,7 +152,7 @@ ROWS: list[Row] = [
     ("truncated Pillow image", lambda: call(Image.open(io.BytesIO(png()[:5000]))), OSError, "image: is truncated"),
     ("truncated bytes", lambda: call(png()[:5000]), OSError, "5000 bytes: is truncated"),
     # calls
-    ("videos", lambda: qwen()(videos=[pixels()]), ValueError, "videos: are not supported yet; pass frames as images"),
+    ("videos", lambda: dr.Processor("internvl")(videos=[pixels()]), ValueError, "family: must be one that takes videos, qwen2-vl, qwen2.5-vl, qwen3-vl; got 'internvl'"),
     ("return_tensors", lambda: call(pixels(), return_tensors="tf"), ValueError, "return_tensors: must be one of np, pt; got 'tf'"),
     ("return_tensors type", lambda: call(pixels(), return_tensors=1), TypeError, "return_tensors: must be a string, got int"),
     ("dtype", lambda: call(pixels(), dtype="float64"), ValueError, "dtype: must be one of float32, float16, bfloat16, uint8; got 'float64'"),
@@ -214,7 +214,7 @@ ROWS: list[Row] = [
     # configs
     ("config type", lambda: dr.Processor.from_config([]), TypeError, "config: must be a dict, got list"),  # type: ignore[arg-type]
     ("config without class", lambda: dr.Processor.from_config({}), ValueError, "config: must have 'image_processor_type', or be a file of a known model"),
-    ("config of a video", lambda: dr.Processor.from_config({"video_processor_type": "Qwen2VLVideoProcessor"}), ValueError, "config: video processors are not supported, only image processors"),
+    ("config of a video", lambda: dr.Processor.from_config({"video_processor_type": "Glm4vVideoProcessor"}), ValueError, "video_processor_type: must be one of Qwen2VLVideoProcessor, Qwen3VLVideoProcessor; got 'Glm4vVideoProcessor'"),
     ("config of another class", lambda: dr.Processor.from_config({"image_processor_type": "CLIPImageProcessor"}), ValueError, "image_processor_type: must be one of Qwen2VLImageProcessor, GotOcr2ImageProcessor, DeepseekVLImageProcessor, DeepseekVLHybridImageProcessor, or those with 'Fast' or 'Pil' at the end; got 'CLIPImageProcessor'"),
     ("pad2square", lambda: dr.Processor.from_config({"model_type": "internvl_chat", "ps_version": "v2", "pad2square": True}), ValueError, "pad2square: must be false; images padded to squares are not supported"),
     ("from_dict", lambda: dr.Processor.from_dict({}), ValueError, "data: must have 'family', as to_dict() writes it"),

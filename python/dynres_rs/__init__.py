@@ -33,7 +33,9 @@ from .functional import (
 )
 from .planning import Packing, pack
 from .processor import Processor
+from .sampling import format_timestamps, sample_indices, timestamps
 from .unpacking import unpack
+from .video import VideoMetadata, VideoProcessor
 from .zero_copy import enable_zero_copy
 
 __all__ = [
@@ -43,6 +45,8 @@ __all__ = [
     "Packing",
     "Plan",
     "Processor",
+    "VideoMetadata",
+    "VideoProcessor",
     "View",
     "__version__",
     "best_canvas",
@@ -50,12 +54,15 @@ __all__ = [
     "enable_zero_copy",
     "families",
     "fold_patch_embedding",
+    "format_timestamps",
     "pack",
     "patchify",
     "resize",
+    "sample_indices",
     "simd",
     "smart_resize",
     "smart_resize_video",
     "tile",
+    "timestamps",
     "unpack",
 ]

@@ -18,7 +18,7 @@ from . import hf
 from . import options as vocabulary
 from ._types import Options
 
-__all__ = ["canonical", "preset", "read", "read_pretrained"]
+__all__ = ["canonical", "is_video_only", "names", "preset", "read", "read_pretrained"]
 
 _COMMON: Final[Options] = {
     "do_resize": True,
@@ -94,6 +94,20 @@ def preset(family: str) -> Options:
         known = ", ".join(table)
         raise ValueError(f"family: must be one that takes videos, {known}; got '{family}'")
     return {**table[family], "do_convert_rgb": True, "input_data_format": None}
+
+
+def names(options: Options) -> set[str]:
+    """Every name under which one of these options may be given."""
+    aliases = {"size"} if "min_pixels" in options or "image_size" in options else set()
+    return set(options) | aliases
+
+
+def is_video_only(config: Mapping[str, Any]) -> bool:
+    """Whether a config file's dict is a video processor's own."""
+    keys = ("image_processor_type", "feature_extractor_type", "image_processor")
+    return config.get("video_processor_type") is not None and not any(
+        config.get(key) for key in keys
+    )
 
 
 def canonical(

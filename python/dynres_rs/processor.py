@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn, Self, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _dynres_rs as _native
-from . import hf
+from . import hf, hf_video
 from ._dynres_rs import Plan, Spec
 from ._types import (
     I64,
@@ -34,6 +34,7 @@ from .options import (
     with_backgrounds,
 )
 from .planning import Planned, Planner, count_tokens
+from .video import VideoProcessor, VideosInput
 
 __all__ = ["Processor"]
 
@@ -105,6 +106,7 @@ class Processor(Planner):
         **options: overrides, in upstream's names (`max_pixels`, `size`, `min_patches`,
             `do_resize`, ...) or those of `dynres_rs.families()`. `max_image_pixels` bounds the
             pixels of an image, going in and coming out.
+        video: a dict of overrides for videos, as `VideoProcessor` takes them.
 
     Raises:
         TypeError: an argument of the wrong type.
@@ -116,19 +118,35 @@ class Processor(Planner):
     `DeepseekVLV2Processor`.
     """
 
-    __slots__ = ("_base", "_family", "_numerics", "_variants")
+    __slots__ = ("_base", "_family", "_numerics", "_variants", "_video", "_video_options")
 
     _family: str
     _numerics: Numerics
     _base: _Variant
     _variants: dict[Any, _Variant]
+    _video: VideoProcessor | None
+    _video_options: Options | None
 
-    def __init__(self, family: str, *, numerics: str | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        family: str,
+        *,
+        numerics: str | None = None,
+        video: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
         name, _ = family_row(family)
         full = canonical(options, preset(name), "options", name)
         self._set(name, numerics, with_backgrounds(full, options))
+        if video is not None:
+            if not isinstance(video, Mapping):
+                raise TypeError(f"video: must be a dict, got {type(video).__name__}")
+            self._video_options = dict(video)
+            self._video = VideoProcessor(name, numerics=self._numerics, **video)
+            self._video_options = self._video.options
 
     def _set(self, family: str, numerics: str | None, options: Options) -> None:
+        self._video = self._video_options = None
         if numerics is None:
             numerics = family_row(family)[1]["numerics"]
         self._family = family
@@ -142,6 +160,13 @@ class Processor(Planner):
         made._set(config.family, numerics, config.options)
         return made
 
+    def _with_video(self, read: Callable[[], tuple[str, Options]]) -> Processor:
+        """The same with the video options of its own config, where its family has any."""
+        if self._family in _native.video_families():
+            family, self._video_options = read()
+            self._video = VideoProcessor._make(family, self._video_options, self._numerics)
+        return self
+
     @classmethod
     def from_config(
         cls, config: Mapping[str, Any], *, numerics: str | None = None, **overrides: Any
@@ -152,15 +177,23 @@ class Processor(Planner):
             config: a `preprocessor_config.json`, transformers v5's nested `processor_config.json`,
                 InternVL's `config.json` or DeepSeek-VL2's `processor_config.json`. A key that is
                 absent or null takes the default of upstream's class; keys that cannot change
-                pixels are ignored.
+                pixels are ignored. Videos take their options from the nested `video_processor`,
+                else from the same keys, as upstream does; a `video_preprocessor_config.json` is
+                for videos alone, and images then take the family's preset.
             numerics: as in the constructor.
-            **overrides: options that go over the file.
+            **overrides: options for images that go over the file; `video`, a dict, for videos.
 
         Raises:
             TypeError: `config` is no dict, or a value has the wrong type.
             ValueError: an unknown class or key, or a value that is out of range.
         """
-        return cls._make(hf.read(config, overrides), numerics)
+        video = overrides.pop("video", None) or {}
+        if isinstance(config, Mapping) and hf_video.is_video_only(config):
+            family, _ = hf_video.read(config, {})
+            made = cls(family, numerics=numerics, **overrides)
+        else:
+            made = cls._make(hf.read(config, overrides), numerics)
+        return made._with_video(lambda: hf_video.read(config, video))
 
     @classmethod
     def from_pretrained(
@@ -182,13 +215,15 @@ class Processor(Planner):
             path: the folder, file or id.
             numerics: as in the constructor.
             revision: branch, tag or commit of a hub id; None is `main`.
-            **overrides: options that go over the file.
+            **overrides: options for images that go over the file; `video`, a dict, for videos.
 
         Raises:
             FileNotFoundError: nothing there.
             ValueError: no JSON, and all that `from_config` raises.
         """
-        return cls._make(hf.read_pretrained(path, revision, overrides), numerics)
+        video = overrides.pop("video", None) or {}
+        made = cls._make(hf.read_pretrained(path, revision, overrides), numerics)
+        return made._with_video(lambda: hf_video.read_pretrained(path, revision, video))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Processor:
@@ -208,7 +243,8 @@ class Processor(Planner):
 
     def to_dict(self) -> dict[str, Any]:
         """The family, the resolved numerics and all options, as values that JSON can hold."""
-        return {"family": self._family, "numerics": self._numerics, **_copy(self._base.options)}
+        data = {"family": self._family, "numerics": self._numerics, **_copy(self._base.options)}
+        return data if self._video_options is None else {**data, "video": self._video_options}
 
     @property
     def family(self) -> str:
@@ -219,6 +255,13 @@ class Processor(Planner):
     def numerics(self) -> Numerics:
         """The rule in use: `"torchvision"`, `"pillow-12.0"`, `"pillow-12.2"` or `"pillow-13"`."""
         return self._numerics
+
+    @property
+    def video(self) -> VideoProcessor:
+        """The processor of the same family's videos; `ValueError` for a family without."""
+        if self._video is None:
+            self._video = VideoProcessor(self._family, numerics=self._numerics)
+        return self._video
 
     @property
     def policy(self) -> Policy:
@@ -238,7 +281,7 @@ class Processor(Planner):
         errors: ErrorPolicy = "raise",
         **options: Any,
     ) -> Batch:
-        """Preprocesses images.
+        """Preprocesses images, videos, or both.
 
         Args:
             images: one image, a list (one request), or a list of lists (one request each). An
@@ -247,7 +290,8 @@ class Processor(Planner):
                 0..255, where upstream gives the same numbers); a Pillow image of any mode; a torch
                 tensor on the CPU; an object with `__array_interface__`, DLPack or a buffer;
                 encoded `bytes`; or a path.
-            videos: not supported yet.
+            videos: one video or a list, as `VideoProcessor` takes them; `video_metadata` and
+                `return_metadata` with them.
             return_tensors: None or `"np"` for numpy arrays, `"pt"` for torch tensors over the same
                 memory.
             dtype: of `pixel_values`: None is upstream's (float32; uint8 when rescaling and
@@ -262,11 +306,14 @@ class Processor(Planner):
             errors: `"raise"`, or `"collect"`: bad images are left out, and `batch["errors"]` lists
                 `(index, exception)`. The others are planned as if the bad ones were there.
             **options: options of this call only, in upstream's names or those of
-                `dynres_rs.families()`.
+                `dynres_rs.families()`. With images and videos each goes to whichever knows it, as
+                upstream does; `videos_kwargs`, a dict, is for videos alone.
 
         Returns:
             arrays by key, images in order: `pixel_values`, and int64 metadata as upstream names it
-            (`image_grid_thw`, `num_patches`, `images_spatial_crop`, ...).
+            (`image_grid_thw`, `num_patches`, `images_spatial_crop`, ...); of videos
+            `pixel_values_videos` and `video_grid_thw`. With both, the errors of videos are in
+            `batch["video_errors"]`.
 
         Raises:
             TypeError: an argument or image of the wrong type, dtype or byte order.
@@ -276,9 +323,12 @@ class Processor(Planner):
             OSError: a file or bytes that cannot be decoded.
             MemoryError: no room for the output.
         """
-        variant = self._variant(options) if options else self._base
         if videos is not None:
-            raise ValueError("videos: are not supported yet; pass frames as images")
+            return self._mixed(
+                images, videos, options, out, errors, temporal,
+                return_tensors=return_tensors, dtype=dtype, num_threads=num_threads,
+            )  # fmt: skip
+        variant = self._variant(options) if options else self._base
         if return_tensors is not None and return_tensors not in ("np", "pt"):
             _refuse("return_tensors", return_tensors, ("np", "pt"))
         torch = _torch() if return_tensors == "pt" else None
@@ -360,13 +410,56 @@ class Processor(Planner):
             batch["errors"] = failures
         return batch
 
-    def plan(self, height: int, width: int, *, num_images: int = 1, **options: Any) -> Plan:
-        """Everything that will happen to an image of this size, without its pixels.
+    def _mixed(
+        self,
+        images: ImagesInput,
+        videos: VideosInput,
+        options: dict[str, Any],
+        out: Any,
+        errors: ErrorPolicy,
+        temporal: Temporal,
+        **common: Any,
+    ) -> Batch:
+        """A call with videos: each option and output to whichever knows it."""
+        video = self.video
+        own = {"video_metadata", "return_metadata"}
+        alone = options.pop("videos_kwargs", None) or {}
+        names = hf_video.names(video.options) | own
+        for_videos = {key: value for key, value in options.items() if key in names} | dict(alone)
+        if images is None:
+            for_videos = {**options, **alone}
+            return video(videos, out=out, errors=errors, **common, **for_videos)
+        only = names - hf_video.names(self._base.options)
+        for_images = {key: value for key, value in options.items() if key not in only}
+        given: list[Any] = [out, None]
+        if isinstance(out, Mapping):
+            theirs = ("pixel_values_videos", "video_grid_thw")
+            given = [
+                {key: value for key, value in out.items() if (key in theirs) is of_videos}
+                for of_videos in (False, True)
+            ]
+        batch = self(images, out=given[0], errors=errors, temporal=temporal, **common, **for_images)
+        moving = video(videos, out=given[1], errors=errors, **common, **for_videos)
+        if "errors" in moving:
+            moving["video_errors"] = moving.pop("errors")
+        return {**batch, **moving}
+
+    def plan(
+        self,
+        height: int,
+        width: int,
+        *,
+        num_images: int = 1,
+        num_frames: int | None = None,
+        **options: Any,
+    ) -> Plan:
+        """Everything that will happen to an image of this size, without its pixels, or to a video.
 
         Args:
             height: of the image, in pixels.
             width: of the image, in pixels.
             num_images: images in the request, for the families that plan by it.
+            num_frames: frames that are taken of a video; None is an image.
             **options: as in a call.
 
         Raises:
@@ -374,6 +467,8 @@ class Processor(Planner):
             ValueError: a size that upstream refuses, or that is not at least 1;
                 `ImageTooLargeError` above the limit.
         """
+        if num_frames is not None:
+            return self.video.plan(height, width, num_frames=num_frames, **options)
         variant = self._variant(options) if options else self._base
         return variant.spec.plan(
             _side("height", height), _side("width", width), _side("num_images", num_images)
@@ -383,7 +478,8 @@ class Processor(Planner):
         """Tokens that the language model sees for images of these sizes, chat template not counted.
 
         Args:
-            sizes: (n, 2) integers, each (height, width) in pixels.
+            sizes: (n, 2) integers, each (height, width) in pixels; or (n, 3), of videos, each
+                (num_frames, height, width).
             num_images: images in each request, for the families that plan by it.
             **options: as in a call.
 
@@ -395,6 +491,9 @@ class Processor(Planner):
             ValueError: another shape, or a size that upstream refuses.
         """
         variant = self._variant(options) if options else self._base
+        array = np.asarray(sizes)
+        if array.ndim == 2 and array.shape[1] == 3:
+            return self.video.num_tokens(array, **options)
         return count_tokens(variant.spec, sizes, _side("num_images", num_images))
 
     def _planned(self) -> Planned:
@@ -405,6 +504,7 @@ class Processor(Planner):
         made = type(self).__new__(type(self))
         changed = canonical(options, self._base.options, "options", self._family)
         made._set(self._family, self._numerics, changed)
+        made._video, made._video_options = self._video, self._video_options
         return made
 
     def _variant(self, options: dict[str, Any]) -> _Variant:
@@ -438,6 +538,10 @@ class Processor(Planner):
             for key, value in self._base.options.items()
             if value != defaults[key]
         ]
+        if self._video_options is not None:
+            usual = hf_video.preset(self.video.family)
+            changed = {k: v for k, v in self._video_options.items() if v != usual[k]}
+            said.append(f"video={changed!r}")
         return f"Processor({', '.join(said)})"
 
     def __eq__(self, other: object) -> bool:

@@ -17,11 +17,20 @@ trait Table<O: Ops, const K: usize> {
 
 /// Bytes of channel `c` into elements.
 #[inline(always)]
-pub(super) fn convert<O: Ops>(ops: O, lut: &Lut, c: usize, bytes: &[u8], out: &mut [u8], stream: bool) {
+pub(super) fn convert<O: Ops>(
+    ops: O,
+    lut: &Lut,
+    c: usize,
+    bytes: &[u8],
+    out: &mut [u8],
+    stream: bool,
+) {
     match lut.element {
         Element::Uint8 => run(ops, &Same, bytes, out, stream),
         Element::Float32 => run(ops, &Floats::new(ops, &lut.float32[c]), bytes, out, stream),
-        Element::Float16 | Element::Bfloat16 => run(ops, &Halves::new(ops, &lut.half[c]), bytes, out, stream),
+        Element::Float16 | Element::Bfloat16 => {
+            run(ops, &Halves::new(ops, &lut.half[c]), bytes, out, stream)
+        }
     }
 }
 
@@ -31,7 +40,13 @@ pub(super) fn convert<O: Ops>(ops: O, lut: &Lut, c: usize, bytes: &[u8], out: &m
 /// out   | head | 64 K bytes | 64 K bytes | ... | tail |      streaming: the head ends at a multiple of 64
 /// ```
 #[inline(always)]
-fn run<O: Ops, const K: usize>(ops: O, table: &impl Table<O, K>, bytes: &[u8], out: &mut [u8], streams: bool) {
+fn run<O: Ops, const K: usize>(
+    ops: O,
+    table: &impl Table<O, K>,
+    bytes: &[u8],
+    out: &mut [u8],
+    streams: bool,
+) {
     assert!(out.len() == bytes.len() * K, "elements for bytes");
     let gap = out.as_ptr().addr().wrapping_neg() % 64;
     let streams = streams && gap.is_multiple_of(K) && out.len() >= 64 + gap;
@@ -132,8 +147,10 @@ impl<O: Ops> Table<O, 4> for Floats<O::V> {
             self.planes[2].at(ops, bytes),
             self.planes[3].at(ops, bytes),
         ];
-        let (low, low_high) = (ops.unpack_bytes::<false>(b0, b1), ops.unpack_bytes::<false>(b2, b3));
-        let (high, high_high) = (ops.unpack_bytes::<true>(b0, b1), ops.unpack_bytes::<true>(b2, b3));
+        let (low, low_high) =
+            (ops.unpack_bytes::<false>(b0, b1), ops.unpack_bytes::<false>(b2, b3));
+        let (high, high_high) =
+            (ops.unpack_bytes::<true>(b0, b1), ops.unpack_bytes::<true>(b2, b3));
         [
             ops.unpack_words::<false>(low, low_high),
             ops.unpack_words::<true>(low, low_high),

@@ -91,7 +91,12 @@ pub(super) fn columns<O: Ops>(
     output: usize,
 ) -> Result<Columns> {
     let most = if output == 3 { 5 } else { 4 };
-    let candidates = [(most, 64, Reach::Narrow), (4, 64, Reach::Narrow), (most, 128, Reach::Wide), (4, 128, Reach::Wide)];
+    let candidates = [
+        (most, 64, Reach::Narrow),
+        (4, 64, Reach::Narrow),
+        (most, 128, Reach::Wide),
+        (4, 128, Reach::Wide),
+    ];
     let mut pixels = 1;
     let mut reach = Reach::Long;
     for (count, bytes, candidate) in candidates {
@@ -272,7 +277,12 @@ fn long_index(input: usize) -> Line {
 
 /// The pass over eight rows into the two groups of `band`.
 #[inline(always)]
-pub(super) fn horizontal<O: Ops>(ops: O, columns: &Columns, rows: &[Row<'_>; BAND], band: &mut [u8]) {
+pub(super) fn horizontal<O: Ops>(
+    ops: O,
+    columns: &Columns,
+    rows: &[Row<'_>; BAND],
+    band: &mut [u8],
+) {
     let rows = Eight::new(rows, columns.source);
     match (columns.reach, columns.digits) {
         (Reach::Narrow, 2) => short::<O, 2, false>(ops, columns, &rows, band),
@@ -309,7 +319,12 @@ pub(super) fn total<O: Ops, const D: usize>(ops: O, sums: &[O::V; D]) -> O::V {
 }
 
 #[inline(always)]
-fn short<O: Ops, const D: usize, const WIDE: bool>(ops: O, columns: &Columns, rows: &Eight<'_>, band: &mut [u8]) {
+fn short<O: Ops, const D: usize, const WIDE: bool>(
+    ops: O,
+    columns: &Columns,
+    rows: &Eight<'_>,
+    band: &mut [u8],
+) {
     let (first, second) = band.split_at_mut(columns.group);
     let mut groups = [first, second];
     let rounding = Rounding::new(ops, columns.precision);

@@ -75,7 +75,9 @@ macro_rules! backend {
 
             fn columns(self, axis: &Axis, input: usize, output: usize) -> Result<Columns> {
                 match horizontal::digits(axis) {
-                    Some(digits) => Ok(Weights::Digits($call!(columns(self, axis, digits, input, output))?)),
+                    Some(digits) => {
+                        Ok(Weights::Digits($call!(columns(self, axis, digits, input, output))?))
+                    }
                     None => Ok(Weights::Plain(Scalar.columns(axis, input, output)?)),
                 }
             }

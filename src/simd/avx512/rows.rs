@@ -113,7 +113,11 @@ pub(super) fn deinterleave<O: Ops>(ops: O, group: &[u8], rows: [&mut [u8]; GROUP
         let mut four = [ops.splat(0); 4];
         for v in 0..4 {
             let from = at * GROUP + v * 64;
-            four[v] = if from + 64 <= group.len() { load(ops, group, from) } else { load_part(ops, group, from) };
+            four[v] = if from + 64 <= group.len() {
+                load(ops, group, from)
+            } else {
+                load_part(ops, group, from)
+            };
         }
         let lines = ungrouped(ops, four);
         for r in 0..GROUP {
@@ -219,7 +223,13 @@ fn four<O: Ops>(ops: O, [a, b, c, d]: [O::V; 4]) -> [O::V; 3] {
 
 /// A patch of as many rows as `rows`, split into planes.
 #[inline(always)]
-pub(super) fn split_patch<O: Ops>(ops: O, rows: &[Row<'_>], x: usize, pixel: usize, planes: &mut [u8]) {
+pub(super) fn split_patch<O: Ops>(
+    ops: O,
+    rows: &[Row<'_>],
+    x: usize,
+    pixel: usize,
+    planes: &mut [u8],
+) {
     match (rows.len(), pixel) {
         (14, 3) => patch::<O, 14>(ops, rows, x, 3, &const { quads(14, 3) }, planes),
         (14, 4) => patch::<O, 14>(ops, rows, x, 4, &const { quads(14, 4) }, planes),
@@ -248,10 +258,26 @@ pub(super) fn split_patch<O: Ops>(ops: O, rows: &[Row<'_>], x: usize, pixel: usi
 const fn quads(side: usize, pixel: usize) -> [Line; 4] {
     let pair = 2 * side;
     [
-        line!(|i| if i % 32 < pair { i % 32 / side * 64 + i % 32 % side * pixel + i / 32 } else { 0 }),
+        line!(|i| if i % 32 < pair {
+            i % 32 / side * 64 + i % 32 % side * pixel + i / 32
+        } else {
+            0
+        }),
         line!(|i| if i < pair { i / side * 64 + i % side * pixel + 2 } else { 0 }),
-        line!(|i| if i < pair { i } else if i < 2 * pair { 64 + i - pair } else { 0 }),
-        line!(|i| if i < pair { 32 + i } else if i < 2 * pair { 96 + i - pair } else { 0 }),
+        line!(|i| if i < pair {
+            i
+        } else if i < 2 * pair {
+            64 + i - pair
+        } else {
+            0
+        }),
+        line!(|i| if i < pair {
+            32 + i
+        } else if i < 2 * pair {
+            96 + i - pair
+        } else {
+            0
+        }),
     ]
 }
 
@@ -277,7 +303,8 @@ fn patch<O: Ops, const SIDE: usize>(
             assert!(row.len() >= from + SIDE * pixel, "row shorter than its patch");
             four[r] = load_row(ops, *row, from);
         }
-        let (near, far) = (ops.permute2(four[0], pairs, four[1]), ops.permute2(four[2], pairs, four[3]));
+        let (near, far) =
+            (ops.permute2(four[0], pairs, four[1]), ops.permute2(four[2], pairs, four[3]));
         let near_blue = ops.permute2(four[0], blue_pairs, four[1]);
         let far_blue = ops.permute2(four[2], blue_pairs, four[3]);
         channels[0][b] = ops.permute2(near, merge, far);

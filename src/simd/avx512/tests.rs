@@ -102,7 +102,13 @@ fn sizes(random: &mut Random) -> (usize, usize) {
     }
 }
 
-fn one_horizontal<B: Backend>(backend: B, axis: &Axis, input: usize, output: usize, random: &mut Random) {
+fn one_horizontal<B: Backend>(
+    backend: B,
+    axis: &Axis,
+    input: usize,
+    output: usize,
+    random: &mut Random,
+) {
     let image: Vec<Vec<u8>> = (0..BAND).map(|_| random.bytes(axis.source * input)).collect();
     let rows: [Row<'_>; BAND] = std::array::from_fn(|r| Row::from(image[r].as_slice()));
     let group = group_len(axis.target * output);
@@ -112,7 +118,11 @@ fn one_horizontal<B: Backend>(backend: B, axis: &Axis, input: usize, output: usi
     let len = axis.target * output * GROUP;
     for half in [0, group] {
         let at = (0..len).find(|i| expected[half + i] != band[half + i]);
-        assert_eq!(at, None, "{} to {} px, {input} to {output} bytes, half {half}", axis.source, axis.target);
+        assert_eq!(
+            at, None,
+            "{} to {} px, {input} to {output} bytes, half {half}",
+            axis.source, axis.target
+        );
     }
 }
 
@@ -123,8 +133,10 @@ fn one_vertical<B: Backend>(backend: B, axis: &Axis, components: usize, random: 
     let mut expected = vec![0; components];
     for i in 0..axis.target {
         let reads = axis.reads(i);
-        let window: Vec<&[u8]> =
-            groups[reads.start / GROUP..=(reads.end - 1) / GROUP].iter().map(Vec::as_slice).collect();
+        let window: Vec<&[u8]> = groups[reads.start / GROUP..=(reads.end - 1) / GROUP]
+            .iter()
+            .map(Vec::as_slice)
+            .collect();
         Scalar.vertical(&plain, i, &window, &mut expected);
         let mut out = Guarded::new(components, random.below(70));
         backend.vertical(&laid, i, &window, out.inner(components));
@@ -228,7 +240,10 @@ fn moves<B: Backend>(backend: B) {
         Scalar.interleave(&rows, &mut expected);
         backend.interleave(&rows, &mut band);
         for half in [0, group] {
-            assert!(expected[half..half + 4 * len] == band[half..half + 4 * len], "interleave {len}");
+            assert!(
+                expected[half..half + 4 * len] == band[half..half + 4 * len],
+                "interleave {len}"
+            );
         }
         let mut outs: [Guarded; GROUP] = std::array::from_fn(|r| Guarded::new(len, r * 3));
         backend.deinterleave(&band[..group], outs.each_mut().map(|out| out.inner(len)));
@@ -257,9 +272,12 @@ fn patches<B: Backend>(backend: B) {
     let mut random = Random(17);
     for side in (1..=34).chain([64, 70]) {
         for pixel in [3, 4] {
-            for (width, x) in [(side, 0), (2 * side, side), (3 * side + 1, side), (4 * side + 30, 7)] {
+            for (width, x) in
+                [(side, 0), (2 * side, side), (3 * side + 1, side), (4 * side + 30, 7)]
+            {
                 let image: Vec<Vec<u8>> = (0..side).map(|_| random.bytes(width * pixel)).collect();
-                let rows: Vec<Row<'_>> = image.iter().map(|row| Row::from(row.as_slice())).collect();
+                let rows: Vec<Row<'_>> =
+                    image.iter().map(|row| Row::from(row.as_slice())).collect();
                 let mut expected = vec![0; 3 * side * side];
                 let mut planes = Guarded::new(3 * side * side, random.below(70));
                 Scalar.split_patch(&rows, x, pixel, &mut expected);
@@ -289,7 +307,8 @@ fn conversions<B: Backend>(backend: B) {
             let c = i % 3;
             Scalar.convert(&lut, c, &bytes, &mut expected, false);
             for stream in [false, true] {
-                let before = if i % 2 == 0 { random.below(17) * element.size() } else { random.below(64) };
+                let before =
+                    if i % 2 == 0 { random.below(17) * element.size() } else { random.below(64) };
                 let mut out = Guarded::new(expected.len(), before);
                 backend.convert(&lut, c, &bytes, out.inner(expected.len()), stream);
                 backend.fence();
@@ -333,8 +352,10 @@ fn whole<B: Backend>(backend: B, seed: u64) -> Vec<u8> {
     let mut result = Vec::new();
     for i in 0..to_height {
         let reads = down.reads(i);
-        let window: Vec<&[u8]> =
-            groups[reads.start / GROUP..=(reads.end - 1) / GROUP].iter().map(Vec::as_slice).collect();
+        let window: Vec<&[u8]> = groups[reads.start / GROUP..=(reads.end - 1) / GROUP]
+            .iter()
+            .map(Vec::as_slice)
+            .collect();
         let mut line = vec![0; to_width * 3];
         backend.vertical(&weights, i, &window, &mut line);
         let mut planes = vec![0; to_width * 3];

@@ -44,7 +44,8 @@ pub(super) fn rows(axis: &Axis, digits: usize) -> Result<Rows> {
             (lead, taps) = (0, later);
             let four = four.map(|weight| weight.wrapping_add(DIGITS) ^ DIGITS);
             for digit in 0..digits {
-                rows.dwords.push(i32::from_le_bytes(four.map(|weight| (weight >> (8 * digit)) as u8)));
+                rows.dwords
+                    .push(i32::from_le_bytes(four.map(|weight| (weight >> (8 * digit)) as u8)));
             }
         }
         rows.starts.push(rows.dwords.len() as u32);
@@ -80,7 +81,12 @@ fn with_digits<O: Ops, const D: usize>(
         let mut sums = sums::<O, D, 8, false>(ops, weights, groups, at);
         finish(ops, &mut sums, half, precision);
         store(ops, out, at, bytes(ops, [sums[0][0], sums[1][0], sums[2][0], sums[3][0]], order));
-        store(ops, out, at + 64, bytes(ops, [sums[4][0], sums[5][0], sums[6][0], sums[7][0]], order));
+        store(
+            ops,
+            out,
+            at + 64,
+            bytes(ops, [sums[4][0], sums[5][0], sums[6][0], sums[7][0]], order),
+        );
         at += 128;
     }
     while at < len {
@@ -112,7 +118,11 @@ fn sums<O: Ops, const D: usize, const N: usize, const EDGE: bool>(
         }
         let group = if EDGE { group } else { &group[at * GROUP..(at + 16 * N) * GROUP] };
         for n in 0..N {
-            let bytes = if EDGE { load_part(ops, group, at * GROUP + n * 64) } else { load(ops, group, n * 64) };
+            let bytes = if EDGE {
+                load_part(ops, group, at * GROUP + n * 64)
+            } else {
+                load(ops, group, n * 64)
+            };
             for d in 0..D {
                 sums[n][d] = ops.dot(sums[n][d], bytes, splats[d]);
             }
@@ -123,7 +133,12 @@ fn sums<O: Ops, const D: usize, const N: usize, const EDGE: bool>(
 
 /// Rounded and shifted sums in the place of the first digits'.
 #[inline(always)]
-fn finish<O: Ops, const D: usize, const N: usize>(ops: O, sums: &mut [[O::V; D]; N], half: O::V, precision: O::V) {
+fn finish<O: Ops, const D: usize, const N: usize>(
+    ops: O,
+    sums: &mut [[O::V; D]; N],
+    half: O::V,
+    precision: O::V,
+) {
     for n in 0..N {
         let sum = ops.add(total(ops, &sums[n]), half);
         sums[n][0] = ops.shift_right(sum, precision);
