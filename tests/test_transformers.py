@@ -123,16 +123,16 @@ def unlike(theirs: Any, ours: Any, where: str = "result") -> str | None:
     return None if theirs == ours else f"{where}: {ours!r}, upstream {theirs!r}"
 
 
-def same_or_same_error(theirs: Callable[[], Any], ours: Callable[[], Any]) -> str:
+def same_or_same_error(theirs: Any, ours: Any, images: Any, call: dict[str, Any]) -> str:
     """Both return the same, or raise the same class; says which."""
     try:
-        want = theirs()
+        want = theirs(images, **call)
     except Exception as error:
         with pytest.raises(type(error)) as caught:
-            ours()
+            ours(images, **call)
         assert type(caught.value) is type(error)
         return type(error).__name__
-    difference = unlike(want, ours())
+    difference = unlike(want, ours(images, **call))
     assert difference is None, difference
     return "equal"
 
@@ -307,11 +307,12 @@ def test_calls(adapter: ModuleType, name: str, call: dict[str, Any], backend: st
         "stack": np.stack([noise(6, 40, 41), noise(7, 40, 41)]),
         "channels first": noise(8, 60, 83).transpose(2, 0, 1),
         "picture": picture("RGB", 9, 57, 90),
-        "transparent": picture("RGB", 9, 57, 90) if "Deepseek" in name else picture("RGBA", 9, 7, 90),
+        "transparent": picture("RGB", 9, 57, 90)
+        if "Deepseek" in name
+        else picture("RGBA", 9, 7, 90),
     }
     outcomes = {
-        key: same_or_same_error(lambda: theirs(images, **call), lambda: ours(images, **call))
-        for key, images in inputs.items()
+        key: same_or_same_error(theirs, ours, images, call) for key, images in inputs.items()
     }
     assert set(outcomes.values()) == {"equal"}, outcomes
 
@@ -411,9 +412,7 @@ def test_odd_calls(adapter: ModuleType, name: str, backend: str) -> None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 try:
-                    outcome = same_or_same_error(
-                        lambda: theirs(make(), **call), lambda: ours(make(), **call)
-                    )
+                    outcome = same_or_same_error(theirs, ours, make(), call)
                 except (AssertionError, pytest.fail.Exception) as error:
                     wrong.append(f"{kind}, {what}: {str(error)[:200]}")
                 except Exception as error:
@@ -436,7 +435,7 @@ def test_tensors(adapter: ModuleType, torch: ModuleType, name: str, backend: str
     for images in (image, first, [image, first], torch.stack([image, image]), image.flip(0)):
         for kind in (None, "np", "pt"):
             call = {"return_tensors": kind}
-            assert same_or_same_error(lambda: theirs(images, **call), lambda: ours(images, **call))
+            assert same_or_same_error(theirs, ours, images, call) == "equal"
 
 
 @pytest.mark.torch
@@ -463,9 +462,7 @@ def test_odd_tensors(adapter: ModuleType, torch: ModuleType, name: str) -> None:
                     warnings.simplefilter("ignore")
                     if kind == "meta":
                         continue
-                    outcome = same_or_same_error(
-                        lambda: theirs(tensor, **call), lambda: ours(tensor, **call)
-                    )
+                    outcome = same_or_same_error(theirs, ours, tensor, call)
                     assert outcome, (kind, backend)
 
 

@@ -115,9 +115,7 @@ def patch(module: Any = None) -> None:
         return _for_qwen(super(qwen, self)._preprocess_image(image, **kwargs))
 
     _compare(vars(base)[_METHOD], lambda image, **kw: mixin(None, image, **kw), base)
-    _compare(
-        vars(qwen)[_METHOD], lambda image, **kw: preprocess_image_qwen2_vl(image, **kw), qwen
-    )
+    _compare(vars(qwen)[_METHOD], lambda image, **kw: preprocess_image_qwen2_vl(image, **kw), qwen)
     for owner, method in ((base, mixin), (qwen, qwen2_vl)):
         _originals.append((owner, vars(owner)[_METHOD]))
         method.__name__ = method.__qualname__ = _METHOD

@@ -127,9 +127,7 @@ def _fetch_image(rules: Any, ele: dict[str, Any], image_patch_size: int) -> Any:
     factor = int(image_patch_size * rules.SPATIAL_MERGE_SIZE)
     image = _to_rgb(_open(source))
     if "resized_height" in ele and "resized_width" in ele:
-        size = _smart_resize(
-            rules, ele["resized_height"], ele["resized_width"], factor, None, None
-        )
+        size = _smart_resize(rules, ele["resized_height"], ele["resized_width"], factor, None, None)
     else:
         least = ele.get("min_pixels", rules.IMAGE_MIN_TOKEN_NUM * factor**2)
         most = ele.get("max_pixels", rules.IMAGE_MAX_TOKEN_NUM * factor**2)

@@ -22,6 +22,7 @@ from dynres_rs.numerics import installed_pillow
 from dynres_rs.zero_copy import zero_copy
 
 from .save import FORMATS, save
+from .verify import verify
 
 __all__ = ["app"]
 
@@ -33,6 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command()(verify)
 
 
 def _out() -> Console:

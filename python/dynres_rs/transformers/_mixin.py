@@ -116,7 +116,7 @@ class ExactImages:
 
     def _dynres_run(self, images: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         row = self._dynres_row
-        if not STEPS.isdisjoint(self.__dict__) or _overridden(type(self)):
+        if not STEPS.isdisjoint(self.__dict__) or _overridden(cast(Any, type(self))):
             raise Elsewhere("a method of the pixel path was replaced")
         numerics = self.__dict__.get(_NUMERICS) or self._dynres_native()
         options = row.options(self, kwargs)
@@ -151,7 +151,7 @@ def _batch_feature() -> Any:
 
 
 @functools.cache
-def _overridden(cls: type[ExactImages]) -> bool:
+def _overridden(cls: Any) -> bool:
     """Whether a subclass of ours replaced a step of the pixel path."""
     upstream = cls._dynres_upstream
     return any(getattr(cls, step, None) is not getattr(upstream, step, None) for step in STEPS)
