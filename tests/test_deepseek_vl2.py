@@ -15,9 +15,7 @@ from strategies import noise
 CASES = [case for case in golden_cases.original_cases() if case.family == "deepseek-vl2"]
 CANDIDATES = CASES[0].config["candidate_resolutions"]
 SMALL = [[28 * width // 384, 28 * height // 384] for width, height in CANDIDATES]
-on_pillow_13 = pytest.mark.skipif(
-    installed_pillow() != "pillow-13", reason="recorded on Pillow 13"
-)
+on_pillow_13 = pytest.mark.skipif(installed_pillow() != "pillow-13", reason="recorded on Pillow 13")
 
 
 class Speaker:

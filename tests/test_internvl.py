@@ -18,9 +18,7 @@ from PIL import Image
 from strategies import noise
 
 CASES = [case for case in golden_cases.original_cases() if case.family == "internvl"]
-on_pillow_13 = pytest.mark.skipif(
-    installed_pillow() != "pillow-13", reason="recorded on Pillow 13"
-)
+on_pillow_13 = pytest.mark.skipif(installed_pillow() != "pillow-13", reason="recorded on Pillow 13")
 
 
 def normalise(tile: Any) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ import copy
 import importlib
 import json
 import pickle
+import pkgutil
 import subprocess
 import sys
 import tomllib
@@ -746,3 +747,173 @@ def test_importing_says_nothing() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().splitlines()[-1] == "ready"
     assert done.stderr.strip().splitlines()[-1] == "ready"
+
+
+# Videos: torchvision is the only backend that upstream has for them
+
+
+VIDEO_CLASSES = {"Qwen2VLVideoProcessor": "qwen2_vl", "Qwen3VLVideoProcessor": "qwen3_vl"}
+VIDEO_CALLS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "tensors": {"return_tensors": "pt"},
+    "numpy": {"return_tensors": "np"},
+    "no normalising": {"do_normalize": False},
+    "no rescaling": {"do_rescale": False},
+    "neither": {"do_rescale": False, "do_normalize": False},
+    "size": {"size": {"shortest_edge": 3136, "longest_edge": 40000}},
+    "capped": {"cap_pixels_per_frame": True},
+    "three frames a patch": {"temporal_patch_size": 3},
+    "bilinear": {"resample": 2},
+    "device": {"device": "cpu"},
+    "with metadata": {"return_metadata": True},
+}
+
+
+def theirs_video(name: str) -> Any:
+    model = VIDEO_CLASSES[name]
+    path = f"transformers.models.{model}.video_processing_{model}"
+    return getattr(importlib.import_module(path), name)
+
+
+def film(seed: int, frames: int, height: int, width: int) -> np.ndarray[Any, Any]:
+    return np.stack([noise(seed + n, height, width) for n in range(frames)])
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("call", VIDEO_CALLS)
+@pytest.mark.parametrize("name", VIDEO_CLASSES)
+def test_videos(adapter: ModuleType, torch: ModuleType, name: str, call: str) -> None:
+    theirs, ours = theirs_video(name)(), getattr(adapter, name)()
+    kwargs = {"do_sample_frames": False, **VIDEO_CALLS[call]}
+    videos: dict[str, Any] = {
+        "array": film(1, 4, 90, 130),
+        "odd": film(2, 5, 200, 120),
+        "two": [film(3, 4, 60, 70), film(4, 3, 50, 64)],
+        "channels first": film(5, 6, 64, 64).transpose(0, 3, 1, 2),
+        "tensor": torch.from_numpy(film(6, 4, 90, 130)),
+        "pictures": [[Image.fromarray(frame) for frame in film(7, 4, 40, 60)]],
+        "too few": film(8, 1, 90, 130),
+    }
+    outcomes = {
+        key: same_or_same_error(theirs, ours, video, kwargs) for key, video in videos.items()
+    }
+    too_few = outcomes.pop("too few")
+    assert set(outcomes.values()) == {"equal"}, outcomes
+    assert too_few == ("equal" if name.startswith("Qwen2") else "ValueError")
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("name", VIDEO_CLASSES)
+def test_sampling_is_upstreams(adapter: ModuleType, torch: ModuleType, name: str) -> None:
+    theirs, ours = theirs_video(name)(), getattr(adapter, name)()
+    call = {
+        "do_sample_frames": True,
+        "num_frames": 6,
+        "fps": None,
+        "video_metadata": [{"fps": 10.0, "total_num_frames": 30}],
+        "return_metadata": True,
+    }
+    if name.startswith("Qwen3"):
+        theirs.fps = ours.fps = None
+    assert same_or_same_error(theirs, ours, film(1, 30, 40, 60), call) == "equal"
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("name", VIDEO_CLASSES)
+def test_whole_float_videos(adapter: ModuleType, torch: ModuleType, name: str) -> None:
+    """What qwen-vl-utils hands over: float32 holding integers, resized already."""
+    theirs, ours = theirs_video(name)(), getattr(adapter, name)()
+    side = 28 if name.startswith("Qwen2") else 32
+    video = torch.from_numpy(film(1, 4, 2 * side, 3 * side)).permute(0, 3, 1, 2).float()
+    call = {"do_resize": False, "do_sample_frames": False, "return_tensors": "pt"}
+    assert same_or_same_error(theirs, ours, video, call) == "equal"
+    with pytest.warns(UserWarning, match="own path"):
+        assert same_or_same_error(theirs, ours, video / 3, call) == "equal"
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("name", VIDEO_CLASSES)
+def test_live_video_processors(
+    adapter: ModuleType, torch: ModuleType, name: str, tmp_path: Path
+) -> None:
+    theirs, ours = theirs_video(name)(), getattr(adapter, name)()
+    video = film(1, 4, 90, 130)
+    call = {"do_sample_frames": False}
+    before = ours(video, **call)
+    for processor in (theirs, ours):
+        processor.size["longest_edge"] = 200_000
+        processor.image_mean = [0.1, 0.2, 0.3]
+        processor.patch_size = 7
+    assert same_or_same_error(theirs, ours, video, call) == "equal"
+    assert unlike(before, ours(video, **call)) is not None
+    for twin in (pickle.loads(pickle.dumps(ours)), copy.deepcopy(ours)):
+        assert unlike(ours(video, **call), twin(video, **call)) is None
+    for processor, folder in ((theirs, "theirs"), (ours, "ours")):
+        processor.save_pretrained(tmp_path / folder)
+    texts = [
+        sorted((path.name, path.read_text()) for path in (tmp_path / folder).iterdir())
+        for folder in ("theirs", "ours")
+    ]
+    assert texts[0] == texts[1]
+    calls: list[int] = []
+    patchify = ours.patchify
+    ours.patchify = lambda *args, **kwargs: calls.append(1) or patchify(*args, **kwargs)
+    with pytest.warns(UserWarning, match="was replaced"):
+        ours(video, **call)
+    assert calls
+
+
+@pytest.mark.torch
+def test_goldens_of_videos(adapter: ModuleType, torch: ModuleType) -> None:
+    count = 0
+    for case in golden_cases.load("videos.json")["cases"]:
+        config = case["config"]
+        name = "Qwen3VLVideoProcessor" if "qwen3" in case["family"] else "Qwen2VLVideoProcessor"
+        spec = case["video"]
+        frames = [
+            golden_cases.make({**spec, "seed": spec["seed"] + n}) for n in range(spec["frames"])
+        ]
+        ours = getattr(adapter, name)(**config)
+        result = ours(np.stack(frames), do_sample_frames=False, return_tensors="np")
+        assert not golden_cases.differences(result, case["outputs"])
+        count += 1
+    assert count > 10
+
+
+@pytest.mark.torch
+def test_videos_by_name(
+    adapter: ModuleType, torch: ModuleType, transformers: ModuleType, tmp_path: Path
+) -> None:
+    auto = transformers.AutoVideoProcessor
+    for name in VIDEO_CLASSES:
+        folder = tmp_path / name
+        folder.mkdir()
+        text = json.dumps({"video_processor_type": name})
+        (folder / "video_preprocessor_config.json").write_text(text, encoding="utf-8")
+        ours = getattr(adapter, name)
+        assert type(auto.from_pretrained(folder, backend="dynres")) is ours
+        assert not isinstance(auto.from_pretrained(folder), adapter.ExactVideos)
+        adapter.enable()
+        try:
+            assert type(auto.from_pretrained(folder)) is ours
+        finally:
+            adapter.disable()
+        assert not isinstance(auto.from_pretrained(folder), adapter.ExactVideos)
+    assert set(adapter.video_model_types()) >= {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_5"}
+
+
+def test_video_classes_need_torchvision(adapter: ModuleType) -> None:
+    there = adapter._HAS_TORCHVISION
+    assert (adapter.Qwen2VLVideoProcessor is not None) is there
+    assert bool(adapter.video_model_types()) is there
+
+
+def test_the_hook_of_sglang(adapter: ModuleType) -> None:
+    """As its `import_processors` does: import the package, then every module in its path."""
+    sys.modules.pop("dynres_rs.sglang", None)
+    try:
+        package = importlib.import_module("dynres_rs.sglang")
+        assert adapter.is_enabled()
+        assert list(pkgutil.iter_modules(package.__path__)) == []
+    finally:
+        adapter.disable()

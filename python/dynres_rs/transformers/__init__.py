@@ -1,4 +1,4 @@
-"""transformers' image processors with the same bits, faster.
+"""transformers' image and video processors with the same bits, faster.
 
     import dynres_rs.transformers
 
@@ -10,8 +10,9 @@ or, for code that is not to change, once at the start:
 
 Importing this registers the backend `"dynres"` for every model type that uses one of four classes:
 `Qwen2VLImageProcessor`, `GotOcr2ImageProcessor` (InternVL's among others),
-`DeepseekVLImageProcessor`, `DeepseekVLHybridImageProcessor`. `enable()` makes it the default for
-them, `disable()` takes that back.
+`DeepseekVLImageProcessor`, `DeepseekVLHybridImageProcessor`; and, where torchvision is installed,
+of `Qwen2VLVideoProcessor` and `Qwen3VLVideoProcessor`. `enable()` makes it the default for them,
+`disable()` takes that back.
 
 Each class here subclasses upstream's of the same name and replaces its pixel path. It takes the
 torchvision backend's class and numbers where torchvision is installed, else the PIL backend's;
@@ -25,11 +26,12 @@ from __future__ import annotations
 import contextlib
 import importlib
 import types
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
 
 from ._families import ROWS, Row
 from ._mixin import ExactImages
+from ._video import VIDEO_ROWS, ExactVideos
 
 __all__ = [
     "DeepseekVLHybridImageProcessor",
@@ -37,14 +39,18 @@ __all__ = [
     "DeepseekVLImageProcessor",
     "DeepseekVLImageProcessorPil",
     "ExactImages",
+    "ExactVideos",
     "GotOcr2ImageProcessor",
     "GotOcr2ImageProcessorPil",
     "Qwen2VLImageProcessor",
     "Qwen2VLImageProcessorPil",
+    "Qwen2VLVideoProcessor",
+    "Qwen3VLVideoProcessor",
     "disable",
     "enable",
     "is_enabled",
     "model_types",
+    "video_model_types",
 ]
 
 try:
@@ -103,6 +109,29 @@ DeepseekVLHybridImageProcessor, DeepseekVLHybridImageProcessorPil = _pair(
 )
 
 
+def _video_class(name: str) -> Any:
+    """None without torchvision: transformers has no other backend for videos."""
+    if not _HAS_TORCHVISION:
+        return None
+    model, _, family = next(row for row in VIDEO_ROWS if row[1] == name)
+    module = importlib.import_module(f"transformers.models.{model}.video_processing_{model}")
+    base = getattr(module, name)
+    body = {
+        "__module__": __name__,
+        "__qualname__": name,
+        "__doc__": f"transformers' `{name}`, bit for bit, through dynres_rs.",
+        "_dynres_family": family,
+        "_dynres_upstream": base,
+        "_dynres_torchvision": True,
+        "_dynres_other": None,
+    }
+    return types.new_class(name, (ExactVideos, base), {}, lambda space: space.update(body))
+
+
+Qwen2VLVideoProcessor = _video_class("Qwen2VLVideoProcessor")
+Qwen3VLVideoProcessor = _video_class("Qwen3VLVideoProcessor")
+
+
 def model_types() -> dict[str, str]:
     """The model types that are registered, and the name of the class of each."""
     names = {row.name for row in ROWS}
@@ -113,20 +142,42 @@ def model_types() -> dict[str, str]:
     }
 
 
-def _configs() -> list[tuple[Any, str]]:
-    """(config class, name of the image processor's class), for all that this transformers has."""
+def video_model_types() -> dict[str, str]:
+    """The model types whose video processor is registered, and the name of the class of each; none
+    without torchvision."""
+    if not _HAS_TORCHVISION:
+        return {}
+    names = {name for _, name, _ in VIDEO_ROWS}
+    return {
+        model_type: classes["torchvision"]
+        for model_type, classes in sorted(_auto_video().VIDEO_PROCESSOR_MAPPING_NAMES.items())
+        if classes and classes.get("torchvision") in names
+    }
+
+
+def _auto_video() -> Any:
+    return importlib.import_module("transformers.models.auto.video_processing_auto")
+
+
+def _configs(types_of: dict[str, str]) -> list[tuple[Any, str]]:
+    """(config class, name of the processor's class), for all that this transformers has."""
     mapping = importlib.import_module("transformers.models.auto.configuration_auto").CONFIG_MAPPING
     found = []
-    for model_type, name in model_types().items():
+    for model_type, name in types_of.items():
         try:
             found.append((mapping[model_type], name))
         except (KeyError, ImportError, AttributeError):
-            continue  # listed for images before its config exists, or with a library that is absent
+            continue  # listed before its config exists, or with a library that is absent
     return found
 
 
 def _register(config: Any, classes: dict[str, Any]) -> None:
     _auto.AutoImageProcessor.register(config, image_processor_classes=classes, exist_ok=True)
+
+
+def _register_video(config: Any, classes: dict[str, Any]) -> None:
+    auto = _auto_video().AutoVideoProcessor
+    auto.register(config, video_processor_classes=classes, exist_ok=True)
 
 
 @contextlib.contextmanager
@@ -141,15 +192,29 @@ def _silent() -> Iterator[None]:
         logging.set_verbosity(level)
 
 
-def _register_all() -> list[tuple[Any, dict[str, Any], dict[str, Any]]]:
-    """(config class, upstream's classes by backend, ours by backend) for each model type."""
+class _Registration(NamedTuple):
+    """A config class with its classes by backend: upstream's, and ours."""
+
+    register: Callable[[Any, dict[str, Any]], None]
+    config: Any
+    theirs: dict[str, Any]
+    ours: dict[str, Any]
+
+
+def _register_all() -> list[_Registration]:
     done = []
-    for config, name in _configs():
+    for config, name in _configs(model_types()):
         before = dict(_auto.IMAGE_PROCESSOR_MAPPING[config])
         default, pil = globals()[name], globals()[name + "Pil"]
         _register(config, {"dynres": default})
         ours = {"torchvision": default, "pil": pil} if _HAS_TORCHVISION else {"pil": pil}
-        done.append((config, {backend: before.get(backend) for backend in ours}, ours))
+        theirs = {backend: before.get(backend) for backend in ours}
+        done.append(_Registration(_register, config, theirs, ours))
+    for config, name in _configs(video_model_types()):
+        before = dict(_auto_video().VIDEO_PROCESSOR_MAPPING[config])
+        _register_video(config, {"dynres": globals()[name]})
+        theirs, ours = {"torchvision": before["torchvision"]}, {"torchvision": globals()[name]}
+        done.append(_Registration(_register_video, config, theirs, ours))
     return done
 
 
@@ -159,15 +224,16 @@ _enabled = False
 
 
 def enable() -> None:
-    """Makes the classes here the default of `AutoImageProcessor` and `AutoProcessor`.
+    """Makes the classes here the default of `AutoImageProcessor`, `AutoVideoProcessor` and
+    `AutoProcessor`.
 
     Backends asked for by name (`"torchvision"`, `"pil"`) are replaced as well: each by the class
     with its numbers. Calling it twice changes nothing. Processors that exist already stay as they
     are.
     """
     global _enabled
-    for config, _, ours in _registered:
-        _register(config, ours)
+    for entry in _registered:
+        entry.register(entry.config, entry.ours)
     _enabled = True
 
 
@@ -175,8 +241,8 @@ def disable() -> None:
     """Takes `enable()` back: upstream's classes are the default again, and `backend="dynres"`
     remains."""
     global _enabled
-    for config, theirs, _ in _registered:
-        _register(config, theirs)
+    for entry in _registered:
+        entry.register(entry.config, entry.theirs)
     _enabled = False
 
 

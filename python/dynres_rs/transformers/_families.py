@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from ..processor import Processor
 
-__all__ = ["ROWS", "Elsewhere", "Row", "processor"]
+__all__ = ["ROWS", "Elsewhere", "Row", "hashable", "processor"]
 
 #: Turns a numpy array into what the backend works with: a torch tensor over the same memory, or
 #: itself.
@@ -174,7 +174,7 @@ def processor(family: str, numerics: str, options: Mapping[str, Any]) -> Process
     Raises:
         TypeError, ValueError: options that are none of the family, or that cannot be hashed.
     """
-    items = [(key, _hashable(value)) for key, value in options.items() if value is not None]
+    items = [(key, hashable(value)) for key, value in options.items() if value is not None]
     return _cached(family, numerics, tuple(items))
 
 
@@ -184,7 +184,7 @@ def _cached(family: str, numerics: str, items: tuple[tuple[str, Any], ...]) -> P
     return Processor(family, numerics=numerics, **options)
 
 
-def _hashable(value: Any) -> tuple[Any, Any]:
+def hashable(value: Any) -> tuple[Any, Any]:
     """A value with its type, since 1, 1.0 and True are equal and are not the same option."""
     if isinstance(value, list | tuple):
         return tuple(type(item) for item in value), tuple(value)

@@ -12,7 +12,7 @@ import functools
 import re
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, cast
 
 import numpy as np
@@ -20,7 +20,7 @@ import numpy as np
 from ..numerics import installed_pillow, resolve
 from ._families import Elsewhere, Row, processor
 
-__all__ = ["ExactImages"]
+__all__ = ["Exact", "ExactImages", "batch_feature", "check_steps", "check_torch", "from_numpy"]
 
 #: Methods of upstream's pixel path. A subclass or an instance that brings its own gets it run.
 STEPS: Final = frozenset(
@@ -45,10 +45,9 @@ _MOST_WARNINGS: Final = 64
 _warned: set[str] = set()
 
 
-class ExactImages:
-    """Mixed in before one of transformers' image processors, it replaces the pixel path."""
+class Exact:
+    """What the classes for images and for videos share: which numbers, and no trace in files."""
 
-    _dynres_row: ClassVar[Row]
     _dynres_upstream: ClassVar[Any]
     _dynres_torchvision: ClassVar[bool]
     #: The class to load for numerics of the other kind.
@@ -64,6 +63,25 @@ class ExactImages:
             rule = resolve(numerics)
             if rule != self._dynres_native():
                 self.__dict__[_NUMERICS] = rule
+
+    def _dynres_numerics_now(self) -> str:
+        return self.__dict__.get(_NUMERICS) or self._dynres_native()
+
+    def _dynres_or_upstream(self, ours: Callable[[], Any], theirs: Callable[[], Any]) -> Any:
+        """The fast path, and where that refuses upstream's, which then decides.
+
+        With numerics that are not upstream's own its result would be a wrong one, so the refusal
+        stands.
+        """
+        try:
+            return ours()
+        except (TypeError, ValueError, OSError) as error:
+            if _NUMERICS in self.__dict__:
+                raise
+            reason = str(error)
+        result = theirs()
+        _warn(type(self).__name__, reason)
+        return result
 
     @classmethod
     def _dynres_native(cls) -> str:
@@ -99,68 +117,75 @@ class ExactImages:
         found.pop(_NUMERICS, None)
         return found
 
+
+class ExactImages(Exact):
+    """Mixed in before one of transformers' image processors, it replaces the pixel path."""
+
+    _dynres_row: ClassVar[Row]
+
     def _preprocess_image_like_inputs(self, images: Any, *args: Any, **kwargs: Any) -> Any:
         upstream = cast(Any, super())
         flat = cast(Any, self)._prepare_images_structure(images)
-        try:
+
+        def ours() -> Any:
             if args:
                 raise Elsewhere("positional arguments after the images")
             return self._dynres_run(flat, kwargs)
-        except (TypeError, ValueError, OSError) as error:
-            if _NUMERICS in self.__dict__:  # upstream's numbers would not be those asked for
-                raise
-            reason = str(error)
-        result = upstream._preprocess_image_like_inputs(flat, *args, **kwargs)
-        _warn(type(self).__name__, reason)
-        return result
+
+        return self._dynres_or_upstream(
+            ours, lambda: upstream._preprocess_image_like_inputs(flat, *args, **kwargs)
+        )
 
     def _dynres_run(self, images: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         row = self._dynres_row
-        if not STEPS.isdisjoint(self.__dict__) or _overridden(cast(Any, type(self))):
-            raise Elsewhere("a method of the pixel path was replaced")
-        numerics = self.__dict__.get(_NUMERICS) or self._dynres_native()
+        check_steps(self, STEPS)
         options = row.options(self, kwargs)
         wrap: Any = _itself
         if self._dynres_torchvision:
-            wrap = _from_numpy
-            _check_torch(options, kwargs)
+            wrap = from_numpy
+            check_torch(options, kwargs.get("device"))
         for image in images:
             _check_image(image, self._dynres_torchvision)
-        batch = processor(row.family, numerics, options)(list(images))
+        batch = processor(row.family, self._dynres_numerics_now(), options)(list(images))
         pixels = batch["pixel_values"]
         if row.family == "qwen2-vl" and not self._dynres_torchvision and pixels.dtype == np.uint8:
             batch["pixel_values"] = pixels.astype(np.float32)  # as upstream's PIL backend has it
         kind = kwargs.get("return_tensors")
         data = row.features(batch, wrap, kind is not None)
-        return _batch_feature()(data=data, tensor_type=kind)
+        return batch_feature()(data=data, tensor_type=kind)
 
 
 def _itself(array: Any) -> Any:
     return array
 
 
-def _from_numpy(array: Any) -> Any:
+def from_numpy(array: Any) -> Any:
     return sys.modules["torch"].from_numpy(array)
 
 
 @functools.cache
-def _batch_feature() -> Any:
+def batch_feature() -> Any:
     from importlib import import_module
 
     return import_module("transformers.image_processing_base").BatchFeature
 
 
+def check_steps(self: Any, steps: frozenset[str]) -> None:
+    """Refuses an object that brings its own version of a step of upstream's pixel path."""
+    if not steps.isdisjoint(self.__dict__) or _overridden(cast(Any, type(self)), steps):
+        raise Elsewhere("a method of the pixel path was replaced")
+
+
 @functools.cache
-def _overridden(cls: Any) -> bool:
-    """Whether a subclass of ours replaced a step of the pixel path."""
+def _overridden(cls: Any, steps: frozenset[str]) -> bool:
+    """Whether a subclass of ours replaced a step."""
     upstream = cls._dynres_upstream
-    return any(getattr(cls, step, None) is not getattr(upstream, step, None) for step in STEPS)
+    return any(getattr(cls, step, None) is not getattr(upstream, step, None) for step in steps)
 
 
-def _check_torch(options: Mapping[str, Any], kwargs: Mapping[str, Any]) -> None:
+def check_torch(options: Mapping[str, Any], device: Any) -> None:
     """Upstream computes in torch, on the device and with the default dtype of the moment."""
     torch: Any = sys.modules["torch"]
-    device = kwargs.get("device")
     if device is not None and torch.device(device).type != "cpu":
         raise Elsewhere(f"device={str(device)!r}")
     if torch.get_default_dtype() != torch.float32:
@@ -224,5 +249,5 @@ def _warn(name: str, reason: str) -> None:
         f"dynres_rs: {name} used transformers' own path, for a call that cannot be reproduced"
         f" exactly here ({reason}). Its result is right, and not faster. Said once.",
         UserWarning,
-        stacklevel=6,
+        stacklevel=7,
     )
