@@ -32,7 +32,10 @@ NEEDS = {
     "typer": r"^dynres ",
     **{
         name: rf"^\s*(import|from) {name}\b"
-        for name in ("datasets", "webdataset", "vllm", "sglang", "qwen_vl_utils", "llamafactory")
+        for name in (
+            *("datasets", "webdataset", "vllm", "sglang", "decord"),
+            *("qwen_vl_utils", "llamafactory", "deepseek_vl2"),
+        )
     },
 }
 
