@@ -1,4 +1,4 @@
-"""The compiled core. Everything public is re-exported by `dynres_rs`; the rest serves the facade."""
+"""The compiled core. Everything public is re-exported by `dynres_rs`; the rest serves it."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, final
@@ -6,12 +6,10 @@ from typing import Any, Literal, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Numerics = Literal["torchvision", "pillow-12.0", "pillow-12.2", "pillow-13"]
-DType = Literal["float32", "float16", "bfloat16", "uint8"]
-Temporal = Literal["expand", "compact"]
-Coords = Literal["resized", "norm1000", "norm999", "norm1"]
-Pair = tuple[int, int]
-Run = tuple[int, Pair, Pair, Pair, int, Pair, bool]
+from ._types import Coords, DType, Numerics, Temporal
+
+_Pair = tuple[int, int]
+_Run = tuple[int, _Pair, _Pair, _Pair, int, _Pair, bool]
 
 TOKEN_KINDS: list[str]
 
@@ -148,7 +146,7 @@ class Plan:
     @property
     def options(self) -> dict[str, Any]: ...
     @property
-    def _runs(self) -> list[Run | None]: ...
+    def _runs(self) -> list[_Run | None]: ...
     def nbytes(self, dtype: DType | None = None) -> int: ...
     def to_model(self, boxes: ArrayLike, coords: Coords | None = None) -> NDArray[np.float64]: ...
     def to_image(self, boxes: ArrayLike, coords: Coords | None = None) -> NDArray[np.float64]: ...
