@@ -42,9 +42,9 @@ def unpack(pixel_values: Any, plan: Plan, *, key: str = "pixel_values") -> U8 | 
         ValueError: another shape; a value that no byte becomes with this plan's mean and deviation;
             or a dtype in which two bytes become the same value, so that there is no inverse.
 
-    float32 and uint8 have an inverse for every family. float16 has one for every preset. bfloat16
-    has one where mean and deviation are 0.5 (Qwen3-VL, DeepSeek-VL2); CLIP's and ImageNet's put
-    neighbouring bytes on one value where it is 2 or more, and are refused.
+    float32, float16 and uint8 have an inverse for every preset. bfloat16 has one where mean and
+    deviation are 0.5 (Qwen3-VL, DeepSeek-VL2) or ImageNet's (InternVL); CLIP's (Qwen2-VL,
+    Qwen2.5-VL, GOT-OCR2, DeepSeek-VL) put the blue bytes 253 and 254 on one value, and are refused.
     """
     if not isinstance(plan, _native.Plan):
         raise TypeError(f"plan: must be a Plan, got {type(plan).__name__}")
