@@ -199,6 +199,22 @@ def test_fetch_image_is_the_plain_one(package: Any, mode: str, extra: dict[str, 
         assert type(got) is type(want)
 
 
+def test_pillow_does_not_resize(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RGB never falls back in silence."""
+    image = Image.fromarray(noise(1, 300, 500))
+    want = image.resize((140, 84))
+
+    def never(*args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("Pillow was asked to resize")
+
+    monkeypatch.setattr(Image.Image, "resize", never)
+    ele = {"image": image, "resized_height": 84, "resized_width": 140}
+    got = qwen_vl_utils.fetch_image(ele)
+    same_image(got, want)
+    got.putpixel((1, 1), (1, 2, 3))  # a memory of its own, and writeable
+    assert got.getpixel((1, 1)) == (1, 2, 3)
+
+
 def test_an_image_of_the_right_size_is_a_copy() -> None:
     image = Image.fromarray(noise(1, 56, 84))
     got = qwen_vl_utils.fetch_image({"image": image})

@@ -8,6 +8,7 @@ import numpy as np
 
 from . import _dynres_rs as _native
 from .numerics import installed_pillow
+from .zero_copy import zero_copy
 
 __all__ = ["resize", "rgb"]
 
@@ -36,12 +37,15 @@ def resize(image: Any, size: tuple[int, int]) -> Any:
     ):
         return image.resize((width, height))
     image.load()
-    out = np.empty((height, width, 3), np.uint8)
+    # The core reads an RGB image as Pillow exports it: four bytes a pixel, three before Pillow 13.
+    channels = 4 if zero_copy() else 3
+    out = np.empty((height, width, channels), np.uint8)
     try:
         _native.resize(image, (height, width), "bicubic", installed_pillow(), out, 1, _LIMIT)
-    except (ValueError, TypeError):  # larger than the core takes
+    except _native.ImageTooLargeError:
         return image.resize((width, height))
-    made = Image.fromarray(out)
+    layout = "RGBX" if channels == 4 else "RGB"
+    made = Image.frombytes("RGB", (width, height), out.data.cast("B"), "raw", layout)
     made.info = image.info.copy()
     return made
 
