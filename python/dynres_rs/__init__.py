@@ -35,6 +35,7 @@ from .planning import Packing, pack
 from .processor import Processor
 from .sampling import format_timestamps, sample_indices, timestamps
 from .unpacking import unpack
+from .verify import verify
 from .video import VideoMetadata, VideoProcessor
 from .zero_copy import enable_zero_copy
 
@@ -65,4 +66,5 @@ __all__ = [
     "tile",
     "timestamps",
     "unpack",
+    "verify",
 ]
