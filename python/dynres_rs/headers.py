@@ -37,7 +37,13 @@ def image_size(path: str | os.PathLike[str], upright: bool = True) -> tuple[int,
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(name) as opened:
                 width, height = opened.size
-                sideways = upright and _orientation(opened) in SIDEWAYS
+                tags = getattr(opened, "tag_v2", None)
+                if opened.format == "TIFF" and tags is not None:
+                    # Pillow turns these while it loads them; some of its versions say so before.
+                    width, height = int(tags[256]), int(tags[257])
+                    sideways = tags.get(ORIENTATION, 1) in SIDEWAYS
+                else:
+                    sideways = upright and _orientation(opened) in SIDEWAYS
     except Image.DecompressionBombError:
         raise OSError(f"{name}: Pillow refuses so many pixels (Image.MAX_IMAGE_PIXELS)") from None
     except UnidentifiedImageError:

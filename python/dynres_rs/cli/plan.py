@@ -215,20 +215,30 @@ def _sweep(
     key, values = _ladder(processor, sweep)
     area = sizes[:, 0] * sizes[:, 1]
     distinct, which = np.unique(sizes, axis=0, return_inverse=True)
-    found = []
-    for value in values:
+
+    def numbers(**options: int) -> NDArray[np.int64]:
+        """Tokens, resized pixels and bytes of every image."""
         try:
-            other = dr.Processor.from_dict({**processor.to_dict(), key: value})
+            other = dr.Processor.from_dict({**processor.to_dict(), **options})
             made = [other.plan(*size, num_images=num_images) for size in distinct.tolist()]
         except (ValueError, TypeError) as error:
             raise _fail(f"--sweep: {error}") from None
         columns = [(p.num_tokens, p.resized[0] * p.resized[1], p.nbytes()) for p in made]
-        tokens, resized, nbytes = np.array(columns, np.int64)[which.ravel()].T
+        found: NDArray[np.int64] = np.array(columns, np.int64)[which.ravel()].T
+        return found
+
+    # Rounding to whole cells is no downscaling: without a budget there is that much as well.
+    natural = area
+    if key == "max_pixels":
+        natural = numbers(max_pixels=2**62, max_image_pixels=2**62)[1]
+    found = []
+    for value in values:
+        tokens, resized, nbytes = numbers(**{key: value})
         found.append(
             {
                 key: value,
                 "tokens": _numbers(tokens),
-                "downscaled": round(float((resized < area).mean()), 4),
+                "downscaled": round(float((resized < natural).mean()), 4),
                 "mean_scale": round(float(np.sqrt(resized / area).mean()), 4),
                 "bytes": int(nbytes.sum()),
             }
