@@ -137,9 +137,11 @@ def resizers(image: Image.Image, size: tuple[int, int]) -> list[Peer]:
         peers.append(
             Peer(
                 f"torchvision {version('torchvision')} (channels last)",
-                lambda: F.resize(tensor, [size[1], size[0]], mode, antialias=True)
-                .permute(1, 2, 0)
-                .numpy(),
+                lambda: (
+                    F.resize(tensor, [size[1], size[0]], mode, antialias=True)
+                    .permute(1, 2, 0)
+                    .numpy()
+                ),
             )
         )
     return peers

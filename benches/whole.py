@@ -159,7 +159,9 @@ def measure(rounds: int, only: str | None) -> dict[str, Any]:
     import dynres_rs as dr
 
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    print(f"backend {dr.simd()}, Pillow {version('pillow')}, numpy {np.__version__}", file=sys.stderr)
+    print(
+        f"backend {dr.simd()}, Pillow {version('pillow')}, numpy {np.__version__}", file=sys.stderr
+    )
     result: dict[str, Any] = {"backend": dr.simd(), "cases": {}}
     for name, make in cases().items():
         if only and only not in name:
@@ -176,8 +178,10 @@ def measure(rounds: int, only: str | None) -> dict[str, Any]:
         result["cases"][name] = rows
         for row in rows:
             ratio = row["ms"] / rows[0]["ms"]
-            print(f"{name:28} {row['name']:48} {row['ms']:9.2f} ms {ratio:7.2f}x  {row['answer']}",
-                  file=sys.stderr)
+            print(
+                f"{name:28} {row['name']:48} {row['ms']:9.2f} ms {ratio:7.2f}x  {row['answer']}",
+                file=sys.stderr,
+            )
     return result
 
 
@@ -232,10 +236,14 @@ def plot(results: list[dict[str, Any]], path: Path) -> None:
     for axis, name in zip(np.atleast_1d(axes), names, strict=True):
         rows = best["cases"][name]
         ratios = [row["ms"] / rows[0]["ms"] for row in rows]
-        labels = [row["name"] + ("" if row["answer"] == "exact" else " (not exact)") for row in rows]
+        labels = [
+            row["name"] + ("" if row["answer"] == "exact" else " (not exact)") for row in rows
+        ]
         colours = [accent if label.startswith(OURS) else other for label in labels]
         bars = axis.barh(labels, ratios, color=colours)
-        axis.bar_label(bars, [f"{row['ms']:.1f} ms" for row in rows], padding=3, color=grey, fontsize=8)
+        axis.bar_label(
+            bars, [f"{row['ms']:.1f} ms" for row in rows], padding=3, color=grey, fontsize=8
+        )
         axis.invert_yaxis()
         axis.set_title(f"{name}, time relative to dynres_rs", color=grey, fontsize=10, loc="left")
         axis.tick_params(colors=grey, labelsize=8)
@@ -252,12 +260,11 @@ def write(results: list[dict[str, Any]]) -> None:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "whole.json").write_text(json.dumps(results, indent=1))
     plot(results, ROOT / "docs/images/bench.svg")
-    readme = ROOT / "README.md"
-    text = readme.read_text()
     begin, end = "<!-- bench -->", "<!-- bench end -->"
-    head, rest = text.split(begin, 1)
-    tail = rest.split(end, 1)[1]
-    readme.write_text(f"{head}{begin}\n{table(results)}\n{end}{tail}")
+    for page in (ROOT / "README.md", ROOT / "docs/performance.md"):
+        head, rest = page.read_text().split(begin, 1)
+        tail = rest.split(end, 1)[1]
+        page.write_text(f"{head}{begin}\n{table(results)}\n{end}{tail}")
 
 
 def main() -> None:
