@@ -1,7 +1,7 @@
-"""The competitors: each a function from the same pixels to its answer, and how its answer is judged.
+"""The competitors: each a function from the same pixels to its answer.
 
-A competitor that is not installed is left out and named as missing. Upstream rules without a library of
-their own (InternVL, DeepSeek-VL2) are restated here as the plain Pillow and numpy steps that they are.
+A competitor that is not installed is left out. Upstream rules without a library of their own
+(InternVL, DeepSeek-VL2) are restated here as the plain Pillow and numpy steps that they are.
 """
 
 from __future__ import annotations

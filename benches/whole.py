@@ -1,12 +1,13 @@
-"""Whole calls against every competitor that is installed, and the README's table from the same run.
+"""Whole calls against every competitor that is installed, and the tables from the same run.
 
-    python benches/whole.py                 every case under every backend; writes README, plot, JSON
-    python benches/whole.py --only resize   the cases whose name has that word; prints, writes nothing
+    python benches/whole.py                 every case, every backend; writes tables and plot
+    python benches/whole.py --only resize   the cases with that word; prints, writes nothing
     python benches/whole.py --rounds 5      fewer rounds
 
-One process a backend, one thread, pinned to one core. In a case everybody takes turns, round after round, so
-that the machine's drift hits all alike; medians are reported, and ratios within one process only. An own row
-asserts its answer against its oracle before it is timed; a competitor's row says how far it is off.
+One process a backend, one thread, pinned to one core. In a case everybody takes turns, round
+after round, so that the machine's drift hits all alike; medians are reported, and ratios within
+one process only. An own row asserts its answer against its oracle before it is timed; a
+competitor's row says how far it is off.
 """
 
 from __future__ import annotations
@@ -199,8 +200,9 @@ def table(results: list[dict[str, Any]]) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in packages if version(name))
     best = results[-1]
     lines = [
-        f"{cpu()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}; one thread, pinned,",
-        f"medians of interleaved rounds; dynres_rs {version('dynres_rs')} with the `{best['backend']}` backend.",
+        f"{cpu()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions};",
+        "one thread, pinned, medians of interleaved rounds;",
+        f"dynres_rs {version('dynres_rs')} with the `{best['backend']}` backend.",
         "",
         "| case | | ms | times ours | answer |",
         "|---|---|---:|---:|---|",
@@ -209,9 +211,8 @@ def table(results: list[dict[str, Any]]) -> str:
         for i, row in enumerate(rows):
             ratio = row["ms"] / rows[0]["ms"]
             label = f"**{row['name']}**" if i == 0 else row["name"]
-            lines.append(
-                f"| {name if i == 0 else ''} | {label} | {row['ms']:.2f} | {ratio:.2f} | {row['answer']} |"
-            )
+            case = name if i == 0 else ""
+            lines.append(f"| {case} | {label} | {row['ms']:.2f} | {ratio:.2f} | {row['answer']} |")
     lines += ["", "Our own time by backend, in milliseconds:", ""]
     names = [result["backend"] for result in results]
     lines.append("| case | " + " | ".join(names) + " |")

@@ -238,7 +238,8 @@ def test_internvl_chat_without_ps_version_is_taken_for_v2() -> None:
 def test_the_colour_of_padding_is_that_of_the_mean_it_was_made_with() -> None:
     config = {"image_processor_type": "DeepseekVLImageProcessor", "background_color": [1, 2, 3]}
     assert options(config)["background_color"] == [122, 116, 104]
-    assert options({**config, "image_mean": [0.5, 0.25, 0.75]})["background_color"] == [127, 63, 191]
+    found = options({**config, "image_mean": [0.5, 0.25, 0.75]})
+    assert found["background_color"] == [127, 63, 191]
     assert options(config, image_mean=[0.5] * 3)["background_color"] == [127] * 3
     assert options(config, background_color=[9, 8, 7])["background_color"] == [9, 8, 7]
     processor = dr.Processor.from_config(config)

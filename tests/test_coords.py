@@ -1,4 +1,4 @@
-"""Coordinates and tokens: the plan against the plain-Python reference, and what must hold anyway."""
+"""Coordinates and tokens: the plan against the plain-Python reference, and invariants."""
 
 from typing import Any
 
