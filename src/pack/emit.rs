@@ -22,7 +22,10 @@ pub struct Emit<'a> {
     /// The first canvas row of the part.
     first: usize,
     out: &'a mut [u8],
-    stage: Vec<u8>,
+    /// Planes of bytes.
+    planes: Vec<u8>,
+    /// Elements of patches that are one run of the output, made in the cache before they stream out of it.
+    elements: Vec<u8>,
 }
 
 /// Where patch (row, column) lies in the order of merge blocks.
@@ -47,14 +50,16 @@ impl<'a> Emit<'a> {
         first: usize,
         out: &'a mut [u8],
     ) -> Result<Self> {
-        let stage = match view.cut {
-            Cut::Patches { patch, .. } => patch * patch * 3,
-            Cut::Tiles { tile } => tile.1 * 3,
-            Cut::Rows { .. } => 0,
+        let (planes, merge) = match view.cut {
+            Cut::Patches { patch, merge, .. } => (patch * patch * 3, merge),
+            Cut::Tiles { tile } => (tile.1 * 3, 0),
+            Cut::Rows { .. } => (0, 0),
         };
-        let stage = zeroed(stage)?;
-        let columns = view.grid.columns;
-        Ok(Self { cut: view.cut, columns, lut, copies, slots, stream, first, out, stage })
+        let elements =
+            zeroed(if stream { merge * copies * planes * lut.element.size() } else { 0 })?;
+        let planes = zeroed(planes)?;
+        let (cut, columns) = (view.cut, view.grid.columns);
+        Ok(Self { cut, columns, lut, copies, slots, stream, first, out, planes, elements })
     }
 
     /// Canvas rows of a strip.
@@ -113,6 +118,8 @@ impl<'a> Emit<'a> {
         }
     }
 
+    /// Patches of a merge block's row lie side by side in the output. Streaming stores must follow each other through
+    /// whole cache lines, so they copy such a run that was made elsewhere.
     fn patches<B: Backend>(
         &mut self,
         backend: B,
@@ -124,17 +131,26 @@ impl<'a> Emit<'a> {
     ) {
         let area = patch * patch;
         let plane = area * self.lut.element.size();
-        let patch_bytes = 3 * self.copies * plane;
-        for column in 0..self.columns {
-            backend.split_patch(rows, column * patch, pixel, &mut self.stage);
-            let start = patch_position(row, column, self.columns, merge) * patch_bytes;
-            let out = &mut self.out[start..start + patch_bytes];
-            for (c, out) in out.chunks_exact_mut(self.copies * plane).enumerate() {
-                let bytes = &self.stage[c * area..(c + 1) * area];
-                let slots = self.slots.start * plane..self.slots.end * plane;
-                for out in out[slots].chunks_exact_mut(plane) {
-                    backend.convert(self.lut, c, bytes, out, self.stream);
+        let bytes = 3 * self.copies * plane;
+        let stream = self.stream && self.slots == (0..self.copies);
+        let slots = self.slots.start * plane..self.slots.end * plane;
+        for first in (0..self.columns).step_by(merge) {
+            let start = patch_position(row, first, self.columns, merge) * bytes;
+            let run = &mut self.out[start..start + merge * bytes];
+            let target = if stream { &mut self.elements[..] } else { &mut *run };
+            for (i, patch_out) in target.chunks_exact_mut(bytes).enumerate() {
+                backend.split_patch(rows, (first + i) * patch, pixel, &mut self.planes);
+                let channels = patch_out.chunks_exact_mut(self.copies * plane);
+                for (c, (bytes, out)) in self.planes.chunks_exact(area).zip(channels).enumerate() {
+                    let (once, copies) = out[slots.clone()].split_at_mut(plane);
+                    backend.convert(self.lut, c, bytes, once, false);
+                    for copy in copies.chunks_exact_mut(plane) {
+                        copy.copy_from_slice(once);
+                    }
                 }
+            }
+            if stream {
+                backend.copy(&self.elements, run, true);
             }
         }
     }
@@ -151,11 +167,11 @@ impl<'a> Emit<'a> {
         let plane = height * line;
         for column in 0..self.columns {
             let tile = row.slice(column * width * pixel, width * pixel);
-            backend.split(tile, pixel, &mut self.stage);
+            backend.split(tile, pixel, &mut self.planes);
             let index = (y / height) * self.columns + column;
             for c in 0..3 {
                 let start = (index * 3 + c) * plane + (y % height) * line;
-                let bytes = &self.stage[c * width..(c + 1) * width];
+                let bytes = &self.planes[c * width..(c + 1) * width];
                 backend.convert(
                     self.lut,
                     c,

@@ -82,6 +82,11 @@ pub trait Backend: Copy + Send + Sync + 'static {
     /// Bytes of channel `c` through the table into elements. `stream` bypasses the cache.
     fn convert(self, lut: &Lut, c: usize, bytes: &[u8], out: &mut [u8], stream: bool);
 
+    /// Bytes as they are, of equal number. `stream` bypasses the cache.
+    fn copy(self, bytes: &[u8], out: &mut [u8], _stream: bool) {
+        out.copy_from_slice(bytes);
+    }
+
     /// Ends a run of streaming stores.
     fn fence(self);
 }

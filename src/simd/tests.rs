@@ -6,7 +6,7 @@ use super::{BAND, Backend, GROUP, Scalar, Simd, group_len};
 use crate::image::{ImageRef, Row};
 use crate::pack::{Element, Lut, Normalise};
 use crate::parallel::Watch;
-use crate::pipeline::{Item, Settings, run};
+use crate::pipeline::{Frame, Item, Settings, run};
 use crate::plan::{Cut, Plan};
 use crate::resample::{Axis, Filter, Numerics};
 use crate::{families, with_backend};
@@ -189,7 +189,7 @@ fn normalisations() -> Vec<Normalise> {
 #[test]
 fn rows_of_every_length() {
     for simd in backends() {
-        let mut random = Random(88172645463325252);
+        let mut random = Random(88_172_645_463_325_252);
         with_backend!(simd, backend => for len in lengths() {
             let rows = rows_of(&mut random, BAND, len);
             check_interleave(backend, &mut random, &octet(&rows));
@@ -359,7 +359,8 @@ fn check_plan(random: &mut Random, plan: &Plan, pixel: usize, numerics: Numerics
             let mut outs: Vec<Vec<u8>> = sizes.iter().map(|&size| vec![0; size + offset]).collect();
             let source = ImageRef::packed(&image, height, width, pixel);
             let parts = outs.iter_mut().map(|out| &mut out[offset..]).collect();
-            let item = Item { plan, source: &source, outs: parts };
+            let frames = vec![Frame { source: &source, slots: 0..copies }];
+            let item = Item { plan, frames, outs: parts };
             let settings = Settings { simd, numerics, luts: &luts, copies, stream, threads };
             run(&settings, vec![item], &Watch::new(None)).expect("run");
             outs

@@ -1,18 +1,15 @@
 //! Bytes to elements by the arithmetic that [`Lut::new`] proved, instead of a table.
 
 use std::arch::x86_64::{
-    __m128i, __m256, _MM_FROUND_TO_NEAREST_INT, _mm256_add_epi32, _mm256_and_si256,
+    __m128i, __m256, __m256i, _MM_FROUND_TO_NEAREST_INT, _mm_srli_si128, _mm256_add_epi32, _mm256_and_si256,
     _mm256_castps_si256, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32, _mm256_cvtps_ph, _mm256_div_ps,
     _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_mul_ps, _mm256_packus_epi32,
     _mm256_permute4x64_epi64, _mm256_set1_epi32, _mm256_set1_ps, _mm256_srli_epi32, _mm256_sub_ps,
 };
 
-use super::lanes::{load8, low, store16, store32, stream16, stream32};
+use super::lanes::{join, load16, store32, stream16, stream32};
 use crate::pack::{Element, Lut, Recipe};
 use crate::simd::{Backend, Scalar};
-
-/// Elements of a vector.
-const LANES: usize = 8;
 
 /// The constants of a channel in all lanes.
 #[derive(Clone, Copy)]
@@ -57,6 +54,27 @@ fn values<const SCALED: bool, const DIVIDED: bool>(k: &Constants, bytes: __m128i
     _mm256_fmadd_ps(rest, k.reciprocal, quotient)
 }
 
+/// A vector of elements, 8 of four bytes or 16 of two, from as many bytes.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn vector<const SCALED: bool, const DIVIDED: bool>(
+    k: &Constants,
+    element: Element,
+    bytes: &[u8; 16],
+) -> __m256i {
+    let both = load16(bytes, 0);
+    let first = values::<SCALED, DIVIDED>(k, both);
+    if element == Element::Float32 {
+        return _mm256_castps_si256(first);
+    }
+    let second = values::<SCALED, DIVIDED>(k, _mm_srli_si128::<8>(both));
+    if element == Element::Float16 {
+        return join(float16(first), float16(second));
+    }
+    let packed = _mm256_packus_epi32(bfloat16(first), bfloat16(second));
+    _mm256_permute4x64_epi64::<0b11_01_10_00>(packed)
+}
+
 /// Eight values as float16.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -64,23 +82,21 @@ fn float16(values: __m256) -> __m128i {
     _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(values)
 }
 
-/// Eight values as bfloat16: the high halves, rounded to nearest, ties to even.
+/// Eight values as bfloat16 in 32 bits: the high halves, rounded to nearest, ties to even.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn bfloat16(values: __m256) -> __m128i {
+fn bfloat16(values: __m256) -> __m256i {
     let bits = _mm256_castps_si256(values);
     let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
     let half = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
-    let rounded = _mm256_srli_epi32::<16>(_mm256_add_epi32(bits, half));
-    let packed = _mm256_packus_epi32(rounded, rounded);
-    low(_mm256_permute4x64_epi64::<0b10_00>(packed))
+    _mm256_srli_epi32::<16>(_mm256_add_epi32(bits, half))
 }
 
 /// Bytes of channel `c` to elements.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn plane(lut: &Lut, c: usize, bytes: &[u8], out: &mut [u8], stream: bool) {
     if lut.element == Element::Uint8 {
-        out.copy_from_slice(bytes);
+        copy(bytes, out, stream);
         return;
     }
     let Some(recipe) = &lut.recipe else {
@@ -112,30 +128,28 @@ fn elements<const SCALED: bool, const DIVIDED: bool>(
     let (first, bytes) = bytes.split_at(head);
     let (first_out, out) = out.split_at_mut(head * size);
     few::<SCALED, DIVIDED>(k, element, first, first_out, stream);
-    let rest = if size == 4 {
-        let (bytes, rest) = bytes.as_chunks::<LANES>();
-        let (out, _) = out.as_chunks_mut::<32>();
-        for (bytes, out) in bytes.iter().zip(out) {
-            let bits = _mm256_castps_si256(values::<SCALED, DIVIDED>(k, load8(bytes)));
-            if stream { stream32(out, bits) } else { store32(out, 0, bits) }
+    let step = 32 / size;
+    let mut at = 0;
+    let (vectors, last) = out.as_chunks_mut::<32>();
+    for out in vectors {
+        let vector = if let Some(bytes) = bytes[at..].first_chunk::<16>() {
+            vector::<SCALED, DIVIDED>(k, element, bytes)
+        } else {
+            let mut padded = [0; 16];
+            padded[..step].copy_from_slice(&bytes[at..at + step]);
+            vector::<SCALED, DIVIDED>(k, element, &padded)
+        };
+        if stream {
+            stream32(out, vector);
+        } else {
+            store32(out, 0, vector);
         }
-        rest
-    } else {
-        let (bytes, rest) = bytes.as_chunks::<LANES>();
-        let (out, _) = out.as_chunks_mut::<16>();
-        for (bytes, out) in bytes.iter().zip(out) {
-            let values = values::<SCALED, DIVIDED>(k, load8(bytes));
-            let halves =
-                if element == Element::Float16 { float16(values) } else { bfloat16(values) };
-            if stream { stream16(out, halves) } else { store16(out, 0, halves) }
-        }
-        rest
-    };
-    let start = out.len() - rest.len() * size;
-    few::<SCALED, DIVIDED>(k, element, rest, &mut out[start..], stream);
+        at += step;
+    }
+    few::<SCALED, DIVIDED>(k, element, &bytes[at..], last, stream);
 }
 
-/// Fewer elements than a run of 32 bytes holds.
+/// Fewer elements than a vector has.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn few<const SCALED: bool, const DIVIDED: bool>(
@@ -145,29 +159,30 @@ fn few<const SCALED: bool, const DIVIDED: bool>(
     out: &mut [u8],
     stream: bool,
 ) {
-    let size = element.size();
-    let mut bytes = bytes;
-    let mut out = out;
-    while !bytes.is_empty() {
-        let count = bytes.len().min(16 / size);
-        let mut padded = [0; LANES];
-        padded[..count].copy_from_slice(&bytes[..count]);
-        let values = values::<SCALED, DIVIDED>(k, load8(&padded));
-        let vector = match element {
-            Element::Float16 => float16(values),
-            Element::Bfloat16 => bfloat16(values),
-            Element::Float32 | Element::Uint8 => low(_mm256_castps_si256(values)),
-        };
-        let (now, later) = std::mem::take(&mut out).split_at_mut(count * size);
-        match now.as_chunks_mut::<16>().0 {
-            [now] if stream && now.as_ptr().addr().is_multiple_of(16) => stream16(now, vector),
-            _ => {
-                let mut copy = [0; 16];
-                store16(&mut copy, 0, vector);
-                now.copy_from_slice(&copy[..count * size]);
-            }
-        }
-        bytes = &bytes[count..];
-        out = later;
+    if bytes.is_empty() {
+        return;
     }
+    let mut padded = [0; 16];
+    padded[..bytes.len()].copy_from_slice(bytes);
+    let mut elements = [0; 32];
+    store32(&mut elements, 0, vector::<SCALED, DIVIDED>(k, element, &padded));
+    copy(&elements[..out.len()], out, stream);
+}
+
+/// Bytes as they are.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn copy(bytes: &[u8], out: &mut [u8], stream: bool) {
+    assert_eq!(bytes.len(), out.len(), "copy");
+    if !stream {
+        out.copy_from_slice(bytes);
+        return;
+    }
+    let head = (out.as_ptr().addr().wrapping_neg() % 16).min(out.len());
+    out[..head].copy_from_slice(&bytes[..head]);
+    let (vectors, last) = out[head..].as_chunks_mut::<16>();
+    let (from, rest) = bytes[head..].as_chunks::<16>();
+    for (out, bytes) in vectors.iter_mut().zip(from) {
+        stream16(out, load16(bytes, 0));
+    }
+    last.copy_from_slice(rest);
 }

@@ -26,7 +26,7 @@ use std::arch::x86_64::{
 };
 use std::cell::Cell;
 
-use super::lanes::{Octet, low, store16};
+use super::lanes::{Octet, low, settle, store16};
 use super::weights::{self, Words};
 use crate::error::Result;
 use crate::image::Row;
@@ -301,6 +301,7 @@ fn sum<const C: usize, const W: usize, const N: usize>(
                 highs[c] = _mm256_add_epi32(highs[c], _mm256_madd_epi16(vectors[j][c], first));
             }
         }
+        settle(&mut sums, &mut highs);
     }
     if W == 2 {
         for c in 0..C {

@@ -2,21 +2,15 @@
 
 #![expect(unsafe_code, reason = "vector loads and stores")]
 
+use std::arch::asm;
 use std::arch::x86_64::{
-    __m128i, __m256i, _mm_cvtsi64_si128, _mm_loadu_si128, _mm_storeu_si128, _mm_stream_si128,
+    __m128i, __m256i, _mm_loadu_si128, _mm_storeu_si128, _mm_stream_si128,
     _mm256_castsi128_si256, _mm256_castsi256_si128, _mm256_inserti128_si256, _mm256_loadu_si256,
     _mm256_setzero_si256, _mm256_storeu_si256, _mm256_stream_si256,
 };
 
 use crate::image::Row;
 use crate::simd::BAND;
-
-/// Eight bytes, and zeros.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn load8(bytes: &[u8; 8]) -> __m128i {
-    _mm_cvtsi64_si128(i64::from_le_bytes(*bytes))
-}
 
 /// 16 bytes of `bytes` from `at` on.
 #[inline]
@@ -163,4 +157,33 @@ pub(super) unsafe fn block<const V: usize>(group: &[u8], at: usize) -> [__m256i;
 #[target_feature(enable = "avx2")]
 pub(super) fn low(vector: __m256i) -> __m128i {
     _mm256_castsi256_si128(vector)
+}
+
+/// Keeps the compiler from reordering sums across this point. Left alone it takes one component's chain after the
+/// other, and spills the vectors or the weights that all chains share.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn settle<const N: usize>(a: &mut [__m256i; N], b: &mut [__m256i; N]) {
+    let last = N - 1;
+    if N == 3 {
+        // SAFETY: no instruction at all.
+        unsafe {
+            asm!(
+                "/* {0} {1} {2} {3} {4} {5} */",
+                inout(ymm_reg) a[0], inout(ymm_reg) a[1], inout(ymm_reg) a[2],
+                inout(ymm_reg) b[0], inout(ymm_reg) b[1], inout(ymm_reg) b[2],
+                options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+    } else {
+        // SAFETY: as above.
+        unsafe {
+            asm!(
+                "/* {0} {1} {2} {3} {4} {5} {6} {7} */",
+                inout(ymm_reg) a[0], inout(ymm_reg) a[1], inout(ymm_reg) a[2], inout(ymm_reg) a[last],
+                inout(ymm_reg) b[0], inout(ymm_reg) b[1], inout(ymm_reg) b[2], inout(ymm_reg) b[last],
+                options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+    }
 }

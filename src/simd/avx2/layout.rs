@@ -175,36 +175,36 @@ fn twice(order: &[i8; 16]) -> __m256i {
     join(half, half)
 }
 
-/// How up to 16 pixels are taken apart.
+/// How up to 16 pixels of `P` bytes are taken apart.
 #[derive(Clone, Copy)]
-struct Wide {
-    pixel: usize,
-    pixels: usize,
+struct Wide<const P: usize> {
+    last: usize,
     orders: [__m256i; 3],
 }
 
-impl Wide {
+impl<const P: usize> Wide<P> {
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn new(pixel: usize, pixels: usize) -> Self {
-        let orders = if pixel == 3 {
+    fn new(pixels: usize) -> Self {
+        let orders = if P == 3 {
             let order = &RGB[pixels];
             [twice(&order[0]), twice(&order[1]), twice(&order[2])]
         } else {
             let first = twice(&[0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, -1, -1, -1, -1]);
             [first, twice(&RGBX[pixels]), first]
         };
-        Self { pixel, pixels, orders }
+        Self { last: P * pixels - 16, orders }
     }
 
     /// The channels of two lines of pixels, from byte `a` of one row and `b` of another, one in each half.
     #[inline]
     #[target_feature(enable = "avx2")]
     fn split(self, (first, a): (&Row<'_>, usize), (second, b): (&Row<'_>, usize)) -> [__m256i; 3] {
-        let load = |at: usize| join(row16(first, a + at), row16(second, b + at));
-        let last = load(self.pixel * self.pixels - 16);
+        let (first, second) = (first.slice(a, self.last + 16), second.slice(b, self.last + 16));
+        let load = |at: usize| join(row16(&first, at), row16(&second, at));
+        let last = load(self.last);
         let [x, y, z] = self.orders;
-        if self.pixel == 3 {
+        if P == 3 {
             let (start, middle) = (load(0), load(16));
             let second = _mm256_setr_epi8(
                 0, -1, 0, 0, -1, 0, 0, -1, 0, 0, -1, 0, 0, -1, 0, 0, //
@@ -274,17 +274,17 @@ fn bits(vector: __m256i) -> [u8; NARROW] {
     _mm_cvtsi128_si64(low(vector)).to_ne_bytes()
 }
 
-/// Copies the channels of `pixels` pixels of a row to three lines, whatever their number.
+/// Copies the channels of a run of pixels to three lines, whatever their number.
 #[target_feature(enable = "avx2")]
-fn line(row: &Row<'_>, at: usize, pixel: usize, [r, g, b]: [&mut [u8]; 3]) {
+fn line<const P: usize>(row: &Row<'_>, at: usize, [r, g, b]: [&mut [u8]; 3]) {
     let count = r.len();
     let mut lines = [r, g, b];
     if count >= MOST {
-        let wide = Wide::new(pixel, MOST);
+        let wide = Wide::<P>::new(MOST);
         let mut x = 0;
         while count - x >= 2 * MOST {
-            let from = at + x * pixel;
-            let channels = wide.split((row, from), (row, from + MOST * pixel));
+            let from = at + x * P;
+            let channels = wide.split((row, from), (row, from + MOST * P));
             for (line, channel) in lines.iter_mut().zip(channels) {
                 store32(line, x, channel);
             }
@@ -292,7 +292,7 @@ fn line(row: &Row<'_>, at: usize, pixel: usize, [r, g, b]: [&mut [u8]; 3]) {
         }
         while x < count {
             let start = x.min(count - MOST);
-            let from = (row, at + start * pixel);
+            let from = (row, at + start * P);
             for (line, channel) in lines.iter_mut().zip(wide.split(from, from)) {
                 store16(line, start, low(channel));
             }
@@ -300,7 +300,7 @@ fn line(row: &Row<'_>, at: usize, pixel: usize, [r, g, b]: [&mut [u8]; 3]) {
         }
     } else if count >= NARROW {
         for start in [0, count - NARROW] {
-            let channels = narrow(row, at + start * pixel, pixel);
+            let channels = narrow(row, at + start * P, P);
             for (line, channel) in lines.iter_mut().zip(channels) {
                 line[start..start + NARROW].copy_from_slice(&channel);
             }
@@ -308,7 +308,7 @@ fn line(row: &Row<'_>, at: usize, pixel: usize, [r, g, b]: [&mut [u8]; 3]) {
     } else {
         for (c, line) in lines.into_iter().enumerate() {
             for (x, byte) in line.iter_mut().enumerate() {
-                *byte = row.get(at + x * pixel + c);
+                *byte = row.get(at + x * P + c);
             }
         }
     }
@@ -320,32 +320,41 @@ pub(super) fn split(row: &Row<'_>, pixel: usize, planes: &mut [u8]) {
     let width = planes.len() / 3;
     let (red, rest) = planes.split_at_mut(width);
     let (green, blue) = rest.split_at_mut(width);
-    line(row, 0, pixel, [red, green, &mut blue[..width]]);
+    let lines = [red, green, &mut blue[..width]];
+    if pixel == 3 { line::<3>(row, 0, lines) } else { line::<4>(row, 0, lines) }
 }
 
 /// A square of pixels into three planes.
 #[target_feature(enable = "avx2")]
 pub(super) fn split_patch(rows: &[Row<'_>], x: usize, pixel: usize, planes: &mut [u8]) {
+    let wide = (WIDE..=MOST).contains(&rows.len());
+    match (pixel, wide) {
+        (3, true) => patch::<3>(rows, x, planes),
+        (3, false) => lines::<3>(rows, x, planes),
+        (_, true) => patch::<4>(rows, x, planes),
+        (_, false) => lines::<4>(rows, x, planes),
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn lines<const P: usize>(rows: &[Row<'_>], x: usize, planes: &mut [u8]) {
+    let side = rows.len();
+    let (red, rest) = planes.split_at_mut(side * side);
+    let (green, blue) = rest.split_at_mut(side * side);
+    for (r, row) in rows.iter().enumerate() {
+        let line_of = r * side..(r + 1) * side;
+        let channels = [&mut red[line_of.clone()], &mut green[line_of.clone()], &mut blue[line_of]];
+        line::<P>(row, x * P, channels);
+    }
+}
+
+/// Lines that are written as whole vectors, each overhanging into the next, which is written later; the last two are cut.
+#[target_feature(enable = "avx2")]
+fn patch<const P: usize>(rows: &[Row<'_>], x: usize, planes: &mut [u8]) {
     let side = rows.len();
     let area = side * side;
-    let at = x * pixel;
-    if !(WIDE..=MOST).contains(&side) {
-        let (red, rest) = planes.split_at_mut(area);
-        let (green, blue) = rest.split_at_mut(area);
-        for (r, row) in rows.iter().enumerate() {
-            let start = r * side;
-            let end = start + side;
-            line(
-                row,
-                at,
-                pixel,
-                [&mut red[start..end], &mut green[start..end], &mut blue[start..end]],
-            );
-        }
-        return;
-    }
-    // A vector overhangs its line into the next one, which is written later; the last two lines are cut.
-    let wide = Wide::new(pixel, side);
+    let at = x * P;
+    let wide = Wide::<P>::new(side);
     let mut r = 0;
     while r + 2 < side {
         let channels = wide.split((&rows[r], at), (&rows[r + 1], at));

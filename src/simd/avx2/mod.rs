@@ -81,6 +81,11 @@ impl Backend for Avx2 {
         unsafe { convert::plane(lut, c, bytes, out, stream) }
     }
 
+    fn copy(self, bytes: &[u8], out: &mut [u8], stream: bool) {
+        // SAFETY: see `horizontal`.
+        unsafe { convert::copy(bytes, out, stream) }
+    }
+
     fn fence(self) {
         // SAFETY: every x86-64 CPU has this instruction.
         unsafe { _mm_sfence() }
