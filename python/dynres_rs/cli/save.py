@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FORMATS", "save"]
+__all__ = ["FORMATS", "safetensors_header", "save"]
 
 FORMATS: Final = (".npz", ".safetensors")
 SAFETENSORS: Final = {
@@ -21,6 +22,7 @@ SAFETENSORS: Final = {
     "uint8": "U8",
     "int64": "I64",
 }
+ITEM_BYTES: Final = {"float32": 4, "float16": 2, "bfloat16": 2, "uint8": 1, "int64": 8}
 
 
 def save(
@@ -60,28 +62,43 @@ def save(
     return {key: f"{kinds[key]} {list(array.shape)}" for key, array in arrays.items()}
 
 
-def _safetensors(
-    file: BinaryIO, arrays: dict[str, NDArray[Any]], kinds: dict[str, str], names: Sequence[str]
-) -> None:
+def safetensors_header(
+    tensors: dict[str, tuple[str, tuple[int, ...]]], names: Sequence[str]
+) -> tuple[list[str], bytes]:
     """The format is a length, a JSON header and the bytes.
 
     The safetensors package has no numpy dtype for bfloat16, and its raw writer changed in 0.8.
+
+    Args:
+        tensors: (dtype, shape) by key.
+        names: of the images, for the metadata.
+
+    Returns:
+        the keys in the order in which their bytes must follow, and all that comes before them.
     """
     # The widest items first, so that each tensor is aligned.
-    order = sorted(arrays, key=lambda key: -arrays[key].itemsize)
+    order = sorted(tensors, key=lambda key: -ITEM_BYTES[tensors[key][0]])
     header: dict[str, Any] = {"__metadata__": {"names": json.dumps(list(names))}}
     offset = 0
     for key in order:
-        array = arrays[key]
+        kind, shape = tensors[key]
+        nbytes = ITEM_BYTES[kind] * math.prod(shape)
         header[key] = {
-            "dtype": SAFETENSORS[kinds[key]],
-            "shape": list(array.shape),
-            "data_offsets": [offset, offset + array.nbytes],
+            "dtype": SAFETENSORS[kind],
+            "shape": list(shape),
+            "data_offsets": [offset, offset + nbytes],
         }
-        offset += array.nbytes
+        offset += nbytes
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    file.write(len(text).to_bytes(8, "little"))
-    file.write(text)
+    return order, len(text).to_bytes(8, "little") + text
+
+
+def _safetensors(
+    file: BinaryIO, arrays: dict[str, NDArray[Any]], kinds: dict[str, str], names: Sequence[str]
+) -> None:
+    tensors = {key: (kinds[key], array.shape) for key, array in arrays.items()}
+    order, header = safetensors_header(tensors, names)
+    file.write(header)
     for key in order:
         file.write(np.ascontiguousarray(arrays[key]).data)

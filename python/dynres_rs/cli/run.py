@@ -1,0 +1,222 @@
+"""The command `dynres run`: images to tensors, in one file or in many."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+import dynres_rs as dr
+from dynres_rs._dynres_rs import Plan
+from dynres_rs.images import prepare
+from dynres_rs.processor import _dtype
+
+from .save import FORMATS, save
+from .shards import KINDS, Job, failures, find_images, make_shards, start
+
+__all__ = ["describe", "run"]
+
+
+def _fail(text: str, code: int = 2) -> typer.Exit:
+    print(f"dynres: {text}", file=sys.stderr)
+    return typer.Exit(code)
+
+
+def _processor(model: str, numerics: str | None, settings: list[str]) -> dr.Processor:
+    """The processor of a family's name, or of a path or hub id."""
+    options: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise _fail(f"--set: must be KEY=VALUE, got '{setting}'")
+        try:
+            options[key.replace("-", "_")] = json.loads(text)
+        except ValueError:
+            lowered = {"True": True, "False": False, "None": None}
+            options[key.replace("-", "_")] = lowered.get(text, text)
+    known = {
+        name for family, row in dr.families().items() for name in (family, *row.get("aliases", ()))
+    }
+    try:
+        if model in known:
+            return dr.Processor(model, numerics=numerics, **options)
+        return dr.Processor.from_pretrained(model, numerics=numerics, **options)
+    except FileNotFoundError as error:
+        names = ", ".join(dr.families())
+        raise _fail(f"--model: '{model}' is no family ({names}), and {error}") from None
+    except (ValueError, TypeError, OSError) as error:
+        raise _fail(str(error)) from None
+
+
+def describe(plan: Plan) -> str:
+    """Size, resized size, grid or tiles, and tokens of one image, on one line."""
+    height, width = plan.source
+    resized_height, resized_width = plan.resized
+    rows, columns = plan.grid
+    if plan.num_tiles:
+        many = "tile" if plan.num_tiles == 1 else "tiles"
+        cut = f"{plan.num_tiles} {many} (grid {rows}x{columns})"
+    else:
+        cut = f"grid {rows}x{columns}"
+    return f"{height}x{width} -> {resized_height}x{resized_width}, {cut}, {plan.num_tokens} tokens"
+
+
+def run(
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGE...", help="Image files, or folders of them.")
+    ],
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model", "-m", help="A family, a model's folder or json, or a cached hub id."
+        ),
+    ] = "qwen2-vl",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Where to write: .npz or .safetensors; a folder of shards."
+        ),
+    ] = None,
+    numerics: Annotated[
+        str | None, typer.Option(help="torchvision, pillow or pillow-<version>.")
+    ] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, float16, bfloat16 or uint8.")] = None,
+    temporal: Annotated[str, typer.Option(help="expand or compact.")] = "expand",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An option, such as max_pixels=1003520."),
+    ] = None,
+    threads: Annotated[int, typer.Option(help="Threads an image; 0 is all cores.")] = 1,
+    shard_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Images a shard: --out is a folder, and a killed run goes on."),
+    ] = None,
+    kind: Annotated[
+        str, typer.Option("--format", help="Of the shards: safetensors, or tar (a WebDataset).")
+    ] = "safetensors",
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes that make shards; 0 is one a core.")
+    ] = 0,
+) -> None:
+    """Preprocess images, and write the tensors to one file or to shards.
+
+    Each image is a request of its own. A file that cannot be read is reported on one line of
+    stderr and left out; the exit status is then 1.
+    """
+    processor = _processor(model, numerics, settings or [])
+    files = find_images(images)
+    if not files:
+        raise _fail("no images in what was given")
+    if shard_size is not None:
+        _run_shards(processor, files, out, dtype, temporal, shard_size, kind, workers)
+        return
+    if out is not None and out.suffix not in FORMATS:
+        raise _fail(f"--out: must end in {' or '.join(FORMATS)}, got '{out}'")
+    console = Console(highlight=False, soft_wrap=True)
+    batches: list[dict[str, Any]] = []
+    names: list[str] = []
+    failed = 0
+    with _progress("images", len(files)) as advance:
+        for name in files:
+            try:
+                ready = prepare(name, processor.policy)
+                plan = processor.plan(ready.height, ready.width)
+                if out is not None:
+                    batches.append(
+                        processor(
+                            ready.pixels,
+                            dtype=dtype,
+                            temporal=temporal,  # type: ignore[arg-type]
+                            num_threads=threads,
+                        )
+                    )
+            except (OSError, ValueError, TypeError, MemoryError) as error:
+                text = str(error).removeprefix(f"{name}: ").removeprefix("image: ")
+                print(f"dynres: {name}: {text or type(error).__name__}", file=sys.stderr)
+                failed += 1
+            else:
+                names.append(name)
+                console.print(f"{name}: {describe(plan)}", markup=False)
+            advance(1)
+    if out is not None and batches:
+        try:
+            written = save(out, batches, names, bfloat16=dtype == "bfloat16")
+        except (OSError, ValueError, ImportError) as error:
+            raise _fail(f"--out: {error}") from None
+        for key, text in written.items():
+            console.print(f"{out}: {key} {text}", markup=False)
+    if failed:
+        raise _fail(f"{failed} of {len(files)} images failed", 1)
+
+
+def _run_shards(
+    processor: dr.Processor,
+    files: Sequence[str],
+    out: Path | None,
+    dtype: str | None,
+    temporal: str,
+    shard_size: int,
+    kind: str,
+    workers: int,
+) -> None:
+    if out is None:
+        raise _fail("--out: must be a folder with --shard-size")
+    if kind not in KINDS:
+        raise _fail(f"--format: must be one of {', '.join(KINDS)}; got '{kind}'")
+    if temporal not in ("expand", "compact"):
+        raise _fail(f"--temporal: must be one of expand, compact; got '{temporal}'")
+    try:
+        name = None if dtype is None else _dtype(dtype)
+        job = Job(processor, name, temporal, kind, out)  # type: ignore[arg-type]
+        missing = start(job, files, shard_size)
+        count = -(-len(files) // shard_size)
+        with _progress("images", len(files)) as advance:
+            left = sum(len(files[n * shard_size : (n + 1) * shard_size]) for n in missing)
+            advance(len(files) - left)
+            made = make_shards(job, files, shard_size, missing, workers or _cores())
+            with contextlib.closing(made):
+                for done in made:
+                    advance(done)
+        failed = failures(job, count)
+    except ChildProcessError as error:
+        raise _fail(f"{error}; the same command goes on from here") from None
+    except (OSError, ValueError) as error:
+        raise _fail(f"--out: {error}") from None
+    except KeyboardInterrupt:
+        raise _fail("interrupted; the same command goes on from here", 130) from None
+    for line in failed:
+        print(f"dynres: {line['image']}: {line['text']}", file=sys.stderr)
+    kept = count - len(missing)
+    print(f"{out}: {len(files) - len(failed)} images in {count} shards, {kept} of them from before")
+    if failed:
+        raise _fail(f"{len(failed)} of {len(files)} images failed", 1)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def _progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr, where that is a terminal."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=total < 2 or not sys.stderr.isatty(),
+        transient=True,
+    ) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda count: progress.advance(task, count)
