@@ -158,15 +158,12 @@ def make_shards(
 
 @contextlib.contextmanager
 def _no_ctrl_c() -> Iterator[None]:
-    """Holds Ctrl-C back; processes started meanwhile never see it: the main one tells them."""
-    if os.name != "posix":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Ignores Ctrl-C; processes started meanwhile always will: the main one tells them."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, before)
 
 
 def _sweep(out: Path) -> None:
@@ -188,7 +185,7 @@ def failures(job: Job, count: int) -> list[dict[str, Any]]:
 
 def _work(job: Job, pipe: Connection) -> None:
     """A worker process: shards come in, numbers of images or an exception go out."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in `_no_ctrl_c`, where that cannot be
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # for systems where that is not inherited
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             part = pipe.recv()
