@@ -24,8 +24,6 @@ pub struct Emit<'a> {
     out: &'a mut [u8],
     /// Planes of bytes.
     planes: Vec<u8>,
-    /// Elements of patches that are one run of the output, made in the cache before they stream out of it.
-    elements: Vec<u8>,
 }
 
 /// Where patch (row, column) lies in the order of merge blocks.
@@ -50,16 +48,14 @@ impl<'a> Emit<'a> {
         first: usize,
         out: &'a mut [u8],
     ) -> Result<Self> {
-        let (planes, merge) = match view.cut {
-            Cut::Patches { patch, merge, .. } => (patch * patch * 3, merge),
-            Cut::Tiles { tile } => (tile.1 * 3, 0),
-            Cut::Rows { .. } => (0, 0),
+        let planes = match view.cut {
+            Cut::Patches { patch, .. } => patch * patch * 3,
+            Cut::Tiles { tile } => tile.1 * 3,
+            Cut::Rows { .. } => 0,
         };
-        let elements =
-            zeroed(if stream { merge * copies * planes * lut.element.size() } else { 0 })?;
         let planes = zeroed(planes)?;
         let (cut, columns) = (view.cut, view.grid.columns);
-        Ok(Self { cut, columns, lut, copies, slots, stream, first, out, planes, elements })
+        Ok(Self { cut, columns, lut, copies, slots, stream, first, out, planes })
     }
 
     /// Canvas rows of a strip.
@@ -118,8 +114,6 @@ impl<'a> Emit<'a> {
         }
     }
 
-    /// Patches of a merge block's row lie side by side in the output. Streaming stores must follow each other through
-    /// whole cache lines, so they copy such a run that was made elsewhere.
     fn patches<B: Backend>(
         &mut self,
         backend: B,
@@ -132,25 +126,14 @@ impl<'a> Emit<'a> {
         let area = patch * patch;
         let plane = area * self.lut.element.size();
         let bytes = 3 * self.copies * plane;
-        let stream = self.stream && self.slots == (0..self.copies);
         let slots = self.slots.start * plane..self.slots.end * plane;
-        for first in (0..self.columns).step_by(merge) {
-            let start = patch_position(row, first, self.columns, merge) * bytes;
-            let run = &mut self.out[start..start + merge * bytes];
-            let target = if stream { &mut self.elements[..] } else { &mut *run };
-            for (i, patch_out) in target.chunks_exact_mut(bytes).enumerate() {
-                backend.split_patch(rows, (first + i) * patch, pixel, &mut self.planes);
-                let channels = patch_out.chunks_exact_mut(self.copies * plane);
-                for (c, (bytes, out)) in self.planes.chunks_exact(area).zip(channels).enumerate() {
-                    let (once, copies) = out[slots.clone()].split_at_mut(plane);
-                    backend.convert(self.lut, c, bytes, once, false);
-                    for copy in copies.chunks_exact_mut(plane) {
-                        copy.copy_from_slice(once);
-                    }
-                }
-            }
-            if stream {
-                backend.copy(&self.elements, run, true);
+        for column in 0..self.columns {
+            backend.split_patch(rows, column * patch, pixel, &mut self.planes);
+            let start = patch_position(row, column, self.columns, merge) * bytes;
+            let out = self.out[start..start + bytes].chunks_exact_mut(self.copies * plane);
+            for (c, (bytes, out)) in self.planes.chunks_exact(area).zip(out).enumerate() {
+                let out = &mut out[slots.clone()];
+                backend.repeat(self.lut, c, bytes, self.slots.len(), out, self.stream);
             }
         }
     }

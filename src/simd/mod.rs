@@ -82,9 +82,19 @@ pub trait Backend: Copy + Send + Sync + 'static {
     /// Bytes of channel `c` through the table into elements. `stream` bypasses the cache.
     fn convert(self, lut: &Lut, c: usize, bytes: &[u8], out: &mut [u8], stream: bool);
 
-    /// Bytes as they are, of equal number. `stream` bypasses the cache.
-    fn copy(self, bytes: &[u8], out: &mut [u8], _stream: bool) {
-        out.copy_from_slice(bytes);
+    /// As [`Backend::convert`], `copies` times in a row.
+    fn repeat(
+        self,
+        lut: &Lut,
+        c: usize,
+        bytes: &[u8],
+        copies: usize,
+        out: &mut [u8],
+        stream: bool,
+    ) {
+        for out in out.chunks_exact_mut((out.len() / copies.max(1)).max(1)) {
+            self.convert(lut, c, bytes, out, stream);
+        }
     }
 
     /// Ends a run of streaming stores.

@@ -6,7 +6,7 @@ use std::arch::asm;
 use std::arch::x86_64::{
     __m128i, __m256i, _mm_loadu_si128, _mm_storeu_si128, _mm_stream_si128,
     _mm256_castsi128_si256, _mm256_castsi256_si128, _mm256_inserti128_si256, _mm256_loadu_si256,
-    _mm256_setzero_si256, _mm256_storeu_si256, _mm256_stream_si256,
+    _mm256_setzero_si256, _mm256_storeu_si256,
 };
 
 use crate::image::Row;
@@ -56,16 +56,6 @@ pub(super) fn stream16(chunk: &mut [u8; 16], vector: __m128i) {
     assert!(target.is_aligned(), "streaming store");
     // SAFETY: 16 aligned bytes that are borrowed mutably; the backend's `fence` orders them.
     unsafe { _mm_stream_si128(target, vector) }
-}
-
-/// 32 bytes to an address that is a multiple of 32, past the cache.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn stream32(chunk: &mut [u8; 32], vector: __m256i) {
-    let target = chunk.as_mut_ptr().cast::<__m256i>();
-    assert!(target.is_aligned(), "streaming store");
-    // SAFETY: 32 aligned bytes that are borrowed mutably; the backend's `fence` orders them.
-    unsafe { _mm256_stream_si256(target, vector) }
 }
 
 /// 16 bytes of a row from `at` on.

@@ -78,12 +78,20 @@ impl Backend for Avx2 {
 
     fn convert(self, lut: &Lut, c: usize, bytes: &[u8], out: &mut [u8], stream: bool) {
         // SAFETY: see `horizontal`.
-        unsafe { convert::plane(lut, c, bytes, out, stream) }
+        unsafe { convert::repeat(lut, c, bytes, 1, out, stream) }
     }
 
-    fn copy(self, bytes: &[u8], out: &mut [u8], stream: bool) {
+    fn repeat(
+        self,
+        lut: &Lut,
+        c: usize,
+        bytes: &[u8],
+        copies: usize,
+        out: &mut [u8],
+        stream: bool,
+    ) {
         // SAFETY: see `horizontal`.
-        unsafe { convert::copy(bytes, out, stream) }
+        unsafe { convert::repeat(lut, c, bytes, copies, out, stream) }
     }
 
     fn fence(self) {
