@@ -707,3 +707,69 @@ def test_transformers_live(
                     np.testing.assert_array_equal(got[key], np.asarray(want[key]), err_msg=key)
         got = ours(tensors, do_sample_frames=False, return_tensors="pt", dtype="bfloat16")
         assert got["pixel_values_videos"].dtype == torch.bfloat16
+
+
+# The command
+
+
+def dynres(*words: str | Path) -> Any:
+    code = "import sys; from dynres_rs.cli import main; sys.argv[0] = 'dynres'; main()"
+    command = [sys.executable, "-c", code, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture(scope="module")
+def shapes(av: ModuleType, tmp_path_factory: Any) -> Path:
+    path: Path = tmp_path_factory.mktemp("shapes") / "shapes.mp4"
+    encode(av, path, 73, "mpeg4")
+    return path
+
+
+def test_run(shapes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.npz"
+    done = dynres("run", shapes, "none.mp4", "--model", "qwen3-vl", "--out", out)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[0] == (
+        f"{shapes}: 73 frames at 24 a second, 6 taken, 144x192 -> 128x192, grid 3x8x12, 72 tokens"
+    )
+    assert "dynres: none.mp4: No such file or directory" in done.stderr
+    assert "1 of 2 videos failed" in done.stderr
+    want = dr.Processor("qwen3-vl")(videos=shapes)
+    with np.load(out) as got:
+        assert got["names"].tolist() == [str(shapes)]
+        same({key: got[key] for key in want}, want)
+    done = dynres("run", shapes, "--set", "num_frames=4")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ", 4 taken, " in done.stdout
+    done = dynres("run", shapes, "--model", "internvl")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("dynres: family: must be one that takes videos")
+
+
+def test_show(shapes: Path, tmp_path: Path) -> None:
+    from dynres_rs.draw import PAPER
+    from dynres_rs.video_draw import contact_sheet
+
+    out = tmp_path / "sheet.png"
+    done = dynres("show", shapes, "--model", "qwen3-vl", "--set", "fps=4", "--out", out)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[1] == str(out)
+    processor = dr.VideoProcessor("qwen3-vl", fps=4)
+    sheet = contact_sheet(processor.take(shapes))
+    with Image.open(out) as picture:
+        assert picture.size == sheet.size
+        np.testing.assert_array_equal(np.asarray(picture), np.asarray(sheet))
+    pixels = np.asarray(sheet)
+    assert (pixels[:, -20:] == PAPER).all()
+    assert (pixels[-20:] == PAPER).all()
+    # Each of the twelve frames that are taken shows its disc once.
+    yellow = (pixels == (250, 240, 30)).all(axis=2) | (
+        (pixels[..., 0] > 235) & (pixels[..., 1] > 225) & (pixels[..., 2] < 70)
+    )
+    assert yellow.mean() > 0.01
+    for shape, frames in (((40, 400), 3), ((400, 40), 7), ((60, 60), 200)):
+        noise = clip(frames, *shape)
+        taken = dr.VideoProcessor("qwen2-vl", min_pixels=3136).take(noise)
+        sheet = contact_sheet(taken, width=700, tokens=frames != 3)
+        assert sheet.width == 700
+        assert sheet.height < 8 * sheet.width

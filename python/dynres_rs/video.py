@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,7 +30,7 @@ from .options import family_row, freeze
 from .sampling import DEFAULT_FPS, format_timestamps, sample_indices, timestamps
 from .video_file import VideoFile
 
-__all__ = ["VideoMetadata", "VideoProcessor", "VideosInput"]
+__all__ = ["Taken", "VideoMetadata", "VideoProcessor", "VideosInput"]
 
 #: A video or a list of them.
 VideosInput = Any
@@ -89,6 +89,17 @@ class VideoMetadata:
     def second_per_grid_t(self) -> float:
         """Seconds between temporal patches, as Qwen2.5-VL's processor computes them."""
         return self.temporal_patch_size / self.sampled_fps
+
+
+class Taken(NamedTuple):
+    """What a call takes of a video: see `VideoProcessor.take`."""
+
+    plan: Plan
+    """Everything that will happen to it."""
+    metadata: VideoMetadata
+    """Which frames are taken, and their times."""
+    frames: Iterator[Any]
+    """They themselves, each decoded when it is asked for: uint8 arrays or Pillow images."""
 
 
 class _Frames:
@@ -517,6 +528,29 @@ class VideoProcessor:
             for frames, height, width in array
         ]
         return np.array(counts, np.int64)
+
+    def take(self, video: Any, *, video_metadata: Any = None, **options: Any) -> Taken:
+        """The frames that a call takes of one video, one by one, and what becomes of them.
+
+        Args:
+            video: as in a call; an iterator needs its `total_num_frames`.
+            video_metadata: as in a call.
+            **options: as in a call.
+
+        Raises:
+            what a call raises.
+        """
+        variant = self._variant(options) if options else self._base
+        (known,) = _metadata(video_metadata, 1, variant.temporal)
+        frames = _open(video, known, variant, 1)
+        plan = _Run(variant, None, 1).plan(frames)
+        if plan is None:
+            raise ValueError(
+                "video: must have a known length; pass video_metadata={'total_num_frames': ...}"
+            )
+        if known.frames_indices is None:
+            known.frames_indices = list(range(frames.count or 0))
+        return Taken(plan, known, islice(frames.taken(), frames.count))
 
     def sample_frames(
         self, total_num_frames: int, video_fps: float | None = None, **options: Any

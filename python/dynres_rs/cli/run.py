@@ -18,6 +18,7 @@ import dynres_rs as dr
 from dynres_rs._dynres_rs import Plan
 from dynres_rs.images import prepare
 from dynres_rs.processor import _dtype
+from dynres_rs.video_file import is_video_name
 
 from .save import FORMATS, save
 from .shards import KINDS, Job, failures, find_images, make_shards, start
@@ -30,8 +31,10 @@ def _fail(text: str, code: int = 2) -> typer.Exit:
     return typer.Exit(code)
 
 
-def _processor(model: str, numerics: str | None, settings: list[str]) -> dr.Processor:
-    """The processor of a family's name, or of a path or hub id."""
+def _processor(
+    model: str, numerics: str | None, settings: list[str], video: bool = False
+) -> dr.Processor:
+    """The processor of a family's name, or of a path or hub id; settings may be for videos."""
     options: dict[str, Any] = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
@@ -42,6 +45,8 @@ def _processor(model: str, numerics: str | None, settings: list[str]) -> dr.Proc
         except ValueError:
             lowered = {"True": True, "False": False, "None": None}
             options[key.replace("-", "_")] = lowered.get(text, text)
+    if video:
+        options = {"video": options}
     known = {
         name for family, row in dr.families().items() for name in (family, *row.get("aliases", ()))
     }
@@ -71,7 +76,8 @@ def describe(plan: Plan) -> str:
 
 def run(
     images: Annotated[
-        list[str], typer.Argument(metavar="IMAGE...", help="Image files, or folders of them.")
+        list[str],
+        typer.Argument(metavar="IMAGE...", help="Image files, or folders of them; or video files."),
     ],
     model: Annotated[
         str,
@@ -106,11 +112,18 @@ def run(
         int, typer.Option(min=0, help="Processes that make shards; 0 is one a core.")
     ] = 0,
 ) -> None:
-    """Preprocess images, and write the tensors to one file or to shards.
+    """Preprocess images or videos, and write the tensors to one file, or of images to shards.
 
     Each image is a request of its own. A file that cannot be read is reported on one line of
     stderr and left out; the exit status is then 1.
     """
+    if any(is_video_name(name) for name in images):
+        if shard_size is not None:
+            raise _fail("--shard-size: is for images, not for videos")
+        from .video import run_videos
+
+        run_videos(images, model, out, numerics, dtype, settings or [], threads)
+        return
     processor = _processor(model, numerics, settings or [])
     files = find_images(images)
     if not files:

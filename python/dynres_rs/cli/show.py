@@ -1,4 +1,4 @@
-"""The command `dynres show`: a picture of what models make of an image."""
+"""The command `dynres show`: a picture of what models make of an image or a video."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.console import Console
 from dynres_rs.draw import compare as draw_compared
 from dynres_rs.draw import draw, parse_boxes
 from dynres_rs.images import prepare
+from dynres_rs.video_file import is_video_name
 
 from .run import _fail, _processor, describe
 
@@ -20,7 +21,7 @@ FORMATS = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def show(
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="An image file.")],
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="An image or video file.")],
     model: Annotated[
         str,
         typer.Option(
@@ -65,6 +66,13 @@ def show(
         raise _fail(f"--out: must end in {', '.join(FORMATS)}, got '{target}'")
     if compare and boxes:
         raise _fail("--boxes: go with one --model, not with --compare")
+    if is_video_name(image):
+        if compare or boxes:
+            raise _fail("--compare, --boxes: are for images, not for videos")
+        from .video import show_video
+
+        show_video(image, model, target, settings or [], width or 1600, not plain)
+        return
     names = [name.strip() for name in compare.split(",") if name.strip()] if compare else [model]
     processors = [_processor(name, None, settings or []) for name in names]
     try:
