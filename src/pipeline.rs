@@ -311,11 +311,13 @@ fn drive<B: Backend>(
 struct Tables<B: Backend> {
     backend: B,
     axes: Mutex<HashMap<AxisKey, Arc<Axis>>>,
-    columns: Mutex<HashMap<(AxisKey, usize, usize), Arc<B::Columns>>>,
+    columns: Mutex<HashMap<ColumnsKey, Arc<B::Columns>>>,
     rows: Mutex<HashMap<AxisKey, Arc<B::Rows>>>,
 }
 
 type AxisKey = (Filter, usize, usize, bool);
+/// An axis, and bytes a pixel on both sides.
+type ColumnsKey = (AxisKey, usize, usize);
 
 impl<B: Backend> Tables<B> {
     fn new(backend: B) -> Self {

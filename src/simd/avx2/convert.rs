@@ -1,8 +1,9 @@
 //! Bytes to elements by the arithmetic that [`Lut::new`] proved, instead of a table.
 
 use std::arch::x86_64::{
-    __m128i, __m256, __m256i, _MM_FROUND_TO_NEAREST_INT, _mm_shuffle_epi8, _mm_srli_si128, _mm256_add_epi32, _mm256_and_si256,
-    _mm256_castps_si256, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32, _mm256_cvtps_ph, _mm256_div_ps, _mm256_extracti128_si256,
+    __m128i, __m256, __m256i, _MM_FROUND_TO_NEAREST_INT, _mm_shuffle_epi8, _mm_srli_si128,
+    _mm256_add_epi32, _mm256_and_si256, _mm256_castps_si256, _mm256_cvtepi32_ps,
+    _mm256_cvtepu8_epi32, _mm256_cvtps_ph, _mm256_div_ps, _mm256_extracti128_si256,
     _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_mul_ps, _mm256_packus_epi32,
     _mm256_permute4x64_epi64, _mm256_set1_epi32, _mm256_set1_ps, _mm256_srli_epi32, _mm256_sub_ps,
 };

@@ -4,9 +4,9 @@
 
 use std::arch::asm;
 use std::arch::x86_64::{
-    __m128i, __m256i, _mm_loadu_si128, _mm_storeu_si128, _mm_stream_si128,
-    _mm256_castsi128_si256, _mm256_castsi256_si128, _mm256_inserti128_si256, _mm256_loadu_si256,
-    _mm256_setzero_si256, _mm256_storeu_si256,
+    __m128i, __m256i, _mm_loadu_si128, _mm_storeu_si128, _mm_stream_si128, _mm256_castsi128_si256,
+    _mm256_castsi256_si128, _mm256_inserti128_si256, _mm256_loadu_si256, _mm256_setzero_si256,
+    _mm256_storeu_si256,
 };
 
 use crate::image::Row;
@@ -51,6 +51,7 @@ pub(super) fn store32(bytes: &mut [u8], at: usize, vector: __m256i) {
 /// 16 bytes to an address that is a multiple of 16, past the cache.
 #[inline]
 #[target_feature(enable = "avx2")]
+#[expect(clippy::cast_ptr_alignment, reason = "asserted")]
 pub(super) fn stream16(chunk: &mut [u8; 16], vector: __m128i) {
     let target = chunk.as_mut_ptr().cast::<__m128i>();
     assert!(target.is_aligned(), "streaming store");
@@ -63,8 +64,10 @@ pub(super) fn stream16(chunk: &mut [u8; 16], vector: __m128i) {
 #[target_feature(enable = "avx2")]
 pub(super) fn row16(row: &Row<'_>, at: usize) -> __m128i {
     assert!(row.len() >= 16 && at <= row.len() - 16, "row vector {at} of {}", row.len());
-    // SAFETY: 16 bytes from `at` on are within the row.
-    unsafe { _mm_loadu_si128(row.as_ptr().add(at).cast()) }
+    // SAFETY: `at` is within the row.
+    let from = unsafe { row.as_ptr().add(at) };
+    // SAFETY: 16 bytes from there on are within the row.
+    unsafe { _mm_loadu_si128(from.cast()) }
 }
 
 /// 32 bytes of a row from `at` on.
@@ -72,8 +75,10 @@ pub(super) fn row16(row: &Row<'_>, at: usize) -> __m128i {
 #[target_feature(enable = "avx2")]
 pub(super) fn row32(row: &Row<'_>, at: usize) -> __m256i {
     assert!(row.len() >= 32 && at <= row.len() - 32, "row vector {at} of {}", row.len());
-    // SAFETY: 32 bytes from `at` on are within the row.
-    unsafe { _mm256_loadu_si256(row.as_ptr().add(at).cast()) }
+    // SAFETY: `at` is within the row.
+    let from = unsafe { row.as_ptr().add(at) };
+    // SAFETY: 32 bytes from there on are within the row.
+    unsafe { _mm256_loadu_si256(from.cast()) }
 }
 
 /// Two vectors side by side.

@@ -203,7 +203,7 @@ impl<const P: usize> Wide<P> {
         let (first, second) = (first.slice(a, self.last + 16), second.slice(b, self.last + 16));
         let load = |at: usize| join(row16(&first, at), row16(&second, at));
         let last = load(self.last);
-        let [x, y, z] = self.orders;
+        let [red, green, blue] = self.orders;
         if P == 3 {
             let (start, middle) = (load(0), load(16));
             let second = _mm256_setr_epi8(
@@ -216,15 +216,15 @@ impl<const P: usize> Wide<P> {
             );
             let blend = |a, b, c| _mm256_blendv_epi8(_mm256_blendv_epi8(a, b, second), c, third);
             return [
-                _mm256_shuffle_epi8(blend(start, last, middle), x),
-                _mm256_shuffle_epi8(blend(middle, start, last), y),
-                _mm256_shuffle_epi8(blend(last, middle, start), z),
+                _mm256_shuffle_epi8(blend(start, last, middle), red),
+                _mm256_shuffle_epi8(blend(middle, start, last), green),
+                _mm256_shuffle_epi8(blend(last, middle, start), blue),
             ];
         }
-        let a = _mm256_shuffle_epi8(load(0), x);
-        let b = _mm256_shuffle_epi8(load(16), x);
-        let c = _mm256_shuffle_epi8(load(32), x);
-        let d = _mm256_shuffle_epi8(last, y);
+        let a = _mm256_shuffle_epi8(load(0), red);
+        let b = _mm256_shuffle_epi8(load(16), red);
+        let c = _mm256_shuffle_epi8(load(32), red);
+        let d = _mm256_shuffle_epi8(last, green);
         let (ab, cd) = (_mm256_unpacklo_epi32(a, b), _mm256_unpacklo_epi32(c, d));
         let blue = _mm256_unpacklo_epi64(_mm256_unpackhi_epi32(a, b), _mm256_unpackhi_epi32(c, d));
         [_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd), blue]

@@ -1,14 +1,15 @@
-//! Bytes to elements through a table that lies in registers.
+//! Bytes to elements: float32 by the arithmetic that [`Lut::new`] proved, all else through a table in registers.
 //!
 //! Byte `b` of the elements of all 256 bytes is a table of 256 bytes: four vectors, looked up by two
 //! `vpermt2b` (which take seven bits) and a choice by the eighth. What the elements mean does not matter,
-//! so every formula and every type is exact, and it is cheaper than arithmetic: a float32 of 64 costs
-//! 8 of those, 4 choices, and 8 unpacks for bytes to come together.
+//! so it serves every formula and both half types: 64 of those cost 4 permutes, 2 choices, and 2 unpacks for
+//! bytes to come together. A float32 costs twice as many, and 32 shuffles to lay the table out; the
+//! arithmetic has nothing to lay out and runs where the shuffles do not.
 
 use super::ops::{Line, Ops, load, load_part, load_table, store, store_part, stream};
 use super::rows::ungrouped;
 use super::vertical::ORDER;
-use crate::pack::{Element, Lut};
+use crate::pack::{Element, Lut, Recipe};
 
 /// How 64 bytes become `K` vectors of elements.
 trait Table<O: Ops, const K: usize> {
@@ -27,9 +28,17 @@ pub(super) fn convert<O: Ops>(
 ) {
     match lut.element {
         Element::Uint8 => run(ops, &Same, bytes, out, stream),
-        Element::Float32 => run(ops, &Floats::new(ops, &lut.float32[c]), bytes, out, stream),
+        Element::Float32 => match &lut.recipe {
+            Some(recipe) if recipe.scaled && !recipe.divided => {
+                run(ops, &Arithmetic::<_, true>::new(ops, recipe, c), bytes, out, stream);
+            }
+            Some(recipe) if !recipe.divided => {
+                run(ops, &Arithmetic::<_, false>::new(ops, recipe, c), bytes, out, stream);
+            }
+            _ => run(ops, &Floats::new(ops, &lut.float32[c]), bytes, out, stream),
+        },
         Element::Float16 | Element::Bfloat16 => {
-            run(ops, &Halves::new(ops, &lut.half[c]), bytes, out, stream)
+            run(ops, &Halves::new(ops, &lut.half[c]), bytes, out, stream);
         }
     }
 }
@@ -91,6 +100,71 @@ impl<O: Ops> Table<O, 1> for Same {
     #[inline(always)]
     fn elements(&self, _ops: O, bytes: O::V) -> [O::V; 1] {
         [bytes]
+    }
+}
+
+/// The steps of [`Recipe::value`] without its division.
+struct Arithmetic<V, const SCALED: bool> {
+    scale: V,
+    scale_rest: V,
+    mean: V,
+    std: V,
+    reciprocal: V,
+    spread: [V; 4],
+}
+
+/// Sixteen bytes to the first bytes of sixteen dwords.
+const SPREAD: [Line; 4] = {
+    let mut lines = [Line::ZERO; 4];
+    let mut i = 0;
+    while i < 64 {
+        lines[i / 16].0[i % 16 * 4] = i as u8;
+        i += 1;
+    }
+    lines
+};
+
+impl<V: Copy, const SCALED: bool> Arithmetic<V, SCALED> {
+    #[inline(always)]
+    fn new<O: Ops<V = V>>(ops: O, recipe: &Recipe, c: usize) -> Self {
+        Self {
+            scale: splat(ops, recipe.scale),
+            scale_rest: splat(ops, recipe.scale_rest),
+            mean: splat(ops, recipe.mean[c]),
+            std: splat(ops, recipe.std[c]),
+            reciprocal: splat(ops, recipe.reciprocal[c]),
+            spread: [
+                SPREAD[0].load(ops),
+                SPREAD[1].load(ops),
+                SPREAD[2].load(ops),
+                SPREAD[3].load(ops),
+            ],
+        }
+    }
+}
+
+#[inline(always)]
+fn splat<O: Ops>(ops: O, value: f32) -> O::V {
+    ops.splat(value.to_bits().cast_signed())
+}
+
+impl<O: Ops, const SCALED: bool> Table<O, 4> for Arithmetic<O::V, SCALED> {
+    #[inline(always)]
+    fn elements(&self, ops: O, bytes: O::V) -> [O::V; 4] {
+        let mut elements = self.spread;
+        for k in 0..4 {
+            let byte = ops.to_floats(ops.permute_to_dwords(self.spread[k], bytes));
+            let scaled = if SCALED {
+                ops.fused(byte, self.scale, ops.multiply(byte, self.scale_rest))
+            } else {
+                byte
+            };
+            let centred = ops.subtract(scaled, self.mean);
+            let quotient = ops.multiply(centred, self.reciprocal);
+            let rest = ops.fused_negative(quotient, self.std, centred);
+            elements[k] = ops.fused(rest, self.reciprocal, quotient);
+        }
+        elements
     }
 }
 

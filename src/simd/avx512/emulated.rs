@@ -26,6 +26,14 @@ fn of_words(words: [i16; 32]) -> Bytes {
     std::array::from_fn(|i| words[i / 2].to_le_bytes()[i % 2])
 }
 
+fn floats(v: Bytes) -> [f32; 16] {
+    dwords(v).map(|dword| f32::from_bits(dword.cast_unsigned()))
+}
+
+fn of_floats(floats: [f32; 16]) -> Bytes {
+    of_dwords(floats.map(|float| float.to_bits().cast_signed()))
+}
+
 impl Ops for Emulated {
     type V = Bytes;
 
@@ -88,6 +96,11 @@ impl Ops for Emulated {
         of_dwords(std::array::from_fn(|i| a[i].wrapping_add(b[i])))
     }
 
+    fn add_words(self, a: Bytes, b: Bytes) -> Bytes {
+        let (a, b) = (words(a), words(b));
+        of_words(std::array::from_fn(|i| a[i].wrapping_add(b[i])))
+    }
+
     fn xor(self, a: Bytes, b: Bytes) -> Bytes {
         std::array::from_fn(|i| a[i] ^ b[i])
     }
@@ -99,6 +112,11 @@ impl Ops for Emulated {
     fn shift_right(self, v: Bytes, counts: Bytes) -> Bytes {
         let (v, counts) = (dwords(v), dwords(counts));
         of_dwords(std::array::from_fn(|i| v[i] >> counts[i].clamp(0, 31)))
+    }
+
+    fn shift_right_words(self, v: Bytes, counts: Bytes) -> Bytes {
+        let (v, counts) = (words(v), words(counts));
+        of_words(std::array::from_fn(|i| v[i] >> counts[i].clamp(0, 15)))
     }
 
     fn permute(self, index: Bytes, v: Bytes) -> Bytes {
@@ -167,6 +185,30 @@ impl Ops for Emulated {
 
     fn select(self, by: Bytes, low: Bytes, high: Bytes) -> Bytes {
         std::array::from_fn(|i| if by[i] & 128 == 0 { low[i] } else { high[i] })
+    }
+
+    fn to_floats(self, v: Bytes) -> Bytes {
+        of_floats(dwords(v).map(|dword| dword as f32))
+    }
+
+    fn subtract(self, a: Bytes, b: Bytes) -> Bytes {
+        let (a, b) = (floats(a), floats(b));
+        of_floats(std::array::from_fn(|i| a[i] - b[i]))
+    }
+
+    fn multiply(self, a: Bytes, b: Bytes) -> Bytes {
+        let (a, b) = (floats(a), floats(b));
+        of_floats(std::array::from_fn(|i| a[i] * b[i]))
+    }
+
+    fn fused(self, a: Bytes, b: Bytes, c: Bytes) -> Bytes {
+        let (a, b, c) = (floats(a), floats(b), floats(c));
+        of_floats(std::array::from_fn(|i| a[i].mul_add(b[i], c[i])))
+    }
+
+    fn fused_negative(self, a: Bytes, b: Bytes, c: Bytes) -> Bytes {
+        let (a, b, c) = (floats(a), floats(b), floats(c));
+        of_floats(std::array::from_fn(|i| (-a[i]).mul_add(b[i], c[i])))
     }
 
     fn fence(self) {}

@@ -18,7 +18,7 @@
 //! four lanes are added up in the end.
 
 use super::super::{BAND, GROUP, group_len};
-use super::ops::{Eight, Line, Ops, store, store_low};
+use super::ops::{Eight, Line, Ops, load_dwords, store, store_low};
 use crate::error::{Error, Result};
 use crate::image::Row;
 use crate::resample::Axis;
@@ -213,8 +213,8 @@ fn short_lines<O: Ops>(
                 pixel[..rest.len()].copy_from_slice(rest);
             }
         }
-        let near = Line::of_dwords(&near).load(ops);
-        let far = Line::of_dwords(&far).load(ops);
+        let near = load_dwords(ops, &near);
+        let far = load_dwords(ops, &far);
         let near = ops.xor(ops.add(near, flip), flip);
         let far = ops.xor(ops.add(far, flip), flip);
         for order in &order[..digits] {
@@ -255,7 +255,7 @@ fn long_lines<O: Ops>(
     for taps in axis.window(x).1.chunks(16) {
         let mut dwords = [0; 16];
         dwords[..taps.len()].copy_from_slice(taps);
-        let weights = Line::of_dwords(&dwords).load(ops);
+        let weights = load_dwords(ops, &dwords);
         let weights = ops.xor(ops.add(weights, flip), flip);
         for order in &order[..digits] {
             let mut line = Line::ZERO;
@@ -284,33 +284,102 @@ pub(super) fn horizontal<O: Ops>(
     band: &mut [u8],
 ) {
     let rows = Eight::new(rows, columns.source);
+    let top = only_tops(columns.digits, columns.precision);
     match (columns.reach, columns.digits) {
-        (Reach::Narrow, 2) => short::<O, 2, false>(ops, columns, &rows, band),
-        (Reach::Narrow, _) => short::<O, 3, false>(ops, columns, &rows, band),
-        (Reach::Wide, 2) => short::<O, 2, true>(ops, columns, &rows, band),
-        (Reach::Wide, _) => short::<O, 3, true>(ops, columns, &rows, band),
+        (Reach::Narrow, 2) => short::<O, 2, false, false>(ops, columns, &rows, band),
+        (Reach::Narrow, _) if top => short::<O, 3, false, true>(ops, columns, &rows, band),
+        (Reach::Narrow, _) => short::<O, 3, false, false>(ops, columns, &rows, band),
+        (Reach::Wide, 2) => short::<O, 2, true, false>(ops, columns, &rows, band),
+        (Reach::Wide, _) if top => short::<O, 3, true, true>(ops, columns, &rows, band),
+        (Reach::Wide, _) => short::<O, 3, true, false>(ops, columns, &rows, band),
         (Reach::Long, 2) => long::<O, 2>(ops, columns, &rows, band),
         (Reach::Long, _) => long::<O, 3>(ops, columns, &rows, band),
     }
 }
 
 /// What the end of a sum takes.
-struct Rounding<V> {
-    half: V,
+pub(super) struct Rounding<V> {
+    /// What the sums of the first digits begin with.
+    pub(super) half: V,
+    zero: V,
     precision: V,
+    /// [`TOPS`] and [`BOTTOMS`].
+    tops: V,
+    bottoms: V,
+    above: V,
 }
 
 impl<V: Copy> Rounding<V> {
     #[inline(always)]
-    fn new<O: Ops<V = V>>(ops: O, precision: u32) -> Self {
+    pub(super) fn new<O: Ops<V = V>>(ops: O, precision: u32) -> Self {
         let half = if precision == 0 { 0 } else { 1 << (precision - 1) };
-        Self { half: ops.splat(half), precision: ops.splat(precision as i32) }
+        let above = precision.saturating_sub(16) as i32;
+        Self {
+            half: ops.splat(half),
+            zero: ops.splat(0),
+            precision: ops.splat(precision as i32),
+            tops: TOPS.load(ops),
+            bottoms: BOTTOMS.load(ops),
+            above: ops.splat(above << 16 | above),
+        }
+    }
+
+    /// Where the sums of all digits begin.
+    #[inline(always)]
+    pub(super) fn start<const D: usize>(&self) -> [V; D] {
+        let mut sums = [self.zero; D];
+        sums[0] = self.half;
+        sums
+    }
+
+    /// Two vectors of sums by digits, shifted, as words `a0 a1 a2 a3 b0 b1 b2 b3` in each lane, which
+    /// saturate to bytes as the sums do.
+    ///
+    /// `TOP` is for three digits of at least 16 bits: of `d0 + (d1 << 8) + (d2 << 16)` only the top word
+    /// counts, which is that of the first two plus the bottom word of `d2`.
+    #[inline(always)]
+    pub(super) fn words<O: Ops<V = V>, const D: usize, const TOP: bool>(
+        &self,
+        ops: O,
+        a: &[V; D],
+        b: &[V; D],
+    ) -> V {
+        if TOP {
+            let low_a = ops.add(ops.shift_left::<8>(a[1]), a[0]);
+            let low_b = ops.add(ops.shift_left::<8>(b[1]), b[0]);
+            let tops = ops.permute2(low_a, self.tops, low_b);
+            let sums = ops.add_words(tops, ops.permute2(a[D - 1], self.bottoms, b[D - 1]));
+            return ops.shift_right_words(sums, self.above);
+        }
+        let a = ops.shift_right(total(ops, a), self.precision);
+        let b = ops.shift_right(total(ops, b), self.precision);
+        ops.pack_dwords(a, b)
     }
 }
 
+/// Whether [`Rounding::words`] can take the short way.
+pub(super) const fn only_tops(digits: usize, precision: u32) -> bool {
+    digits == 3 && precision >= 16
+}
+
+/// Word `word` of every dword, in the order of `vpackssdw`: in each lane four of `a`, then four of `b`.
+const fn halves_of_dwords(word: usize) -> Line {
+    let mut line = Line::ZERO;
+    let mut i = 0;
+    while i < 64 {
+        let (lane, source, dword) = (i / 16, i / 8 % 2, i / 2 % 4);
+        line.0[i] = (source * 64 + lane * 16 + dword * 4 + word * 2 + i % 2) as u8;
+        i += 1;
+    }
+    line
+}
+
+const TOPS: Line = halves_of_dwords(1);
+const BOTTOMS: Line = halves_of_dwords(0);
+
 /// One sum of the sums by digits.
 #[inline(always)]
-pub(super) fn total<O: Ops, const D: usize>(ops: O, sums: &[O::V; D]) -> O::V {
+fn total<O: Ops, const D: usize>(ops: O, sums: &[O::V; D]) -> O::V {
     let mut sum = sums[D - 1];
     for d in (0..D - 1).rev() {
         sum = ops.add(ops.shift_left::<8>(sum), sums[d]);
@@ -319,7 +388,7 @@ pub(super) fn total<O: Ops, const D: usize>(ops: O, sums: &[O::V; D]) -> O::V {
 }
 
 #[inline(always)]
-fn short<O: Ops, const D: usize, const WIDE: bool>(
+fn short<O: Ops, const D: usize, const WIDE: bool, const TOP: bool>(
     ops: O,
     columns: &Columns,
     rows: &Eight<'_>,
@@ -335,17 +404,16 @@ fn short<O: Ops, const D: usize, const WIDE: bool>(
         let from = batch.from as usize;
         let last = from + (lines.len() / D).saturating_sub(1) * columns.step;
         let sums = if last + vector <= columns.source {
-            short_sums::<O, D, WIDE, false>(ops, lines, from, columns.step, rows)
+            short_sums::<O, D, WIDE, false>(ops, rounding.start(), lines, from, columns.step, rows)
         } else {
-            short_sums::<O, D, WIDE, true>(ops, lines, from, columns.step, rows)
+            short_sums::<O, D, WIDE, true>(ops, rounding.start(), lines, from, columns.step, rows)
         };
         for (half, group) in groups.iter_mut().enumerate() {
-            let mut quad = [rounding.half; GROUP];
-            for r in 0..GROUP {
-                let sum = ops.add(total(ops, &sums[half * GROUP + r]), rounding.half);
-                quad[r] = ops.shift_right(sum, rounding.precision);
-            }
-            store(ops, group, number * columns.filled, interleaved(ops, quad, quads));
+            let r = half * GROUP;
+            let ab = rounding.words::<O, D, TOP>(ops, &sums[r], &sums[r + 1]);
+            let cd = rounding.words::<O, D, TOP>(ops, &sums[r + 2], &sums[r + 3]);
+            let bytes = ops.shuffle(ops.pack_words(ab, cd), quads);
+            store(ops, group, number * columns.filled, bytes);
         }
     }
 }
@@ -353,12 +421,13 @@ fn short<O: Ops, const D: usize, const WIDE: bool>(
 #[inline(always)]
 fn short_sums<O: Ops, const D: usize, const WIDE: bool, const EDGE: bool>(
     ops: O,
+    start: [O::V; D],
     lines: &[Line],
     from: usize,
     step: usize,
     rows: &Eight<'_>,
 ) -> [[O::V; D]; BAND] {
-    let mut sums = [[ops.splat(0); D]; BAND];
+    let mut sums = [start; BAND];
     let Some((index, weights)) = lines.split_first() else { return sums };
     let index = index.load(ops);
     let mut at = from;
@@ -388,7 +457,13 @@ fn vector<O: Ops, const EDGE: bool>(ops: O, rows: &Eight<'_>, r: usize, at: usiz
     if EDGE { rows.load_part(ops, r, at) } else { rows.load(ops, r, at) }
 }
 
-/// The shuffle at the end of [`interleaved`].
+/// From words of four rows to the format of a group.
+///
+/// ```text
+/// words        a0 a1 a2 a3 b0 b1 b2 b3, c0 c1 c2 c3 d0 d1 d2 d3        of each lane
+/// vpackuswb    a0 a1 a2 a3 b0 b1 b2 b3 c0 c1 c2 c3 d0 d1 d2 d3
+/// vpshufb      a0 b0 c0 d0 a1 b1 c1 d1 a2 b2 c2 d2 a3 b3 c3 d3
+/// ```
 const INTERLEAVE: Line = {
     let mut line = Line::ZERO;
     let mut i = 0;
@@ -398,20 +473,6 @@ const INTERLEAVE: Line = {
     }
     line
 };
-
-/// Sixteen dwords of four rows, clamped, into the format of a group.
-///
-/// ```text
-/// lane of      a: a0 a1 a2 a3 dwords   b, c, d likewise
-/// vpackssdw    a0 a1 a2 a3 b0 b1 b2 b3 words,  c0 .. d3
-/// vpackuswb    a0 a1 a2 a3 b0 b1 b2 b3 c0 c1 c2 c3 d0 d1 d2 d3 bytes
-/// vpshufb      a0 b0 c0 d0 a1 b1 c1 d1 a2 b2 c2 d2 a3 b3 c3 d3
-/// ```
-#[inline(always)]
-fn interleaved<O: Ops>(ops: O, [a, b, c, d]: [O::V; GROUP], quads: O::V) -> O::V {
-    let bytes = ops.pack_words(ops.pack_dwords(a, b), ops.pack_dwords(c, d));
-    ops.shuffle(bytes, quads)
-}
 
 #[inline(always)]
 fn long<O: Ops, const D: usize>(ops: O, columns: &Columns, rows: &Eight<'_>, band: &mut [u8]) {

@@ -3,12 +3,14 @@
 #![expect(unsafe_code, reason = "instructions whose presence a value of Avx512 proves")]
 
 use std::arch::x86_64::{
-    __m512i, _mm_sfence, _mm_storeu_si128, _mm512_add_epi32, _mm512_castsi512_si128,
-    _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_mask_blend_epi8, _mm512_mask_storeu_epi8,
-    _mm512_maskz_loadu_epi8, _mm512_maskz_permutexvar_epi8, _mm512_movepi8_mask,
-    _mm512_packs_epi32, _mm512_packus_epi16, _mm512_permutex2var_epi8, _mm512_permutexvar_epi8,
-    _mm512_permutexvar_epi32, _mm512_set1_epi32, _mm512_shuffle_epi8, _mm512_shuffle_i32x4,
-    _mm512_slli_epi32, _mm512_srav_epi32, _mm512_storeu_si512, _mm512_stream_si512,
+    __m512i, _mm_sfence, _mm_storeu_si128, _mm512_add_epi16, _mm512_add_epi32, _mm512_castps_si512,
+    _mm512_castsi512_ps, _mm512_castsi512_si128, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32,
+    _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_loadu_si512, _mm512_mask_blend_epi8,
+    _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_maskz_permutexvar_epi8,
+    _mm512_movepi8_mask, _mm512_mul_ps, _mm512_packs_epi32, _mm512_packus_epi16,
+    _mm512_permutex2var_epi8, _mm512_permutexvar_epi8, _mm512_permutexvar_epi32, _mm512_set1_epi32,
+    _mm512_shuffle_epi8, _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_srav_epi16,
+    _mm512_srav_epi32, _mm512_storeu_si512, _mm512_stream_si512, _mm512_sub_ps,
     _mm512_unpackhi_epi8, _mm512_unpackhi_epi16, _mm512_unpacklo_epi8, _mm512_unpacklo_epi16,
     _mm512_xor_si512,
 };
@@ -24,6 +26,24 @@ macro_rules! instructions {
             fn $name(self, $($arg: __m512i),*) -> __m512i {
                 // SAFETY: a value of Avx512 exists only where the processor has the instruction.
                 unsafe { $body }
+            }
+        )*
+    };
+}
+
+/// The same on vectors of float32.
+macro_rules! floats {
+    ($(fn $name:ident($($arg:ident),*) = $body:expr;)*) => {
+        $(
+            #[inline(always)]
+            fn $name(self, $($arg: __m512i),*) -> __m512i {
+                // SAFETY: a value of Avx512 exists only where the processor has the instruction; the
+                // casts are none.
+                $(let $arg = unsafe { _mm512_castsi512_ps($arg) };)*
+                // SAFETY: as above.
+                let result = unsafe { $body };
+                // SAFETY: as above.
+                unsafe { _mm512_castps_si512(result) }
             }
         )*
     };
@@ -79,8 +99,10 @@ impl Ops for Avx512 {
     instructions! {
         fn dot(sum, bytes, weights) = _mm512_dpbusd_epi32(sum, bytes, weights);
         fn add(a, b) = _mm512_add_epi32(a, b);
+        fn add_words(a, b) = _mm512_add_epi16(a, b);
         fn xor(a, b) = _mm512_xor_si512(a, b);
         fn shift_right(v, counts) = _mm512_srav_epi32(v, counts);
+        fn shift_right_words(v, counts) = _mm512_srav_epi16(v, counts);
         fn permute(index, v) = _mm512_permutexvar_epi8(index, v);
         fn permute_to_dwords(index, v) = _mm512_maskz_permutexvar_epi8(0x1111_1111_1111_1111, index, v);
         fn permute2(a, index, b) = _mm512_permutex2var_epi8(a, index, b);
@@ -88,6 +110,21 @@ impl Ops for Avx512 {
         fn shuffle(v, index) = _mm512_shuffle_epi8(v, index);
         fn pack_dwords(a, b) = _mm512_packs_epi32(a, b);
         fn pack_words(a, b) = _mm512_packus_epi16(a, b);
+    }
+
+    floats! {
+        fn subtract(a, b) = _mm512_sub_ps(a, b);
+        fn multiply(a, b) = _mm512_mul_ps(a, b);
+        fn fused(a, b, c) = _mm512_fmadd_ps(a, b, c);
+        fn fused_negative(a, b, c) = _mm512_fnmadd_ps(a, b, c);
+    }
+
+    #[inline(always)]
+    fn to_floats(self, v: __m512i) -> __m512i {
+        // SAFETY: a value of Avx512 exists only where the processor has the instruction.
+        let floats = unsafe { _mm512_cvtepi32_ps(v) };
+        // SAFETY: as above; no instruction at all.
+        unsafe { _mm512_castps_si512(floats) }
     }
 
     #[inline(always)]

@@ -46,12 +46,16 @@ pub(super) trait Ops: Copy {
     fn dot(self, sum: Self::V, bytes: Self::V, weights: Self::V) -> Self::V;
     /// `vpaddd`.
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `vpaddw`.
+    fn add_words(self, a: Self::V, b: Self::V) -> Self::V;
     /// `vpxord`.
     fn xor(self, a: Self::V, b: Self::V) -> Self::V;
     /// `vpslld`.
     fn shift_left<const N: u32>(self, v: Self::V) -> Self::V;
     /// `vpsravd`: arithmetic, by the dwords of `counts`.
     fn shift_right(self, v: Self::V, counts: Self::V) -> Self::V;
+    /// `vpsravw`: arithmetic, by the words of `counts`.
+    fn shift_right_words(self, v: Self::V, counts: Self::V) -> Self::V;
     /// `vpermb`: byte `index[i] % 64` of `v`.
     fn permute(self, index: Self::V, v: Self::V) -> Self::V;
     /// `vpermb` with zeros but in the first byte of each dword.
@@ -74,6 +78,16 @@ pub(super) trait Ops: Copy {
     fn unpack_words<const HIGH: bool>(self, a: Self::V, b: Self::V) -> Self::V;
     /// `vpmovb2m`, `vpblendmb`: bytes of `high` where the byte of `by` has its top bit, else of `low`.
     fn select(self, by: Self::V, low: Self::V, high: Self::V) -> Self::V;
+    /// `vcvtdq2ps`.
+    fn to_floats(self, v: Self::V) -> Self::V;
+    /// `vsubps`.
+    fn subtract(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `vmulps`.
+    fn multiply(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `vfmadd213ps`: `a * b + c`, rounded once.
+    fn fused(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `vfnmadd213ps`: `c - a * b`, rounded once.
+    fn fused_negative(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `sfence`.
     fn fence(self);
 }
@@ -96,15 +110,6 @@ impl Line {
     pub(super) fn store<O: Ops>(&mut self, ops: O, v: O::V) {
         // SAFETY: a line is 64 bytes.
         unsafe { ops.store(v, self.0.as_mut_ptr()) }
-    }
-
-    /// Sixteen dwords.
-    pub(super) fn of_dwords(dwords: &[i32; 16]) -> Self {
-        let mut line = Self::ZERO;
-        for (bytes, dword) in line.0.as_chunks_mut::<4>().0.iter_mut().zip(dwords) {
-            *bytes = dword.to_le_bytes();
-        }
-        line
     }
 }
 
@@ -130,9 +135,29 @@ pub(super) fn load_part<O: Ops>(ops: O, bytes: &[u8], at: usize) -> O::V {
     unsafe { ops.load_masked(mask(rest.len()), rest.as_ptr()) }
 }
 
-/// Those of the 64 bytes of `row` from `at` on that are within it; zeros else.
+/// The 64 bytes of `row` from `at` on.
 #[inline(always)]
 pub(super) fn load_row<O: Ops>(ops: O, row: Row<'_>, at: usize) -> O::V {
+    assert!(at <= row.len() && row.len() - at >= 64, "row vector");
+    // SAFETY: at is within the row, as just checked.
+    let from = unsafe { row.as_ptr().add(at) };
+    // SAFETY: 64 bytes from there on are, too.
+    unsafe { ops.load(from) }
+}
+
+/// The `count` bytes of `row` from `at` on; zeros else.
+#[inline(always)]
+pub(super) fn load_row_part<O: Ops>(ops: O, row: Row<'_>, at: usize, count: usize) -> O::V {
+    assert!(at <= row.len() && row.len() - at >= count, "part of a row vector");
+    // SAFETY: at is within the row, as just checked.
+    let from = unsafe { row.as_ptr().add(at) };
+    // SAFETY: the bytes that the mask has a bit for are, too.
+    unsafe { ops.load_masked(mask(count), from) }
+}
+
+/// Those of the 64 bytes of `row` from `at` on that are within it; zeros else.
+#[inline(always)]
+pub(super) fn load_row_upto<O: Ops>(ops: O, row: Row<'_>, at: usize) -> O::V {
     let at = at.min(row.len());
     // SAFETY: at is within the row or one past its end.
     let from = unsafe { row.as_ptr().add(at) };
@@ -150,6 +175,13 @@ pub(super) fn load_row<O: Ops>(ops: O, row: Row<'_>, at: usize) -> O::V {
 pub(super) trait Plain: Copy {}
 impl Plain for f32 {}
 impl Plain for u16 {}
+
+/// Sixteen dwords.
+#[inline(always)]
+pub(super) fn load_dwords<O: Ops>(ops: O, dwords: &[i32; 16]) -> O::V {
+    // SAFETY: 64 bytes long, none of them padding.
+    unsafe { ops.load(dwords.as_ptr().cast()) }
+}
 
 /// Vector `v` of a table.
 #[inline(always)]

@@ -1,7 +1,9 @@
 //! Moving bytes: rows to groups and back, rows to planes.
 
 use super::super::{BAND, GROUP, group_len};
-use super::ops::{Eight, Line, Ops, load, load_part, load_row, store, store_part};
+use super::ops::{
+    Eight, Line, Ops, load, load_part, load_row, load_row_part, load_row_upto, store, store_part,
+};
 use crate::image::Row;
 
 /// A line whose byte `i` is `$body`, made when the crate is compiled.
@@ -102,6 +104,7 @@ pub(super) fn ungrouped<O: Ops>(ops: O, [a, b, c, d]: [O::V; 4]) -> [O::V; GROUP
 
 /// The rows of a group, each as long as it is.
 #[inline(always)]
+#[expect(clippy::needless_pass_by_value, reason = "the trait hands over the borrows")]
 pub(super) fn deinterleave<O: Ops>(ops: O, group: &[u8], rows: [&mut [u8]; GROUP]) {
     let mut longest = 0;
     for row in &rows {
@@ -162,15 +165,18 @@ fn split_line<O: Ops>(ops: O, row: Row<'_>, from: usize, pixel: usize, lines: [&
     while x < len {
         let at = from + x * pixel;
         let channels = if pixel == 3 {
-            let vectors =
-                [load_row(ops, row, at), load_row(ops, row, at + 64), load_row(ops, row, at + 128)];
+            let vectors = [
+                load_row_upto(ops, row, at),
+                load_row_upto(ops, row, at + 64),
+                load_row_upto(ops, row, at + 128),
+            ];
             three(ops, vectors)
         } else {
             let vectors = [
-                load_row(ops, row, at),
-                load_row(ops, row, at + 64),
-                load_row(ops, row, at + 128),
-                load_row(ops, row, at + 192),
+                load_row_upto(ops, row, at),
+                load_row_upto(ops, row, at + 64),
+                load_row_upto(ops, row, at + 128),
+                load_row_upto(ops, row, at + 192),
             ];
             four(ops, vectors)
         };
@@ -231,10 +237,10 @@ pub(super) fn split_patch<O: Ops>(
     planes: &mut [u8],
 ) {
     match (rows.len(), pixel) {
-        (14, 3) => patch::<O, 14>(ops, rows, x, 3, &const { quads(14, 3) }, planes),
-        (14, 4) => patch::<O, 14>(ops, rows, x, 4, &const { quads(14, 4) }, planes),
-        (16, 3) => patch::<O, 16>(ops, rows, x, 3, &const { quads(16, 3) }, planes),
-        (16, 4) => patch::<O, 16>(ops, rows, x, 4, &const { quads(16, 4) }, planes),
+        (14, 3) => patch::<O, 14, 3>(ops, rows, x, planes),
+        (14, 4) => patch::<O, 14, 4>(ops, rows, x, planes),
+        (16, 3) => patch::<O, 16, 3>(ops, rows, x, planes),
+        (16, 4) => patch::<O, 16, 4>(ops, rows, x, planes),
         (side, _) => {
             assert!(planes.len() == 3 * side * side, "planes of a patch");
             let (first, rest) = planes.split_at_mut(side * side);
@@ -281,27 +287,48 @@ const fn quads(side: usize, pixel: usize) -> [Line; 4] {
     ]
 }
 
-/// Four rows of all planes at a time. A vector may spill into the lines that the next one overwrites.
+/// A patch whose rows fit in vectors: within the image or at its right edge.
 #[inline(always)]
-fn patch<O: Ops, const SIDE: usize>(
+fn patch<O: Ops, const SIDE: usize, const PIXEL: usize>(
     ops: O,
     rows: &[Row<'_>],
     x: usize,
-    pixel: usize,
-    quads: &[Line; 4],
+    planes: &mut [u8],
+) {
+    let Some(rows) = rows.first_chunk::<SIDE>() else { return };
+    let mut shortest = usize::MAX;
+    for row in rows {
+        shortest = shortest.min(row.len());
+    }
+    if shortest >= x * PIXEL + 64 {
+        whole_patch::<O, SIDE, PIXEL, false>(ops, rows, x * PIXEL, planes);
+    } else {
+        whole_patch::<O, SIDE, PIXEL, true>(ops, rows, x * PIXEL, planes);
+    }
+}
+
+/// Four rows of all planes at a time. A vector may spill into the lines that the next one overwrites.
+#[inline(always)]
+fn whole_patch<O: Ops, const SIDE: usize, const PIXEL: usize, const EDGE: bool>(
+    ops: O,
+    rows: &[Row<'_>; SIDE],
+    from: usize,
     planes: &mut [u8],
 ) {
     let planes = &mut planes[..3 * SIDE * SIDE];
-    let from = x * pixel;
+    let quads = const { quads(SIDE, PIXEL) };
     let [pairs, blue_pairs, merge, merge_green] =
         [quads[0].load(ops), quads[1].load(ops), quads[2].load(ops), quads[3].load(ops)];
     let mut channels = [[pairs; 4]; 3];
     for b in 0..4 {
         let mut four = [pairs; 4];
         for r in 0..4 {
-            let row = &rows[if b * 4 + r < SIDE { b * 4 + r } else { SIDE - 1 }];
-            assert!(row.len() >= from + SIDE * pixel, "row shorter than its patch");
-            four[r] = load_row(ops, *row, from);
+            let row = rows[if b * 4 + r < SIDE { b * 4 + r } else { SIDE - 1 }];
+            four[r] = if EDGE {
+                load_row_part(ops, row, from, SIDE * PIXEL)
+            } else {
+                load_row(ops, row, from)
+            };
         }
         let (near, far) =
             (ops.permute2(four[0], pairs, four[1]), ops.permute2(four[2], pairs, four[3]));

@@ -293,26 +293,44 @@ fn patches_of_every_size() {
     both!(patches());
 }
 
+/// Every element type through every path: arithmetic with and without a scale, and the table.
+fn luts() -> Vec<Lut> {
+    let mean_std = Some(([0.48, 0.45, 0.40], [0.26, 0.26, 0.27]));
+    let mut luts = Vec::new();
+    for element in Element::ALL {
+        for numerics in [Numerics::Torchvision, Numerics::Pillow13] {
+            luts.push(Lut::new(
+                &Normalise { rescale: Some(1.0 / 255.0), mean_std, numerics },
+                element,
+            ));
+        }
+    }
+    let mut without = luts[0].clone();
+    without.recipe = None;
+    luts.push(without);
+    let recipes = luts.iter().filter_map(|lut| lut.recipe.as_ref());
+    for scaled in [false, true] {
+        assert!(recipes.clone().any(|recipe| !recipe.divided && recipe.scaled == scaled));
+    }
+    luts
+}
+
 fn conversions<B: Backend>(backend: B) {
     let mut random = Random(19);
-    let mean_std = Some(([0.48, 0.45, 0.40], [0.26, 0.26, 0.27]));
-    for element in Element::ALL {
-        let numerics = random.pick(&Numerics::ALL);
-        let lut = Lut::new(&Normalise { rescale: Some(1.0 / 255.0), mean_std, numerics }, element);
-        let every: Vec<u8> = (0..=255).collect();
-        let lens = lengths().chain([196, 256, 448]);
-        for (i, len) in lens.enumerate() {
+    let every: Vec<u8> = (0..=255).collect();
+    for lut in luts() {
+        for (i, len) in lengths().chain([196, 256, 448]).enumerate() {
             let bytes = if len == 256 { every.clone() } else { random.bytes(len) };
-            let mut expected = vec![0; len * element.size()];
+            let size = lut.element.size();
+            let mut expected = vec![0; len * size];
             let c = i % 3;
             Scalar.convert(&lut, c, &bytes, &mut expected, false);
             for stream in [false, true] {
-                let before =
-                    if i % 2 == 0 { random.below(17) * element.size() } else { random.below(64) };
+                let before = if i % 2 == 0 { random.below(17) * size } else { random.below(64) };
                 let mut out = Guarded::new(expected.len(), before);
                 backend.convert(&lut, c, &bytes, out.inner(expected.len()), stream);
                 backend.fence();
-                out.check(&expected, (element, len, stream, before));
+                out.check(&expected, (lut.element, len, stream, before));
             }
         }
     }
@@ -381,16 +399,28 @@ fn whole_images() {
     both!(images());
 }
 
+fn line_of_dwords(dwords: &[i32; 16]) -> Line {
+    Line(std::array::from_fn(|i| dwords[i / 4].to_le_bytes()[i % 4]))
+}
+
 /// Every operation against its emulation.
+#[expect(clippy::many_single_char_names, reason = "operands of one instruction")]
 #[test]
 fn instructions_do_what_their_emulation_does() {
     let Some(native) = Avx512::detect() else { return };
     let mut random = Random(23);
     for _ in 0..cases(200) {
         let line = |random: &mut Random| Line(random.bytes(64).try_into().expect("64 bytes"));
-        let (a, b, c) = (line(&mut random), line(&mut random), line(&mut random));
+        let [a, b, c] = [(); 3].map(|()| line(&mut random));
         let indices = Line(c.0.map(|byte| byte & 127));
-        let counts = Line::of_dwords(&std::array::from_fn(|i| i32::from(c.0[i] & 31)));
+        let counts = line_of_dwords(&std::array::from_fn(|i| i32::from(c.0[i] & 31)));
+        let word_counts = Line(std::array::from_fn(|i| if i % 2 == 0 { c.0[i] & 15 } else { 0 }));
+        // Floats of moderate size: what a NaN's bits become is nobody's business.
+        let floats = |random: &mut Random| {
+            let float = |random: &mut Random| (random.next() as i32 as f32) * 1e-7;
+            line_of_dwords(&std::array::from_fn(|_| float(random).to_bits().cast_signed()))
+        };
+        let [x, y, z] = [(); 3].map(|()| floats(&mut random));
         let number = random.next() as i32;
         macro_rules! same {
             ($($name:ident $(::<$generic:tt>)? ($($arg:ident),*);)*) => {$(
@@ -403,6 +433,13 @@ fn instructions_do_what_their_emulation_does() {
         same! {
             dot(a, b, c);
             add(a, b);
+            add_words(a, b);
+            shift_right_words(a, word_counts);
+            to_floats(a);
+            subtract(x, y);
+            multiply(x, y);
+            fused(x, y, z);
+            fused_negative(x, y, z);
             xor(a, b);
             shift_left::<8>(a);
             shift_right(a, counts);

@@ -4,7 +4,7 @@
 //! and after its last. Eight vectors share each weight.
 
 use super::super::GROUP;
-use super::horizontal::{DIGITS, reserved, total};
+use super::horizontal::{DIGITS, Rounding, only_tops, reserved};
 use super::ops::{Line, Ops, load, load_part, store, store_part};
 use crate::error::Result;
 use crate::resample::Axis;
@@ -58,13 +58,16 @@ pub(super) fn rows(axis: &Axis, digits: usize) -> Result<Rows> {
 pub(super) fn vertical<O: Ops>(ops: O, rows: &Rows, i: usize, groups: &[&[u8]], out: &mut [u8]) {
     let weights = &rows.dwords[rows.starts[i] as usize..rows.starts[i + 1] as usize];
     match rows.digits {
-        2 => with_digits::<O, 2>(ops, weights.as_chunks().0, rows.precision, groups, out),
-        _ => with_digits::<O, 3>(ops, weights.as_chunks().0, rows.precision, groups, out),
+        2 => with_digits::<O, 2, false>(ops, weights.as_chunks().0, rows.precision, groups, out),
+        _ if only_tops(rows.digits, rows.precision) => {
+            with_digits::<O, 3, true>(ops, weights.as_chunks().0, rows.precision, groups, out);
+        }
+        _ => with_digits::<O, 3, false>(ops, weights.as_chunks().0, rows.precision, groups, out),
     }
 }
 
 #[inline(always)]
-fn with_digits<O: Ops, const D: usize>(
+fn with_digits<O: Ops, const D: usize, const TOP: bool>(
     ops: O,
     weights: &[[i32; D]],
     precision: u32,
@@ -72,32 +75,23 @@ fn with_digits<O: Ops, const D: usize>(
     out: &mut [u8],
 ) {
     let groups = &groups[..weights.len()];
-    let half = if precision == 0 { 0 } else { 1 << (precision - 1) };
-    let (half, precision) = (ops.splat(half), ops.splat(precision as i32));
+    let rounding = Rounding::new(ops, precision);
     let order = ORDER.load(ops);
     let len = out.len();
     let mut at = 0;
     while at + 128 <= len {
-        let mut sums = sums::<O, D, 8, false>(ops, weights, groups, at);
-        finish(ops, &mut sums, half, precision);
-        store(ops, out, at, bytes(ops, [sums[0][0], sums[1][0], sums[2][0], sums[3][0]], order));
-        store(
-            ops,
-            out,
-            at + 64,
-            bytes(ops, [sums[4][0], sums[5][0], sums[6][0], sums[7][0]], order),
-        );
+        let sums = sums::<O, D, 8, false>(ops, rounding.start(), weights, groups, at);
+        store(ops, out, at, bytes::<O, D, _, TOP>(ops, &rounding, &sums, 0, order));
+        store(ops, out, at + 64, bytes::<O, D, _, TOP>(ops, &rounding, &sums, 4, order));
         at += 128;
     }
     while at < len {
-        let mut sums = if at + 64 <= len {
-            sums::<O, D, 4, false>(ops, weights, groups, at)
+        let sums = if at + 64 <= len {
+            sums::<O, D, 4, false>(ops, rounding.start(), weights, groups, at)
         } else {
-            sums::<O, D, 4, true>(ops, weights, groups, at)
+            sums::<O, D, 4, true>(ops, rounding.start(), weights, groups, at)
         };
-        finish(ops, &mut sums, half, precision);
-        let bytes = bytes(ops, [sums[0][0], sums[1][0], sums[2][0], sums[3][0]], order);
-        store_part(ops, out, at, 64, bytes);
+        store_part(ops, out, at, 64, bytes::<O, D, _, TOP>(ops, &rounding, &sums, 0, order));
         at += 64;
     }
 }
@@ -106,11 +100,12 @@ fn with_digits<O: Ops, const D: usize>(
 #[inline(always)]
 fn sums<O: Ops, const D: usize, const N: usize, const EDGE: bool>(
     ops: O,
+    start: [O::V; D],
     weights: &[[i32; D]],
     groups: &[&[u8]],
     at: usize,
 ) -> [[O::V; D]; N] {
-    let mut sums = [[ops.splat(0); D]; N];
+    let mut sums = [start; N];
     for (weights, group) in weights.iter().zip(groups) {
         let mut splats = [ops.splat(0); D];
         for d in 0..D {
@@ -131,20 +126,6 @@ fn sums<O: Ops, const D: usize, const N: usize, const EDGE: bool>(
     sums
 }
 
-/// Rounded and shifted sums in the place of the first digits'.
-#[inline(always)]
-fn finish<O: Ops, const D: usize, const N: usize>(
-    ops: O,
-    sums: &mut [[O::V; D]; N],
-    half: O::V,
-    precision: O::V,
-) {
-    for n in 0..N {
-        let sum = ops.add(total(ops, &sums[n]), half);
-        sums[n][0] = ops.shift_right(sum, precision);
-    }
-}
-
 /// The transpose of a 4 x 4 matrix of dwords.
 pub(super) const ORDER: Line = {
     let mut line = Line::ZERO;
@@ -156,16 +137,22 @@ pub(super) const ORDER: Line = {
     line
 };
 
-/// Four vectors of dwords, clamped, to one of bytes.
+/// Four vectors of sums, from `at` on, to one of bytes.
 ///
 /// ```text
-/// lane i of    a: four dwords a_i    b, c, d likewise
-/// vpackssdw    a_i b_i words, c_i d_i words
+/// words        a_i b_i, c_i d_i, four words each        lane i
 /// vpackuswb    a_i b_i c_i d_i, four bytes each
 /// vpermd       a0 a1 a2 a3 | b0 b1 b2 b3 | c0 .. | d0 ..
 /// ```
 #[inline(always)]
-fn bytes<O: Ops>(ops: O, [a, b, c, d]: [O::V; 4], order: O::V) -> O::V {
-    let bytes = ops.pack_words(ops.pack_dwords(a, b), ops.pack_dwords(c, d));
-    ops.permute_dwords(order, bytes)
+fn bytes<O: Ops, const D: usize, const N: usize, const TOP: bool>(
+    ops: O,
+    rounding: &Rounding<O::V>,
+    sums: &[[O::V; D]; N],
+    at: usize,
+    order: O::V,
+) -> O::V {
+    let ab = rounding.words::<O, D, TOP>(ops, &sums[at], &sums[at + 1]);
+    let cd = rounding.words::<O, D, TOP>(ops, &sums[at + 2], &sums[at + 3]);
+    ops.permute_dwords(order, ops.pack_words(ab, cd))
 }
