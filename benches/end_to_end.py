@@ -1,0 +1,489 @@
+"""JPEG files to batches in the trainer's process: the trainers' own rules, stock and patched.
+
+    python benches/end_to_end.py            everything; writes docs/performance-e2e.md
+    python benches/end_to_end.py --quick    in two minutes, a part of it; prints, writes nothing
+
+Everything that a row needs must agree with its stock row, bit for bit, before it is timed. Rows
+take turns, round after round, and medians are reported. torch, torchvision and transformers are
+taken where they are installed; without torch, batches travel as pickled arrays. qwen-vl-utils'
+and LLaMA-Factory's rules are restated below, so that neither must be installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import itertools
+import json
+import math
+import multiprocessing
+import os
+import platform
+import statistics
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import dynres_rs as dr
+import dynres_rs.llamafactory
+import dynres_rs.qwen_vl_utils
+import numpy as np
+from dynres_rs.decode import simplejpeg
+from peers import version
+from PIL import Image
+from whole import cpu, photograph
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs/performance-e2e.md"
+MAX_PIXELS = 1_003_520
+FACTORY_PIXELS = 768 * 768
+COCO = [(640, 480)] * 6 + [(480, 640)] * 3 + [(640, 427)] * 4 + [(500, 375)] * 2 + [(612, 612)]
+MIXES = {"COCO-like": COCO, "1080p": [(1920, 1080)] * 4, "12 MP": [(4032, 3024)] * 2}
+SECONDS = 2.0
+
+Sample = dict[str, Any]
+
+
+class Row(NamedTuple):
+    """A way from a file to a sample."""
+
+    name: str
+    run: Callable[[str], Sample]
+    stock: str | None
+    """The row that it stands in for, whose bits it must have; None for a stock row."""
+
+
+def files(folder: Path, mixes: Iterable[str]) -> dict[str, list[str]]:
+    """JPEGs as cameras and the web have them: quality 90, 4:2:0."""
+    made: dict[str, list[str]] = {}
+    for mix in mixes:
+        for index, (width, height) in enumerate(MIXES[mix]):
+            path = folder / f"{mix} {index}.jpg"
+            photograph(width, height).save(path, quality=90, subsampling=2)
+            made.setdefault(mix, []).append(str(path))
+    return made
+
+
+# What people run
+
+
+def opened(path: str) -> Image.Image:
+    return Image.open(path).convert("RGB")
+
+
+def fetch_image(path: str) -> Image.Image:
+    """qwen-vl-utils 0.0.14: `to_rgb(Image.open(path))`, its smart_resize, Pillow's resize."""
+    image = opened(path)
+    height, width = dynres_rs.qwen_vl_utils.smart_resize(
+        image.height, image.width, 28, 3136, MAX_PIXELS
+    )
+    return image.resize((width, height))
+
+
+def preprocess_image(path: str) -> Image.Image:
+    """LLaMA-Factory 0.9.5, for Qwen2-VL: into a budget, sides rounded down."""
+    image = Image.open(path)
+    if image.width * image.height > FACTORY_PIXELS:
+        factor = math.sqrt(FACTORY_PIXELS / (image.width * image.height))
+        image = image.resize((int(image.width * factor), int(image.height * factor)))
+    return image.convert("RGB")
+
+
+def rows() -> list[Row]:
+    """All rows, a stock one before those that stand in for it."""
+    ours = dr.Processor("qwen2-vl", max_pixels=MAX_PIXELS)
+    tensors = "pt" if version("torch") else "np"
+    made: list[Row] = []
+    if version("transformers"):
+        made += upstream_rows()
+    stock = made[0].name if made else None
+    made += [
+        Row("dynres_rs float32", lambda path: ours(path, return_tensors=tensors), stock),
+        Row(
+            "dynres_rs bfloat16",
+            lambda path: ours(path, return_tensors=tensors, dtype="bfloat16"),
+            None,
+        ),
+        Row(
+            "dynres_rs uint8 compact",
+            lambda path: ours(path, return_tensors=tensors, dtype="uint8", temporal="compact"),
+            None,
+        ),
+    ]
+    return made
+
+
+def upstream_rows() -> list[Row]:
+    import dynres_rs.transformers
+    from transformers import AutoImageProcessor
+
+    tensors = "pt" if version("torch") else "np"
+    size = {"shortest_edge": 3136, "longest_edge": MAX_PIXELS}
+    config = {"image_processor_type": "Qwen2VLImageProcessor", "size": size}
+    made: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+        card = Path(folder) / "preprocessor_config.json"
+        card.write_text(json.dumps({**config, "model_type": "qwen2_vl"}))
+        (Path(folder) / "config.json").write_text(json.dumps({"model_type": "qwen2_vl"}))
+        backends = ["torchvision", "pil"] if version("torchvision") else ["pil"]
+        for backend in backends:
+            numerics = "torchvision" if backend == "torchvision" else "pillow"
+            theirs = AutoImageProcessor.from_pretrained(folder, backend=backend)
+            ours = AutoImageProcessor.from_pretrained(folder, backend="dynres", numerics=numerics)
+
+            def plain(path: str, p: Any = theirs) -> Sample:
+                return dict(p(opened(path), return_tensors=tensors))
+
+            def patched(path: str, p: Any = ours) -> Sample:
+                return dict(p(opened(path), return_tensors=tensors))
+
+            name = f"transformers, {backend}"
+            made += [Row(name, plain, None), Row(f"{name}, patched", patched, name)]
+            if backend != backends[0]:
+                continue
+
+            def utils(path: str, p: Any = theirs) -> Sample:
+                return dict(p(fetch_image(path), return_tensors=tensors, do_resize=False))
+
+            def utils_patched(path: str, p: Any = ours) -> Sample:
+                image = dynres_rs.qwen_vl_utils.fetch_image(
+                    {"image": path, "min_pixels": 3136, "max_pixels": MAX_PIXELS}
+                )
+                return dict(p(image, return_tensors=tensors, do_resize=False))
+
+            def factory(path: str, p: Any = theirs) -> Sample:
+                return dict(p(preprocess_image(path), return_tensors=tensors))
+
+            def factory_patched(path: str, p: Any = ours) -> Sample:
+                image = dynres_rs.llamafactory.preprocess_image_qwen2_vl(
+                    Image.open(path), image_max_pixels=FACTORY_PIXELS, image_min_pixels=32 * 32
+                )
+                return dict(p(image, return_tensors=tensors))
+
+            name = "qwen-vl-utils + transformers"
+            made += [Row(name, utils, None), Row(f"{name}, patched", utils_patched, name)]
+            name = "LLaMA-Factory's rule + transformers"
+            made += [Row(name, factory, None), Row(f"{name}, patched", factory_patched, name)]
+    return made
+
+
+def check(all_rows: list[Row], paths: dict[str, list[str]]) -> None:
+    """The proof before the figures."""
+    by_name = {row.name: row for row in all_rows}
+    for row in all_rows:
+        if row.stock is None:
+            continue
+        for path in (paths[mix][0] for mix in paths):
+            want, got = by_name[row.stock].run(path), row.run(path)
+            for key in want:
+                if not np.array_equal(np.asarray(got[key]), np.asarray(want[key])):
+                    raise SystemExit(f"{row.name}: {key} is not that of {row.stock}")
+
+
+# Workers
+
+
+class Files:
+    """A dataset whose samples carry the memory that their worker has taken."""
+
+    def __init__(self, run: Callable[[str], Sample], paths: list[str], count: int) -> None:
+        self.run = run
+        self.paths = paths
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = self.run(self.paths[index % len(self.paths)])
+        return {**sample, "memory": taken()}
+
+
+_START: dict[int, int] = {}
+
+
+def taken() -> int:
+    """Bytes of this process beyond what it was forked with, at most so far."""
+    pid = os.getpid()
+    if pid not in _START:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        _START[pid] = _status("VmRSS")
+    return _status("VmHWM") - _START[pid]
+
+
+def _status(name: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(name):
+            return int(line.split()[1]) << 10
+    return 0
+
+
+def _first(samples: list[Sample]) -> Sample:
+    return samples[0]
+
+
+def _start_worker(_: int = 0) -> None:
+    taken()
+
+
+_DATASET: list[Files] = []
+
+
+def _pick(index: int) -> Sample:
+    return _DATASET[0][index]
+
+
+def received(dataset: Files, workers: int) -> Iterator[Sample]:
+    """The samples as they come out in this process."""
+    if version("torch"):
+        from torch.utils.data import DataLoader
+
+        yield from DataLoader(
+            dataset,  # type: ignore[arg-type]
+            batch_size=1,
+            num_workers=workers,
+            collate_fn=_first,
+            worker_init_fn=_start_worker,
+            multiprocessing_context="fork",
+        )
+        return
+    _DATASET[:] = [dataset]
+    with multiprocessing.get_context("fork").Pool(workers, _start_worker) as pool:
+        yield from pool.imap(_pick, range(len(dataset)))
+
+
+def throughput(row: Row, paths: list[str], workers: int, seconds: float) -> tuple[float, float]:
+    """Samples a second once all workers run, each copied as pinning would; and a worker's MiB."""
+    one = timed(lambda: row.run(paths[0]), 2)
+    count = max(4 * workers, len(paths), int(seconds * workers / one)) + 2 * workers
+    buffer = np.empty(64 << 20, np.uint8)
+    memory, began, seen = 0, 0.0, 0
+    for number, sample in enumerate(received(Files(row.run, paths, count), workers)):
+        if number == 2 * workers - 1:
+            began = time.perf_counter()
+        pixels = sample["pixel_values"]
+        flat = pixels if isinstance(pixels, np.ndarray) else pixels.view(dtype=_bytes()).numpy()
+        flat = flat.reshape(-1).view(np.uint8)
+        buffer[: flat.size] = flat
+        memory = max(memory, sample["memory"])
+        seen = number - 2 * workers + 1
+    return seen / (time.perf_counter() - began), memory / (1 << 20)
+
+
+def _bytes() -> Any:
+    import torch
+
+    return torch.uint8
+
+
+def timed(run: Callable[[], object], times: int) -> float:
+    """Seconds, the median of some."""
+    values = []
+    for _ in range(times):
+        began = time.perf_counter()
+        run()
+        values.append(time.perf_counter() - began)
+    return statistics.median(values)
+
+
+# Stages and latency
+
+
+def stages(paths: list[str], times: int) -> dict[str, float]:
+    """Milliseconds of each step of a sample, in one process."""
+    path = paths[0]
+    data = Path(path).read_bytes()
+    image = opened(path)
+    pixels = np.asarray(image)
+    p = dr.Processor("qwen2-vl", max_pixels=MAX_PIXELS)
+    target = p.plan(image.height, image.width).resized
+    small = dr.resize(pixels, target, numerics="torchvision")
+    turns: dict[str, Callable[[], object]] = {
+        "decode, Pillow": lambda: Image.open(io.BytesIO(data)).load(),
+        "resize, Pillow": lambda: image.resize(target[::-1], Image.Resampling.BICUBIC),
+        "resize, dynres_rs": lambda: dr.resize(pixels, target, numerics="torchvision"),
+        "pack float32": lambda: dr.patchify(small),
+        "pack uint8": lambda: dr.patchify(small, dtype="uint8"),
+        "resize and pack in one, float32": lambda: p(pixels),
+        "resize and pack in one, uint8 compact": lambda: p(
+            pixels, dtype="uint8", temporal="compact"
+        ),
+    }
+    if simplejpeg():
+        turns["decode, simplejpeg"] = lambda: simplejpeg().decode_jpeg(data, "RGB")
+    values: dict[str, list[float]] = {name: [] for name in turns}
+    for _ in range(times + 1):
+        for name, turn in turns.items():
+            values[name].append(timed(turn, 1))
+    found = {name: 1e3 * statistics.median(some[1:]) for name, some in values.items()}
+    for name, options in TRANSFERS.items():
+        found[f"transfer {name}"] = 1e3 * transfer(p(pixels, **options)["pixel_values"], times)
+    return found
+
+
+TRANSFERS: dict[str, dict[str, Any]] = {
+    "float32": {},
+    "bfloat16": {"dtype": "bfloat16"},
+    "uint8 compact": {"dtype": "uint8", "temporal": "compact"},
+}
+
+
+def transfer(pixels: np.ndarray, times: int) -> float:
+    """Seconds of a ready sample from a worker into a buffer of this process."""
+
+    def made(_: str) -> Sample:
+        copy = pixels.copy()
+        if not version("torch"):
+            return {"pixel_values": copy}
+        import torch
+
+        return {"pixel_values": torch.from_numpy(copy)}
+
+    rate, _ = throughput(Row("", made, None), [""], 1, 0.03 * times)
+    return 1 / rate
+
+
+def latency(run: Callable[[str], Sample], path: str, clients: int, seconds: float) -> list[float]:
+    """Milliseconds of each request while `clients` threads of one process make one after the
+    other."""
+    end = time.perf_counter() + seconds
+    times: list[float] = []
+    start = threading.Barrier(clients)
+
+    def client() -> None:
+        start.wait()
+        while True:
+            began = time.perf_counter()
+            run(path)
+            times.append(1e3 * (time.perf_counter() - began))
+            if time.perf_counter() > end:
+                return
+
+    with ThreadPoolExecutor(clients) as pool:
+        for job in [pool.submit(client) for _ in range(clients)]:
+            job.result()
+    return times
+
+
+# The page
+
+
+def head(quick: bool) -> str:
+    packages = ["pillow", "simplejpeg", "numpy", "torch", "torchvision", "transformers"]
+    versions = ", ".join(f"{name} {version(name)}" for name in packages if version(name))
+    return (
+        f"{cpu()}, {os.cpu_count()} virtual cores, Python {platform.python_version()}, {versions};"
+        f" dynres_rs {dr.__version__} with the `{dr.simd()}` backend;"
+        f" {time.strftime('%Y-%m-%d')}{', quick run' if quick else ''}."
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one worker, fewer mixes and rounds")
+    parser.add_argument("--rounds", type=int, default=3)
+    quick = (arguments := parser.parse_args()).quick
+    warnings.filterwarnings("ignore")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if version("torch"):
+        import torch
+
+        torch.set_num_threads(1)
+    mixes = ["COCO-like", "1080p"] if quick else list(MIXES)
+    counts = [1] if quick else [1, 2]
+    rounds = 1 if quick else arguments.rounds
+    seconds = 0.4 if quick else SECONDS
+    with tempfile.TemporaryDirectory() as folder:
+        paths = files(Path(folder), mixes)
+        every = rows()
+        check(every, paths)
+        text = "\n\n".join(
+            [
+                head(quick),
+                *(section(mix, paths[mix], every, counts, rounds, seconds) for mix in mixes),
+                stage_table({mix: stages(paths[mix], 5 if quick else 21) for mix in mixes}),
+                latency_table(every, paths["1080p"][0], (1, 8) if quick else (1, 8, 32), seconds),
+            ]
+        )
+    print(text)
+    if not quick:
+        begin, end = "<!-- bench -->", "<!-- bench end -->"
+        before, rest = PAGE.read_text().split(begin, 1)
+        PAGE.write_text(f"{before}{begin}\n{text}\n{end}{rest.split(end, 1)[1]}")
+
+
+def section(
+    mix: str, paths: list[str], every: list[Row], counts: list[int], rounds: int, seconds: float
+) -> str:
+    """Samples a second a core of every row, and the decode floor beside each."""
+    floor = Row("decode alone, Pillow", _decoded, None)
+    found: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    for _, row, workers in itertools.product(range(rounds), [floor, *every], counts):
+        result = throughput(row, paths, workers, seconds)
+        found.setdefault((row.name, workers), []).append(result)
+    rate = {key: statistics.median(one for one, _ in some) for key, some in found.items()}
+    lines = [
+        f"**{mix}**, samples a second a core",
+        "",
+        "| | "
+        + " | ".join(f"{n} worker{'s'[: n > 1]}" for n in counts)
+        + " | times its stock row | share of it that is decoding | MiB a worker |",
+        "|---|" + "---:|" * (len(counts) + 3),
+    ]
+    for row in [floor, *every]:
+        first = (row.name, counts[0])
+        per_core = " | ".join(f"{rate[row.name, n] / n:.1f}" for n in counts)
+        times = f"{rate[first] / rate[row.stock, counts[0]]:.2f}" if row.stock else ""
+        share = f"{100 * rate[first] / rate[floor.name, counts[0]]:.0f} %"
+        memory = max(one for _, one in found[first])
+        lines.append(f"| {row.name} | {per_core} | {times} | {share} | {memory:.0f} |")
+    return "\n".join(lines)
+
+
+def _decoded(path: str) -> Sample:
+    opened(path)
+    return {"pixel_values": np.zeros(1, np.uint8)}
+
+
+def stage_table(found: dict[str, dict[str, float]]) -> str:
+    lines = ["**Stages**, milliseconds of one image", "", "| | " + " | ".join(found) + " |"]
+    lines.append("|---|" + "---:|" * len(found))
+    for name in next(iter(found.values())):
+        lines.append(
+            f"| {name} | " + " | ".join(f"{some[name]:.2f}" for some in found.values()) + " |"
+        )
+    return "\n".join(lines)
+
+
+def latency_table(every: list[Row], path: str, many: tuple[int, ...], seconds: float) -> str:
+    """A server's process: threads with requests of one 1080p file each."""
+    names = [
+        every[0].name,
+        f"{every[0].name}, patched",
+        "dynres_rs float32",
+        "dynres_rs uint8 compact",
+    ]
+    lines = [
+        "**Latency** of one process under concurrent requests, a 1080p JPEG each, ms (p50 / p99)",
+        "",
+        "| | " + " | ".join(map(str, many)) + " |",
+        "|---|" + "---:|" * len(many),
+    ]
+    for row in every:
+        if row.name in names:
+            cells = []
+            for clients in many:
+                times = latency(row.run, path, clients, 2 * seconds)
+                p50, p99 = np.percentile(times, [50, 99])
+                cells.append(f"{p50:.0f} / {p99:.0f}")
+            lines.append(f"| {row.name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
