@@ -741,6 +741,8 @@ def test_run(shapes: Path, tmp_path: Path) -> None:
     done = dynres("run", shapes, "--set", "num_frames=4")
     assert (done.returncode, done.stderr) == (0, "")
     assert ", 4 taken, " in done.stdout
+    done = dynres("run", shapes, "image.png")
+    assert (done.returncode, done.stderr) == (2, "dynres: give images or videos, not both\n")
     done = dynres("run", shapes, "--model", "internvl")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("dynres: family: must be one that takes videos")

@@ -309,8 +309,9 @@ class VideoProcessor:
         TypeError: an argument of the wrong type.
         ValueError: a family without videos, an unknown option, or a value out of range.
 
-    Matches transformers' `Qwen2VLVideoProcessor` and `Qwen3VLVideoProcessor`, and qwen-vl-utils'
-    `fetch_video` followed by either with `do_resize=False`.
+    Matches transformers' `Qwen2VLVideoProcessor` and `Qwen3VLVideoProcessor`. Of qwen-vl-utils'
+    `fetch_video` it has the frames and sizes, not the pixels: that package resizes in floating
+    point, and this does as transformers does.
     """
 
     __slots__ = ("_base", "_family", "_numerics", "_variants")
@@ -629,7 +630,7 @@ class _Run:
         self._variant = variant
         self._dtype = dtype
         self._threads = num_threads
-        threads = num_threads or len(os.sched_getaffinity(0))
+        threads = num_threads or os.cpu_count() or 1
         step = max(CHUNK_FRAMES, 2 * threads * variant.temporal)
         self._chunk = -(-step // variant.temporal) * variant.temporal
         self.grids = np.empty((0, 3), np.int64)

@@ -118,6 +118,8 @@ def run(
     stderr and left out; the exit status is then 1.
     """
     if any(is_video_name(name) for name in images):
+        if not all(is_video_name(name) for name in images):
+            raise _fail("give images or videos, not both")
         if shard_size is not None:
             raise _fail("--shard-size: is for images, not for videos")
         from .video import run_videos
