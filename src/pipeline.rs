@@ -11,9 +11,10 @@
 //! There is no image between the passes and none after them: a ring of bands, a strip of rows. Views of one
 //! image advance together, window by window, so that its rows are fetched once.
 
+use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::error::{Error, Result, Size, zeroed};
 use crate::image::{ImageRef, Row};
@@ -307,7 +308,7 @@ fn drive<B: Backend>(
     }
 }
 
-/// The laid-out weights of a call, each made once.
+/// The laid-out weights of a call, each made once, or taken from calls before it.
 struct Tables<B: Backend> {
     backend: B,
     axes: Mutex<HashMap<AxisKey, Arc<Axis>>>,
@@ -330,31 +331,77 @@ impl<B: Backend> Tables<B> {
     }
 
     fn axis(&self, key: AxisKey) -> Result<Arc<Axis>> {
-        cached(&self.axes, key, || Axis::new(key.0, key.1, key.2, key.3))
+        cached(&self.axes, key, || kept((key, 0, 0), || Axis::new(key.0, key.1, key.2, key.3)))
     }
 
     fn columns(&self, key: AxisKey, input: usize, output: usize) -> Result<Arc<B::Columns>> {
-        let axis = self.axis(key)?;
-        cached(&self.columns, (key, input, output), || self.backend.columns(&axis, input, output))
+        cached(&self.columns, (key, input, output), || {
+            kept((key, input, output), || self.backend.columns(&*self.axis(key)?, input, output))
+        })
     }
 
     fn rows(&self, key: AxisKey) -> Result<Arc<B::Rows>> {
-        let axis = self.axis(key)?;
-        cached(&self.rows, key, || self.backend.rows(&axis))
+        cached(&self.rows, key, || kept((key, 0, 0), || self.backend.rows(&*self.axis(key)?)))
     }
 }
 
 fn cached<K: std::hash::Hash + Eq, V>(
     table: &Mutex<HashMap<K, Arc<V>>>,
     key: K,
-    make: impl FnOnce() -> Result<V>,
+    make: impl FnOnce() -> Result<Arc<V>>,
 ) -> Result<Arc<V>> {
     let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(found) = table.get(&key) {
         return Ok(Arc::clone(found));
     }
-    let made = Arc::new(make()?);
+    let made = make()?;
     table.insert(key, Arc::clone(&made));
+    Ok(made)
+}
+
+/// Weights of one kind for one axis, as its number of taps bounds their size.
+type Kept = (TypeId, (AxisKey, usize, usize), Arc<dyn Any + Send + Sync>);
+
+/// How many weights are kept from call to call, and for up to how many samples of source and target each: 64 KiB or so.
+const KEPT: usize = 32;
+const KEPT_SAMPLES: usize = 1 << 13;
+
+/// The weights used last, latest at the end. Nobody waits for them: who finds them taken makes their own, so that a
+/// fork at any moment leaves no child stuck.
+static LAST: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
+
+fn last() -> Option<MutexGuard<'static, Vec<Kept>>> {
+    match LAST.try_lock() {
+        Ok(last) => Some(last),
+        Err(TryLockError::Poisoned(last)) => Some(last.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+fn kept<V: Send + Sync + 'static>(
+    key: (AxisKey, usize, usize),
+    make: impl FnOnce() -> Result<V>,
+) -> Result<Arc<V>> {
+    let kind = TypeId::of::<V>();
+    if let Some(mut last) = last()
+        && let Some(at) = last.iter().position(|(k, other, _)| *k == kind && *other == key)
+    {
+        last[at..].rotate_left(1);
+        let found = last.last().map(|(_, _, value)| Arc::clone(value));
+        if let Some(Ok(found)) = found.map(Arc::downcast) {
+            return Ok(found);
+        }
+    }
+    let made = Arc::new(make()?);
+    let (source, target) = (key.0.1, key.0.2);
+    if source.saturating_add(target) <= KEPT_SAMPLES
+        && let Some(mut last) = last()
+    {
+        if last.len() >= KEPT {
+            last.remove(0);
+        }
+        last.push((kind, key, Arc::clone(&made) as Arc<dyn Any + Send + Sync>));
+    }
     Ok(made)
 }
 

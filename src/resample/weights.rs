@@ -1,6 +1,6 @@
 //! The integer weights of one axis: f64 windows, then quantised once.
 
-use super::filter::Filter;
+use super::filter::{Filter, bicubic, bilinear, lanczos};
 use crate::error::{Error, Result};
 
 /// Bits after the point of Pillow's weights, and the most that torchvision's have.
@@ -50,14 +50,18 @@ impl Axis {
             let first = (centre - support + 0.5).max(0.0) as usize;
             let last = ((centre + support + 0.5) as usize).min(source);
             let start = exact.len();
-            let mut sum = 0.0;
-            for x in first..last {
-                let weight = filter.at((x as f64 - centre + 0.5) * shrink);
-                exact.push(weight);
-                sum += weight;
+            // Source samples count in u32, as the windows do; their conversion is a vector's.
+            let distances =
+                (first as u32..last as u32).map(|x| (f64::from(x) - centre + 0.5) * shrink);
+            match filter {
+                Filter::Bilinear => exact.extend(distances.map(bilinear)),
+                Filter::Bicubic => exact.extend(distances.map(bicubic)),
+                Filter::Lanczos => exact.extend(distances.map(lanczos)),
             }
+            let weights = &mut exact[start..];
+            let sum = weights.iter().fold(0.0, |sum, weight| sum + weight);
             if sum != 0.0 {
-                for weight in &mut exact[start..] {
+                for weight in weights {
                     *weight /= sum;
                 }
             }

@@ -56,6 +56,7 @@ pub struct Columns {
 }
 
 impl Columns {
+    #[target_feature(enable = "avx2")]
     pub(super) fn new(axis: &Axis, input: usize, output: usize) -> Result<Self> {
         let words = Words::of(axis);
         let span = |i| {
@@ -67,21 +68,23 @@ impl Columns {
         let each = if words == Words::One { 1 } else { 2 };
         let mut starts = weights::reserved(axis.target)?;
         let mut lanes = weights::reserved(axis.target.saturating_mul(pairs * each))?;
+        let mut padded = vec![0; 2 * pairs];
         for i in 0..axis.target {
             let (first, taps) = axis.window(i);
             let start = span(i).0.min(2 * quads - pairs);
             starts.push(start as u32);
-            let tap = |column: usize| {
-                column.checked_sub(first).and_then(|j| taps.get(j)).copied().unwrap_or(0)
-            };
-            for pair in start..start + pairs {
-                let (a, b) = (tap(2 * pair), tap(2 * pair + 1));
-                if words == Words::One {
-                    lanes.push(weights::pair(a, b));
-                } else {
-                    lanes.push(weights::pair(weights::high(a), weights::high(b)));
-                    lanes.push(weights::pair(weights::low(a), weights::low(b)));
-                }
+            padded.fill(0);
+            padded[first - 2 * start..][..taps.len()].copy_from_slice(taps);
+            let taps = padded.as_chunks::<2>().0;
+            if words == Words::One {
+                lanes.extend(taps.iter().map(|&[a, b]| weights::pair(a, b)));
+            } else {
+                lanes.extend(taps.iter().flat_map(|&[a, b]| {
+                    [
+                        weights::pair(weights::high(a), weights::high(b)),
+                        weights::pair(weights::low(a), weights::low(b)),
+                    ]
+                }));
             }
         }
         let precision = axis.precision;

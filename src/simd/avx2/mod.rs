@@ -39,45 +39,47 @@ impl Backend for Avx2 {
     type Rows = vertical::Rows;
 
     fn columns(self, axis: &Axis, input: usize, output: usize) -> Result<Self::Columns> {
-        horizontal::Columns::new(axis, input, output)
+        // SAFETY: `self` exists only where the CPU has the features, as in every function here.
+        unsafe { horizontal::Columns::new(axis, input, output) }
     }
 
     fn rows(self, axis: &Axis) -> Result<Self::Rows> {
-        vertical::Rows::new(axis)
+        // SAFETY: see `columns`.
+        unsafe { vertical::Rows::new(axis) }
     }
 
     fn horizontal(self, weights: &Self::Columns, rows: &[Row<'_>; BAND], band: &mut [u8]) {
-        // SAFETY: `self` exists only where the CPU has the features, as in every function here.
+        // SAFETY: see `columns`.
         unsafe { horizontal::pass(weights, rows, band) }
     }
 
     fn interleave(self, rows: &[Row<'_>; BAND], band: &mut [u8]) {
-        // SAFETY: see `horizontal`.
+        // SAFETY: see `columns`.
         unsafe { layout::interleave(rows, band) }
     }
 
     fn vertical(self, weights: &Self::Rows, i: usize, groups: &[&[u8]], out: &mut [u8]) {
-        // SAFETY: see `horizontal`.
+        // SAFETY: see `columns`.
         unsafe { vertical::row(weights, i, groups, out) }
     }
 
     fn deinterleave(self, group: &[u8], rows: [&mut [u8]; GROUP]) {
-        // SAFETY: see `horizontal`.
+        // SAFETY: see `columns`.
         unsafe { layout::deinterleave(group, rows) }
     }
 
     fn split(self, row: Row<'_>, pixel: usize, planes: &mut [u8]) {
-        // SAFETY: see `horizontal`.
+        // SAFETY: see `columns`.
         unsafe { layout::split(&row, pixel, planes) }
     }
 
     fn split_patch(self, rows: &[Row<'_>], x: usize, pixel: usize, planes: &mut [u8]) {
-        // SAFETY: see `horizontal`.
+        // SAFETY: see `columns`.
         unsafe { layout::split_patch(rows, x, pixel, planes) }
     }
 
     fn convert(self, lut: &Lut, c: usize, bytes: &[u8], out: &mut [u8], stream: bool) {
-        // SAFETY: see `horizontal`.
+        // SAFETY: see `columns`.
         unsafe { convert::repeat(lut, c, bytes, 1, out, stream) }
     }
 
@@ -90,7 +92,7 @@ impl Backend for Avx2 {
         out: &mut [u8],
         stream: bool,
     ) {
-        // SAFETY: see `horizontal`.
+        // SAFETY: see `columns`.
         unsafe { convert::repeat(lut, c, bytes, copies, out, stream) }
     }
 
