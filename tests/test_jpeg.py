@@ -122,7 +122,7 @@ def test_orientation(decoded: list[bool], orientation: int, where: str) -> None:
         save: dict[str, Any] = {"exif": exif}
     else:
         save = {"xmp": b'<x tiff:Orientation="%d"></x>' % orientation}
-    data = jpeg(photo(40, 61), **save)
+    data = jpeg(photo(140, 201), **save)  # several blocks of the copy that turns it
     np.testing.assert_array_equal(ours(data), theirs(data))
     np.testing.assert_array_equal(ours(data, AS_IS), theirs(data, upright=False))
     assert decoded == [True, True]

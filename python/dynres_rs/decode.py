@@ -29,6 +29,7 @@ __all__ = ["decode_jpeg", "simplejpeg"]
 ORIENTATION: Final = 0x0112
 SUBSAMPLING: Final = ("444", "422", "420")  # as Pillow numbers them
 BASELINE: Final = (0xC0, 0xC1)
+BLOCK: Final = 64
 NOT_BASELINE: Final = frozenset(range(0xC2, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xD9, 0xDA}
 
 
@@ -53,8 +54,8 @@ def decode_jpeg(
         upright: whether to turn the image as its EXIF or XMP orientation says.
 
     Returns:
-        (H, W, 3) uint8; a view with any strides where the image was turned. Equal to
-        `exif_transpose(opened).convert("RGB")`, or without the transposing.
+        (H, W, 3) uint8, equal to `exif_transpose(opened).convert("RGB")`, or without the
+        transposing.
     """
     if opened.format not in ("JPEG", "MPO") or simplejpeg() is None:
         return None
@@ -112,13 +113,22 @@ def _turn(opened: PillowImage.Image) -> int:
 
 def _turned(pixels: U8, turn: int) -> U8:
     """The image after Pillow's `Transpose` of an orientation."""
+    if turn == 1:
+        return pixels
+    whole = pixels.view("V3")[:, :, 0]
     if turn in (5, 6, 7, 8):
-        pixels = pixels.transpose(1, 0, 2)
+        whole = whole.T
     if turn in (3, 4, 7, 8):
-        pixels = pixels[::-1]
+        whole = whole[::-1]
     if turn in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return pixels
+        whole = whole[:, ::-1]
+    # A copy by blocks that fit the cache: rows read across a large image would miss it all the way.
+    upright = np.empty(whole.shape, "V3")
+    for row in range(0, whole.shape[0], BLOCK):
+        for column in range(0, whole.shape[1], BLOCK):
+            block = (slice(row, row + BLOCK), slice(column, column + BLOCK))
+            upright[block] = whole[block]
+    return upright.view(np.uint8).reshape(*whole.shape, 3)
 
 
 @functools.cache
