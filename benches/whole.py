@@ -262,10 +262,14 @@ def write(results: list[dict[str, Any]]) -> None:
     (RESULTS / "whole.json").write_text(json.dumps(results, indent=1))
     plot(results, ROOT / "docs/images/bench.svg")
     begin, end = "<!-- bench -->", "<!-- bench end -->"
-    for page in (ROOT / "README.md", ROOT / "docs/performance.md"):
+    for page, picture in (
+        (ROOT / "README.md", "docs/images/bench.svg"),
+        (ROOT / "docs/performance.md", "images/bench.svg"),
+    ):
         head, rest = page.read_text().split(begin, 1)
         tail = rest.split(end, 1)[1]
-        page.write_text(f"{head}{begin}\n{table(results)}\n{end}{tail}")
+        block = f"![Times relative to dynres_rs]({picture})\n\n{table(results)}"
+        page.write_text(f"{head}{begin}\n{block}\n{end}{tail}")
 
 
 def main() -> None:
