@@ -25,6 +25,8 @@ class Peer:
 
     name: str
     run: Callable[[], Any]
+    #: What its answer is where it is not meant to be the case's: other numbers, another type.
+    other: str | None = None
 
 
 def version(package: str) -> str | None:
@@ -169,7 +171,11 @@ def qwen_processors(image: Image.Image, max_pixels: int) -> list[Peer]:
             fast = Qwen2VLImageProcessor(size=size)
             name = f"transformers {version('transformers')} torchvision backend"
             peers.append(
-                Peer(name, lambda: fast(image, return_tensors="pt")["pixel_values"].numpy())
+                Peer(
+                    name,
+                    lambda: fast(image, return_tensors="pt")["pixel_values"].numpy(),
+                    "other numbers",
+                )
             )
     if version("hf-processors-rs"):
         from hf_processors_rs import AutoImageProcessor  # type: ignore[import-not-found]
@@ -200,6 +206,7 @@ def qwen_processors(image: Image.Image, max_pixels: int) -> list[Peer]:
                     lambda rival=rival: rival(image, return_tensors="np", num_threads=1)[
                         "pixel_values"
                     ],
+                    "other numbers" if backend == "torchvision" else None,
                 )
             )
     return peers
