@@ -141,8 +141,10 @@ class Processor(Planner):
         if video is not None:
             if not isinstance(video, Mapping):
                 raise TypeError(f"video: must be a dict, got {type(video).__name__}")
-            self._video_options = dict(video)
-            self._video = VideoProcessor(name, numerics=self._numerics, **video)
+            # The file may be one of another family's video processor: its name is stored with it.
+            given = dict(video)
+            own = given.pop("family", name)
+            self._video = VideoProcessor(own, numerics=self._numerics, **given)
             self._video_options = self._video.options
 
     def _set(self, family: str, numerics: str | None, options: Options) -> None:
@@ -244,7 +246,10 @@ class Processor(Planner):
     def to_dict(self) -> dict[str, Any]:
         """The family, the resolved numerics and all options, as values that JSON can hold."""
         data = {"family": self._family, "numerics": self._numerics, **_copy(self._base.options)}
-        return data if self._video_options is None else {**data, "video": self._video_options}
+        if self._video_options is None:
+            return data
+        family = {} if self.video.family == self._family else {"family": self.video.family}
+        return {**data, "video": {**family, **self._video_options}}
 
     @property
     def family(self) -> str:
@@ -541,6 +546,8 @@ class Processor(Planner):
         if self._video_options is not None:
             usual = hf_video.preset(self.video.family)
             changed = {k: v for k, v in self._video_options.items() if v != usual[k]}
+            if self.video.family != self._family:
+                changed = {"family": self.video.family, **changed}
             said.append(f"video={changed!r}")
         return f"Processor({', '.join(said)})"
 
