@@ -539,7 +539,8 @@ class VideoProcessor:
             **options: as in a call.
 
         Raises:
-            what a call raises.
+            TypeError: as a call raises it.
+            ValueError: as a call raises it.
         """
         variant = self._variant(options) if options else self._base
         (known,) = _metadata(video_metadata, 1, variant.temporal)
