@@ -38,7 +38,6 @@ VideosInput = Any
 #: Options that never reach the compiled core.
 FACADE: Final = ("do_convert_rgb", "input_data_format")
 PIXELS: Final = "pixel_values_videos"
-STREAM_BYTES: Final = 32 << 20
 #: Frames that a stream holds at least, so that what a call costs beside pixels stays below 1 %.
 CHUNK_FRAMES: Final = 8
 _CACHED: Final = 64
@@ -720,7 +719,6 @@ class _Run:
             rows = sum(plan.num_patches for plan in plans)
             shape, kind = self._shape(plans[0]) if plans else self._nothing()
             pixels = np.empty((rows, *shape[1:]), kind)
-        stream = PIXELS in given and pixels is not None and pixels.nbytes > STREAM_BYTES
         start = 0
         done: list[NDArray[Any]] = []
         grids: list[tuple[int, int, int]] = []
@@ -729,7 +727,7 @@ class _Run:
                 if pixels is not None and plan is not None:
                     part = pixels[start : start + plan.num_patches]
                     start += plan.num_patches
-                    count = self._into(frames, plan, part, stream)
+                    count = self._into(frames, plan, part)
                 else:
                     part, count = self._growing(frames, plan)
             except Exception as error:
@@ -764,7 +762,7 @@ class _Run:
         side = options["patch_size"] * options["merge_size"]
         return self._shape(self._variant.spec.plan(side, side, self._variant.temporal))
 
-    def _into(self, frames: _Frames, plan: Plan, part: NDArray[Any], stream: bool) -> int:
+    def _into(self, frames: _Frames, plan: Plan, part: NDArray[Any]) -> int:
         """All frames of a video of known length into its rows."""
         wanted = frames.count or 0
         rows = plan.num_patches // -(-wanted // self._variant.temporal)
@@ -773,9 +771,7 @@ class _Run:
         taken = islice(frames.taken(), wanted)
         for chunk in _chunks(taken, wanted if in_place else self._chunk):
             end = start + -(-len(chunk) // self._variant.temporal) * rows
-            self._variant.spec.run_frames(
-                plan, chunk, part[start:end], self._dtype, self._threads, stream
-            )
+            self._variant.spec.run_frames(plan, chunk, part[start:end], self._dtype, self._threads)
             start, count = end, count + len(chunk)
         if count != wanted:
             raise ValueError(f"video: has {count} frames, where {wanted} were announced")
@@ -794,9 +790,7 @@ class _Run:
             end = used + -(-len(chunk) // self._variant.temporal) * rows
             # realloc moves pages, not bytes
             part.resize((end, *shape[1:]), refcheck=False)
-            self._variant.spec.run_frames(
-                plan, chunk, part[used:end], self._dtype, self._threads, False
-            )
+            self._variant.spec.run_frames(plan, chunk, part[used:end], self._dtype, self._threads)
             used, count = end, count + len(chunk)
         return part, count
 

@@ -291,14 +291,7 @@ impl<'a, B: Backend> ViewRun<'a, B> {
             first: start,
             last: Emit::strip_end(view.cut, start).min(end),
             end,
-            emit: Emit::new(
-                view,
-                &settings.luts[view.output],
-                &slots,
-                settings.stream,
-                start,
-                out,
-            )?,
+            emit: Emit::new(view, &settings.luts[view.output], slots, settings.stream, start, out)?,
             kept,
         })
     }
