@@ -6,7 +6,10 @@ from typing import Any
 import dynres_rs as dr
 import numpy as np
 import pytest
-from dynres_rs.draw import PAPER, _canvas, _fold, _load, _sheets, compare, parse_boxes
+from dynres_rs.draw import compare, parse_boxes
+from dynres_rs.draw.folding import fold
+from dynres_rs.draw.sheets import canvas_of, load, sheets_of
+from dynres_rs.draw.style import PAPER
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -52,9 +55,9 @@ def test_folding_loses_nothing(family: str, height: int, width: int) -> None:
     if max(height, width) > 200 * min(height, width):
         return
     plan = dr.Processor(family).plan(height, width)
-    first, sheets = _sheets(plan, photo((height, width)), [], True)
+    first, sheets = sheets_of(plan, photo((height, width)), [], True)
     for sheet in (first, *sheets):
-        pieces, wide, tall, gaps = _fold(sheet)
+        pieces, wide, tall, gaps = fold(sheet)
         area = sum((p.right - p.left) * (p.bottom - p.top) for p in pieces)
         assert area == pytest.approx(sheet.picture.width * sheet.picture.height)
         for piece in pieces:
@@ -83,7 +86,7 @@ def test_what_the_model_sees_is_what_it_sees(family: str) -> None:
     for view in plan.views:
         batch = p(image, dtype="uint8")
         seen = dr.unpack(batch[view.output], plan, key=view.output)
-        canvas = np.asarray(_canvas(plan, view, image))
+        canvas = np.asarray(canvas_of(plan, view, image))
         if isinstance(seen, list):
             rows, columns = view.grid
             part = seen[view.index : view.index + view.count]
@@ -95,7 +98,7 @@ def test_what_the_model_sees_is_what_it_sees(family: str) -> None:
 def test_numbers_of_cells_are_places_of_tokens() -> None:
     for family in ("qwen2-vl", "internvl", "deepseek-vl2", "deepseek-vl"):
         plan = dr.Processor(family).plan(300, 700)
-        first, sheets = _sheets(plan, photo((300, 700)), [], True)
+        first, sheets = sheets_of(plan, photo((300, 700)), [], True)
         boxes, kinds = plan.token_boxes(), plan.token_kinds()
         cells = first.cells
         assert cells is not None
@@ -132,7 +135,7 @@ def test_images_of_any_kind(tmp_path: Path) -> None:
     want = np.asarray(plan.draw(image))
     for other in (np.asarray(image), tmp_path / "image.png", str(tmp_path / "image.png")):
         assert np.array_equal(np.asarray(plan.draw(other)), want)
-    assert _load(plan, image.convert("RGBA")).mode == "RGB"
+    assert load(plan, image.convert("RGBA")).mode == "RGB"
     with pytest.raises(ValueError, match=r"image: must have the plan's size \(50, 70\)"):
         plan.draw(photo((70, 50)))
     with pytest.raises(ValueError, match="width: must be in"):
