@@ -265,6 +265,7 @@ def test_a_plan_is_a_value(family: str) -> None:
     described = plan.to_dict()
     assert json.loads(json.dumps(described)) == described
     assert described["num_tokens"] == plan.num_tokens
+    assert described["shapes"] == {key: list(shape) for key, shape in plan.shapes.items()}
     assert [view["role"] for view in described["views"]] == [view.role for view in plan.views]
     for text in (repr(plan), *map(repr, plan.views)):
         assert " object at " not in text
@@ -367,6 +368,32 @@ def test_unpack_of_bfloat16(family: str, exact: bool) -> None:
     else:
         with pytest.raises(ValueError, match=r"in bfloat16 the bytes .* become the same value"):
             dr.unpack(values, plan)
+
+
+OWN_SIZE = {"qwen2-vl": 56, "qwen2.5-vl": 56, "qwen3-vl": 256, "internvl": 448, "internvl-hf": 448}
+OWN_SIZE |= {"deepseek-vl2": 384, "deepseek-vl": 384, "deepseek-vl-hybrid": 1024, "got-ocr2": 1024}
+CLIP = ("qwen2-vl", "qwen2.5-vl", "got-ocr2", "deepseek-vl", "deepseek-vl-hybrid")
+
+
+@pytest.mark.parametrize("numerics", ["torchvision", "pillow-12.0", "pillow-12.2", "pillow-13"])
+@every_family
+def test_unpack_of_every_byte(family: str, numerics: str) -> None:
+    """All 256 bytes of each channel, unscaled: no inverse where the docstring says so alone."""
+    side = OWN_SIZE[family]
+    image = np.arange(side * side * 3).reshape(side, side, 3) // 3 % 256
+    image = image.astype(np.uint8)
+    p = dr.Processor(family, numerics=numerics)
+    plan = p.plan(side, side)
+    key = [*plan.shapes][-1]
+    for dtype in (None, "float32", "float16", "bfloat16", "uint8"):
+        values = p(image, dtype=dtype)[key]
+        if dtype == "bfloat16" and family in CLIP:
+            with pytest.raises(ValueError, match="253 and 254 of channel 2 become the same value"):
+                dr.unpack(values, plan, key=key)
+            continue
+        found = dr.unpack(values, plan, key=key)
+        shown = found if isinstance(found, np.ndarray) else found[-1]
+        assert np.array_equal(shown, image), dtype
 
 
 def test_unpack_refuses() -> None:

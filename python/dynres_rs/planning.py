@@ -88,6 +88,7 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
         "num_patches": plan.num_patches,
         "num_tokens": plan.num_tokens,
         "shape": list(plan.shape),
+        "shapes": {key: list(shape) for key, shape in plan.shapes.items()},
         "nbytes": plan.nbytes(),
         "coords": plan.coords,
         "metadata": plan.metadata,
