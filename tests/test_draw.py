@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from dynres_rs.draw import compare, parse_boxes
 from dynres_rs.draw.folding import fold
+from dynres_rs.draw.page import facts_of
+from dynres_rs.draw.rendering import render
 from dynres_rs.draw.sheets import canvas_of, load, sheets_of
 from dynres_rs.draw.style import PAPER
 from hypothesis import given, settings
@@ -185,3 +187,43 @@ def test_boxes_as_models_write_them(text: str, boxes: Any, labels: list[str]) ->
 def test_boxes_that_are_none(text: str) -> None:
     with pytest.raises(ValueError, match="boxes: "):
         parse_boxes(text)
+
+
+@pytest.mark.parametrize(("ground", "ink"), [(255, 0), (0, 255)])
+def test_numbers_are_readable_on_any_ground(ground: int, ink: int) -> None:
+    """Dense ones are dark on white and white on black; sparse ones have a ground of their own."""
+    image = Image.new("RGB", (448, 448), (ground,) * 3)
+    plan = dr.Processor("internvl").plan(448, 448)
+    first, _ = sheets_of(plan, image, [], True)
+    dense = np.asarray(render(first, 700, 700))
+    assert not first.sparse
+    assert (abs(dense.astype(int) - ink).max(2) < 40).sum() > 256 * 10
+    sparse = np.asarray(render(first, 160, 160))[4:-4, 4:-4]  # without its frame
+    assert first.sparse
+    flags = abs(sparse.astype(int) - np.array(first.colour)).max(2) < 40
+    assert flags.sum() > 6 * 16 * 10
+
+
+def test_every_view_is_shown() -> None:
+    plan = dr.Processor("deepseek-vl-hybrid").plan(300, 100)
+    _, sheets = sheets_of(plan, photo((300, 100)), [], True)
+    assert [sheet.main for sheet in sheets] == [True, False]
+    assert sheets[0].caption == "what the model sees: 384 x 384, tokens 0-575"
+    assert sheets[1].caption == "high resolution: 1024 x 341 on 1024 x 1024"
+    assert sheets[1].cells is None
+    plan = dr.Processor("deepseek-vl2").plan(100, 100)
+    first, sheets = sheets_of(plan, photo((100, 100)), [], True)
+    assert [sheet.main for sheet in sheets] == [False, True]
+    assert first.cells is not None and first.cells.numbers[0, 0] == 211
+
+
+def test_the_numbers_of_the_headline() -> None:
+    facts = dict(facts_of(dr.Processor("qwen2-vl").plan(427, 640)))
+    assert (facts["image, h x w"], facts["resized"]) == ("427 x 640", "420 x 644")
+    assert (facts["grid of patches"], facts["patches"]) == ("30 x 46", "1,380")
+    assert (facts["tokens"], facts["pixel_values"]) == ("345", "1,380 x 1,176, 6.49 MB")
+    facts = dict(facts_of(dr.Processor("deepseek-vl-hybrid").plan(427, 640)))
+    assert facts["pixel_values"] == "1 x 3 x 384 x 384, 1.77 MB"
+    assert facts["high_res_pixel_values"] == "1 x 3 x 1,024 x 1,024, 12.6 MB"
+    facts = dict(facts_of(dr.Processor("internvl").plan(427, 640)))
+    assert (facts["grid of tiles"], facts["tiles"]) == ("2 x 3", "7")

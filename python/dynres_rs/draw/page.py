@@ -111,7 +111,7 @@ def check_width(width: object) -> None:
         raise ValueError(f"width: must be in 600..8000, got {width}")
 
 
-def _facts(plan: Plan) -> list[tuple[str, str]]:
+def facts_of(plan: Plan) -> list[tuple[str, str]]:
     facts = [("image, h x w", by(plan.source)), ("resized", by(plan.resized))]
     facts.append(("grid of tiles" if plan.num_tiles else "grid of patches", by(plan.grid)))
     if plan.num_tiles > 1:
@@ -227,7 +227,7 @@ def _head(
 ) -> Picture:
     name = Image.new("RGB", (width, points + 14), PAPER)
     ImageDraw.Draw(name).text((0, 0), title or plan.family, INK, font_of(points))
-    return stack([name, flow(_facts(plan), width, sizes)], 6)
+    return stack([name, flow(facts_of(plan), width, sizes)], 6)
 
 
 def foot(text: str, width: int) -> Picture:
