@@ -226,13 +226,7 @@ pub fn all() -> Vec<Family> {
             name: "got-ocr2",
             aliases: &["got_ocr2"],
             convert: Convert::Transformers,
-            spec: spec(
-                "got-ocr2",
-                Rule::AspectGrid(GOT_OCR2),
-                Torchvision,
-                CLIP_MEAN,
-                CLIP_STD,
-            ),
+            spec: spec("got-ocr2", Rule::AspectGrid(GOT_OCR2), Torchvision, CLIP_MEAN, CLIP_STD),
             video: None,
         },
         Family {
