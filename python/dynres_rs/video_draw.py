@@ -13,27 +13,16 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .draw import (
-    BLUE,
-    GAP,
-    GREY,
-    INK,
-    MARGIN,
-    PAPER,
-    RULE,
-    SMALLEST_CELL,
-    WHITE,
-    Picture,
-    _by,
-    _bytes,
-    _check_width,
-    _flow,
-    _font,
-    _foot,
-    _page,
-    _stack,
-    _step,
-)
+from .draw.page import check_width as _check_width
+from .draw.page import flow as _flow
+from .draw.page import foot as _foot
+from .draw.page import page_of as _page
+from .draw.page import stack as _stack
+from .draw.style import BLUE, GAP, GREY, INK, MARGIN, PAPER, RULE, SMALLEST_CELL, WHITE, Picture
+from .draw.style import by as _by
+from .draw.style import bytes_of as _bytes
+from .draw.style import font_of as _font
+from .draw.style import step_of as _step
 from .sampling import format_timestamps
 from .video import Taken
 
