@@ -91,4 +91,4 @@ impl Rows for Gathered<'_> {
 }
 
 /// Rows that views of one image share before any of them goes on: they stay in the cache.
-pub(super) const WINDOW: usize = 64;
+pub(super) const WINDOW: usize = 32;
