@@ -254,8 +254,14 @@ def test_a_worker_that_dies_is_said(folder: Path, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_and_on(folder: Path, tmp_path: Path) -> None:
+    # Enough images that the run is still at work when the signal comes, however slow this process is.
+    many = tmp_path / "many"
+    many.mkdir()
+    image = Path(names(folder)[0])
+    for index in range(1500):
+        (many / f"{index:04}{image.suffix}").hardlink_to(image)
     out = tmp_path / "out"
-    words = (folder, "-o", out, "--shard-size", "1", "--workers", "2")
+    words = (many, "-o", out, "--shard-size", "1", "--workers", "2")
     process = subprocess.Popen(
         command(*words), stderr=subprocess.PIPE, text=True, start_new_session=True
     )
