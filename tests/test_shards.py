@@ -254,7 +254,7 @@ def test_a_worker_that_dies_is_said(folder: Path, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_and_on(folder: Path, tmp_path: Path) -> None:
-    # Enough images that the run is still at work when the signal comes, however slow this process is.
+    # So many that the run is still at work when the signal comes, however slow this process is.
     many = tmp_path / "many"
     many.mkdir()
     image = Path(names(folder)[0])
