@@ -615,7 +615,7 @@ def test_the_shapes_are_where_they_moved(av: ModuleType, clip_file: Path) -> Non
 
 
 def test_only_what_is_needed_is_decoded(av: ModuleType, tmp_path: Path) -> None:
-    from dynres_rs.video_file import VideoFile
+    from dynres_rs.video.file import VideoFile
 
     path = tmp_path / "long.mp4"
     encode(av, path, 400, "mpeg4", gop=10)
@@ -750,7 +750,7 @@ def test_run(shapes: Path, tmp_path: Path) -> None:
 
 def test_show(shapes: Path, tmp_path: Path) -> None:
     from dynres_rs.draw import PAPER
-    from dynres_rs.video_draw import contact_sheet
+    from dynres_rs.video.sheet import contact_sheet
 
     out = tmp_path / "sheet.png"
     done = dynres("show", shapes, "--model", "qwen3-vl", "--set", "fps=4", "--out", out)

@@ -1,7 +1,7 @@
 """The contact sheet of a video: the frames that are taken, their times, and the tokens on them.
 
-A temporal patch is a frame around its frames, with the time that the model is told and the places
-of its tokens in the sequence. A long video shows patches at equal steps and says so.
+A temporal patch is a box around its frames, with its time and the places of its tokens in the
+sequence. A long video shows patches at equal steps and says so.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .draw import (
+from ..draw import (
     BLUE,
     GAP,
     GREY,
@@ -34,8 +34,8 @@ from .draw import (
     _stack,
     _step,
 )
+from .processor import Taken
 from .sampling import format_timestamps
-from .video import Taken
 
 __all__ = ["contact_sheet"]
 
@@ -43,8 +43,11 @@ __all__ = ["contact_sheet"]
 MOST_GROUPS: Final = 48
 SMALLEST_FRAME: Final = 100
 SMALLEST_BOX: Final = 250
-TALLEST_FRAME: Final = 480
+TALLEST_FRAME: Final = 720
+#: Height over width of the sheet that is aimed at.
+ASPECT: Final = 0.7
 CAPTION: Final = 26
+NUMBER: Final = 20
 
 
 def contact_sheet(taken: Taken, *, width: int = 1600, tokens: bool = True) -> Picture:
@@ -69,8 +72,7 @@ def contact_sheet(taken: Taken, *, width: int = 1600, tokens: bool = True) -> Pi
     shown = sorted({round(g) for g in np.linspace(0, groups - 1, min(groups, MOST_GROUPS))})
     inner = width - 2 * MARGIN
     frame, across = _fit(inner, plan.resized, temporal, len(shown))
-    known = metadata.fps is not None
-    times = format_timestamps(metadata.timestamps) if known else []
+    times = _times(taken)
     each = plan.num_tokens // groups
     cell = plan.options["patch_size"] * plan.options["merge_size"]
     blocks = []
@@ -79,10 +81,10 @@ def contact_sheet(taken: Taken, *, width: int = 1600, tokens: bool = True) -> Pi
         names = indices[first : first + temporal]
         names += names[-1:] * (temporal - len(names))
         pictures += pictures[-1:] * (temporal - len(pictures))
-        said = f"{times[number]}  " if known else ""
+        said = f"{times[number]}   " if times else ""
         said += f"tokens {number * each:,} to {(number + 1) * each - 1:,}"
         drawn = [
-            _frame(picture, frame, plan.resized, cell if tokens else 0, f"frame {name}")
+            _frame(picture, frame, plan.resized, cell if tokens else 0, f"frame {name:,}")
             for picture, name in zip(pictures, names, strict=True)
         ]
         blocks.append(_group(drawn, said))
@@ -99,6 +101,16 @@ def contact_sheet(taken: Taken, *, width: int = 1600, tokens: bool = True) -> Pi
     return _page([head, _stack(rows, GAP // 2), _foot(foot, inner)], width)
 
 
+def _times(taken: Taken) -> list[str]:
+    """The time of each temporal patch: as Qwen3-VL's prompt has it, which no other model's has;
+    none where the rate is not known."""
+    if taken.metadata.fps is None:
+        return []
+    times = taken.metadata.timestamps
+    told = taken.plan.family == "qwen3-vl"
+    return format_timestamps(times) if told else [f"{time:.1f} s" for time in times]
+
+
 def _head(taken: Taken, width: int) -> Picture:
     plan, metadata = taken.plan, taken.metadata
     total = metadata.total_num_frames or 0
@@ -106,7 +118,7 @@ def _head(taken: Taken, width: int) -> Picture:
     groups = plan.num_patches // (rows * columns)
     facts = [("frames", f"{total:,}")]
     if metadata.fps is not None:
-        facts.append(("a second", f"{metadata.fps:.5g}"))
+        facts.append(("frames a second", f"{metadata.fps:.5g}"))
         facts.append(("seconds", f"{total / metadata.fps:.1f}"))
     shape = " x ".join(f"{side:,}" for side in plan.shape)
     facts += [
@@ -125,7 +137,8 @@ def _head(taken: Taken, width: int) -> Picture:
 def _fit(
     width: int, size: tuple[int, int], temporal: int, count: int
 ) -> tuple[tuple[int, int], int]:
-    """Width and height of a frame on the page, and boxes in a row: as square a sheet as can be."""
+    """Width and height of a frame on the page, and boxes in a row: near the aspect that is aimed
+    at, with few places left empty in the last row."""
     best: tuple[float, tuple[int, int], int] | None = None
     least = max(SMALLEST_BOX, min(SMALLEST_FRAME, _wide(TALLEST_FRAME, size)) * temporal)
     most = max(1, width // (least + GAP // 2))
@@ -133,8 +146,9 @@ def _fit(
         room = (width - (across - 1) * (GAP // 2)) // across - 16
         wide = min((room - (temporal - 1) * 4) // temporal, _wide(TALLEST_FRAME, size))
         tall = max(1, round(wide * size[0] / size[1]))
-        height = -(-count // across) * (tall + CAPTION + GAP)
-        score = abs(math.log(max(height, 1) / width))
+        rows = -(-count // across)
+        height = rows * (tall + CAPTION + NUMBER + GAP)
+        score = abs(math.log(height / width / ASPECT)) + 1 - count / (rows * across)
         if best is None or score < best[0]:
             best = (score, (max(wide, 1), tall), across)
     assert best is not None
@@ -165,7 +179,7 @@ def _groups(
 def _frame(
     frame: Any, size: tuple[int, int], resized: tuple[int, int], cell: int, name: str
 ) -> Picture:
-    """One frame at its size on the page, with the grid of tokens and its number."""
+    """One frame at its size on the page, with the grid of tokens, its number below."""
     picture = frame if isinstance(frame, Image.Image) else Image.fromarray(np.asarray(frame))
     picture = picture.convert("RGB").resize(size, Image.Resampling.BICUBIC)
     if cell:
@@ -178,18 +192,17 @@ def _frame(
                 ends = (place, 0, place, size[1]) if along == 0 else (0, place, size[0], place)
                 pen.line(ends, (*WHITE, 110))
         picture = Image.alpha_composite(picture.convert("RGBA"), layer).convert("RGB")
-    pen = ImageDraw.Draw(picture)
-    wide = math.ceil(_font(13).getlength(name))
-    pen.rectangle((0, size[1] - 20, wide + 10, size[1]), PAPER)
-    pen.text((5, size[1] - 18), name, GREY, _font(13))
-    return picture
+    page = Image.new("RGB", (size[0], size[1] + NUMBER), WHITE)
+    page.paste(picture, (0, 0))
+    ImageDraw.Draw(page).text((0, size[1] + 4), name, GREY, _font(13))
+    return page
 
 
 def _group(frames: list[Picture], caption: str) -> Picture:
     """The frames of one temporal patch in a box, below its time."""
     body = _stack(frames, 4, across=True)
     wide = max(body.width, SMALLEST_BOX - 16)
-    page = Image.new("RGB", (wide + 16, body.height + CAPTION + 14), PAPER)
+    page = Image.new("RGB", (wide + 16, body.height + CAPTION + 8), PAPER)
     pen = ImageDraw.Draw(page)
     pen.rectangle((0, 0, page.width - 1, page.height - 1), WHITE, RULE)
     pen.text((8, 6), caption, BLUE, _font(14))

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ._types import I64
+from .._types import I64
 
 __all__ = ["format_timestamps", "frame_range", "sample_indices", "timestamps"]
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from . import _dynres_rs as _native
-from ._types import U8
+from .. import _dynres_rs as _native
+from .._types import U8
 
 __all__ = ["SUFFIXES", "VideoFile", "is_video_name"]
 
