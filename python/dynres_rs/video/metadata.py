@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from fractions import Fraction
 from typing import Any
+
+import numpy as np
 
 from .sampling import DEFAULT_FPS, format_timestamps, timestamps
 
@@ -73,22 +76,31 @@ def _one(item: Any, temporal: int) -> VideoMetadata:
     made = VideoMetadata(temporal_patch_size=temporal)
     if item is None:
         return made
-    for field in fields(VideoMetadata):
-        if field.name == "temporal_patch_size":
-            continue
-        if isinstance(item, Mapping):
-            value = item.get(field.name)
-        else:
-            value = getattr(item, field.name, None)
-        if value is None:
-            continue
-        if field.name == "total_num_frames":
-            value = int(value)
-            if value < 1:
-                raise ValueError(f"total_num_frames: must be at least 1, got {value}")
-        elif field.name == "fps":
-            value = float(value)
-        elif field.name == "frames_indices":
-            value = [int(index) for index in value]
-        setattr(made, field.name, value)
+    names = [field.name for field in fields(VideoMetadata) if field.name != "temporal_patch_size"]
+    if isinstance(item, Mapping):
+        given = {name: item.get(name) for name in names}
+    elif any(hasattr(item, name) for name in names):
+        given = {name: getattr(item, name, None) for name in names}
+    else:
+        raise TypeError(
+            "video_metadata: must be a dict or an object with total_num_frames, fps or"
+            f" frames_indices, got {type(item).__name__}"
+        )
+    for name, value in given.items():
+        if value is not None:
+            setattr(made, name, _value(name, value))
     return made
+
+
+def _value(name: str, value: Any) -> Any:
+    if name in ("total_num_frames", "fps"):
+        if isinstance(value, bool) or not isinstance(value, int | float | Fraction | np.number):
+            raise TypeError(f"{name}: must be a number, got {type(value).__name__}")
+        if name == "fps":
+            return float(value)
+        if not 1 <= value < 2**31:
+            raise ValueError(f"{name}: must be at least 1, got {value}")
+        return int(value)
+    if name == "frames_indices":
+        return [int(index) for index in value]
+    return value

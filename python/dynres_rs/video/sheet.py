@@ -93,7 +93,7 @@ def contact_sheet(taken: Taken, *, width: int = 1600, tokens: bool = True) -> Pi
         for start in range(0, len(blocks), across)
     ]
     head = _head(taken, inner)
-    foot = f"A box is a temporal patch of {temporal} frames; a square is a token of each."
+    foot = f"A box is a temporal patch of {temporal} frames; a square is one token of them all."
     if tokens and _step(cell * frame[0] / plan.resized[1], SMALLEST_CELL) > 1:
         foot += " Tokens too small to draw: lines stand for several."
     if len(shown) < groups:
