@@ -397,6 +397,15 @@ def test_sampling_happens_where_asked_for() -> None:
     )
     assert again["video_grid_thw"][0, 0] == 1
     assert again["video_metadata"][0].timestamps == [0.5]
+    presampled = {"fps": 30.0, "total_num_frames": 60, "frames_indices": [0, 20, 39, 59]}
+    streamed = processor(
+        videos=frames_of(video[[0, 20, 39, 59]]),
+        video_metadata=presampled,
+        do_sample_frames=False,
+        return_metadata=True,
+    )
+    assert streamed.pop("video_metadata")[0].timestamps == metadata.timestamps
+    same(streamed, taken)
     counted = processor(videos=video, num_frames=6)
     assert counted["video_grid_thw"][0, 0] == 3
 
@@ -439,6 +448,16 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
         lambda p: p(videos=[clip(1)[0], clip(1)[0].astype(np.int16)]),
         TypeError,
         "frame 1: must be uint8",
+    ),
+    "dtypes": (
+        lambda p: p(videos=[clip(1)[0], clip(1)[0].astype(np.float32)]),
+        TypeError,
+        "one dtype, got uint8 and frame 1 of float32",
+    ),
+    "dtypes of a stream": (
+        lambda p: p(videos=iter([clip(1)[0], clip(1)[0].astype(np.float32)])),
+        TypeError,
+        "one dtype, got uint8 and frame 1 of float32",
     ),
     "short stream": (
         lambda p: p(videos=frames_of(clip(3)), video_metadata={"total_num_frames": 9}),

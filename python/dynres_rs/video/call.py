@@ -60,6 +60,9 @@ class Call:
             frames.count = len(indices)
         elif isinstance(frames, Listed):
             frames.count = len(frames)
+        elif known.frames_indices is not None:
+            # The frames of a stream that were sampled already; the total is the whole video's.
+            frames.count = len(known.frames_indices)
         elif total is not None:
             frames.count = total
         if frames.count is None:

@@ -67,11 +67,10 @@ class Listed(Frames):
         return self._first.height, self._first.width
 
     def taken(self) -> Iterator[Any]:
-        size = self.size()
         indices = self.indices
         for index in range(len(self._frames)) if indices is None else indices:
             ready = _frame(self._frames[index], self._policy, index) if index else self._first
-            _check_size(ready, size, index)
+            _check_like(self._first, ready, index)
             yield ready.pixels
 
 
@@ -92,7 +91,6 @@ class Streamed(Frames):
         return self._first.height, self._first.width
 
     def taken(self) -> Iterator[Any]:
-        size = self.size()
         indices = self.indices
         wanted: Iterator[int] | None = None if indices is None else iter(indices)
         ready: Ready | None = self._first
@@ -109,7 +107,7 @@ class Streamed(Frames):
                 number += 1
                 if number == index:
                     ready = _frame(frame, self._policy, index)
-                    _check_size(ready, size, index)
+                    _check_like(self._first, ready, index)
             yield ready.pixels
             if wanted is None:
                 ready = None
@@ -124,7 +122,7 @@ class Decoded(Frames):
         total, fps = file.total_num_frames, file.fps
         if metadata.fps is None:
             metadata.fps = fps
-        metadata.total_num_frames = total
+        metadata.total_num_frames, metadata.frames_indices = total, None
         metadata.height, metadata.width = file.height, file.width
         metadata.duration = total / metadata.fps if metadata.fps else None
         metadata.video_backend = "pyav"
@@ -160,11 +158,16 @@ def _check_shape(first: Any, frame: Any, index: int) -> None:
         )
 
 
-def _check_size(ready: Ready, size: tuple[int, int], index: int) -> None:
-    if (ready.height, ready.width) != size:
+def _check_like(first: Ready, ready: Ready, index: int) -> None:
+    if (ready.height, ready.width) != (first.height, first.width):
         raise ValueError(
-            f"video: all frames must have one size, got {size} and frame {index} of"
-            f" {(ready.height, ready.width)}"
+            f"video: all frames must have one size, got {(first.height, first.width)} and frame"
+            f" {index} of {(ready.height, ready.width)}"
+        )
+    if ready.floating != first.floating:
+        one, other = (each.floating or "uint8" for each in (first, ready))
+        raise TypeError(
+            f"video: all frames must have one dtype, got {one} and frame {index} of {other}"
         )
 
 
