@@ -16,12 +16,14 @@
 //! | [`simd`] | the kernels, a file an instruction set | `image`, `resample`, `pack`'s tables |
 //! | [`pipeline`] | the straight path of an image | all above |
 //! | [`parallel`] | the only threads | |
+//! | [`memory`] | what the system says of memory | |
 //! | `py` | Python; nothing outside it knows Python | all above |
 
 pub mod coords;
 pub mod error;
 pub mod families;
 pub mod image;
+pub mod memory;
 pub mod pack;
 pub mod parallel;
 pub mod pipeline;

@@ -185,7 +185,6 @@ class Spec:
         out: NDArray[Any],
         dtype: DType | None,
         num_threads: int,
-        stream: bool = False,
     ) -> None: ...
     def run(
         self,
@@ -195,5 +194,4 @@ class Spec:
         dtype: DType | None,
         temporal: Temporal,
         num_threads: int,
-        stream: bool = False,
     ) -> None: ...

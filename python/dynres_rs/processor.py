@@ -41,7 +41,6 @@ from .video import config as video_config
 __all__ = ["Processor"]
 
 TEMPORAL: Final = ("expand", "compact")
-STREAM_BYTES: Final = 32 << 20
 _CACHED_SPECS: Final = 64
 
 
@@ -397,8 +396,7 @@ class Processor(Planner):
             there = None if given is None else given.get(key)
             outs[key] = np.empty(shape, kind) if there is None else there
         # Streaming stores pay only into a caller's pages, beyond the cache.
-        stream = given is not None and sum(o.nbytes for o in outs.values()) > STREAM_BYTES
-        spec.run(plans, pixels, outs, dtype, temporal, num_threads, stream)
+        spec.run(plans, pixels, outs, dtype, temporal, num_threads)
         batch: Batch = dict(outs)
         for key, shape, values in metadata:
             array = np.array(values, np.int64).reshape(shape)

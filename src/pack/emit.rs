@@ -8,62 +8,79 @@ use crate::plan::{Cut, View};
 use crate::simd::Backend;
 
 use super::lut::{Element, Lut};
+use super::writer::{PAD, Run, Writer};
 
 /// Writes a run of strips of one view into its part of an output.
 ///
-/// A strip is as many canvas rows as one call of [`Emit::strip`] takes: a row of patches, or a single row.
+/// A strip is as many canvas rows as one call of [`Emit::strip`] takes: a row of merge blocks, or some rows of a row of
+/// tiles. Of patches it is one run of memory, of tiles a few rather long ones: memory takes those best.
 pub struct Emit<'a> {
     cut: Cut,
     columns: usize,
     lut: &'a Lut,
-    copies: usize,
-    slots: Range<usize>,
-    stream: bool,
     /// The first canvas row of the part.
     first: usize,
     out: &'a mut [u8],
-    /// Planes of bytes.
+    /// Planes of bytes, each between pads: the channels of a patch of each frame, or of some rows of a tile.
     planes: Vec<u8>,
+    /// In which order a patch takes them.
+    runs: Vec<Run>,
+    writer: Writer,
+    stream: bool,
 }
 
-/// Where patch (row, column) lies in the order of merge blocks.
-#[must_use]
-pub const fn patch_position(row: usize, column: usize, columns: usize, merge: usize) -> usize {
-    let block = (row / merge) * (columns / merge) + column / merge;
-    block * merge * merge + (row % merge) * merge + column % merge
-}
+/// Rows of a strip of tiles.
+const TILE_ROWS: usize = 8;
 
 impl<'a> Emit<'a> {
-    /// `copies` is how many frames a patch has over time, `slots` which of them this view is; `out` begins at canvas
-    /// row `first`.
+    /// `slots` says for each frame which places over time of a patch it fills: all of them, together. `out` begins at
+    /// canvas row `first`. `stream` bypasses the cache.
     ///
     /// # Errors
     /// `OutOfMemory`.
     pub fn new(
         view: &View,
         lut: &'a Lut,
-        copies: usize,
-        slots: Range<usize>,
+        slots: &[Range<usize>],
         stream: bool,
         first: usize,
         out: &'a mut [u8],
     ) -> Result<Self> {
-        let planes = match view.cut {
-            Cut::Patches { patch, .. } => patch * patch * 3,
-            Cut::Tiles { tile } => tile.1 * 3,
+        let area = match view.cut {
+            Cut::Patches { patch, .. } => patch * patch,
+            Cut::Tiles { tile } => tile.1 * TILE_ROWS,
             Cut::Rows { .. } => 0,
         };
-        let planes = zeroed(planes)?;
+        let planes = zeroed(3 * slots.len() * (area + PAD) + PAD)?;
+        let mut runs = Vec::new();
+        for channel in 0..3 {
+            for (frame, slots) in slots.iter().enumerate() {
+                let from = PAD + (3 * frame + channel) * (area + PAD);
+                runs.extend(slots.clone().map(|_| Run { channel, from }));
+            }
+        }
         let (cut, columns) = (view.cut, view.grid.columns);
-        Ok(Self { cut, columns, lut, copies, slots, stream, first, out, planes })
+        let writer = Writer::new();
+        Ok(Self { cut, columns, lut, first, out, planes, runs, writer, stream })
     }
 
-    /// Canvas rows of a strip.
+    /// The most canvas rows of a strip.
     #[must_use]
     pub const fn strip_rows(cut: Cut) -> usize {
         match cut {
-            Cut::Patches { patch, .. } => patch,
-            Cut::Tiles { .. } | Cut::Rows { .. } => 1,
+            Cut::Patches { patch, merge, .. } => patch * merge,
+            Cut::Tiles { .. } => TILE_ROWS,
+            Cut::Rows { .. } => 1,
+        }
+    }
+
+    /// One past the last row of the strip that begins at canvas row `y`.
+    #[must_use]
+    pub fn strip_end(cut: Cut, y: usize) -> usize {
+        match cut {
+            Cut::Patches { patch, merge, .. } => y + patch * merge,
+            Cut::Tiles { tile } => (y + TILE_ROWS).min((y / tile.0 + 1) * tile.0),
+            Cut::Rows { .. } => y + 1,
         }
     }
 
@@ -99,69 +116,85 @@ impl<'a> Emit<'a> {
         }
     }
 
-    /// Writes the strip that begins at canvas row `y`.
-    pub fn strip<B: Backend>(&mut self, backend: B, y: usize, rows: &[Row<'_>], pixel: usize) {
+    /// Writes the strip that begins at canvas row `y`, of each frame its rows.
+    pub fn strip<B: Backend>(
+        &mut self,
+        backend: B,
+        y: usize,
+        frames: &[Vec<Row<'_>>],
+        pixel: usize,
+    ) {
         match self.cut {
             Cut::Patches { patch, merge, .. } => {
-                self.patches(backend, (y - self.first) / patch, patch, merge, rows, pixel);
+                self.patches(backend, (y - self.first) / patch, patch, merge, frames, pixel);
             }
-            Cut::Tiles { tile } => self.tiles(backend, y - self.first, tile, rows[0], pixel),
+            Cut::Tiles { tile } => self.tiles(backend, y - self.first, tile, &frames[0], pixel),
             Cut::Rows { .. } => {
-                let len = rows[0].len();
-                let start = (y - self.first) * len;
-                rows[0].copy_to(&mut self.out[start..start + len]);
+                let row = &frames[0][0];
+                let start = (y - self.first) * row.len();
+                row.copy_to(&mut self.out[start..start + row.len()]);
             }
         }
     }
 
+    /// A row of merge blocks, from patch row `row` on.
     fn patches<B: Backend>(
         &mut self,
         backend: B,
         row: usize,
         patch: usize,
         merge: usize,
-        rows: &[Row<'_>],
+        frames: &[Vec<Row<'_>>],
         pixel: usize,
     ) {
+        let Self { lut, out, planes, runs, writer, .. } = self;
         let area = patch * patch;
-        let plane = area * self.lut.element.size();
-        let bytes = 3 * self.copies * plane;
-        let slots = self.slots.start * plane..self.slots.end * plane;
-        for column in 0..self.columns {
-            backend.split_patch(rows, column * patch, pixel, &mut self.planes);
-            let start = patch_position(row, column, self.columns, merge) * bytes;
-            let out = self.out[start..start + bytes].chunks_exact_mut(self.copies * plane);
-            for (c, (bytes, out)) in self.planes.chunks_exact(area).zip(out).enumerate() {
-                let out = &mut out[slots.clone()];
-                backend.repeat(self.lut, c, bytes, self.slots.len(), out, self.stream);
+        let at = row * self.columns * runs.len() * area * lut.element.size();
+        writer.begin(out, at, lut.element, self.stream);
+        for block in 0..self.columns / merge {
+            for (y, x) in (0..merge).flat_map(|y| (0..merge).map(move |x| (y, x))) {
+                let left = (block * merge + x) * patch;
+                for (frame, rows) in frames.iter().enumerate() {
+                    let rows = &rows[y * patch..(y + 1) * patch];
+                    let start = 3 * frame * (area + PAD);
+                    let planes = &mut planes[start..start + 3 * (area + PAD) + PAD];
+                    backend.split_patch(rows, left, pixel, planes);
+                }
+                backend.elements(lut, planes, runs, area, writer, out);
             }
         }
+        writer.finish(out);
     }
 
+    /// Some rows of a row of tiles, from row `y` of the part on.
     fn tiles<B: Backend>(
         &mut self,
         backend: B,
         y: usize,
         (height, width): (usize, usize),
-        row: Row<'_>,
+        rows: &[Row<'_>],
         pixel: usize,
     ) {
-        let line = width * self.lut.element.size();
-        let plane = height * line;
+        let Self { lut, out, planes, runs, writer, .. } = self;
+        let line = width * lut.element.size();
+        let area = rows.len() * width;
         for column in 0..self.columns {
-            let tile = row.slice(column * width * pixel, width * pixel);
-            backend.split(tile, pixel, &mut self.planes);
-            let index = (y / height) * self.columns + column;
-            for c in 0..3 {
-                let start = (index * 3 + c) * plane + (y % height) * line;
-                let bytes = &self.planes[c * width..(c + 1) * width];
-                backend.convert(
-                    self.lut,
-                    c,
-                    bytes,
-                    &mut self.out[start..start + line],
-                    self.stream,
-                );
+            for (r, row) in rows.iter().enumerate() {
+                let row = row.slice(column * width * pixel, width * pixel);
+                let (_, planes) = planes.split_at_mut(PAD + r * width);
+                let mut planes = planes.chunks_mut(width * TILE_ROWS + PAD);
+                let lines = std::array::from_fn(|_| match planes.next() {
+                    Some(plane) => &mut plane[..width],
+                    None => &mut [],
+                });
+                backend.split(row, pixel, lines);
+            }
+            for run in &*runs {
+                let tile = (y / height) * self.columns + column;
+                let at = (tile * 3 + run.channel) * height * line + (y % height) * line;
+                writer.begin(out, at, lut.element, self.stream);
+                backend.elements(lut, planes, &[*run], area, writer, out);
+                writer.finish(out);
             }
         }
     }

@@ -102,8 +102,7 @@ impl Normalise {
 /// ```text
 /// scaled   = fma(byte, scale, byte * scale_rest)      where `scaled`, else byte
 /// centred  = scaled - mean
-/// quotient = centred * reciprocal                     or centred / std where `divided`, and that is all
-/// value    = fma(fma(-quotient, std, centred), reciprocal, quotient)
+/// value    = fma(centred, reciprocal, centred * reciprocal_rest)      or centred / std where `divided`
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recipe {
@@ -119,8 +118,10 @@ pub struct Recipe {
     pub mean: [f32; 3],
     /// The standard deviation of each channel.
     pub std: [f32; 3],
-    /// One through it.
+    /// One through it, rounded.
     pub reciprocal: [f32; 3],
+    /// What that rounding left.
+    pub reciprocal_rest: [f32; 3],
 }
 
 impl Recipe {
@@ -142,6 +143,10 @@ impl Recipe {
             mean,
             std,
             reciprocal: std.map(|s| 1.0 / s),
+            reciprocal_rest: std.map(|s| {
+                let exact = 1.0 / f64::from(s);
+                (exact - f64::from(1.0 / s)) as f32
+            }),
         };
         [recipe, Self { divided: true, ..recipe }].into_iter().find(|recipe| recipe.gives(table))
     }
@@ -164,9 +169,7 @@ impl Recipe {
         if self.divided {
             return centred / self.std[c];
         }
-        let quotient = centred * self.reciprocal[c];
-        let rest = (-quotient).mul_add(self.std[c], centred);
-        rest.mul_add(self.reciprocal[c], quotient)
+        centred.mul_add(self.reciprocal[c], centred * self.reciprocal_rest[c])
     }
 }
 
@@ -179,6 +182,8 @@ pub struct Lut {
     pub float32: [[f32; 256]; 3],
     /// As the bits of float16 or bfloat16, when that is the type.
     pub half: [[u16; 256]; 3],
+    /// The low and the high bytes of those bits.
+    pub half_bytes: [[[u8; 256]; 2]; 3],
     /// The arithmetic that gives the same float32 values, where there is one.
     pub recipe: Option<Recipe>,
 }
@@ -187,8 +192,8 @@ impl Lut {
     /// The table.
     #[must_use]
     pub fn new(normalise: &Normalise, element: Element) -> Self {
-        let (float32, half) = ([[0.0; 256]; 3], [[0; 256]; 3]);
-        let mut lut = Self { element, float32, half, recipe: None };
+        let (float32, half, half_bytes) = ([[0.0; 256]; 3], [[0; 256]; 3], [[[0; 256]; 2]; 3]);
+        let mut lut = Self { element, float32, half, half_bytes, recipe: None };
         for c in 0..3 {
             for x in 0..=255u8 {
                 let value = normalise.value(c, x);
@@ -198,11 +203,27 @@ impl Lut {
                     Element::Bfloat16 => bf16::from_f32(value).to_bits(),
                     Element::Float32 | Element::Uint8 => 0,
                 };
+                let bytes = lut.half[c][usize::from(x)].to_le_bytes();
+                for (table, byte) in lut.half_bytes[c].iter_mut().zip(bytes) {
+                    table[usize::from(x)] = byte;
+                }
             }
         }
         if element != Element::Uint8 {
             lut.recipe = Recipe::proven(normalise, &lut.float32);
         }
         lut
+    }
+    /// The element of byte `x` in channel `c`: as many bytes as it has, from the first on.
+    #[must_use]
+    pub fn bytes(&self, c: usize, x: u8) -> [u8; 4] {
+        match self.element {
+            Element::Uint8 => [x, 0, 0, 0],
+            Element::Float32 => self.float32[c][usize::from(x)].to_ne_bytes(),
+            Element::Float16 | Element::Bfloat16 => {
+                let [low, high] = self.half[c][usize::from(x)].to_ne_bytes();
+                [low, high, 0, 0]
+            }
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 mod emit;
 mod lut;
+mod writer;
 
-pub use emit::{Emit, patch_position};
+pub use emit::Emit;
 pub use lut::{Element, Lut, Normalise, Recipe};
+pub use writer::{LINE, Line, PAD, Run, Writer};

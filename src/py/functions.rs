@@ -175,7 +175,7 @@ pub(super) fn resize(
         let mut outs = [OutBuffer::get(out, "out", bytes)?];
         let luts =
             [Lut::new(&Normalise { rescale: None, mean_std: None, numerics }, Element::Uint8)];
-        let settings = Settings {
+        let mut settings = Settings {
             simd: simd(),
             numerics,
             luts: &luts,
@@ -183,6 +183,6 @@ pub(super) fn resize(
             stream: false,
             threads: num_threads,
         };
-        execute(py, &settings, &[Arc::new(plan)], &[pixels], &mut outs, &[bytes])
+        execute(py, &mut settings, &[Arc::new(plan)], &[pixels], &mut outs, &[bytes])
     })
 }

@@ -13,6 +13,7 @@ use super::value;
 use crate::error::Error;
 use crate::families;
 use crate::image::ImageRef;
+use crate::memory::pays_to_stream;
 use crate::pack::{Element, Lut, Normalise};
 use crate::parallel::Watch;
 use crate::pipeline::{self, Frame, Item, Settings, Source};
@@ -84,7 +85,7 @@ impl Pixels {
 /// Runs plans over pixels into buffers, an image a plan.
 pub(super) fn execute(
     py: Python<'_>,
-    settings: &Settings<'_>,
+    settings: &mut Settings<'_>,
     plans: &[Arc<Plan>],
     pixels: &[Pixels],
     outs: &mut [OutBuffer],
@@ -93,6 +94,7 @@ pub(super) fn execute(
     check_disjoint(pixels, outs)?;
     let views: Vec<Option<ImageRef<'_>>> = pixels.iter().map(Pixels::view).collect();
     let mut rests: Vec<&mut [u8]> = outs.iter_mut().map(OutBuffer::bytes).collect();
+    settings.stream = rests.iter().all(|out| pays_to_stream(out));
     let mut items = Vec::with_capacity(plans.len());
     for ((plan, pixels), view) in plans.iter().zip(pixels).zip(&views) {
         let mut parts = Vec::with_capacity(rests.len());
@@ -110,7 +112,7 @@ pub(super) fn execute(
 /// Runs one plan over consecutive frames of a video into the buffer of their temporal patches, of `bytes` each.
 fn execute_frames(
     py: Python<'_>,
-    settings: &Settings<'_>,
+    settings: &mut Settings<'_>,
     plan: &Plan,
     pixels: &[Pixels],
     out: OutBuffer,
@@ -120,6 +122,7 @@ fn execute_frames(
     let mut outs = [out];
     check_disjoint(pixels, &outs)?;
     let views: Vec<Option<ImageRef<'_>>> = pixels.iter().map(Pixels::view).collect();
+    settings.stream = pays_to_stream(outs[0].bytes());
     let groups = pixels.chunks(temporal).zip(views.chunks(temporal));
     let mut items = Vec::with_capacity(groups.len());
     for ((pixels, views), out) in groups.zip(outs[0].bytes().chunks_exact_mut(bytes)) {
@@ -363,8 +366,7 @@ impl PySpec {
         })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the whole of one call of the facade")]
-    #[pyo3(signature = (plan, frames, out, dtype, num_threads, stream=false))]
+    #[pyo3(signature = (plan, frames, out, dtype, num_threads))]
     fn run_frames(
         &self,
         py: Python<'_>,
@@ -373,7 +375,6 @@ impl PySpec {
         out: &Bound<'_, PyAny>,
         dtype: Option<&str>,
         num_threads: usize,
-        stream: bool,
     ) -> PyResult<()> {
         guard(|| {
             let element = self.element(dtype)?;
@@ -391,20 +392,20 @@ impl PySpec {
             let row = row_shape(plan.outputs[0].cut, copies).iter().product::<usize>();
             let bytes = row * element.size() * plan.grid.count();
             let out = OutBuffer::get(out, "out", pixels.len().div_ceil(copies) * bytes)?;
-            let settings = Settings {
+            let mut settings = Settings {
                 simd: simd(),
                 numerics: self.spec.numerics,
                 luts: self.luts(element),
                 copies,
-                stream,
+                stream: false,
                 threads: num_threads,
             };
-            execute_frames(py, &settings, plan, &pixels, out, bytes)
+            execute_frames(py, &mut settings, plan, &pixels, out, bytes)
         })
     }
 
     #[expect(clippy::too_many_arguments, reason = "the whole of one call of the facade")]
-    #[pyo3(signature = (plans, images, outs, dtype, temporal, num_threads, stream=false))]
+    #[pyo3(signature = (plans, images, outs, dtype, temporal, num_threads))]
     fn run(
         &self,
         py: Python<'_>,
@@ -414,7 +415,6 @@ impl PySpec {
         dtype: Option<&str>,
         temporal: &str,
         num_threads: usize,
-        stream: bool,
     ) -> PyResult<()> {
         guard(|| {
             let element = self.element(dtype)?;
@@ -440,15 +440,15 @@ impl PySpec {
                 buffers.push(OutBuffer::get(&array, "out", rows * row)?);
                 row_bytes.push(row);
             }
-            let settings = Settings {
+            let mut settings = Settings {
                 simd: simd(),
                 numerics: self.spec.numerics,
                 luts: self.luts(element),
                 copies,
-                stream,
+                stream: false,
                 threads: num_threads,
             };
-            execute(py, &settings, &plans, &pixels, &mut buffers, &row_bytes)
+            execute(py, &mut settings, &plans, &pixels, &mut buffers, &row_bytes)
         })
     }
 }

@@ -26,7 +26,7 @@ pub use scalar::Scalar;
 
 use crate::error::{Error, Result};
 use crate::image::Row;
-use crate::pack::Lut;
+use crate::pack::{Lut, Run, Writer};
 use crate::resample::Axis;
 
 /// Rows of a group.
@@ -72,30 +72,23 @@ pub trait Backend: Copy + Send + Sync + 'static {
     /// The four rows of a group back into rows of bytes, each as long as it is.
     fn deinterleave(self, group: &[u8], rows: [&mut [u8]; GROUP]);
 
-    /// The first three channels of `row`, which has `pixel` bytes a pixel, each into its own run of `planes`,
-    /// a third of it long.
-    fn split(self, row: Row<'_>, pixel: usize, planes: &mut [u8]);
+    /// The first three channels of `row`, which has `pixel` bytes a pixel, to a line each.
+    fn split(self, row: Row<'_>, pixel: usize, lines: [&mut [u8]; 3]);
 
-    /// The pixels `x .. x + rows.len()` of as many rows, split into three planes of row after row.
+    /// The pixels `x .. x + rows.len()` of as many rows, split into three planes of row after row. Before, between and
+    /// after them lie [`PAD`](crate::pack::PAD) bytes that may be overwritten.
     fn split_patch(self, rows: &[Row<'_>], x: usize, pixel: usize, planes: &mut [u8]);
 
-    /// Bytes of channel `c` through the table into elements. `stream` bypasses the cache.
-    fn convert(self, lut: &Lut, c: usize, bytes: &[u8], out: &mut [u8], stream: bool);
-
-    /// As [`Backend::convert`], `copies` times in a row.
-    fn repeat(
+    /// Runs of `len` bytes of `planes` through the table into elements, one after the other.
+    fn elements(
         self,
         lut: &Lut,
-        c: usize,
-        bytes: &[u8],
-        copies: usize,
+        planes: &[u8],
+        runs: &[Run],
+        len: usize,
+        writer: &mut Writer,
         out: &mut [u8],
-        stream: bool,
-    ) {
-        for out in out.chunks_exact_mut((out.len() / copies.max(1)).max(1)) {
-            self.convert(lut, c, bytes, out, stream);
-        }
-    }
+    );
 
     /// Ends a run of streaming stores.
     fn fence(self);

@@ -3,7 +3,7 @@
 use super::{BAND, Backend, GROUP, group_len};
 use crate::error::Result;
 use crate::image::Row;
-use crate::pack::{Element, Lut};
+use crate::pack::{LINE, Lut, PAD, Run, Writer};
 use crate::resample::Axis;
 
 /// Plain Rust, for every CPU.
@@ -90,10 +90,9 @@ impl Backend for Scalar {
         }
     }
 
-    fn split(self, row: Row<'_>, pixel: usize, planes: &mut [u8]) {
-        let width = planes.len() / 3;
-        for (c, plane) in planes.chunks_exact_mut(width).enumerate() {
-            for (x, byte) in plane.iter_mut().enumerate() {
+    fn split(self, row: Row<'_>, pixel: usize, lines: [&mut [u8]; 3]) {
+        for (c, line) in lines.into_iter().enumerate() {
+            for (x, byte) in line.iter_mut().enumerate() {
                 *byte = row.get(x * pixel + c);
             }
         }
@@ -101,7 +100,9 @@ impl Backend for Scalar {
 
     fn split_patch(self, rows: &[Row<'_>], x: usize, pixel: usize, planes: &mut [u8]) {
         let side = rows.len();
-        for (c, plane) in planes.chunks_exact_mut(side * side).enumerate() {
+        for c in 0..3 {
+            let start = PAD + c * (side * side + PAD);
+            let plane = &mut planes[start..start + side * side];
             for (line, row) in plane.chunks_exact_mut(side).zip(rows) {
                 for (i, byte) in line.iter_mut().enumerate() {
                     *byte = row.get((x + i) * pixel + c);
@@ -110,19 +111,23 @@ impl Backend for Scalar {
         }
     }
 
-    fn convert(self, lut: &Lut, c: usize, bytes: &[u8], out: &mut [u8], _stream: bool) {
-        match lut.element {
-            Element::Uint8 => out.copy_from_slice(bytes),
-            Element::Float32 => {
-                let table = &lut.float32[c];
-                for (element, &byte) in out.as_chunks_mut::<4>().0.iter_mut().zip(bytes) {
-                    *element = table[usize::from(byte)].to_ne_bytes();
-                }
-            }
-            Element::Float16 | Element::Bfloat16 => {
-                let table = &lut.half[c];
-                for (element, &byte) in out.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
-                    *element = table[usize::from(byte)].to_ne_bytes();
+    fn elements(
+        self,
+        lut: &Lut,
+        planes: &[u8],
+        runs: &[Run],
+        len: usize,
+        writer: &mut Writer,
+        out: &mut [u8],
+    ) {
+        let size = lut.element.size();
+        for run in runs {
+            for &byte in &planes[run.from..run.from + len] {
+                let element = lut.bytes(run.channel, byte);
+                writer.held.0[writer.fill..writer.fill + size].copy_from_slice(&element[..size]);
+                writer.fill += size;
+                if writer.fill == LINE {
+                    writer.put_held(out);
                 }
             }
         }

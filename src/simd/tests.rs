@@ -4,12 +4,20 @@
 
 use super::{BAND, Backend, GROUP, Scalar, Simd, group_len};
 use crate::image::{ImageRef, Row};
-use crate::pack::{Element, Lut, Normalise};
+use crate::pack::{Element, LINE, Lut, Normalise, PAD, Run, Writer};
 use crate::parallel::Watch;
 use crate::pipeline::{Frame, Item, Settings, run};
 use crate::plan::{Cut, Plan};
 use crate::resample::{Axis, Filter, Numerics};
 use crate::{families, with_backend};
+
+/// The three planes of one run of bytes.
+pub(super) fn thirds(planes: &mut [u8]) -> [&mut [u8]; 3] {
+    let third = planes.len() / 3;
+    let (first, rest) = planes.split_at_mut(third);
+    let (second, third) = rest.split_at_mut(third);
+    [first, second, third]
+}
 
 /// Xorshift, and what the tests ask of it.
 struct Random(u64);
@@ -136,31 +144,98 @@ fn check_split<B: Backend>(backend: B, row: Row<'_>, pixel: usize) {
         return;
     }
     let mut planes = [vec![0; 3 * width], vec![1; 3 * width]];
-    Scalar.split(row, pixel, &mut planes[0]);
-    backend.split(row, pixel, &mut planes[1]);
+    Scalar.split(row, pixel, thirds(&mut planes[0]));
+    backend.split(row, pixel, thirds(&mut planes[1]));
     assert!(planes[0] == planes[1], "split {width} of {pixel}");
 }
 
 fn check_patch<B: Backend>(backend: B, rows: &[Row<'_>], x: usize, pixel: usize) {
-    let area = 3 * rows.len() * rows.len();
-    let mut planes = [vec![0; area], vec![1; area]];
+    let area = rows.len() * rows.len();
+    let len = 3 * (area + PAD) + PAD;
+    let mut planes = [vec![0; len], vec![1; len]];
     Scalar.split_patch(rows, x, pixel, &mut planes[0]);
     backend.split_patch(rows, x, pixel, &mut planes[1]);
-    assert!(planes[0] == planes[1], "patch of {} at {x}, {pixel} bytes a pixel", rows.len());
+    for c in 0..3 {
+        let plane = PAD + c * (area + PAD)..(c + 1) * (area + PAD);
+        let [plain, other] = planes.each_ref().map(|planes| &planes[plane.clone()]);
+        assert!(plain == other, "patch of {} at {x}, {pixel} bytes a pixel", rows.len());
+    }
 }
 
-fn check_convert<B: Backend>(backend: B, lut: &Lut, bytes: &[u8], offset: usize, stream: bool) {
-    let len = bytes.len() * lut.element.size();
-    for c in 0..3 {
-        let mut outs = [vec![0; offset + len + 64], vec![0; offset + len + 64]];
-        let at = outs.each_ref().map(|out| out.as_ptr().align_offset(32) % 32 + offset);
-        Scalar.convert(lut, c, bytes, &mut outs[0][at[0]..at[0] + len], stream);
-        backend.convert(lut, c, bytes, &mut outs[1][at[1]..at[1] + len], stream);
-        backend.fence();
-        let [plain, other] = [0, 1].map(|i| &outs[i][at[i]..at[i] + len]);
-        assert!(plain == other, "convert {} to {:?}", bytes.len(), lut.element);
-        assert!(outs[1][..at[1]].iter().all(|&byte| byte == 0), "written before");
-        assert!(outs[1][at[1] + len..].iter().all(|&byte| byte == 0), "written after");
+/// Some runs of one length, one after the other, to an output that begins anywhere.
+fn check_elements<B: Backend>(
+    backend: B,
+    random: &mut Random,
+    lut: &Lut,
+    len: usize,
+    offset: usize,
+    stream: bool,
+) {
+    let planes = random.bytes(3 * (len + PAD) + PAD);
+    let runs: Vec<Run> = (0..=random.below(7))
+        .map(|_| Run { channel: random.below(3), from: PAD + random.below(3) * (len + PAD) })
+        .collect();
+    check_runs(backend, lut, &planes, &runs, len, offset, stream);
+}
+
+fn check_runs<B: Backend>(
+    backend: B,
+    lut: &Lut,
+    planes: &[u8],
+    runs: &[Run],
+    len: usize,
+    offset: usize,
+    stream: bool,
+) {
+    let total = 2 * runs.len() * len * lut.element.size();
+    let mut outs = [vec![0; offset + total + 2 * LINE], vec![0; offset + total + 2 * LINE]];
+    let at = outs.each_ref().map(|out| LINE - out.as_ptr().addr() % LINE + offset);
+    let mut written = [0; 2];
+    for (i, written) in written.iter_mut().enumerate() {
+        let out = &mut outs[i][at[i]..at[i] + total];
+        let mut writer = Writer::new();
+        writer.begin(out, 0, lut.element, stream && i == 1);
+        for _ in 0..2 {
+            if i == 0 {
+                Scalar.elements(lut, planes, runs, len, &mut writer, out);
+            } else {
+                backend.elements(lut, planes, runs, len, &mut writer, out);
+            }
+        }
+        writer.finish(out);
+        *written = writer.at;
+    }
+    backend.fence();
+    assert_eq!(written, [total; 2], "bytes written");
+    let [plain, other] = [0, 1].map(|i| &outs[i][at[i]..at[i] + total]);
+    let what = (lut.element, len, offset, runs.len());
+    assert!(plain == other, "elements {what:?}");
+    assert!(outs[1][..at[1]].iter().all(|&byte| byte == 0), "written before {what:?}");
+    assert!(outs[1][at[1] + total..].iter().all(|&byte| byte == 0), "written after {what:?}");
+}
+
+/// The plain version, against the table itself.
+#[test]
+fn elements_are_those_of_the_table() {
+    let mut random = Random(3);
+    for element in Element::ALL {
+        let lut = Lut::new(&normalisations()[1], element);
+        let size = element.size();
+        let planes = random.bytes(40 + 2 * PAD);
+        let runs = [2, 0].map(|channel| Run { channel, from: PAD });
+        let mut out = vec![0; 80 * size + 4];
+        for at in 0..4 {
+            let mut writer = Writer::new();
+            writer.begin(&out, at, element, false);
+            Scalar.elements(&lut, &planes, &runs, 40, &mut writer, &mut out);
+            writer.finish(&mut out);
+            let expected: Vec<u8> = runs
+                .iter()
+                .flat_map(|run| planes[PAD..PAD + 40].iter().map(|&byte| (run.channel, byte)))
+                .flat_map(|(c, byte)| lut.bytes(c, byte)[..size].to_vec())
+                .collect();
+            assert!(out[at..at + 80 * size] == expected, "{element:?}");
+        }
     }
 }
 
@@ -230,27 +305,26 @@ fn patches_of_every_side() {
 
 #[test]
 fn elements_of_every_byte() {
-    let every: Vec<u8> = (0..=255).collect();
+    let every: Vec<u8> = [0; PAD].into_iter().chain(0..=255).chain([0; PAD]).collect();
+    let runs = [0, 1, 2].map(|channel| Run { channel, from: PAD });
     for simd in backends() {
         let mut random = Random(99);
         with_backend!(simd, backend => for normalise in normalisations() {
             for element in Element::ALL {
                 let lut = Lut::new(&normalise, element);
-                check_convert(backend, &lut, &every, 0, false);
-                check_convert(backend, &lut, &every, 16, true);
-                let len = random.below(100);
-                let bytes = random.bytes(len);
-                let offset = random.below(32);
-                check_convert(backend, &lut, &bytes, offset, !offset.is_multiple_of(3));
+                for (offset, stream) in [(0, false), (16, true)] {
+                    check_runs(backend, &lut, &every, &runs, 256, offset, stream);
+                }
+                let (len, offset) = (random.below(100), random.below(64));
+                check_elements(backend, &mut random, &lut, len, offset, offset % 3 == 0);
             }
         });
         let lut = |element| Lut::new(&normalisations()[1], element);
         with_backend!(simd, backend => for element in Element::ALL {
             let lut = lut(element);
-            for len in lengths() {
-                let bytes = random.bytes(len);
-                for offset in [0, 4, 8, 16, 1] {
-                    check_convert(backend, &lut, &bytes, offset, offset != 1);
+            for len in lengths().chain([196, 256]) {
+                for offset in [0, 4, 8, 16, 60, 1] {
+                    check_elements(backend, &mut random, &lut, len, offset, offset != 8);
                 }
             }
         });
@@ -334,9 +408,11 @@ fn random_passes() {
 /// One image through the whole pipeline, with each backend.
 fn check_plan(random: &mut Random, plan: &Plan, pixel: usize, numerics: Numerics, what: &str) {
     let (height, width) = plan.source;
-    let image = random.bytes(height * width * pixel);
     let element = random.pick(&Element::ALL);
-    let copies = random.pick(&[1, 2]);
+    let copies = random.pick(&[1, 2, 3]);
+    // A still image, or a frame for each place over time.
+    let count = random.pick(&[1, copies]);
+    let images: Vec<Vec<u8>> = (0..count).map(|_| random.bytes(height * width * pixel)).collect();
     let normalise = random.pick(&normalisations());
     let luts = [Lut::new(&normalise, element), Lut::new(&normalise, element)];
     let stream = random.below(2) == 0;
@@ -357,9 +433,15 @@ fn check_plan(random: &mut Random, plan: &Plan, pixel: usize, numerics: Numerics
     let results: Vec<Vec<Vec<u8>>> = backends()
         .map(|simd| {
             let mut outs: Vec<Vec<u8>> = sizes.iter().map(|&size| vec![0; size + offset]).collect();
-            let source = ImageRef::packed(&image, height, width, pixel);
+            let sources: Vec<ImageRef<'_>> =
+                images.iter().map(|image| ImageRef::packed(image, height, width, pixel)).collect();
             let parts = outs.iter_mut().map(|out| &mut out[offset..]).collect();
-            let frames = vec![Frame { source: &source, slots: 0..copies }];
+            let each = copies / count;
+            let frames = sources
+                .iter()
+                .enumerate()
+                .map(|(i, source)| Frame { source, slots: i * each..(i + 1) * each });
+            let frames = frames.collect();
             let item = Item { plan, frames, outs: parts };
             let settings = Settings { simd, numerics, luts: &luts, copies, stream, threads };
             run(&settings, vec![item], &Watch::new(None)).expect("run");
@@ -512,9 +594,14 @@ mod guarded {
         for element in Element::ALL {
             let lut = Lut::new(&normalisations()[6], element);
             let bytes = random.bytes(width);
+            let planes: Vec<u8> = [0; PAD].into_iter().chain(bytes).chain([0; PAD]).collect();
+            let run = Run { channel: 1, from: PAD };
             for stream in [false, true] {
                 let out = target.edge(width * element.size(), last);
-                backend.convert(&lut, 1, &bytes, out, stream);
+                let mut writer = Writer::new();
+                writer.begin(out, 0, element, stream);
+                backend.elements(&lut, &planes, &[run], width, &mut writer, out);
+                writer.finish(out);
             }
         }
         backend.fence();

@@ -20,7 +20,6 @@ from .variant import Variant
 __all__ = ["PIXELS", "Call"]
 
 PIXELS: Final = "pixel_values_videos"
-STREAM_BYTES: Final = 32 << 20
 #: Frames that a stream holds at least, so that what a call costs beside pixels stays below 1 %.
 CHUNK_FRAMES: Final = 8
 
@@ -122,7 +121,6 @@ class Call:
             rows = sum(plan.num_patches for plan in plans)
             shape, kind = self._shape(plans[0]) if plans else self._nothing()
             pixels = np.empty((rows, *shape[1:]), kind)
-        stream = PIXELS in given and pixels is not None and pixels.nbytes > STREAM_BYTES
         start = 0
         done: list[NDArray[Any]] = []
         grids: list[tuple[int, int, int]] = []
@@ -131,7 +129,7 @@ class Call:
                 if pixels is not None and plan is not None:
                     part = pixels[start : start + plan.num_patches]
                     start += plan.num_patches
-                    count = self._into(frames, plan, part, stream)
+                    count = self._into(frames, plan, part)
                 else:
                     part, count = self._growing(frames, plan)
             except Exception as error:
@@ -166,7 +164,7 @@ class Call:
         side = options["patch_size"] * options["merge_size"]
         return self._shape(self._variant.spec.plan(side, side, self._variant.temporal))
 
-    def _into(self, frames: Frames, plan: Plan, part: NDArray[Any], stream: bool) -> int:
+    def _into(self, frames: Frames, plan: Plan, part: NDArray[Any]) -> int:
         """All frames of a video of known length into its rows."""
         wanted = frames.count or 0
         rows = plan.num_patches // -(-wanted // self._variant.temporal)
@@ -175,9 +173,7 @@ class Call:
         taken = islice(frames.taken(), wanted)
         for chunk in _chunks(taken, wanted if in_place else self._chunk):
             end = start + -(-len(chunk) // self._variant.temporal) * rows
-            self._variant.spec.run_frames(
-                plan, chunk, part[start:end], self._dtype, self._threads, stream
-            )
+            self._variant.spec.run_frames(plan, chunk, part[start:end], self._dtype, self._threads)
             start, count = end, count + len(chunk)
         if count != wanted:
             raise ValueError(f"video: has {count} frames, where {wanted} were announced")
@@ -196,9 +192,7 @@ class Call:
             end = used + -(-len(chunk) // self._variant.temporal) * rows
             # realloc moves pages, not bytes
             part.resize((end, *shape[1:]), refcheck=False)
-            self._variant.spec.run_frames(
-                plan, chunk, part[used:end], self._dtype, self._threads, False
-            )
+            self._variant.spec.run_frames(plan, chunk, part[used:end], self._dtype, self._threads)
             used, count = end, count + len(chunk)
         return part, count
 

@@ -1,15 +1,17 @@
-//! Bytes to elements by the arithmetic that [`Lut::new`] proved, instead of a table.
+//! Bytes to elements, a line of 64 bytes at a time, at the output's own alignment.
+//!
+//! Values come by the arithmetic that [`Lut::new`] proved, instead of a table.
 
 use std::arch::x86_64::{
-    __m128i, __m256, __m256i, _MM_FROUND_TO_NEAREST_INT, _mm_shuffle_epi8, _mm_srli_si128,
-    _mm256_add_epi32, _mm256_and_si256, _mm256_castps_si256, _mm256_cvtepi32_ps,
-    _mm256_cvtepu8_epi32, _mm256_cvtps_ph, _mm256_div_ps, _mm256_extracti128_si256,
-    _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_mul_ps, _mm256_packus_epi32,
-    _mm256_permute4x64_epi64, _mm256_set1_epi32, _mm256_set1_ps, _mm256_srli_epi32, _mm256_sub_ps,
+    __m128i, __m256, __m256i, _MM_FROUND_TO_NEAREST_INT, _mm_srli_si128, _mm256_add_epi32,
+    _mm256_and_si256, _mm256_blendv_epi8, _mm256_castps_si256, _mm256_cvtepi32_ps,
+    _mm256_cvtepu8_epi32, _mm256_cvtps_ph, _mm256_div_ps, _mm256_fmadd_ps, _mm256_mul_ps,
+    _mm256_packus_epi32, _mm256_permute4x64_epi64, _mm256_set1_epi32, _mm256_set1_ps,
+    _mm256_setzero_ps, _mm256_srli_epi32, _mm256_sub_ps,
 };
 
-use super::lanes::{join, load16, low, store32, stream16};
-use crate::pack::{Element, Lut, Recipe};
+use super::lanes::{join, load16, load32, store32, stream32};
+use crate::pack::{Element, LINE, Lut, Recipe, Run, Writer};
 use crate::simd::{Backend, Scalar};
 
 /// The constants of a channel in all lanes.
@@ -20,9 +22,25 @@ struct Constants {
     mean: __m256,
     std: __m256,
     reciprocal: __m256,
+    reciprocal_rest: __m256,
 }
 
 impl Constants {
+    /// For elements that need none.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn none() -> Self {
+        let zero = _mm256_setzero_ps();
+        Self {
+            scale: zero,
+            scale_rest: zero,
+            mean: zero,
+            std: zero,
+            reciprocal: zero,
+            reciprocal_rest: zero,
+        }
+    }
+
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     fn new(recipe: &Recipe, c: usize) -> Self {
@@ -32,6 +50,7 @@ impl Constants {
             mean: _mm256_set1_ps(recipe.mean[c]),
             std: _mm256_set1_ps(recipe.std[c]),
             reciprocal: _mm256_set1_ps(recipe.reciprocal[c]),
+            reciprocal_rest: _mm256_set1_ps(recipe.reciprocal_rest[c]),
         }
     }
 }
@@ -50,29 +69,7 @@ fn values<const SCALED: bool, const DIVIDED: bool>(k: &Constants, bytes: __m128i
     if DIVIDED {
         return _mm256_div_ps(centred, k.std);
     }
-    let quotient = _mm256_mul_ps(centred, k.reciprocal);
-    let rest = _mm256_fnmadd_ps(quotient, k.std, centred);
-    _mm256_fmadd_ps(rest, k.reciprocal, quotient)
-}
-
-/// A vector of elements, 8 of four bytes or 16 of two, from as many bytes.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn vector<const SCALED: bool, const DIVIDED: bool>(
-    k: &Constants,
-    element: Element,
-    bytes: __m128i,
-) -> __m256i {
-    let first = values::<SCALED, DIVIDED>(k, bytes);
-    if element == Element::Float32 {
-        return _mm256_castps_si256(first);
-    }
-    let second = values::<SCALED, DIVIDED>(k, _mm_srli_si128::<8>(bytes));
-    if element == Element::Float16 {
-        return join(float16(first), float16(second));
-    }
-    let packed = _mm256_packus_epi32(bfloat16(first), bfloat16(second));
-    _mm256_permute4x64_epi64::<0b11_01_10_00>(packed)
+    _mm256_fmadd_ps(centred, k.reciprocal, _mm256_mul_ps(centred, k.reciprocal_rest))
 }
 
 /// Eight values as float16.
@@ -92,157 +89,164 @@ fn bfloat16(values: __m256) -> __m256i {
     _mm256_srli_epi32::<16>(_mm256_add_epi32(bits, half))
 }
 
-/// Bytes of channel `c` to elements, `copies` times in a row.
+/// Runs of `len` bytes of `planes` to elements.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn repeat(
+pub(super) fn elements(
     lut: &Lut,
-    c: usize,
-    bytes: &[u8],
-    copies: usize,
+    planes: &[u8],
+    runs: &[Run],
+    len: usize,
+    writer: &mut Writer,
     out: &mut [u8],
-    stream: bool,
 ) {
-    let size = lut.element.size();
-    assert_eq!(out.len(), copies * bytes.len() * size, "elements");
-    let recipe = match &lut.recipe {
-        Some(recipe) if lut.element != Element::Uint8 && bytes.len() >= 16 => recipe,
-        recipe => {
-            for out in out.chunks_exact_mut((bytes.len() * size).max(1)) {
-                match recipe {
-                    // Short runs of bytes lie at any address: nothing to stream.
-                    _ if lut.element == Element::Uint8 => out.copy_from_slice(bytes),
-                    Some(recipe) => few_bytes(lut, recipe, c, bytes, out),
-                    None => Scalar.convert(lut, c, bytes, out, stream),
+    for run in runs {
+        let bytes = (planes, run.from, len);
+        match (lut.element, &lut.recipe) {
+            (Element::Uint8, _) => {
+                line_by_line::<SAME, false, false>(&Constants::none(), bytes, writer, out);
+            }
+            (_, None) => Scalar.elements(lut, planes, &[*run], len, writer, out),
+            (element, Some(recipe)) => {
+                let k = Constants::new(recipe, run.channel);
+                match (recipe.scaled, recipe.divided) {
+                    (false, false) => of::<false, false>(&k, element, bytes, writer, out),
+                    (true, false) => of::<true, false>(&k, element, bytes, writer, out),
+                    (false, true) => of::<false, true>(&k, element, bytes, writer, out),
+                    (true, true) => of::<true, true>(&k, element, bytes, writer, out),
                 }
             }
-            return;
         }
-    };
-    let k = Constants::new(recipe, c);
-    match (recipe.scaled, recipe.divided) {
-        (false, false) => elements::<false, false>(&k, lut.element, bytes, out, stream),
-        (true, false) => elements::<true, false>(&k, lut.element, bytes, out, stream),
-        (false, true) => elements::<false, true>(&k, lut.element, bytes, out, stream),
-        (true, true) => elements::<true, true>(&k, lut.element, bytes, out, stream),
     }
 }
 
-/// `bytes`, which are at least 16, to each of the runs of `out` that have room for them.
-///
-/// A vector is made once and stored to every copy. Streaming stores are of 16 bytes, to which numpy aligns: a copy of
-/// a plane need not begin at a multiple of 32.
+/// Planes, and a run's first byte and length in them.
+type Bytes<'a> = (&'a [u8], usize, usize);
+
+#[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn elements<const SCALED: bool, const DIVIDED: bool>(
+fn of<const SCALED: bool, const DIVIDED: bool>(
     k: &Constants,
     element: Element,
-    bytes: &[u8],
+    bytes: Bytes<'_>,
+    writer: &mut Writer,
     out: &mut [u8],
-    stream: bool,
 ) {
-    let k = *k;
-    let size = element.size();
-    let step = 32 / size;
-    let plane = bytes.len() * size;
-    let stream = stream && out.as_ptr().addr().is_multiple_of(16) && plane.is_multiple_of(16);
-    let (first, more) = out.split_at_mut(plane);
-    let (second, more) = more.split_at_mut(plane.min(more.len()));
-    let whole = ((bytes.len() - 16) / step + 1).min(plane / 32);
-    let at = whole * step;
-    let source = || bytes.windows(16).step_by(step);
-    let (vectors, first_rest) = first.split_at_mut(whole * 32);
-    let vectors = vectors.as_chunks_mut::<32>().0.iter_mut();
-    if second.is_empty() {
-        for (out, bytes) in vectors.zip(source()) {
-            put(out, vector::<SCALED, DIVIDED>(&k, element, load16(bytes, 0)), stream);
-        }
-    } else {
-        let again = second.as_chunks_mut::<32>().0.iter_mut();
-        for ((out, again), bytes) in vectors.zip(again).zip(source()) {
-            let vector = vector::<SCALED, DIVIDED>(&k, element, load16(bytes, 0));
-            put(out, vector, stream);
-            put(again, vector, stream);
-        }
-    }
-    // The last bytes, of which a vector would read too many.
-    let second_rest = second.get_mut(whole * 32..).unwrap_or_default();
-    for (i, out) in first_rest.chunks_mut(32).enumerate() {
-        let vector = vector::<SCALED, DIVIDED>(&k, element, tail(bytes, at + i * step));
-        part(out, vector, stream);
-        if let Some(again) = second_rest.get_mut(i * 32..i * 32 + out.len()) {
-            part(again, vector, stream);
-        }
-    }
-    for copy in more.chunks_exact_mut(plane) {
-        copy.copy_from_slice(first);
+    match element {
+        Element::Uint8 => line_by_line::<SAME, SCALED, DIVIDED>(k, bytes, writer, out),
+        Element::Float16 => line_by_line::<HALF, SCALED, DIVIDED>(k, bytes, writer, out),
+        Element::Bfloat16 => line_by_line::<BRAIN, SCALED, DIVIDED>(k, bytes, writer, out),
+        Element::Float32 => line_by_line::<FLOAT, SCALED, DIVIDED>(k, bytes, writer, out),
     }
 }
 
-/// The bytes from `at` on, with fewer than 16 left: all of them were in the cache as the last 16.
+/// Kinds of elements, and their sizes.
+const SAME: usize = 0;
+const HALF: usize = 1;
+const BRAIN: usize = 2;
+const FLOAT: usize = 3;
+const SIZES: [usize; 4] = [1, 2, 2, 4];
+
+/// The line of the bytes from `at` on, as its two halves.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn line<const KIND: usize, const SCALED: bool, const DIVIDED: bool>(
+    k: &Constants,
+    planes: &[u8],
+    at: usize,
+) -> [__m256i; 2] {
+    if KIND == SAME {
+        return [load32(planes, at), load32(planes, at + 32)];
+    }
+    let eight = |bytes| values::<SCALED, DIVIDED>(k, bytes);
+    let bytes = load16(planes, at);
+    let (first, second) = (eight(bytes), eight(_mm_srli_si128::<8>(bytes)));
+    if KIND == FLOAT {
+        return [_mm256_castps_si256(first), _mm256_castps_si256(second)];
+    }
+    let bytes = load16(planes, at + 16);
+    let (third, fourth) = (eight(bytes), eight(_mm_srli_si128::<8>(bytes)));
+    if KIND == HALF {
+        return [join(float16(first), float16(second)), join(float16(third), float16(fourth))];
+    }
+    let brain = |first, second| {
+        let packed = _mm256_packus_epi32(bfloat16(first), bfloat16(second));
+        _mm256_permute4x64_epi64::<0b11_01_10_00>(packed)
+    };
+    [brain(first, second), brain(third, fourth)]
+}
+
+/// One run. A line that it shares with the run before it takes a whole vector and a blend; pads make that vector
+/// readable.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn line_by_line<const KIND: usize, const SCALED: bool, const DIVIDED: bool>(
+    k: &Constants,
+    (planes, from, len): Bytes<'_>,
+    writer: &mut Writer,
+    out: &mut [u8],
+) {
+    let size = SIZES[KIND];
+    let k = *k;
+    let line = |at| line::<KIND, SCALED, DIVIDED>(&k, planes, at);
+    let step = LINE / size;
+    let mut done = 0;
+    if writer.fill > 0 {
+        let fill = writer.fill / size;
+        let halves = line(from - fill);
+        for (half, vector) in [0, 32].into_iter().zip(halves) {
+            let ours = load32(&OURS, LINE - writer.fill + half);
+            let held = load32(&writer.held.0, half);
+            store32(&mut writer.held.0, half, _mm256_blendv_epi8(held, vector, ours));
+        }
+        if fill + len < step {
+            writer.fill += len * size;
+            return;
+        }
+        if writer.head == 0 {
+            // Among lines that go past the cache, one that does not would wait for memory.
+            let held = [load32(&writer.held.0, 0), load32(&writer.held.0, 32)];
+            put(out, writer.at, held, writer.stream);
+            writer.at += LINE;
+            writer.fill = 0;
+        } else {
+            writer.put_held(out);
+        }
+        done = step - fill;
+    }
+    let mut at = writer.at;
+    while done + step <= len {
+        put(out, at, line(from + done), writer.stream);
+        (done, at) = (done + step, at + LINE);
+    }
+    if done < len {
+        for (half, vector) in [0, 32].into_iter().zip(line(from + done)) {
+            store32(&mut writer.held.0, half, vector);
+        }
+        writer.fill = (len - done) * size;
+    }
+    writer.at = at;
+}
+
 #[inline]
 #[target_feature(enable = "avx2")]
-fn tail(bytes: &[u8], at: usize) -> __m128i {
-    let start = bytes.len() - 16;
-    let order = load16(&SHIFTS, at - start);
-    _mm_shuffle_epi8(load16(bytes, start), order)
+fn put(out: &mut [u8], at: usize, [low, high]: [__m256i; 2], stream: bool) {
+    let out = &mut out[at..at + LINE];
+    if stream {
+        stream32(out, 0, low);
+        stream32(out, 32, high);
+    } else {
+        store32(out, 0, low);
+        store32(out, 32, high);
+    }
 }
 
-/// From byte `n` on: the order that moves a vector down by `n` bytes.
-static SHIFTS: [u8; 32] = {
-    let mut order = [0x80; 32];
-    let mut i = 0;
-    while i < 16 {
-        order[i] = i as u8;
+/// From byte `LINE - n` on: zeros for the first `n` bytes of a line, then ones.
+static OURS: [u8; 2 * LINE] = {
+    let mut bytes = [0; 2 * LINE];
+    let mut i = LINE;
+    while i < 2 * LINE {
+        bytes[i] = 0xff;
         i += 1;
     }
-    order
+    bytes
 };
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn put(out: &mut [u8; 32], vector: __m256i, stream: bool) {
-    if stream {
-        let (halves, _) = out.as_chunks_mut::<16>();
-        stream16(&mut halves[0], low(vector));
-        stream16(&mut halves[1], _mm256_extracti128_si256::<1>(vector));
-    } else {
-        store32(out, 0, vector);
-    }
-}
-
-/// The first bytes of a vector.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn part(out: &mut [u8], vector: __m256i, stream: bool) {
-    match out.as_chunks_mut::<16>() {
-        ([half], []) if stream => return stream16(half, low(vector)),
-        ([half, other], []) => {
-            let high = _mm256_extracti128_si256::<1>(vector);
-            if stream {
-                stream16(half, low(vector));
-                return stream16(other, high);
-            }
-        }
-        _ => {}
-    }
-    let mut elements = [0; 32];
-    store32(&mut elements, 0, vector);
-    out.copy_from_slice(&elements[..out.len()]);
-}
-
-/// Fewer than 16 bytes.
-#[target_feature(enable = "avx2,fma,f16c")]
-fn few_bytes(lut: &Lut, recipe: &Recipe, c: usize, bytes: &[u8], out: &mut [u8]) {
-    let mut padded = [0; 16];
-    padded[..bytes.len()].copy_from_slice(bytes);
-    let mut elements = [0; 64];
-    let padded_out = &mut elements[..16 * lut.element.size()];
-    let k = Constants::new(recipe, c);
-    let element = lut.element;
-    match (recipe.scaled, recipe.divided) {
-        (false, false) => self::elements::<false, false>(&k, element, &padded, padded_out, false),
-        (true, false) => self::elements::<true, false>(&k, element, &padded, padded_out, false),
-        (false, true) => self::elements::<false, true>(&k, element, &padded, padded_out, false),
-        (true, true) => self::elements::<true, true>(&k, element, &padded, padded_out, false),
-    }
-    out.copy_from_slice(&elements[..out.len()]);
-}

@@ -4,9 +4,9 @@
 
 use std::arch::asm;
 use std::arch::x86_64::{
-    __m128i, __m256i, _mm_loadu_si128, _mm_storeu_si128, _mm_stream_si128, _mm256_castsi128_si256,
+    __m128i, __m256i, _mm_loadu_si128, _mm_storeu_si128, _mm256_castsi128_si256,
     _mm256_castsi256_si128, _mm256_inserti128_si256, _mm256_loadu_si256, _mm256_setzero_si256,
-    _mm256_storeu_si256,
+    _mm256_storeu_si256, _mm256_stream_si256,
 };
 
 use crate::image::Row;
@@ -48,15 +48,15 @@ pub(super) fn store32(bytes: &mut [u8], at: usize, vector: __m256i) {
     unsafe { _mm256_storeu_si256(chunk.as_mut_ptr().cast(), vector) }
 }
 
-/// 16 bytes to an address that is a multiple of 16, past the cache.
+/// 32 bytes to `bytes` from `at` on, past the cache; the address must be a multiple of 32.
 #[inline]
 #[target_feature(enable = "avx2")]
 #[expect(clippy::cast_ptr_alignment, reason = "asserted")]
-pub(super) fn stream16(chunk: &mut [u8; 16], vector: __m128i) {
-    let target = chunk.as_mut_ptr().cast::<__m128i>();
+pub(super) fn stream32(bytes: &mut [u8], at: usize, vector: __m256i) {
+    let target = bytes[at..at + 32].as_mut_ptr().cast::<__m256i>();
     assert!(target.is_aligned(), "streaming store");
-    // SAFETY: 16 aligned bytes that are borrowed mutably; the backend's `fence` orders them.
-    unsafe { _mm_stream_si128(target, vector) }
+    // SAFETY: 32 aligned bytes that are borrowed mutably; the backend's `fence` orders them.
+    unsafe { _mm256_stream_si256(target, vector) }
 }
 
 /// 16 bytes of a row from `at` on.

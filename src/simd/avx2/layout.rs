@@ -1,15 +1,16 @@
 //! Bytes from one order to another: rows and groups, pixels and planes.
 
 use std::arch::x86_64::{
-    __m128i, __m256i, _mm_cvtsi128_si64, _mm256_blendv_epi8, _mm256_extracti128_si256,
-    _mm256_or_si256, _mm256_permute2x128_si256, _mm256_permutevar8x32_epi32, _mm256_setr_epi8,
-    _mm256_setr_epi32, _mm256_shuffle_epi8, _mm256_unpackhi_epi8, _mm256_unpackhi_epi16,
-    _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi8, _mm256_unpacklo_epi16,
-    _mm256_unpacklo_epi32, _mm256_unpacklo_epi64,
+    __m256i, _mm_cvtsi128_si64, _mm256_blendv_epi8, _mm256_extracti128_si256, _mm256_or_si256,
+    _mm256_permute2x128_si256, _mm256_permutevar8x32_epi32, _mm256_setr_epi8, _mm256_setr_epi32,
+    _mm256_shuffle_epi8, _mm256_unpackhi_epi8, _mm256_unpackhi_epi16, _mm256_unpackhi_epi32,
+    _mm256_unpackhi_epi64, _mm256_unpacklo_epi8, _mm256_unpacklo_epi16, _mm256_unpacklo_epi32,
+    _mm256_unpacklo_epi64,
 };
 
 use super::lanes::{join, load32, low, row16, row32, store16, store32};
 use crate::image::Row;
+use crate::pack::PAD;
 use crate::simd::{BAND, GROUP, group_len};
 
 /// Eight rows into two groups.
@@ -314,13 +315,9 @@ fn line<const P: usize>(row: &Row<'_>, at: usize, [r, g, b]: [&mut [u8]; 3]) {
     }
 }
 
-/// A row into three planes.
+/// A row into a line a channel.
 #[target_feature(enable = "avx2")]
-pub(super) fn split(row: &Row<'_>, pixel: usize, planes: &mut [u8]) {
-    let width = planes.len() / 3;
-    let (red, rest) = planes.split_at_mut(width);
-    let (green, blue) = rest.split_at_mut(width);
-    let lines = [red, green, &mut blue[..width]];
+pub(super) fn split(row: &Row<'_>, pixel: usize, lines: [&mut [u8]; 3]) {
     if pixel == 3 { line::<3>(row, 0, lines) } else { line::<4>(row, 0, lines) }
 }
 
@@ -339,8 +336,9 @@ pub(super) fn split_patch(rows: &[Row<'_>], x: usize, pixel: usize, planes: &mut
 #[target_feature(enable = "avx2")]
 fn lines<const P: usize>(rows: &[Row<'_>], x: usize, planes: &mut [u8]) {
     let side = rows.len();
-    let (red, rest) = planes.split_at_mut(side * side);
-    let (green, blue) = rest.split_at_mut(side * side);
+    let (_, planes) = planes.split_at_mut(PAD);
+    let (red, rest) = planes.split_at_mut(side * side + PAD);
+    let (green, blue) = rest.split_at_mut(side * side + PAD);
     for (r, row) in rows.iter().enumerate() {
         let line_of = r * side..(r + 1) * side;
         let channels = [&mut red[line_of.clone()], &mut green[line_of.clone()], &mut blue[line_of]];
@@ -348,39 +346,21 @@ fn lines<const P: usize>(rows: &[Row<'_>], x: usize, planes: &mut [u8]) {
     }
 }
 
-/// Lines that are written as whole vectors, each overhanging into the next, which is written later; the last two are cut.
+/// Lines that are written as whole vectors, each overhanging into the next, which is written later, and at last into the
+/// pad.
 #[target_feature(enable = "avx2")]
 fn patch<const P: usize>(rows: &[Row<'_>], x: usize, planes: &mut [u8]) {
     let side = rows.len();
-    let area = side * side;
+    let plane = side * side + PAD;
     let at = x * P;
     let wide = Wide::<P>::new(side);
-    let mut r = 0;
-    while r + 2 < side {
-        let channels = wide.split((&rows[r], at), (&rows[r + 1], at));
+    for r in (0..side).step_by(2) {
+        let next = (r + 1).min(side - 1);
+        let channels = wide.split((&rows[r], at), (&rows[next], at));
         for (c, channel) in channels.into_iter().enumerate() {
-            let start = c * area + r * side;
-            store16(planes, start, low(channel));
-            store16(planes, start + side, _mm256_extracti128_si256::<1>(channel));
+            let start = PAD + c * plane;
+            store16(planes, start + r * side, low(channel));
+            store16(planes, start + next * side, _mm256_extracti128_si256::<1>(channel));
         }
-        r += 2;
     }
-    let channels = wide.split((&rows[r], at), (&rows[side - 1], at));
-    for (c, channel) in channels.into_iter().enumerate() {
-        let start = c * area + r * side;
-        cut(&mut planes[start..start + side], low(channel));
-        let start = (c + 1) * area - side;
-        cut(&mut planes[start..start + side], _mm256_extracti128_si256::<1>(channel));
-    }
-}
-
-/// The first bytes of a vector, 8 to 16 of them.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn cut(line: &mut [u8], vector: __m128i) {
-    let mut bytes = [0; 16];
-    store16(&mut bytes, 0, vector);
-    let last = line.len() - 8;
-    line[..8].copy_from_slice(&bytes[..8]);
-    line[last..].copy_from_slice(&bytes[last..last + 8]);
 }

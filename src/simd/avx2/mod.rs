@@ -14,7 +14,7 @@ use std::arch::x86_64::_mm_sfence;
 use super::{BAND, Backend, GROUP};
 use crate::error::Result;
 use crate::image::Row;
-use crate::pack::Lut;
+use crate::pack::{Lut, Run, Writer};
 use crate::resample::Axis;
 
 /// Proof that the CPU has AVX2, FMA and F16C.
@@ -68,9 +68,9 @@ impl Backend for Avx2 {
         unsafe { layout::deinterleave(group, rows) }
     }
 
-    fn split(self, row: Row<'_>, pixel: usize, planes: &mut [u8]) {
+    fn split(self, row: Row<'_>, pixel: usize, lines: [&mut [u8]; 3]) {
         // SAFETY: see `columns`.
-        unsafe { layout::split(&row, pixel, planes) }
+        unsafe { layout::split(&row, pixel, lines) }
     }
 
     fn split_patch(self, rows: &[Row<'_>], x: usize, pixel: usize, planes: &mut [u8]) {
@@ -78,22 +78,17 @@ impl Backend for Avx2 {
         unsafe { layout::split_patch(rows, x, pixel, planes) }
     }
 
-    fn convert(self, lut: &Lut, c: usize, bytes: &[u8], out: &mut [u8], stream: bool) {
-        // SAFETY: see `columns`.
-        unsafe { convert::repeat(lut, c, bytes, 1, out, stream) }
-    }
-
-    fn repeat(
+    fn elements(
         self,
         lut: &Lut,
-        c: usize,
-        bytes: &[u8],
-        copies: usize,
+        planes: &[u8],
+        runs: &[Run],
+        len: usize,
+        writer: &mut Writer,
         out: &mut [u8],
-        stream: bool,
     ) {
         // SAFETY: see `columns`.
-        unsafe { convert::repeat(lut, c, bytes, copies, out, stream) }
+        unsafe { convert::elements(lut, planes, runs, len, writer, out) }
     }
 
     fn fence(self) {

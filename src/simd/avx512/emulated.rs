@@ -42,6 +42,12 @@ impl Ops for Emulated {
         unsafe { from.cast::<Bytes>().read_unaligned() }
     }
 
+    unsafe fn load_widened(self, from: *const u8) -> Bytes {
+        // SAFETY: 16 bytes are readable by this method's contract.
+        let bytes = unsafe { from.cast::<[u8; 16]>().read_unaligned() };
+        of_dwords(bytes.map(i32::from))
+    }
+
     unsafe fn load_masked(self, mask: u64, from: *const u8) -> Bytes {
         std::array::from_fn(|i| {
             if mask >> i & 1 == 1 {
@@ -67,9 +73,11 @@ impl Ops for Emulated {
         }
     }
 
-    unsafe fn store_low(self, v: Bytes, to: *mut u8) {
+    unsafe fn store_lane<const LANE: i32>(self, v: Bytes, to: *mut u8) {
+        let mut lane = [0; 64];
+        lane[..16].copy_from_slice(&v[LANE as usize * 16..][..16]);
         // SAFETY: 16 bytes are writable by this method's contract.
-        unsafe { self.store_masked(0xFFFF, v, to) }
+        unsafe { self.store_masked(0xFFFF, lane, to) }
     }
 
     unsafe fn stream(self, v: Bytes, to: *mut u8) {
@@ -121,10 +129,6 @@ impl Ops for Emulated {
 
     fn permute(self, index: Bytes, v: Bytes) -> Bytes {
         index.map(|i| v[usize::from(i % 64)])
-    }
-
-    fn permute_to_dwords(self, index: Bytes, v: Bytes) -> Bytes {
-        std::array::from_fn(|i| if i % 4 == 0 { v[usize::from(index[i] % 64)] } else { 0 })
     }
 
     fn permute2(self, a: Bytes, index: Bytes, b: Bytes) -> Bytes {
@@ -187,6 +191,10 @@ impl Ops for Emulated {
         std::array::from_fn(|i| if by[i] & 128 == 0 { low[i] } else { high[i] })
     }
 
+    fn blend(self, mask: u64, low: Bytes, high: Bytes) -> Bytes {
+        std::array::from_fn(|i| if mask >> i & 1 == 0 { low[i] } else { high[i] })
+    }
+
     fn to_floats(self, v: Bytes) -> Bytes {
         of_floats(dwords(v).map(|dword| dword as f32))
     }
@@ -194,6 +202,11 @@ impl Ops for Emulated {
     fn subtract(self, a: Bytes, b: Bytes) -> Bytes {
         let (a, b) = (floats(a), floats(b));
         of_floats(std::array::from_fn(|i| a[i] - b[i]))
+    }
+
+    fn divide(self, a: Bytes, b: Bytes) -> Bytes {
+        let (a, b) = (floats(a), floats(b));
+        of_floats(std::array::from_fn(|i| a[i] / b[i]))
     }
 
     fn multiply(self, a: Bytes, b: Bytes) -> Bytes {
@@ -204,11 +217,6 @@ impl Ops for Emulated {
     fn fused(self, a: Bytes, b: Bytes, c: Bytes) -> Bytes {
         let (a, b, c) = (floats(a), floats(b), floats(c));
         of_floats(std::array::from_fn(|i| a[i].mul_add(b[i], c[i])))
-    }
-
-    fn fused_negative(self, a: Bytes, b: Bytes, c: Bytes) -> Bytes {
-        let (a, b, c) = (floats(a), floats(b), floats(c));
-        of_floats(std::array::from_fn(|i| (-a[i]).mul_add(b[i], c[i])))
     }
 
     fn fence(self) {}

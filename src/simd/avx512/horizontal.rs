@@ -18,7 +18,7 @@
 //! four lanes are added up in the end.
 
 use super::super::{BAND, GROUP, group_len};
-use super::ops::{Eight, Line, Ops, load_dwords, store, store_low};
+use super::ops::{Eight, Line, Ops, load_dwords, store, store_lane};
 use crate::error::{Error, Result};
 use crate::image::Row;
 use crate::resample::Axis;
@@ -403,21 +403,24 @@ fn short<O: Ops, const D: usize, const WIDE: bool, const TOP: bool>(
         let lines = &columns.lines[batch.start as usize..batch.end as usize];
         let from = batch.from as usize;
         let last = from + (lines.len() / D).saturating_sub(1) * columns.step;
-        let sums = if last + vector <= columns.source {
-            short_sums::<O, D, WIDE, false>(ops, rounding.start(), lines, from, columns.step, rows)
-        } else {
-            short_sums::<O, D, WIDE, true>(ops, rounding.start(), lines, from, columns.step, rows)
-        };
+        let inside = last + vector <= columns.source;
         for (half, group) in groups.iter_mut().enumerate() {
             let r = half * GROUP;
-            let ab = rounding.words::<O, D, TOP>(ops, &sums[r], &sums[r + 1]);
-            let cd = rounding.words::<O, D, TOP>(ops, &sums[r + 2], &sums[r + 3]);
+            let start = rounding.start();
+            let sums = if inside {
+                short_sums::<O, D, WIDE, false>(ops, start, lines, from, columns.step, rows, r)
+            } else {
+                short_sums::<O, D, WIDE, true>(ops, start, lines, from, columns.step, rows, r)
+            };
+            let ab = rounding.words::<O, D, TOP>(ops, &sums[0], &sums[1]);
+            let cd = rounding.words::<O, D, TOP>(ops, &sums[2], &sums[3]);
             let bytes = ops.shuffle(ops.pack_words(ab, cd), quads);
             store(ops, group, number * columns.filled, bytes);
         }
     }
 }
 
+/// The sums by digits of the four rows from `r` on: as many as stay in registers.
 #[inline(always)]
 fn short_sums<O: Ops, const D: usize, const WIDE: bool, const EDGE: bool>(
     ops: O,
@@ -426,8 +429,9 @@ fn short_sums<O: Ops, const D: usize, const WIDE: bool, const EDGE: bool>(
     from: usize,
     step: usize,
     rows: &Eight<'_>,
-) -> [[O::V; D]; BAND] {
-    let mut sums = [start; BAND];
+    r: usize,
+) -> [[O::V; D]; GROUP] {
+    let mut sums = [start; GROUP];
     let Some((index, weights)) = lines.split_first() else { return sums };
     let index = index.load(ops);
     let mut at = from;
@@ -436,15 +440,15 @@ fn short_sums<O: Ops, const D: usize, const WIDE: bool, const EDGE: bool>(
         for d in 0..D {
             weights[d] = lines[d].load(ops);
         }
-        for r in 0..BAND {
-            let near = vector::<O, EDGE>(ops, rows, r, at);
+        for i in 0..GROUP {
+            let near = vector::<O, EDGE>(ops, rows, r + i, at);
             let bytes = if WIDE {
-                ops.permute2(near, index, vector::<O, EDGE>(ops, rows, r, at + 64))
+                ops.permute2(near, index, vector::<O, EDGE>(ops, rows, r + i, at + 64))
             } else {
                 ops.permute(index, near)
             };
             for d in 0..D {
-                sums[r][d] = ops.dot(sums[r][d], bytes, weights[d]);
+                sums[i][d] = ops.dot(sums[i][d], bytes, weights[d]);
             }
         }
         at += step;
@@ -499,7 +503,7 @@ fn long<O: Ops, const D: usize>(ops: O, columns: &Columns, rows: &Eight<'_>, ban
             let sum = ops.shift_right(sum, rounding.precision);
             let words = ops.pack_dwords(sum, sum);
             let bytes = ops.permute(transpose, ops.pack_words(words, words));
-            store_low(ops, group, number * columns.filled, bytes);
+            store_lane::<O, 0>(ops, group, number * columns.filled, bytes);
         }
     }
 }

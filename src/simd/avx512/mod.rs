@@ -31,7 +31,7 @@ use super::scalar::{self, Scalar};
 use super::{BAND, Backend, GROUP};
 use crate::error::Result;
 use crate::image::Row;
-use crate::pack::Lut;
+use crate::pack::{Lut, Run, Writer};
 use crate::resample::Axis;
 use ops::Ops;
 
@@ -111,16 +111,24 @@ macro_rules! backend {
                 $call!(deinterleave(self, group, rows));
             }
 
-            fn split(self, row: Row<'_>, pixel: usize, planes: &mut [u8]) {
-                $call!(split(self, row, pixel, planes));
+            fn split(self, row: Row<'_>, pixel: usize, lines: [&mut [u8]; 3]) {
+                $call!(split(self, row, pixel, lines));
             }
 
             fn split_patch(self, rows: &[Row<'_>], x: usize, pixel: usize, planes: &mut [u8]) {
                 $call!(split_patch(self, rows, x, pixel, planes));
             }
 
-            fn convert(self, lut: &Lut, c: usize, bytes: &[u8], out: &mut [u8], stream: bool) {
-                $call!(convert(self, lut, c, bytes, out, stream));
+            fn elements(
+                self,
+                lut: &Lut,
+                planes: &[u8],
+                runs: &[Run],
+                len: usize,
+                writer: &mut Writer,
+                out: &mut [u8],
+            ) {
+                $call!(elements(self, lut, planes, runs, len, writer, out));
             }
 
             fn fence(self) {
@@ -154,7 +162,7 @@ backend!(emulated::Emulated, call_plain);
 
 /// The kernels by the names of the trait's methods.
 mod plain {
-    pub(super) use super::convert::convert;
+    pub(super) use super::convert::elements;
     pub(super) use super::horizontal::{columns, horizontal};
     pub(super) use super::rows::{deinterleave, interleave, split, split_patch};
     pub(super) use super::vertical::vertical;
@@ -162,7 +170,9 @@ mod plain {
 
 /// The kernels, compiled for the features that [`Avx512`] proves.
 mod featured {
-    use super::{Avx512, Axis, BAND, GROUP, Lut, Result, Row, horizontal, plain, vertical};
+    use super::{
+        Avx512, Axis, BAND, GROUP, Lut, Result, Row, Run, Writer, horizontal, plain, vertical,
+    };
 
     macro_rules! featured {
         ($(fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
@@ -181,8 +191,8 @@ mod featured {
         fn interleave(rows: &[Row<'_>; BAND], band: &mut [u8]);
         fn vertical(weights: &vertical::Rows, i: usize, groups: &[&[u8]], out: &mut [u8]);
         fn deinterleave(group: &[u8], rows: [&mut [u8]; GROUP]);
-        fn split(row: Row<'_>, pixel: usize, planes: &mut [u8]);
+        fn split(row: Row<'_>, pixel: usize, lines: [&mut [u8]; 3]);
         fn split_patch(rows: &[Row<'_>], x: usize, pixel: usize, planes: &mut [u8]);
-        fn convert(lut: &Lut, c: usize, bytes: &[u8], out: &mut [u8], stream: bool);
+        fn elements(lut: &Lut, planes: &[u8], runs: &[Run], len: usize, writer: &mut Writer, out: &mut [u8]);
     }
 }

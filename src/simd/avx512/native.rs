@@ -3,10 +3,10 @@
 #![expect(unsafe_code, reason = "instructions whose presence a value of Avx512 proves")]
 
 use std::arch::x86_64::{
-    __m512i, _mm_sfence, _mm_storeu_si128, _mm512_add_epi16, _mm512_add_epi32, _mm512_castps_si512,
-    _mm512_castsi512_ps, _mm512_castsi512_si128, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32,
-    _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_loadu_si512, _mm512_mask_blend_epi8,
-    _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_maskz_permutexvar_epi8,
+    __m512i, _mm_loadu_si128, _mm_sfence, _mm_storeu_si128, _mm512_add_epi16, _mm512_add_epi32,
+    _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32,
+    _mm512_div_ps, _mm512_dpbusd_epi32, _mm512_extracti32x4_epi32, _mm512_fmadd_ps,
+    _mm512_loadu_si512, _mm512_mask_blend_epi8, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8,
     _mm512_movepi8_mask, _mm512_mul_ps, _mm512_packs_epi32, _mm512_packus_epi16,
     _mm512_permutex2var_epi8, _mm512_permutexvar_epi8, _mm512_permutexvar_epi32, _mm512_set1_epi32,
     _mm512_shuffle_epi8, _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_srav_epi16,
@@ -59,6 +59,14 @@ impl Ops for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn load_widened(self, from: *const u8) -> __m512i {
+        // SAFETY: readable by this method's contract.
+        let bytes = unsafe { _mm_loadu_si128(from.cast()) };
+        // SAFETY: a value of Avx512 exists only where the processor has the instruction.
+        unsafe { _mm512_cvtepu8_epi32(bytes) }
+    }
+
+    #[inline(always)]
     unsafe fn load_masked(self, mask: u64, from: *const u8) -> __m512i {
         // SAFETY: readable where masked by this method's contract.
         unsafe { _mm512_maskz_loadu_epi8(mask, from.cast()) }
@@ -77,11 +85,11 @@ impl Ops for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn store_low(self, v: __m512i, to: *mut u8) {
+    unsafe fn store_lane<const LANE: i32>(self, v: __m512i, to: *mut u8) {
         // SAFETY: a value of Avx512 exists only where the processor has the instruction.
-        let low = unsafe { _mm512_castsi512_si128(v) };
+        let lane = unsafe { _mm512_extracti32x4_epi32::<LANE>(v) };
         // SAFETY: writable by this method's contract.
-        unsafe { _mm_storeu_si128(to.cast(), low) }
+        unsafe { _mm_storeu_si128(to.cast(), lane) }
     }
 
     #[inline(always)]
@@ -104,7 +112,6 @@ impl Ops for Avx512 {
         fn shift_right(v, counts) = _mm512_srav_epi32(v, counts);
         fn shift_right_words(v, counts) = _mm512_srav_epi16(v, counts);
         fn permute(index, v) = _mm512_permutexvar_epi8(index, v);
-        fn permute_to_dwords(index, v) = _mm512_maskz_permutexvar_epi8(0x1111_1111_1111_1111, index, v);
         fn permute2(a, index, b) = _mm512_permutex2var_epi8(a, index, b);
         fn permute_dwords(index, v) = _mm512_permutexvar_epi32(index, v);
         fn shuffle(v, index) = _mm512_shuffle_epi8(v, index);
@@ -114,9 +121,9 @@ impl Ops for Avx512 {
 
     floats! {
         fn subtract(a, b) = _mm512_sub_ps(a, b);
+        fn divide(a, b) = _mm512_div_ps(a, b);
         fn multiply(a, b) = _mm512_mul_ps(a, b);
         fn fused(a, b, c) = _mm512_fmadd_ps(a, b, c);
-        fn fused_negative(a, b, c) = _mm512_fnmadd_ps(a, b, c);
     }
 
     #[inline(always)]
@@ -132,6 +139,12 @@ impl Ops for Avx512 {
         // SAFETY: a value of Avx512 exists only where the processor has the instruction.
         let mask = unsafe { _mm512_movepi8_mask(by) };
         // SAFETY: as above.
+        unsafe { _mm512_mask_blend_epi8(mask, low, high) }
+    }
+
+    #[inline(always)]
+    fn blend(self, mask: u64, low: __m512i, high: __m512i) -> __m512i {
+        // SAFETY: a value of Avx512 exists only where the processor has the instruction.
         unsafe { _mm512_mask_blend_epi8(mask, low, high) }
     }
 

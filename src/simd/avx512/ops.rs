@@ -18,6 +18,11 @@ pub(super) trait Ops: Copy {
     /// # Safety
     /// 64 bytes from `from` on must be readable.
     unsafe fn load(self, from: *const u8) -> Self::V;
+    /// `vpmovzxbd`: 16 bytes, each to the first of a dword.
+    ///
+    /// # Safety
+    /// 16 bytes from `from` on must be readable.
+    unsafe fn load_widened(self, from: *const u8) -> Self::V;
     /// Zeros where `mask` has no bit; those bytes are not touched.
     ///
     /// # Safety
@@ -29,11 +34,11 @@ pub(super) trait Ops: Copy {
     /// # Safety
     /// The bytes at `to` that `mask` has a bit for must be writable; no other is touched.
     unsafe fn store_masked(self, mask: u64, v: Self::V, to: *mut u8);
-    /// The first 16 bytes.
+    /// `vextracti32x4`: the 16 bytes of lane `LANE`.
     ///
     /// # Safety
     /// 16 bytes from `to` on must be writable.
-    unsafe fn store_low(self, v: Self::V, to: *mut u8);
+    unsafe fn store_lane<const LANE: i32>(self, v: Self::V, to: *mut u8);
     /// Past the cache.
     ///
     /// # Safety
@@ -58,8 +63,6 @@ pub(super) trait Ops: Copy {
     fn shift_right_words(self, v: Self::V, counts: Self::V) -> Self::V;
     /// `vpermb`: byte `index[i] % 64` of `v`.
     fn permute(self, index: Self::V, v: Self::V) -> Self::V;
-    /// `vpermb` with zeros but in the first byte of each dword.
-    fn permute_to_dwords(self, index: Self::V, v: Self::V) -> Self::V;
     /// `vpermt2b`: byte `index[i] % 128` of `a` followed by `b`.
     fn permute2(self, a: Self::V, index: Self::V, b: Self::V) -> Self::V;
     /// `vpermd`: dword `index[i] % 16` of `v`.
@@ -78,24 +81,23 @@ pub(super) trait Ops: Copy {
     fn unpack_words<const HIGH: bool>(self, a: Self::V, b: Self::V) -> Self::V;
     /// `vpmovb2m`, `vpblendmb`: bytes of `high` where the byte of `by` has its top bit, else of `low`.
     fn select(self, by: Self::V, low: Self::V, high: Self::V) -> Self::V;
+    /// `vpblendmb`: bytes of `high` where `mask` has a bit, else of `low`.
+    fn blend(self, mask: u64, low: Self::V, high: Self::V) -> Self::V;
     /// `vcvtdq2ps`.
     fn to_floats(self, v: Self::V) -> Self::V;
     /// `vsubps`.
     fn subtract(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `vdivps`.
+    fn divide(self, a: Self::V, b: Self::V) -> Self::V;
     /// `vmulps`.
     fn multiply(self, a: Self::V, b: Self::V) -> Self::V;
     /// `vfmadd213ps`: `a * b + c`, rounded once.
     fn fused(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    /// `vfnmadd213ps`: `c - a * b`, rounded once.
-    fn fused_negative(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `sfence`.
     fn fence(self);
 }
 
-/// 64 bytes at an address that is a multiple of 64.
-#[derive(Clone, Copy, Debug)]
-#[repr(C, align(64))]
-pub(super) struct Line(pub(super) [u8; 64]);
+pub(super) use crate::pack::Line;
 
 impl Line {
     pub(super) const ZERO: Self = Self([0; 64]);
@@ -125,6 +127,14 @@ pub(super) fn load<O: Ops>(ops: O, bytes: &[u8], at: usize) -> O::V {
     let bytes = &bytes[at..at + 64];
     // SAFETY: 64 bytes long.
     unsafe { ops.load(bytes.as_ptr()) }
+}
+
+/// The 16 bytes of `bytes` from `at` on, each to the first of a dword.
+#[inline(always)]
+pub(super) fn load_widened<O: Ops>(ops: O, bytes: &[u8], at: usize) -> O::V {
+    let bytes = &bytes[at..at + 16];
+    // SAFETY: 16 bytes long.
+    unsafe { ops.load_widened(bytes.as_ptr()) }
 }
 
 /// Those of the 64 bytes from `at` on that `bytes` has; zeros else.
@@ -171,11 +181,6 @@ pub(super) fn load_row_upto<O: Ops>(ops: O, row: Row<'_>, at: usize) -> O::V {
     }
 }
 
-/// A number whose bytes mean nothing else.
-pub(super) trait Plain: Copy {}
-impl Plain for f32 {}
-impl Plain for u16 {}
-
 /// Sixteen dwords.
 #[inline(always)]
 pub(super) fn load_dwords<O: Ops>(ops: O, dwords: &[i32; 16]) -> O::V {
@@ -183,13 +188,10 @@ pub(super) fn load_dwords<O: Ops>(ops: O, dwords: &[i32; 16]) -> O::V {
     unsafe { ops.load(dwords.as_ptr().cast()) }
 }
 
-/// Vector `v` of a table.
+/// Vector `v` of a table of bytes.
 #[inline(always)]
-pub(super) fn load_table<O: Ops, T: Plain>(ops: O, table: &[T; 256], v: usize) -> O::V {
-    let count = 64 / size_of::<T>();
-    let part = &table[v * count..(v + 1) * count];
-    // SAFETY: 64 bytes long, none of them padding.
-    unsafe { ops.load(part.as_ptr().cast()) }
+pub(super) fn load_table<O: Ops>(ops: O, table: &[u8; 256], v: usize) -> O::V {
+    load(ops, table, v * 64)
 }
 
 /// All 64 bytes of `v` into `out` from `at` on.
@@ -200,12 +202,12 @@ pub(super) fn store<O: Ops>(ops: O, out: &mut [u8], at: usize, v: O::V) {
     unsafe { ops.store(v, out.as_mut_ptr()) }
 }
 
-/// The first 16 bytes of `v` into `out` from `at` on.
+/// Lane `LANE` of `v` into `out` from `at` on.
 #[inline(always)]
-pub(super) fn store_low<O: Ops>(ops: O, out: &mut [u8], at: usize, v: O::V) {
+pub(super) fn store_lane<O: Ops, const LANE: i32>(ops: O, out: &mut [u8], at: usize, v: O::V) {
     let out = &mut out[at..at + 16];
     // SAFETY: 16 bytes long.
-    unsafe { ops.store_low(v, out.as_mut_ptr()) }
+    unsafe { ops.store_lane::<LANE>(v, out.as_mut_ptr()) }
 }
 
 /// As many of the first `count` bytes of `v` as `out` has room for from `at` on.

@@ -2,9 +2,11 @@
 
 use super::super::{BAND, GROUP, group_len};
 use super::ops::{
-    Eight, Line, Ops, load, load_part, load_row, load_row_part, load_row_upto, store, store_part,
+    Eight, Line, Ops, load, load_part, load_row, load_row_part, load_row_upto, store, store_lane,
+    store_part,
 };
 use crate::image::Row;
+use crate::pack::PAD;
 
 /// A line whose byte `i` is `$body`, made when the crate is compiled.
 macro_rules! line {
@@ -147,12 +149,10 @@ const fn channel(c: usize) -> [Line; 2] {
 /// Of 32 pixels of four bytes: channel 0 and channel 1; channel 2 twice.
 const WIDE_CHANNELS: [Line; 2] = [line!(|i| i % 32 * 4 + i / 32), line!(|i| i % 32 * 4 + 2)];
 
-/// The first three channels of `row` into planes.
+/// The first three channels of `row` into lines.
 #[inline(always)]
-pub(super) fn split<O: Ops>(ops: O, row: Row<'_>, pixel: usize, planes: &mut [u8]) {
-    let (first, rest) = planes.split_at_mut(planes.len() / 3);
-    let (second, third) = rest.split_at_mut(first.len());
-    split_line(ops, row, 0, pixel, [first, second, third]);
+pub(super) fn split<O: Ops>(ops: O, row: Row<'_>, pixel: usize, lines: [&mut [u8]; 3]) {
+    split_line(ops, row, 0, pixel, lines);
 }
 
 /// The pixels of `row` from byte `from` on into three lines of one length.
@@ -227,7 +227,11 @@ fn four<O: Ops>(ops: O, [a, b, c, d]: [O::V; 4]) -> [O::V; 3] {
     ]
 }
 
-/// A patch of as many rows as `rows`, split into planes.
+/// Sixteen pixels: red, green and blue in a lane each.
+const SIXTEEN: [Line; 2] = [line!(|i| i % 16 * 3 + i / 16 % 3), line!(|i| i % 16 * 4 + i / 16 % 3)];
+
+/// A patch of as many rows as `rows`, split into planes, sixteen pixels of a row at a time. What they have too many
+/// spills into the next row, which is written later, and at last into the pad.
 #[inline(always)]
 pub(super) fn split_patch<O: Ops>(
     ops: O,
@@ -236,116 +240,31 @@ pub(super) fn split_patch<O: Ops>(
     pixel: usize,
     planes: &mut [u8],
 ) {
-    match (rows.len(), pixel) {
-        (14, 3) => patch::<O, 14, 3>(ops, rows, x, planes),
-        (14, 4) => patch::<O, 14, 4>(ops, rows, x, planes),
-        (16, 3) => patch::<O, 16, 3>(ops, rows, x, planes),
-        (16, 4) => patch::<O, 16, 4>(ops, rows, x, planes),
-        (side, _) => {
-            assert!(planes.len() == 3 * side * side, "planes of a patch");
-            let (first, rest) = planes.split_at_mut(side * side);
-            let (second, third) = rest.split_at_mut(side * side);
-            for (r, row) in rows.iter().enumerate() {
-                let line = r * side..(r + 1) * side;
-                let lines = [&mut first[line.clone()], &mut second[line.clone()], &mut third[line]];
-                split_line(ops, *row, x * pixel, pixel, lines);
-            }
-        }
-    }
-}
-
-/// Index vectors for four rows of a patch: two of pairs of rows, two of pairs of pairs.
-///
-/// ```text
-/// vpermt2b r0, r1      red r0, red r1, 0 | green r0, green r1, 0       32 bytes each
-/// vpermt2b r0, r1      blue r0, blue r1, 0                             r2, r3 likewise
-/// vpermt2b .., ..      red r0 .. r3, 0                                 then green, then blue
-/// ```
-const fn quads(side: usize, pixel: usize) -> [Line; 4] {
-    let pair = 2 * side;
-    [
-        line!(|i| if i % 32 < pair {
-            i % 32 / side * 64 + i % 32 % side * pixel + i / 32
-        } else {
-            0
-        }),
-        line!(|i| if i < pair { i / side * 64 + i % side * pixel + 2 } else { 0 }),
-        line!(|i| if i < pair {
-            i
-        } else if i < 2 * pair {
-            64 + i - pair
-        } else {
-            0
-        }),
-        line!(|i| if i < pair {
-            32 + i
-        } else if i < 2 * pair {
-            96 + i - pair
-        } else {
-            0
-        }),
-    ]
-}
-
-/// A patch whose rows fit in vectors: within the image or at its right edge.
-#[inline(always)]
-fn patch<O: Ops, const SIDE: usize, const PIXEL: usize>(
-    ops: O,
-    rows: &[Row<'_>],
-    x: usize,
-    planes: &mut [u8],
-) {
-    let Some(rows) = rows.first_chunk::<SIDE>() else { return };
+    let side = rows.len();
+    let area = side * side;
+    assert!(planes.len() >= 3 * (area + PAD) + PAD, "planes of a patch");
+    let index = SIXTEEN[pixel - 3].load(ops);
     let mut shortest = usize::MAX;
     for row in rows {
         shortest = shortest.min(row.len());
     }
-    if shortest >= x * PIXEL + 64 {
-        whole_patch::<O, SIDE, PIXEL, false>(ops, rows, x * PIXEL, planes);
-    } else {
-        whole_patch::<O, SIDE, PIXEL, true>(ops, rows, x * PIXEL, planes);
-    }
-}
-
-/// Four rows of all planes at a time. A vector may spill into the lines that the next one overwrites.
-#[inline(always)]
-fn whole_patch<O: Ops, const SIDE: usize, const PIXEL: usize, const EDGE: bool>(
-    ops: O,
-    rows: &[Row<'_>; SIDE],
-    from: usize,
-    planes: &mut [u8],
-) {
-    let planes = &mut planes[..3 * SIDE * SIDE];
-    let quads = const { quads(SIDE, PIXEL) };
-    let [pairs, blue_pairs, merge, merge_green] =
-        [quads[0].load(ops), quads[1].load(ops), quads[2].load(ops), quads[3].load(ops)];
-    let mut channels = [[pairs; 4]; 3];
-    for b in 0..4 {
-        let mut four = [pairs; 4];
-        for r in 0..4 {
-            let row = rows[if b * 4 + r < SIDE { b * 4 + r } else { SIDE - 1 }];
-            four[r] = if EDGE {
-                load_row_part(ops, row, from, SIDE * PIXEL)
+    let right = (x + side) * pixel;
+    assert!(right <= shortest, "row shorter than its patch");
+    for (y, row) in rows.iter().enumerate() {
+        let mut left = 0;
+        while left < side {
+            let at = (x + left) * pixel;
+            let bytes = if at + 64 <= shortest {
+                load_row(ops, *row, at)
             } else {
-                load_row(ops, row, from)
+                load_row_part(ops, *row, at, (right - at).min(64))
             };
-        }
-        let (near, far) =
-            (ops.permute2(four[0], pairs, four[1]), ops.permute2(four[2], pairs, four[3]));
-        let near_blue = ops.permute2(four[0], blue_pairs, four[1]);
-        let far_blue = ops.permute2(four[2], blue_pairs, four[3]);
-        channels[0][b] = ops.permute2(near, merge, far);
-        channels[1][b] = ops.permute2(near, merge_green, far);
-        channels[2][b] = ops.permute2(near_blue, merge, far_blue);
-    }
-    for c in 0..3 {
-        for b in 0..4 {
-            let at = (c * SIDE + b * 4) * SIDE;
-            if at + 64 <= 3 * SIDE * SIDE {
-                store(ops, planes, at, channels[c][b]);
-            } else {
-                store_part(ops, planes, at, 64, channels[c][b]);
-            }
+            let channels = ops.permute(index, bytes);
+            let to = PAD + y * side + left;
+            store_lane::<O, 0>(ops, planes, to, channels);
+            store_lane::<O, 1>(ops, planes, to + area + PAD, channels);
+            store_lane::<O, 2>(ops, planes, to + 2 * (area + PAD), channels);
+            left += 16;
         }
     }
 }

@@ -4,12 +4,13 @@
 use std::fmt::Debug;
 
 use super::super::scalar::Scalar;
+use super::super::tests::thirds;
 use super::super::{BAND, Backend, GROUP, group_len};
 use super::emulated::Emulated;
-use super::ops::{Line, Ops};
+use super::ops::{Line, Ops, load_widened};
 use super::{Avx512, Weights, horizontal};
 use crate::image::Row;
-use crate::pack::{Element, Lut, Normalise};
+use crate::pack::{Element, Lut, Normalise, PAD, Recipe, Run, Writer};
 use crate::resample::{Axis, Filter, Numerics};
 
 /// A 64-bit xorshift.
@@ -255,9 +256,9 @@ fn moves<B: Backend>(backend: B) {
             let mut expected = vec![0; 3 * len];
             let mut planes = Guarded::new(3 * len, random.below(70));
             if len > 0 {
-                Scalar.split(Row::from(row.as_slice()), pixel, &mut expected);
+                Scalar.split(Row::from(row.as_slice()), pixel, thirds(&mut expected));
             }
-            backend.split(Row::from(row.as_slice()), pixel, planes.inner(3 * len));
+            backend.split(Row::from(row.as_slice()), pixel, thirds(planes.inner(3 * len)));
             planes.check(&expected, ("split", len, pixel));
         }
     }
@@ -278,10 +279,16 @@ fn patches<B: Backend>(backend: B) {
                 let image: Vec<Vec<u8>> = (0..side).map(|_| random.bytes(width * pixel)).collect();
                 let rows: Vec<Row<'_>> =
                     image.iter().map(|row| Row::from(row.as_slice())).collect();
-                let mut expected = vec![0; 3 * side * side];
-                let mut planes = Guarded::new(3 * side * side, random.below(70));
+                let len = 3 * (side * side + PAD) + PAD;
+                let mut expected = vec![0; len];
+                let mut planes = Guarded::new(len, random.below(70));
                 Scalar.split_patch(&rows, x, pixel, &mut expected);
-                backend.split_patch(&rows, x, pixel, planes.inner(3 * side * side));
+                backend.split_patch(&rows, x, pixel, planes.inner(len));
+                // What lies in the pads means nothing.
+                for pad in 0..4 {
+                    let start = pad * (side * side + PAD);
+                    planes.inner(len)[start..start + PAD].fill(0);
+                }
                 planes.check(&expected, ("patch", side, pixel, x));
             }
         }
@@ -305,9 +312,9 @@ fn luts() -> Vec<Lut> {
             ));
         }
     }
-    let mut without = luts[0].clone();
-    without.recipe = None;
-    luts.push(without);
+    for recipe in [None, luts[0].recipe.map(|recipe| Recipe { divided: true, ..recipe })] {
+        luts.push(Lut { recipe, ..luts[0].clone() });
+    }
     let recipes = luts.iter().filter_map(|lut| lut.recipe.as_ref());
     for scaled in [false, true] {
         assert!(recipes.clone().any(|recipe| !recipe.divided && recipe.scaled == scaled));
@@ -317,18 +324,26 @@ fn luts() -> Vec<Lut> {
 
 fn conversions<B: Backend>(backend: B) {
     let mut random = Random(19);
-    let every: Vec<u8> = (0..=255).collect();
     for lut in luts() {
         for (i, len) in lengths().chain([196, 256, 448]).enumerate() {
-            let bytes = if len == 256 { every.clone() } else { random.bytes(len) };
             let size = lut.element.size();
-            let mut expected = vec![0; len * size];
-            let c = i % 3;
-            Scalar.convert(&lut, c, &bytes, &mut expected, false);
+            let planes = random.bytes(3 * (len + PAD) + PAD);
+            let runs: Vec<Run> =
+                (0..6).map(|k| Run { channel: k / 2, from: PAD + (k / 2) * (len + PAD) }).collect();
+            let mut expected = vec![0; 6 * len * size];
+            let mut writer = Writer::new();
+            writer.begin(&expected, 0, lut.element, false);
+            Scalar.elements(&lut, &planes, &runs, len, &mut writer, &mut expected);
+            writer.finish(&mut expected);
             for stream in [false, true] {
                 let before = if i % 2 == 0 { random.below(17) * size } else { random.below(64) };
                 let mut out = Guarded::new(expected.len(), before);
-                backend.convert(&lut, c, &bytes, out.inner(expected.len()), stream);
+                let inner = out.inner(expected.len());
+                writer.begin(inner, 0, lut.element, stream);
+                for run in &runs {
+                    backend.elements(&lut, &planes, &[*run], len, &mut writer, inner);
+                }
+                writer.finish(inner);
                 backend.fence();
                 out.check(&expected, (lut.element, len, stream, before));
             }
@@ -377,10 +392,16 @@ fn whole<B: Backend>(backend: B, seed: u64) -> Vec<u8> {
         let mut line = vec![0; to_width * 3];
         backend.vertical(&weights, i, &window, &mut line);
         let mut planes = vec![0; to_width * 3];
-        backend.split(Row::from(line.as_slice()), 3, &mut planes);
+        backend.split(Row::from(line.as_slice()), 3, thirds(&mut planes));
         for (c, plane) in planes.chunks_exact(to_width).enumerate() {
             let mut out = vec![0; to_width * element.size()];
-            backend.convert(&lut, c, plane, &mut out, random.below(2) == 0);
+            let plane = [&[0; PAD], plane, &[0; PAD]].concat();
+            let run = Run { channel: c, from: PAD };
+            let mut writer = Writer::new();
+            writer.begin(&out, 0, element, random.below(2) == 0);
+            backend.elements(&lut, &plane, &[run], to_width, &mut writer, &mut out);
+            writer.finish(&mut out);
+            backend.fence();
             result.extend(out);
         }
     }
@@ -439,12 +460,11 @@ fn instructions_do_what_their_emulation_does() {
             subtract(x, y);
             multiply(x, y);
             fused(x, y, z);
-            fused_negative(x, y, z);
+            divide(x, y);
             xor(a, b);
             shift_left::<8>(a);
             shift_right(a, counts);
             permute(c, a);
-            permute_to_dwords(c, a);
             permute2(a, c, b);
             permute_dwords(c, a);
             shuffle(a, indices);
@@ -460,6 +480,9 @@ fn instructions_do_what_their_emulation_does() {
             unpack_words::<true>(a, b);
             select(a, b, c);
         }
+        let mut widened = Line::ZERO;
+        widened.store(native, load_widened(native, &a.0, 7));
+        assert_eq!(widened.0, load_widened(Emulated, &a.0, 7));
         let mut splat = Line::ZERO;
         splat.store(native, native.splat(number));
         assert_eq!(splat.0, Emulated.splat(number));

@@ -1,0 +1,335 @@
+//! One resize: source rows through two passes to canvas rows.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::source::Window;
+use super::tables::Tables;
+use crate::error::{Result, zeroed};
+use crate::image::Row;
+use crate::plan::{Cut, View};
+use crate::resample::{Axis, Numerics, Passes};
+use crate::simd::{BAND, Backend, GROUP, group_len};
+
+/// The canvas rows of a view, made in order.
+pub(super) struct Scaler<'a, B: Backend> {
+    backend: B,
+    view: &'a View,
+    passes: Passes,
+    columns: Option<Arc<B::Columns>>,
+    rows: Option<(Arc<Axis>, Arc<B::Rows>)>,
+    /// Bytes a pixel of the source and of the finished rows.
+    input: usize,
+    output: usize,
+    ring: Ring,
+    /// Eight finished rows that a horizontal pass made at once, and the first one's number.
+    lines: Lines,
+    /// Rows of a first vertical pass, up to eight, and how many there are.
+    tall: Vec<u8>,
+    tall_count: usize,
+    band: Vec<u8>,
+    next: usize,
+}
+
+/// The bands that the vertical pass may still need.
+struct Ring {
+    bytes: Vec<u8>,
+    bands: usize,
+    group: usize,
+    next_band: usize,
+}
+
+impl Ring {
+    fn slot(&mut self, band: usize) -> &mut [u8] {
+        let len = 2 * self.group;
+        let start = (band % self.bands) * len;
+        &mut self.bytes[start..start + len]
+    }
+
+    fn group(&self, number: usize) -> &[u8] {
+        let half = BAND / GROUP;
+        let start = ((number / half) % self.bands * half + number % half) * self.group;
+        &self.bytes[start..start + self.group]
+    }
+}
+
+struct Lines {
+    bytes: Vec<u8>,
+    first: usize,
+    count: usize,
+}
+
+/// Groups of a window that need no allocation.
+const FEW: usize = 16;
+
+impl<'a, B: Backend> Scaler<'a, B> {
+    /// Canvas rows of `view` from `first` on, from pixels of `input` bytes.
+    pub(super) fn new(
+        view: &'a View,
+        input: usize,
+        first: usize,
+        numerics: Numerics,
+        tables: &Tables<B>,
+    ) -> Result<Self> {
+        let source = view.source.size;
+        let empty = view.resized.0 == 0 || view.resized.1 == 0;
+        let target = if empty { source } else { view.resized };
+        let passes = Passes::new(numerics, source, target);
+        let int16 = numerics.int16_weights();
+        let horizontal = !matches!(passes, Passes::Copy | Passes::Vertical);
+        let vertical = !matches!(passes, Passes::Copy | Passes::Horizontal);
+        let output = match view.cut {
+            Cut::Rows { pixel } => pixel,
+            _ if horizontal => 3,
+            _ => input,
+        };
+        let columns = if horizontal {
+            Some(tables.columns((view.filter, source.1, target.1, int16), input, output)?)
+        } else {
+            None
+        };
+        let key = (view.filter, source.0, target.0, int16);
+        let rows = if vertical { Some((tables.axis(key)?, tables.rows(key)?)) } else { None };
+        let ring_components = match passes {
+            Passes::HorizontalVertical => target.1 * output,
+            Passes::Vertical | Passes::VerticalHorizontal => source.1 * input,
+            Passes::Copy | Passes::Horizontal => 0,
+        };
+        let first_target = first.saturating_sub(view.offset.0);
+        let ring = match &rows {
+            Some((axis, _)) => {
+                let bands = axis.longest().div_ceil(BAND) + 1;
+                let group = group_len(ring_components);
+                let next_band = axis.reads(first_target.min(target.0 - 1)).start / BAND;
+                Ring { bytes: zeroed(bands * 2 * group)?, bands, group, next_band }
+            }
+            None => Ring { bytes: Vec::new(), bands: 1, group: 0, next_band: 0 },
+        };
+        let makes_lines = matches!(passes, Passes::Horizontal | Passes::VerticalHorizontal);
+        let line = target.1 * output;
+        let lines = zeroed(if makes_lines { BAND * line } else { 0 })?;
+        let band = zeroed(if makes_lines { 2 * group_len(line) } else { 0 })?;
+        let tall = matches!(passes, Passes::VerticalHorizontal);
+        let tall = zeroed(if tall { BAND * source.1 * input } else { 0 })?;
+        Ok(Self {
+            backend: tables.backend,
+            view,
+            passes,
+            columns,
+            rows,
+            input,
+            output,
+            ring,
+            lines: Lines { bytes: lines, first: 0, count: 0 },
+            tall,
+            tall_count: 0,
+            band,
+            next: first,
+        })
+    }
+
+    /// The canvas row that is made next.
+    pub(super) const fn next(&self) -> usize {
+        self.next
+    }
+
+    /// Bytes a pixel of the rows it makes.
+    pub(super) const fn pixel(&self) -> usize {
+        self.output
+    }
+
+    /// Bytes of a row it makes.
+    pub(super) const fn row_bytes(&self) -> usize {
+        self.view.canvas.1 * self.output
+    }
+
+    /// The first source row that is still to be read, of the whole image.
+    pub(super) fn next_source(&self) -> usize {
+        let row = match self.passes {
+            Passes::Copy => self.next.saturating_sub(self.view.offset.0),
+            Passes::Horizontal => {
+                let target = self.next.saturating_sub(self.view.offset.0);
+                if self.has_line(target) { self.lines.first + self.lines.count } else { target }
+            }
+            _ => self.ring.next_band * BAND,
+        };
+        self.view.source.top + row.min(self.view.source.size.0 - 1)
+    }
+
+    fn has_line(&self, target: usize) -> bool {
+        (self.lines.first..self.lines.first + self.lines.count).contains(&target)
+    }
+
+    fn source_row<'w>(&self, window: &Window<'w>, y: usize) -> Row<'w> {
+        let rect = self.view.source;
+        let row = window.row(rect.top + y);
+        row.slice(rect.left * self.input, rect.size.1 * self.input)
+    }
+
+    /// Whether source rows `first .. last` are at hand; those past the image's end are never asked for.
+    fn at_hand(&self, window: &Window<'_>, limit: usize, first: usize, last: usize) -> bool {
+        let top = self.view.source.top;
+        window.first <= top + first && top + last <= limit
+    }
+
+    /// Makes the next canvas row in `slot`, unless source rows are missing.
+    pub(super) fn row(&mut self, window: &Window<'_>, limit: usize, slot: &mut [u8]) -> bool {
+        let (top, left) = self.view.offset;
+        let target = self.next.wrapping_sub(top);
+        let inside = target < self.view.resized.0 && self.view.resized.1 > 0;
+        if inside && !self.ready(window, limit, target) {
+            return false;
+        }
+        self.next += 1;
+        let (start, end) = (left * self.output, (left + self.view.resized.1) * self.output);
+        let (start, end) = if inside { (start, end) } else { (0, 0) };
+        for margin in [0..start, end..slot.len()] {
+            for pixel in slot[margin].chunks_exact_mut(self.output) {
+                pixel[..3].copy_from_slice(&self.view.background);
+            }
+        }
+        if !inside {
+            return true;
+        }
+        let slot = &mut slot[start..end];
+        match self.passes {
+            Passes::Copy => {
+                copy_pixels(self.source_row(window, target), self.input, slot, self.output);
+            }
+            Passes::Horizontal | Passes::VerticalHorizontal => {
+                let at = (target - self.lines.first) * slot.len();
+                slot.copy_from_slice(&self.lines.bytes[at..at + slot.len()]);
+            }
+            Passes::Vertical | Passes::HorizontalVertical => {
+                vertical(self.backend, self.rows.as_ref(), &self.ring, target, slot);
+            }
+        }
+        true
+    }
+
+    /// Makes everything that target row `target` needs, as far as the source rows are at hand.
+    fn ready(&mut self, window: &Window<'_>, limit: usize, target: usize) -> bool {
+        match self.passes {
+            Passes::Copy => self.at_hand(window, limit, target, target + 1),
+            Passes::Vertical | Passes::HorizontalVertical => self.feed(window, limit, target),
+            Passes::Horizontal => {
+                if self.has_line(target) {
+                    return true;
+                }
+                let count = BAND.min(self.view.resized.0 - target);
+                if !self.at_hand(window, limit, target, target + count) {
+                    return false;
+                }
+                let last = target + count - 1;
+                let rows: [Row<'_>; BAND] =
+                    std::array::from_fn(|r| self.source_row(window, (target + r).min(last)));
+                self.lines(&rows, target, count);
+                true
+            }
+            Passes::VerticalHorizontal => {
+                if self.has_line(target) {
+                    return true;
+                }
+                let count = BAND.min(self.view.resized.0 - target);
+                let len = self.view.source.size.1 * self.input;
+                while self.tall_count < count {
+                    let row = target + self.tall_count;
+                    if !self.feed(window, limit, row) {
+                        return false;
+                    }
+                    let at = self.tall_count * len;
+                    let out = &mut self.tall[at..at + len];
+                    vertical(self.backend, self.rows.as_ref(), &self.ring, row, out);
+                    self.tall_count += 1;
+                }
+                let tall = std::mem::take(&mut self.tall);
+                let rows: [Row<'_>; BAND] = std::array::from_fn(|r| {
+                    let at = r.min(count - 1) * len;
+                    Row::from(&tall[at..at + len])
+                });
+                self.lines(&rows, target, count);
+                self.tall = tall;
+                self.tall_count = 0;
+                true
+            }
+        }
+    }
+
+    /// Eight rows through the horizontal pass into `self.lines`.
+    fn lines(&mut self, rows: &[Row<'_>; BAND], first: usize, count: usize) {
+        let Some(columns) = &self.columns else { return };
+        self.backend.horizontal(columns, rows, &mut self.band);
+        let len = self.view.resized.1 * self.output;
+        let group = group_len(len);
+        for (group, lines) in
+            self.band.chunks_exact(group).zip(self.lines.bytes.chunks_exact_mut(GROUP * len))
+        {
+            let (a, rest) = lines.split_at_mut(len);
+            let (b, rest) = rest.split_at_mut(len);
+            let (c, d) = rest.split_at_mut(len);
+            self.backend.deinterleave(group, [a, b, c, d]);
+        }
+        self.lines.first = first;
+        self.lines.count = count;
+    }
+
+    /// Fills the ring up to the window of target row `target`.
+    fn feed(&mut self, window: &Window<'_>, limit: usize, target: usize) -> bool {
+        let Some((axis, _)) = &self.rows else { return true };
+        let end = axis.reads(target).end;
+        let height = self.view.source.size.0;
+        while self.ring.next_band * BAND < end {
+            let first = self.ring.next_band * BAND;
+            let last = (first + BAND).min(height);
+            if !self.at_hand(window, limit, first, last) {
+                return false;
+            }
+            let rows: [Row<'_>; BAND] =
+                std::array::from_fn(|r| self.source_row(window, (first + r).min(last - 1)));
+            let slot = self.ring.slot(first / BAND);
+            match (&self.passes, &self.columns) {
+                (Passes::HorizontalVertical, Some(columns)) => {
+                    self.backend.horizontal(columns, &rows, slot);
+                }
+                _ => self.backend.interleave(&rows, slot),
+            }
+            self.ring.next_band += 1;
+        }
+        true
+    }
+}
+
+fn vertical<B: Backend>(
+    backend: B,
+    rows: Option<&(Arc<Axis>, Arc<B::Rows>)>,
+    ring: &Ring,
+    target: usize,
+    out: &mut [u8],
+) {
+    let Some((axis, rows)) = rows else { return };
+    let reads = axis.reads(target);
+    let Range { start, end } = reads.start / GROUP..(reads.end - 1) / GROUP + 1;
+    if end - start <= FEW {
+        let mut groups: [&[u8]; FEW] = [&[]; FEW];
+        for (slot, group) in groups.iter_mut().zip(start..end) {
+            *slot = ring.group(group);
+        }
+        backend.vertical(rows, target, &groups[..end - start], out);
+    } else {
+        let groups: Vec<&[u8]> = (start..end).map(|group| ring.group(group)).collect();
+        backend.vertical(rows, target, &groups, out);
+    }
+}
+
+/// A row into one of another pixel width, channel by channel.
+fn copy_pixels(row: Row<'_>, input: usize, slot: &mut [u8], output: usize) {
+    if input == output {
+        row.copy_to(slot);
+        return;
+    }
+    for (x, pixel) in slot.chunks_exact_mut(output).enumerate() {
+        for (c, byte) in pixel.iter_mut().enumerate() {
+            *byte = row.get(x * input + c);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Laid-out weights, made once and kept.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+use crate::error::Result;
+use crate::resample::{Axis, Filter};
+use crate::simd::Backend;
+
+/// The laid-out weights of a call, each made once, or taken from calls before it.
+pub(super) struct Tables<B: Backend> {
+    pub(super) backend: B,
+    axes: Mutex<HashMap<AxisKey, Arc<Axis>>>,
+    columns: Mutex<HashMap<ColumnsKey, Arc<B::Columns>>>,
+    rows: Mutex<HashMap<AxisKey, Arc<B::Rows>>>,
+}
+
+/// Filter, source and target samples, and whether the weights are int16.
+pub(super) type AxisKey = (Filter, usize, usize, bool);
+/// An axis, and bytes a pixel on both sides.
+type ColumnsKey = (AxisKey, usize, usize);
+
+impl<B: Backend> Tables<B> {
+    pub(super) fn new(backend: B) -> Self {
+        Self {
+            backend,
+            axes: Mutex::default(),
+            columns: Mutex::new(HashMap::new()),
+            rows: Mutex::new(HashMap::new()),
+        }
+    }
+
+    pub(super) fn axis(&self, key: AxisKey) -> Result<Arc<Axis>> {
+        cached(&self.axes, key, || kept((key, 0, 0), || Axis::new(key.0, key.1, key.2, key.3)))
+    }
+
+    pub(super) fn columns(
+        &self,
+        key: AxisKey,
+        input: usize,
+        output: usize,
+    ) -> Result<Arc<B::Columns>> {
+        cached(&self.columns, (key, input, output), || {
+            kept((key, input, output), || self.backend.columns(&*self.axis(key)?, input, output))
+        })
+    }
+
+    pub(super) fn rows(&self, key: AxisKey) -> Result<Arc<B::Rows>> {
+        cached(&self.rows, key, || kept((key, 0, 0), || self.backend.rows(&*self.axis(key)?)))
+    }
+}
+
+fn cached<K: std::hash::Hash + Eq, V>(
+    table: &Mutex<HashMap<K, Arc<V>>>,
+    key: K,
+    make: impl FnOnce() -> Result<Arc<V>>,
+) -> Result<Arc<V>> {
+    let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(found) = table.get(&key) {
+        return Ok(Arc::clone(found));
+    }
+    let made = make()?;
+    table.insert(key, Arc::clone(&made));
+    Ok(made)
+}
+
+/// Weights of one kind for one axis, as its number of taps bounds their size.
+type Kept = (TypeId, (AxisKey, usize, usize), Arc<dyn Any + Send + Sync>);
+
+/// How many weights are kept from call to call, and for up to how many samples of source and target each: 64 KiB or so.
+const KEPT: usize = 32;
+const KEPT_SAMPLES: usize = 1 << 13;
+
+/// The weights used last, latest at the end. Nobody waits for them: who finds them taken makes their own, so that a
+/// fork at any moment leaves no child stuck.
+static LAST: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
+
+fn last() -> Option<MutexGuard<'static, Vec<Kept>>> {
+    match LAST.try_lock() {
+        Ok(last) => Some(last),
+        Err(TryLockError::Poisoned(last)) => Some(last.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+fn kept<V: Send + Sync + 'static>(
+    key: (AxisKey, usize, usize),
+    make: impl FnOnce() -> Result<V>,
+) -> Result<Arc<V>> {
+    let kind = TypeId::of::<V>();
+    if let Some(mut last) = last()
+        && let Some(at) = last.iter().position(|(k, other, _)| *k == kind && *other == key)
+    {
+        last[at..].rotate_left(1);
+        let found = last.last().map(|(_, _, value)| Arc::clone(value));
+        if let Some(Ok(found)) = found.map(Arc::downcast) {
+            return Ok(found);
+        }
+    }
+    let made = Arc::new(make()?);
+    let (source, target) = (key.0.1, key.0.2);
+    if source.saturating_add(target) <= KEPT_SAMPLES
+        && let Some(mut last) = last()
+    {
+        if last.len() >= KEPT {
+            last.remove(0);
+        }
+        last.push((kind, key, Arc::clone(&made) as Arc<dyn Any + Send + Sync>));
+    }
+    Ok(made)
+}
