@@ -47,10 +47,11 @@ class VideoProcessor:
         numerics: as in `Processor`; None is upstream's, `"torchvision"`.
         **options: overrides, in upstream's names. Of pixels: `size` or `min_pixels` and
             `max_pixels`, `cap_pixels_per_frame`, `max_video_tokens`, and `budget`: what they
-            count, `"frame"`, `"video"` or `"qwen-vl-utils"` (that package's rule, with its
-            `total_pixels` and `model_seq_len`). Of frames: `do_sample_frames`, `fps` or
-            `num_frames`, `min_frames`, `max_frames`, and `sampling`: whose rule, `"arange"`,
-            `"linspace"` or `"qwen-vl-utils"`.
+            count, `"frame"`, `"video"` or `"qwen-vl-utils"` (that package's rule, with its own
+            limits of a frame, its `total_pixels` and `model_seq_len`). Of frames, where
+            `do_sample_frames` is on: `fps` or `num_frames`, `min_frames`, `max_frames`, and
+            `sampling`: whose rule, `"arange"`, `"linspace"` or `"qwen-vl-utils"`, the last with
+            `video_start` and `video_end` in seconds.
 
     Raises:
         TypeError: an argument of the wrong type.
@@ -58,7 +59,7 @@ class VideoProcessor:
 
     Matches transformers' `Qwen2VLVideoProcessor` and `Qwen3VLVideoProcessor`. Of qwen-vl-utils'
     `fetch_video` it has the frames and sizes, not the pixels: that package resizes in floating
-    point, and this does as transformers does.
+    point, and this does as transformers does; its tensors are taken with `do_resize=False`.
     """
 
     __slots__ = ("_base", "_family", "_numerics", "_variants")
