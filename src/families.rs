@@ -132,6 +132,16 @@ const INTERNVL: AspectGrid = AspectGrid {
     downsample_ratio: 0.5,
 };
 
+/// Its encoder's 64 x 64 patches pass two convolutions of stride 2: 16 x 16 tokens.
+const GOT_OCR2: AspectGrid = AspectGrid {
+    image_size: (1024, 1024),
+    crop_to_patches: false,
+    order: RatioOrder::Columns,
+    patch_size: 16,
+    downsample_ratio: 0.25,
+    ..INTERNVL
+};
+
 const DEEPSEEK_VL: PadSquare = PadSquare {
     image_size: 384,
     high_res: None,
@@ -218,18 +228,7 @@ pub fn all() -> Vec<Family> {
             name: "got-ocr2",
             aliases: &["got_ocr2"],
             convert: Convert::Transformers,
-            spec: spec(
-                "got-ocr2",
-                Rule::AspectGrid(AspectGrid {
-                    image_size: (384, 384),
-                    crop_to_patches: false,
-                    order: RatioOrder::Columns,
-                    ..INTERNVL
-                }),
-                Torchvision,
-                CLIP_MEAN,
-                CLIP_STD,
-            ),
+            spec: spec("got-ocr2", Rule::AspectGrid(GOT_OCR2), Torchvision, CLIP_MEAN, CLIP_STD),
             video: None,
         },
         Family {

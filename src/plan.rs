@@ -421,7 +421,8 @@ pub(crate) fn tile_budget(rule: &AspectGrid, num_images: usize) -> (usize, usize
         MultiImage::Full => rule.max_num,
         MultiImage::Divide => (rule.max_num / num_images.max(1)).max(1),
     };
-    (rule.min_num.min(max_num), max_num)
+    // A share below `min_num` leaves upstream without any candidate, and its grid is then 1 x 1.
+    if rule.min_num > max_num { (1, 1) } else { (rule.min_num, max_num) }
 }
 
 /// Upstream's own arithmetic: `int((side // patch) ** 2 * downsample_ratio ** 2)`.

@@ -41,7 +41,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     counts = property_counts.COMPLETED
     if not counts:
         return
-    terminalreporter.section(f"{counts.total()} hypothesis examples passed")
+    terminalreporter.section(f"{counts.total()} random examples passed")
     for name, count in sorted(counts.items()):
         terminalreporter.write_line(f"{count:7d}  {name}")
 

@@ -153,6 +153,21 @@ def test_got_ocr2(suffix: str) -> None:
     assert found["image_mean"] == CLIP_MEAN
 
 
+@pytest.mark.parametrize(
+    ("size", "family", "tokens"),
+    [(448, "internvl-hf", 256), (364, "internvl-hf", 169), (1024, "got-ocr2", 256)],
+)
+def test_the_size_of_tiles_tells_the_encoder(size: int, family: str, tokens: int) -> None:
+    """Where nothing else does: InternVL's and Aya's tokens are 28 pixels wide, GOT-OCR2's 64."""
+    for given in (size, [size, size], {"height": size, "width": size}):
+        plan = dr.Processor.from_config({**GOT, "size": given}).plan(300, 400)
+        assert (plan.family, plan.num_tokens) == (family, tokens)
+        assert len(plan.token_boxes()) == tokens
+    for hint in ("GotOcr2Processor", "InternVLProcessor"):
+        found = options({**GOT, "size": size, "processor_class": hint})
+        assert found["patch_size"] == (16 if hint == "GotOcr2Processor" else 14)
+
+
 @pytest.mark.parametrize("size", [448, [448, 448], {"height": 448, "width": 448}])
 def test_internvl_hf(size: Any) -> None:
     found = options(

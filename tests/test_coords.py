@@ -36,6 +36,12 @@ SETUPS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         {"image_size": (56, 84)},
         {"size": {"height": 56, "width": 84}, "crop_to_patches": True},
     ),
+    "got-ocr2": ("got-ocr2", {}, {"size": {"height": 1024, "width": 1024}}),
+    "got-ocr2, tiles": (
+        "got-ocr2",
+        {"image_size": (64, 128), "crop_to_patches": True},
+        {"size": {"height": 64, "width": 128}, "crop_to_patches": True},
+    ),
     "deepseek-vl2": (
         "deepseek-vl2",
         {},
@@ -226,7 +232,7 @@ def test_shapes_and_types_of_points() -> None:
 
 def test_tokens_without_a_place() -> None:
     """27 x 27 patches cannot be merged two by two: upstream's model cannot run either."""
-    plan = dr.Processor("got-ocr2").plan(100, 100)
+    plan = dr.Processor("internvl-hf", image_size=384).plan(100, 100)
     with pytest.raises(ValueError, match="token_boxes: "):
         plan.token_boxes()
 

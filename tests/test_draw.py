@@ -6,7 +6,12 @@ from typing import Any
 import dynres_rs as dr
 import numpy as np
 import pytest
-from dynres_rs.draw import PAPER, _canvas, _fold, _load, _sheets, compare, parse_boxes
+from dynres_rs.draw import compare, parse_boxes
+from dynres_rs.draw.folding import fold
+from dynres_rs.draw.page import facts_of
+from dynres_rs.draw.rendering import render
+from dynres_rs.draw.sheets import canvas_of, load, sheets_of
+from dynres_rs.draw.style import PAPER
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -52,9 +57,9 @@ def test_folding_loses_nothing(family: str, height: int, width: int) -> None:
     if max(height, width) > 200 * min(height, width):
         return
     plan = dr.Processor(family).plan(height, width)
-    first, sheets = _sheets(plan, photo((height, width)), [], True)
+    first, sheets = sheets_of(plan, photo((height, width)), [], True)
     for sheet in (first, *sheets):
-        pieces, wide, tall, gaps = _fold(sheet)
+        pieces, wide, tall, gaps = fold(sheet)
         area = sum((p.right - p.left) * (p.bottom - p.top) for p in pieces)
         assert area == pytest.approx(sheet.picture.width * sheet.picture.height)
         for piece in pieces:
@@ -83,7 +88,7 @@ def test_what_the_model_sees_is_what_it_sees(family: str) -> None:
     for view in plan.views:
         batch = p(image, dtype="uint8")
         seen = dr.unpack(batch[view.output], plan, key=view.output)
-        canvas = np.asarray(_canvas(plan, view, image))
+        canvas = np.asarray(canvas_of(plan, view, image))
         if isinstance(seen, list):
             rows, columns = view.grid
             part = seen[view.index : view.index + view.count]
@@ -95,7 +100,7 @@ def test_what_the_model_sees_is_what_it_sees(family: str) -> None:
 def test_numbers_of_cells_are_places_of_tokens() -> None:
     for family in ("qwen2-vl", "internvl", "deepseek-vl2", "deepseek-vl"):
         plan = dr.Processor(family).plan(300, 700)
-        first, sheets = _sheets(plan, photo((300, 700)), [], True)
+        first, sheets = sheets_of(plan, photo((300, 700)), [], True)
         boxes, kinds = plan.token_boxes(), plan.token_kinds()
         cells = first.cells
         assert cells is not None
@@ -132,7 +137,7 @@ def test_images_of_any_kind(tmp_path: Path) -> None:
     want = np.asarray(plan.draw(image))
     for other in (np.asarray(image), tmp_path / "image.png", str(tmp_path / "image.png")):
         assert np.array_equal(np.asarray(plan.draw(other)), want)
-    assert _load(plan, image.convert("RGBA")).mode == "RGB"
+    assert load(plan, image.convert("RGBA")).mode == "RGB"
     with pytest.raises(ValueError, match=r"image: must have the plan's size \(50, 70\)"):
         plan.draw(photo((70, 50)))
     with pytest.raises(ValueError, match="width: must be in"):
@@ -182,3 +187,43 @@ def test_boxes_as_models_write_them(text: str, boxes: Any, labels: list[str]) ->
 def test_boxes_that_are_none(text: str) -> None:
     with pytest.raises(ValueError, match="boxes: "):
         parse_boxes(text)
+
+
+@pytest.mark.parametrize(("ground", "ink"), [(255, 0), (0, 255)])
+def test_numbers_are_readable_on_any_ground(ground: int, ink: int) -> None:
+    """Dense ones are dark on white and white on black; sparse ones have a ground of their own."""
+    image = Image.new("RGB", (448, 448), (ground,) * 3)
+    plan = dr.Processor("internvl").plan(448, 448)
+    first, _ = sheets_of(plan, image, [], True)
+    dense = np.asarray(render(first, 700, 700))
+    assert not first.sparse
+    assert (abs(dense.astype(int) - ink).max(2) < 40).sum() > 256 * 10
+    sparse = np.asarray(render(first, 160, 160))[4:-4, 4:-4]  # without its frame
+    assert first.sparse
+    flags = abs(sparse.astype(int) - np.array(first.colour)).max(2) < 40
+    assert flags.sum() > 6 * 16 * 10
+
+
+def test_every_view_is_shown() -> None:
+    plan = dr.Processor("deepseek-vl-hybrid").plan(300, 100)
+    _, sheets = sheets_of(plan, photo((300, 100)), [], True)
+    assert [sheet.main for sheet in sheets] == [True, False]
+    assert sheets[0].caption == "what the model sees: 384 x 384, tokens 0-575"
+    assert sheets[1].caption == "high resolution: 1024 x 341 on 1024 x 1024"
+    assert sheets[1].cells is None
+    plan = dr.Processor("deepseek-vl2").plan(100, 100)
+    first, sheets = sheets_of(plan, photo((100, 100)), [], True)
+    assert [sheet.main for sheet in sheets] == [False, True]
+    assert first.cells is not None and first.cells.numbers[0, 0] == 211
+
+
+def test_the_numbers_of_the_headline() -> None:
+    facts = dict(facts_of(dr.Processor("qwen2-vl").plan(427, 640)))
+    assert (facts["image, h x w"], facts["resized"]) == ("427 x 640", "420 x 644")
+    assert (facts["grid of patches"], facts["patches"]) == ("30 x 46", "1,380")
+    assert (facts["tokens"], facts["pixel_values"]) == ("345", "1,380 x 1,176, 6.49 MB")
+    facts = dict(facts_of(dr.Processor("deepseek-vl-hybrid").plan(427, 640)))
+    assert facts["pixel_values"] == "1 x 3 x 384 x 384, 1.77 MB"
+    assert facts["high_res_pixel_values"] == "1 x 3 x 1,024 x 1,024, 12.6 MB"
+    facts = dict(facts_of(dr.Processor("internvl").plan(427, 640)))
+    assert (facts["grid of tiles"], facts["tiles"]) == ("2 x 3", "7")

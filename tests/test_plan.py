@@ -56,10 +56,7 @@ def test_counts_are_those_of_the_reference(
     setup: Setup, size: tuple[int, int], num_images: int
 ) -> None:
     plan = setup.processor("torchvision").plan(*size, num_images=num_images)
-    if setup.family in ("deepseek-vl", "deepseek-vl-hybrid"):
-        return  # the reference counts the patches of the released size only
-    config = dict(setup.config)
-    want = reference.counts(setup.family, size, config, num_images)
+    want = reference.counts(setup.family, size, setup.config, num_images)
     assert (plan.num_tiles, plan.num_tokens) == (want.tiles, want.tokens)
 
 
@@ -101,6 +98,13 @@ def test_num_tokens_by_number_of_images() -> None:
     assert p.num_tokens([[1080, 1920]], num_images=12).tolist() == [256]
 
 
+def test_a_share_of_tiles_below_the_fewest() -> None:
+    """InternVL's training leaves no candidate then, and takes one tile."""
+    p = dr.Processor("internvl", min_num=4, multi_image="divide")
+    assert [p.plan(400, 1600, num_images=n).num_tiles for n in (1, 3, 4, 13)] == [5, 5, 1, 1]
+    assert p.num_tokens([[400, 1600]], num_images=4).tolist() == [256]
+
+
 def test_num_tokens_names_the_size_that_is_wrong() -> None:
     p = dr.Processor("qwen2-vl")
     good = [[50, 50]] * 70_000
@@ -126,6 +130,9 @@ def test_known_numbers() -> None:
     assert (plan.num_tokens, plan.num_patches, plan.num_tiles) == (1807, 9 * 27 * 27, 9)
     assert dr.Processor("deepseek-vl2").plan(100, 100).num_tokens == 421
     assert dr.Processor("deepseek-vl").plan(100, 100).num_tokens == 576
+    plan = dr.Processor("got-ocr2").plan(100, 100)
+    assert (plan.num_tokens, plan.num_patches, plan.shape) == (256, 64 * 64, (1, 3, 1024, 1024))
+    assert dr.Processor("got-ocr2", crop_to_patches=True).plan(1000, 3000).num_tokens == 4 * 256
 
 
 def upstream_counts() -> list[Any]:
@@ -181,6 +188,15 @@ def test_multimodal_tokens() -> None:
     found = dr.Processor("deepseek-vl2").get_num_multimodal_tokens(image_sizes=sizes)
     assert found.num_image_tokens == [1807, 421]
     assert dr.Processor("qwen2-vl").get_num_multimodal_tokens() == MultiModalTokens()
+    videos = [(8, 1080, 1920), (3, 100, 100)]
+    p = dr.Processor("qwen2-vl")
+    found = p.get_num_multimodal_tokens(image_sizes=[(100, 100)], video_sizes=videos)
+    assert (found.num_image_tokens, found.num_image_patches) == ([16], [64])
+    assert found.num_video_tokens == p.video.num_tokens(videos).tolist()
+    few = p.get_num_multimodal_tokens(None, videos, videos_kwargs={"merge_size": 4})
+    assert few.num_video_tokens == p.video.num_tokens(videos, merge_size=4).tolist()
+    with pytest.raises(ValueError, match="family: must be one that takes videos"):
+        dr.Processor("internvl").get_num_multimodal_tokens(video_sizes=videos)
 
 
 @pytest.mark.oracle
@@ -210,6 +226,29 @@ def test_multimodal_tokens_of_upstream(transformers: Any, upstream_warnings_allo
             assert found.num_image_patches == want.num_image_patches
 
 
+@pytest.mark.torch
+def test_video_tokens_of_upstream(
+    torch: Any, transformers: Any, upstream_warnings_allowed: None
+) -> None:
+    generator = np.random.Generator(np.random.PCG64(6))
+    sizes = np.exp(generator.uniform(0, np.log(2000), (200, 3))).astype(int) + 1
+    for family, name in (("qwen2-vl", "Qwen2VL"), ("qwen3-vl", "Qwen3VL")):
+        config = {"video_processor_type": f"{name}VideoProcessor"}
+        upstream = getattr(transformers, f"{name}VideoProcessor")()
+        p = dr.Processor.from_config(config)
+        assert p.family == family
+        for kwargs in ({}, {"size": {"shortest_edge": 50_000, "longest_edge": 300_000}}):
+            for size in sizes.tolist():
+                try:
+                    want = upstream.get_num_of_video_patches(*size, kwargs)
+                except ValueError:
+                    with pytest.raises(ValueError, match=r"absolute aspect|frames"):
+                        p.get_num_multimodal_tokens(video_sizes=[size], **kwargs)
+                    continue
+                found = p.get_num_multimodal_tokens(video_sizes=[size], **kwargs)
+                assert found.num_video_tokens == [want // 4] and found.num_image_tokens is None
+
+
 # As an object
 
 
@@ -226,6 +265,7 @@ def test_a_plan_is_a_value(family: str) -> None:
     described = plan.to_dict()
     assert json.loads(json.dumps(described)) == described
     assert described["num_tokens"] == plan.num_tokens
+    assert described["shapes"] == {key: list(shape) for key, shape in plan.shapes.items()}
     assert [view["role"] for view in described["views"]] == [view.role for view in plan.views]
     for text in (repr(plan), *map(repr, plan.views)):
         assert " object at " not in text
@@ -328,6 +368,32 @@ def test_unpack_of_bfloat16(family: str, exact: bool) -> None:
     else:
         with pytest.raises(ValueError, match=r"in bfloat16 the bytes .* become the same value"):
             dr.unpack(values, plan)
+
+
+OWN_SIZE = {"qwen2-vl": 56, "qwen2.5-vl": 56, "qwen3-vl": 256, "internvl": 448, "internvl-hf": 448}
+OWN_SIZE |= {"deepseek-vl2": 384, "deepseek-vl": 384, "deepseek-vl-hybrid": 1024, "got-ocr2": 1024}
+CLIP = ("qwen2-vl", "qwen2.5-vl", "got-ocr2", "deepseek-vl", "deepseek-vl-hybrid")
+
+
+@pytest.mark.parametrize("numerics", ["torchvision", "pillow-12.0", "pillow-12.2", "pillow-13"])
+@every_family
+def test_unpack_of_every_byte(family: str, numerics: str) -> None:
+    """All 256 bytes of each channel, unscaled: no inverse where the docstring says so alone."""
+    side = OWN_SIZE[family]
+    image = np.arange(side * side * 3).reshape(side, side, 3) // 3 % 256
+    image = image.astype(np.uint8)
+    p = dr.Processor(family, numerics=numerics)
+    plan = p.plan(side, side)
+    key = [*plan.shapes][-1]
+    for dtype in (None, "float32", "float16", "bfloat16", "uint8"):
+        values = p(image, dtype=dtype)[key]
+        if dtype == "bfloat16" and family in CLIP:
+            with pytest.raises(ValueError, match="253 and 254 of channel 2 become the same value"):
+                dr.unpack(values, plan, key=key)
+            continue
+        found = dr.unpack(values, plan, key=key)
+        shown = found if isinstance(found, np.ndarray) else found[-1]
+        assert np.array_equal(shown, image), dtype
 
 
 def test_unpack_refuses() -> None:

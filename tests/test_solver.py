@@ -71,15 +71,19 @@ def test_max_pixels(family: str, sizes: Any, kind: str, tokens: int, q: float) -
     kind=kinds,
     tokens=st.integers(1, 30_000),
     q=quantiles,
-    most=st.integers(1, 24),
+    least=st.integers(1, 4),
+    more=st.integers(0, 20),
     num_images=st.integers(1, 3),
 )
-def test_max_num(sizes: Any, kind: str, tokens: int, q: float, most: int, num_images: int) -> None:
+def test_max_num(
+    sizes: Any, kind: str, tokens: int, q: float, least: int, more: int, num_images: int
+) -> None:
     def processor(max_num: int) -> dr.Processor:
-        return dr.Processor("internvl", max_num=max_num, multi_image="divide")
+        return dr.Processor("internvl", min_num=least, max_num=max_num, multi_image="divide")
 
-    found = solve(processor(most), sizes, kind, tokens, q, num_images)
-    good = [n for n in range(1, most + 1) if met(processor(n), sizes, kind, tokens, q, num_images)]
+    every = range(least, least + more + 1)
+    found = solve(processor(every[-1]), sizes, kind, tokens, q, num_images)
+    good = [n for n in every if met(processor(n), sizes, kind, tokens, q, num_images)]
     assert (found is None) == (not good)
     if found is not None:
         assert found.to_dict()["max_num"] == max(good)

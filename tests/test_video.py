@@ -956,7 +956,7 @@ def test_run(shapes: Path, tmp_path: Path) -> None:
 
 
 def test_show(shapes: Path, tmp_path: Path) -> None:
-    from dynres_rs.draw import PAPER
+    from dynres_rs.draw.style import PAPER
     from dynres_rs.video.sheet import contact_sheet
 
     out = tmp_path / "sheet.png"

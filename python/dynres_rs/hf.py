@@ -223,9 +223,17 @@ def _family(name: str, given: Mapping[str, Any], model_type: str | None) -> str:
             return table[hint]
     if name == "Qwen2VLImageProcessor":
         return "qwen3-vl" if given.get("patch_size") == 16 else "qwen2-vl"
-    return (
-        "internvl-hf" if given.get("size") in ({"height": 448, "width": 448}, 448) else "got-ocr2"
-    )
+    return "internvl-hf" if _is_of_28(given.get("size")) else "got-ocr2"
+
+
+def _is_of_28(size: Any) -> bool:
+    """Whether such tiles hold whole tokens of 28 pixels, as InternVL's (448) and Aya's (364) do;
+    GOT-OCR2's are of 64."""
+    if isinstance(size, Mapping):
+        sides = [size.get("height"), size.get("width")]
+    else:
+        sides = list(size) if isinstance(size, list | tuple) else [size]
+    return all(isinstance(side, int) and side > 0 and side % 28 == 0 for side in sides)
 
 
 def _is_internvl_chat(given: Mapping[str, Any]) -> bool:

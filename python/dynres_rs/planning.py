@@ -40,6 +40,15 @@ TOKEN_KINDS: Final[tuple[str, ...]] = tuple(_native.TOKEN_KINDS)
 #: The largest side of the range that a normalised coordinate spans.
 RANGES: Final = {"norm1000": 1000.0, "norm999": 999.0, "norm1": 1.0}
 
+#: What upstream reads of a call's options to count the tokens of a video.
+VIDEO_KEYS: Final = (
+    "size",
+    "patch_size",
+    "merge_size",
+    "temporal_patch_size",
+    "cap_pixels_per_frame",
+)
+
 _CHUNK: Final = 1 << 15
 _UNLIMITED: Final = 2**63 - 1
 
@@ -79,6 +88,7 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
         "num_patches": plan.num_patches,
         "num_tokens": plan.num_tokens,
         "shape": list(plan.shape),
+        "shapes": {key: list(shape) for key, shape in plan.shapes.items()},
         "nbytes": plan.nbytes(),
         "coords": plan.coords,
         "metadata": plan.metadata,
@@ -345,6 +355,12 @@ class Planner:
         """What plans are made from."""
         raise NotImplementedError
 
+    def _video_plan(
+        self, num_frames: int, height: int, width: int, options: dict[str, Any]
+    ) -> Plan:
+        """What will happen to a video."""
+        raise NotImplementedError
+
     def _changed(self, options: dict[str, Any]) -> Self:
         """The same processor with other values of some options."""
         raise NotImplementedError
@@ -440,28 +456,46 @@ class Planner:
     def get_num_multimodal_tokens(
         self,
         image_sizes: Iterable[Iterable[int]] | None = None,
-        video_sizes: object = None,
+        video_sizes: Iterable[Iterable[int]] | None = None,
         **kwargs: Any,
     ) -> MultiModalTokens:
-        """Placeholder tokens of images of these sizes, as a model's processor counts them.
+        """Placeholder tokens of images and videos, as a model's processor counts them.
 
         Args:
             image_sizes: (height, width) of each image.
-            video_sizes: not supported yet.
+            video_sizes: (num_frames, height, width) of each video, frames as they are taken.
             **kwargs: options, as in `get_number_of_image_patches`, or `images_kwargs=` with them.
+                For videos `size`, `patch_size`, `merge_size`, `temporal_patch_size` and
+                `cap_pixels_per_frame` are looked at, or `videos_kwargs=` with them.
 
         Returns:
-            `num_image_tokens` and `num_image_patches`, a number each an image.
+            `num_image_tokens` and `num_image_patches`, a number each an image, and
+            `num_video_tokens`; None for what was not asked.
+
+        Raises:
+            ValueError: a size that upstream refuses, or videos of a family that has none.
 
         Matches `_get_num_multimodal_tokens` of transformers' `Qwen2VLProcessor` and, for the HF
         form of InternVL, `InternVLProcessor`: that one counts the two markers around an image too,
         and crops to patches unless told otherwise.
         """
+        alone, of_videos = kwargs.pop("images_kwargs", {}), kwargs.pop("videos_kwargs", {})
+        tokens, patches, video_tokens = None, None, None
+        if image_sizes is not None:
+            tokens, patches = self._image_tokens(image_sizes, {**alone, **kwargs})
         if video_sizes is not None:
-            raise ValueError("video_sizes: are not supported yet")
-        if image_sizes is None:
-            return MultiModalTokens()
-        given = {**kwargs.pop("images_kwargs", {}), **kwargs}
+            read = {**of_videos, **kwargs}
+            options = {key: read[key] for key in VIDEO_KEYS if read.get(key) is not None}
+            video_tokens = [
+                self._video_plan(frames, height, width, options).num_tokens
+                for frames, height, width in video_sizes
+            ]
+        return MultiModalTokens(tokens, video_tokens, None, patches)
+
+    def _image_tokens(
+        self, image_sizes: Iterable[Iterable[int]], given: dict[str, Any]
+    ) -> tuple[list[int], list[int]]:
+        """Tokens and patches (or tiles) of each image."""
         spec, family, _, options = self._planned()
         transformers = family == "internvl-hf"
         if transformers:
@@ -481,7 +515,7 @@ class Planner:
             tokens = [2 * transformers + each * count for count in patches]
         else:
             tokens = count_tokens(spec, sizes, 1).tolist()
-        return MultiModalTokens(num_image_tokens=tokens, num_image_patches=patches)
+        return tokens, patches
 
 
 def _tile(size: Any) -> tuple[int, int]:

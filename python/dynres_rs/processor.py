@@ -504,6 +504,11 @@ class Processor(Planner):
         base = self._base
         return Planned(base.spec, self._family, self._numerics, base.options)
 
+    def _video_plan(
+        self, num_frames: int, height: int, width: int, options: dict[str, Any]
+    ) -> Plan:
+        return self.video.plan(height, width, num_frames=num_frames, **options)
+
     def _changed(self, options: dict[str, Any]) -> Self:
         made = type(self).__new__(type(self))
         changed = canonical(options, self._base.options, "options", self._family)

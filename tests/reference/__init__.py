@@ -10,5 +10,6 @@ Nothing here is fast, nothing here imports the package under test. Images are ui
 | `resample` | the two passes over an 8-bit image, and their order |
 | `normalise` | what each of the 256 byte values becomes |
 | `pack` | padding, tiles, patches: where each value goes |
+| `plan` | every number of a plan |
 | `families` | whole pipelines, from pixels to the arrays a model is given |
 """

@@ -15,6 +15,7 @@ SPOKEN = {
     "qwen3-vl": "norm1000",
     "internvl": "norm1000",
     "internvl-hf": "norm1000",
+    "got-ocr2": "norm1000",
     "deepseek-vl2": "norm999",
 }
 

@@ -92,6 +92,7 @@ DEFAULTS: dict[str, Config] = {
         "high_res_image_std": CLIP["image_std"],
     },
 }
+DEFAULTS["got-ocr2"] = DEFAULTS["internvl-hf"]
 DEFAULTS["qwen2.5-vl"] = DEFAULTS["qwen2-vl"]
 DEFAULTS["qwen3-vl"] = DEFAULTS["qwen2-vl"] | HALF | {"patch_size": 16}
 
@@ -260,6 +261,12 @@ def internvl_hf_counts(size: Size, config: Config, num_images: int = 1) -> Count
     return Counts(tiles, tiles * per_tile)
 
 
+def got_ocr2_counts(size: Size, config: Config, num_images: int = 1) -> Counts:
+    """256 tokens for each tile of 1024 x 1024: patches of 16, then two convolutions of stride 2."""
+    tiles = internvl_hf_counts(size, config).tiles
+    return Counts(tiles, tiles * (config["size"]["height"] // 64) * (config["size"]["width"] // 64))
+
+
 # DeepSeek-VL2, its authors' own code
 
 
@@ -384,6 +391,7 @@ FAMILIES: dict[str, tuple[Pipeline, Counter]] = {
     "qwen3-vl": (qwen, qwen_counts),
     "internvl": (internvl, internvl_counts),
     "internvl-hf": (internvl_hf, internvl_hf_counts),
+    "got-ocr2": (internvl_hf, got_ocr2_counts),
     "deepseek-vl2": (deepseek_vl2, deepseek_vl2_counts),
     "deepseek-vl": (deepseek_vl, deepseek_vl_counts),
     "deepseek-vl-hybrid": (deepseek_vl_hybrid, deepseek_vl_counts),

@@ -138,9 +138,10 @@ def tokens(family: str, size: Size, config: Config, num_images: int = 1) -> list
         side = round(config["patch_size"] / config["downsample_ratio"])
         grid = families.internvl_grid(size, config)
         return _internvl(size, grid, tile, config["use_thumbnail"], side)
-    if family == "internvl-hf":
+    if family in ("internvl-hf", "got-ocr2"):
         tile = config["size"]["height"], config["size"]["width"]
-        return _internvl(size, families.internvl_hf_grid(size, config), tile, True, 28)
+        side = 28 if family == "internvl-hf" else 64
+        return _internvl(size, families.internvl_hf_grid(size, config), tile, True, side)
     if family == "deepseek-vl2":
         return _deepseek_vl2(size, config, num_images)
     return _deepseek_vl(size, config, family.endswith("hybrid"))

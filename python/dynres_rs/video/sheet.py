@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..draw import (
+from ..draw.page import check_width, flow, foot, page_of, stack
+from ..draw.style import (
     BLUE,
     GAP,
     GREY,
@@ -24,15 +25,10 @@ from ..draw import (
     SMALLEST_CELL,
     WHITE,
     Picture,
-    _by,
-    _bytes,
-    _check_width,
-    _flow,
-    _font,
-    _foot,
-    _page,
-    _stack,
-    _step,
+    by,
+    bytes_of,
+    font_of,
+    step_of,
 )
 from .processor import Taken
 from .sampling import format_timestamps
@@ -64,7 +60,7 @@ def contact_sheet(taken: Taken, *, width: int = 1600, tokens: bool = True) -> Pi
     Raises:
         ValueError: a width out of range, or what decoding raises.
     """
-    _check_width(width)
+    check_width(width)
     plan, metadata = taken.plan, taken.metadata
     temporal = metadata.temporal_patch_size
     indices = list(metadata.frames_indices or ())
@@ -89,16 +85,16 @@ def contact_sheet(taken: Taken, *, width: int = 1600, tokens: bool = True) -> Pi
         ]
         blocks.append(_group(drawn, said))
     rows = [
-        _stack(blocks[start : start + across], GAP // 2, across=True)
+        stack(blocks[start : start + across], GAP // 2, across=True)
         for start in range(0, len(blocks), across)
     ]
     head = _head(taken, inner)
-    foot = f"A box is a temporal patch of {temporal} frames; a square is one token of them all."
-    if tokens and _step(cell * frame[0] / plan.resized[1], SMALLEST_CELL) > 1:
-        foot += " Tokens too small to draw: lines stand for several."
+    note = f"A box is a temporal patch of {temporal} frames; a square is one token of them all."
+    if tokens and step_of(cell * frame[0] / plan.resized[1], SMALLEST_CELL) > 1:
+        note += " Tokens too small to draw: lines stand for several."
     if len(shown) < groups:
-        foot += f" Shown are {len(shown)} of {groups} temporal patches, at equal steps."
-    return _page([head, _stack(rows, GAP // 2), _foot(foot, inner)], width)
+        note += f" Shown are {len(shown)} of {groups} temporal patches, at equal steps."
+    return page_of([head, stack(rows, GAP // 2), foot(note, inner)], width)
 
 
 def _times(taken: Taken) -> list[str]:
@@ -123,15 +119,15 @@ def _head(taken: Taken, width: int) -> Picture:
     shape = " x ".join(f"{side:,}" for side in plan.shape)
     facts += [
         ("taken", f"{len(metadata.frames_indices or ()):,}"),
-        ("frame, h x w", _by(plan.source)),
-        ("resized", _by(plan.resized)),
+        ("frame, h x w", by(plan.source)),
+        ("resized", by(plan.resized)),
         ("grid, t x h x w", f"{groups} x {rows} x {columns}"),
         ("tokens", f"{plan.num_tokens:,}"),
-        ("pixel_values_videos", f"{shape}, {_bytes(plan.nbytes())}"),
+        ("pixel_values_videos", f"{shape}, {bytes_of(plan.nbytes())}"),
     ]
     name = Image.new("RGB", (width, 48), PAPER)
-    ImageDraw.Draw(name).text((0, 0), plan.family, INK, _font(34))
-    return _stack([name, _flow(facts, width, (13, 24))], 6)
+    ImageDraw.Draw(name).text((0, 0), plan.family, INK, font_of(34))
+    return stack([name, flow(facts, width, (13, 24))], 6)
 
 
 def _fit(
@@ -183,7 +179,7 @@ def _frame(
     picture = frame if isinstance(frame, Image.Image) else Image.fromarray(np.asarray(frame))
     picture = picture.convert("RGB").resize(size, Image.Resampling.BICUBIC)
     if cell:
-        step = _step(cell * size[0] / resized[1], SMALLEST_CELL) * cell
+        step = step_of(cell * size[0] / resized[1], SMALLEST_CELL) * cell
         layer = Image.new("RGBA", size, (0, 0, 0, 0))
         pen = ImageDraw.Draw(layer)
         for side, length, along in ((resized[1], size[0], 0), (resized[0], size[1], 1)):
@@ -194,17 +190,17 @@ def _frame(
         picture = Image.alpha_composite(picture.convert("RGBA"), layer).convert("RGB")
     page = Image.new("RGB", (size[0], size[1] + NUMBER), WHITE)
     page.paste(picture, (0, 0))
-    ImageDraw.Draw(page).text((0, size[1] + 4), name, GREY, _font(13))
+    ImageDraw.Draw(page).text((0, size[1] + 4), name, GREY, font_of(13))
     return page
 
 
 def _group(frames: list[Picture], caption: str) -> Picture:
     """The frames of one temporal patch in a box, below its time."""
-    body = _stack(frames, 4, across=True)
+    body = stack(frames, 4, across=True)
     wide = max(body.width, SMALLEST_BOX - 16)
     page = Image.new("RGB", (wide + 16, body.height + CAPTION + 8), PAPER)
     pen = ImageDraw.Draw(page)
     pen.rectangle((0, 0, page.width - 1, page.height - 1), WHITE, RULE)
-    pen.text((8, 6), caption, BLUE, _font(14))
+    pen.text((8, 6), caption, BLUE, font_of(14))
     page.paste(body, (8, CAPTION + 4))
     return page

@@ -104,13 +104,12 @@ impl Ops for Emulated {
         of_dwords(std::array::from_fn(|i| a[i].wrapping_add(b[i])))
     }
 
-    fn add_words(self, a: Bytes, b: Bytes) -> Bytes {
-        let (a, b) = (words(a), words(b));
-        of_words(std::array::from_fn(|i| a[i].wrapping_add(b[i])))
-    }
-
     fn xor(self, a: Bytes, b: Bytes) -> Bytes {
         std::array::from_fn(|i| a[i] ^ b[i])
+    }
+
+    fn shift_right_by<const N: u32>(self, v: Bytes) -> Bytes {
+        of_dwords(dwords(v).map(|dword| dword >> N))
     }
 
     fn shift_left<const N: u32>(self, v: Bytes) -> Bytes {

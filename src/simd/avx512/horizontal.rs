@@ -303,9 +303,7 @@ pub(super) struct Rounding<V> {
     pub(super) half: V,
     zero: V,
     precision: V,
-    /// [`TOPS`] and [`BOTTOMS`].
-    tops: V,
-    bottoms: V,
+    /// What is left of it above 16, for words.
     above: V,
 }
 
@@ -318,8 +316,6 @@ impl<V: Copy> Rounding<V> {
             half: ops.splat(half),
             zero: ops.splat(0),
             precision: ops.splat(precision as i32),
-            tops: TOPS.load(ops),
-            bottoms: BOTTOMS.load(ops),
             above: ops.splat(above << 16 | above),
         }
     }
@@ -335,8 +331,8 @@ impl<V: Copy> Rounding<V> {
     /// Two vectors of sums by digits, shifted, as words `a0 a1 a2 a3 b0 b1 b2 b3` in each lane, which
     /// saturate to bytes as the sums do.
     ///
-    /// `TOP` is for three digits of at least 16 bits: of `d0 + (d1 << 8) + (d2 << 16)` only the top word
-    /// counts, which is that of the first two plus the bottom word of `d2`.
+    /// `TOP` is for three digits of at least 16 bits, whose sums shifted by 16 are taken as words: what saturates there
+    /// is out of a byte's range.
     #[inline(always)]
     pub(super) fn words<O: Ops<V = V>, const D: usize, const TOP: bool>(
         &self,
@@ -345,11 +341,7 @@ impl<V: Copy> Rounding<V> {
         b: &[V; D],
     ) -> V {
         if TOP {
-            let low_a = ops.add(ops.shift_left::<8>(a[1]), a[0]);
-            let low_b = ops.add(ops.shift_left::<8>(b[1]), b[0]);
-            let tops = ops.permute2(low_a, self.tops, low_b);
-            let sums = ops.add_words(tops, ops.permute2(a[D - 1], self.bottoms, b[D - 1]));
-            return ops.shift_right_words(sums, self.above);
+            return ops.shift_right_words(ops.pack_dwords(top(ops, a), top(ops, b)), self.above);
         }
         let a = ops.shift_right(total(ops, a), self.precision);
         let b = ops.shift_right(total(ops, b), self.precision);
@@ -362,20 +354,15 @@ pub(super) const fn only_tops(digits: usize, precision: u32) -> bool {
     digits == 3 && precision >= 16
 }
 
-/// Word `word` of every dword, in the order of `vpackssdw`: in each lane four of `a`, then four of `b`.
-const fn halves_of_dwords(word: usize) -> Line {
-    let mut line = Line::ZERO;
-    let mut i = 0;
-    while i < 64 {
-        let (lane, source, dword) = (i / 16, i / 8 % 2, i / 2 % 4);
-        line.0[i] = (source * 64 + lane * 16 + dword * 4 + word * 2 + i % 2) as u8;
-        i += 1;
+/// `d0 + (d1 << 8) + (d2 << 16)`, shifted right by 16, rounded down: so are both steps.
+#[inline(always)]
+fn top<O: Ops, const D: usize>(ops: O, sums: &[O::V; D]) -> O::V {
+    let mut sum = sums[0];
+    for d in 1..D {
+        sum = ops.add(ops.shift_right_by::<8>(sum), sums[d]);
     }
-    line
+    sum
 }
-
-const TOPS: Line = halves_of_dwords(1);
-const BOTTOMS: Line = halves_of_dwords(0);
 
 /// One sum of the sums by digits.
 #[inline(always)]

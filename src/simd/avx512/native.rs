@@ -3,13 +3,13 @@
 #![expect(unsafe_code, reason = "instructions whose presence a value of Avx512 proves")]
 
 use std::arch::x86_64::{
-    __m512i, _mm_loadu_si128, _mm_sfence, _mm_storeu_si128, _mm512_add_epi16, _mm512_add_epi32,
-    _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32,
-    _mm512_div_ps, _mm512_dpbusd_epi32, _mm512_extracti32x4_epi32, _mm512_fmadd_ps,
-    _mm512_loadu_si512, _mm512_mask_blend_epi8, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8,
-    _mm512_movepi8_mask, _mm512_mul_ps, _mm512_packs_epi32, _mm512_packus_epi16,
-    _mm512_permutex2var_epi8, _mm512_permutexvar_epi8, _mm512_permutexvar_epi32, _mm512_set1_epi32,
-    _mm512_shuffle_epi8, _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_srav_epi16,
+    __m512i, _mm_loadu_si128, _mm_sfence, _mm_storeu_si128, _mm512_add_epi32, _mm512_castps_si512,
+    _mm512_castsi512_ps, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32, _mm512_div_ps,
+    _mm512_dpbusd_epi32, _mm512_extracti32x4_epi32, _mm512_fmadd_ps, _mm512_loadu_si512,
+    _mm512_mask_blend_epi8, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_movepi8_mask,
+    _mm512_mul_ps, _mm512_packs_epi32, _mm512_packus_epi16, _mm512_permutex2var_epi8,
+    _mm512_permutexvar_epi8, _mm512_permutexvar_epi32, _mm512_set1_epi32, _mm512_shuffle_epi8,
+    _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_srai_epi32, _mm512_srav_epi16,
     _mm512_srav_epi32, _mm512_storeu_si512, _mm512_stream_si512, _mm512_sub_ps,
     _mm512_unpackhi_epi8, _mm512_unpackhi_epi16, _mm512_unpacklo_epi8, _mm512_unpacklo_epi16,
     _mm512_xor_si512,
@@ -107,7 +107,6 @@ impl Ops for Avx512 {
     instructions! {
         fn dot(sum, bytes, weights) = _mm512_dpbusd_epi32(sum, bytes, weights);
         fn add(a, b) = _mm512_add_epi32(a, b);
-        fn add_words(a, b) = _mm512_add_epi16(a, b);
         fn xor(a, b) = _mm512_xor_si512(a, b);
         fn shift_right(v, counts) = _mm512_srav_epi32(v, counts);
         fn shift_right_words(v, counts) = _mm512_srav_epi16(v, counts);
@@ -152,6 +151,12 @@ impl Ops for Avx512 {
     fn shift_left<const N: u32>(self, v: __m512i) -> __m512i {
         // SAFETY: a value of Avx512 exists only where the processor has the instruction.
         unsafe { _mm512_slli_epi32::<N>(v) }
+    }
+
+    #[inline(always)]
+    fn shift_right_by<const N: u32>(self, v: __m512i) -> __m512i {
+        // SAFETY: a value of Avx512 exists only where the processor has the instruction.
+        unsafe { _mm512_srai_epi32::<N>(v) }
     }
 
     #[inline(always)]

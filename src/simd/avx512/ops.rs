@@ -51,12 +51,12 @@ pub(super) trait Ops: Copy {
     fn dot(self, sum: Self::V, bytes: Self::V, weights: Self::V) -> Self::V;
     /// `vpaddd`.
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
-    /// `vpaddw`.
-    fn add_words(self, a: Self::V, b: Self::V) -> Self::V;
     /// `vpxord`.
     fn xor(self, a: Self::V, b: Self::V) -> Self::V;
     /// `vpslld`.
     fn shift_left<const N: u32>(self, v: Self::V) -> Self::V;
+    /// `vpsrad`.
+    fn shift_right_by<const N: u32>(self, v: Self::V) -> Self::V;
     /// `vpsravd`: arithmetic, by the dwords of `counts`.
     fn shift_right(self, v: Self::V, counts: Self::V) -> Self::V;
     /// `vpsravw`: arithmetic, by the words of `counts`.

@@ -1,0 +1,226 @@
+"""What there is to show of a plan: the image and each view, with their tokens.
+
+A sheet is a canvas and what to draw on it, in the canvas' own pixels; how large it comes out and
+how it is laid out is decided later.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .._types import ImageInput
+from ..functional import resize
+from ..images import Policy, prepare
+from ..options import family_row
+from .boxes import Box
+from .style import ROLES, Colour, Picture, by
+
+if TYPE_CHECKING:
+    from .._dynres_rs import Plan, View
+
+
+@dataclass
+class Cells:
+    """The tokens of one view, on a canvas: where each column and row of them begins and ends."""
+
+    columns: NDArray[np.float64]
+    """(n, 2) in pixels of the canvas."""
+    rows: NDArray[np.float64]
+    numbers: NDArray[np.int64]
+    """(rows, columns): the place of each in the sequence."""
+    merge: int = 1
+    """Patches a side of a token."""
+    tile: tuple[int, int] = (1, 1)
+    """Rows and columns of a tile."""
+
+
+@dataclass
+class Sheet:
+    """A canvas to show: its pixels, and what to draw on them."""
+
+    picture: Picture
+    colour: Colour
+    caption: str
+    cells: Cells | None = None
+    tiles: tuple[int, int] = (1, 1)
+    """Tiles, laid apart from one another."""
+    borders: tuple[list[float], list[float]] = ((), ())  # type: ignore[assignment]
+    """Borders of tiles to draw as lines: x, y."""
+    holes: list[tuple[float, float, float, float]] = field(default_factory=list)
+    """Left, top, right, bottom of what is no part of the image."""
+    boxes: list[Box] = field(default_factory=list)
+    main: bool = False
+    """Whether the tokens on the image are this one's."""
+    every: int = 1
+    """Tokens between two lines, once drawn."""
+    sparse: bool = False
+    """Whether only some tokens have their number, once drawn."""
+    folds: int = 1
+    """Strips that it is laid out in, once drawn."""
+
+
+def load(plan: Plan, image: ImageInput) -> Picture:
+    convert = family_row(plan.family)[1]["convert"]
+    convert = "original" if convert == "original" else "transformers"
+    ready = prepare(image, Policy(convert, False, None, int(plan.options["max_image_pixels"])))
+    if (ready.height, ready.width) != plan.source:
+        raise ValueError(
+            f"image: must have the plan's size {plan.source}, got {(ready.height, ready.width)}"
+        )
+    if isinstance(ready.pixels, np.ndarray):
+        return Image.fromarray(np.ascontiguousarray(ready.pixels))
+    picture: Picture = ready.pixels.convert("RGB")
+    return picture
+
+
+def canvas_of(plan: Plan, view: View, image: Picture) -> Picture:
+    """What the view holds, to the pixel."""
+    below = image if view.parent is None else canvas_of(plan, plan.views[view.parent], image)
+    canvas = Image.new("RGB", view.canvas[::-1], view.pad_color or (0, 0, 0))
+    if 0 not in view.resized:
+        top, left, height, width = view.source
+        source = np.asarray(below)[top : top + height, left : left + width]
+        scaled = resize(source, view.resized, view.resample, plan.numerics)
+        canvas.paste(Image.fromarray(scaled), view.offset[::-1])
+    return canvas
+
+
+def runs_of(plan: Plan) -> list[tuple[int, int, Any]]:
+    """(number of the view, first token, run) of each run of cells."""
+    found, start = [], 0
+    for run in plan._runs:
+        if run is None:
+            start += 1
+            continue
+        view, tiles, _, _, _, cells, newline = run
+        found.append((view, start, run))
+        start += tiles[0] * cells[0] * (tiles[1] * cells[1] + newline)
+    return found
+
+
+def token_numbers(start: int, run: Any) -> NDArray[np.int64]:
+    _, tiles, _, _, _, cells, newline = run
+    rows, columns = tiles[0] * cells[0], tiles[1] * cells[1]
+    if newline:
+        return start + np.arange(rows * (columns + 1)).reshape(rows, columns + 1)[:, :-1]
+    numbers = np.arange(rows * columns).reshape(tiles[0], tiles[1], *cells)
+    return start + numbers.transpose(0, 2, 1, 3).reshape(rows, columns)
+
+
+def _on_canvas(plan: Plan, start: int, run: Any) -> Cells:
+    _, tiles, tile, seen, cell, cells, _ = run
+
+    def edges(axis: int) -> NDArray[np.float64]:
+        inner = np.minimum(np.arange(cells[axis] + 1) * cell, seen[axis])
+        pairs = np.stack([inner[:-1], inner[1:]], 1)
+        return np.concatenate([pairs + t * tile[axis] for t in range(tiles[axis])]).astype(float)
+
+    merge = cell // plan.options["patch_size"]
+    return Cells(edges(1), edges(0), token_numbers(start, run), merge, cells)
+
+
+def _on_image(plan: Plan, start: int, run: Any) -> Cells:
+    numbers = token_numbers(start, run)
+    boxes = plan.token_boxes()[numbers]
+    merge = run[4] // plan.options["patch_size"]
+    return Cells(boxes[0][:, 0::2], boxes[:, 0][:, 1::2], numbers, merge, run[5])
+
+
+def sheets_of(
+    plan: Plan, image: Picture, boxes: list[Box], tokens: bool
+) -> tuple[Sheet, list[Sheet]]:
+    """The image, and the views: in the order of their tokens, then those without any."""
+    runs = runs_of(plan)
+    # Of two views with as many tiles the later one: a local view is more than the global one.
+    main = max(reversed(runs), key=lambda found: math.prod(found[2][1]), default=None)
+    views = plan.views
+    shown = [view for view, _, _ in runs] or [len(views) - 1]
+    shown += [number for number in range(len(views)) if number not in shown]
+    first = Sheet(image, ROLES["whole"], f"the image: {by(plan.source)}", boxes=boxes)
+    if main is not None and 0 not in views[main[0]].resized:
+        on, start, run = main
+        if tokens:
+            first.cells = _on_image(plan, start, run)
+        first.borders = _tile_borders(plan, views[on])
+    sheets = []
+    for place, number in enumerate(shown):
+        view = views[number]
+        sheet = Sheet(canvas_of(plan, view, image), ROLES[view.role], _caption(plan, view))
+        sheet.main = number == (shown[0] if main is None else main[0])
+        if view.output == next(iter(plan.shapes)) and len(plan.shapes[view.output]) == 4:
+            sheet.tiles = view.grid
+        if place < len(runs):
+            _, start, run = runs[place]
+            sheet.cells = _on_canvas(plan, start, run) if tokens else None
+            last = start + run_length(run) - 1
+            sheet.caption += f", tokens {start:,}-{last:,}"
+        top, left, bottom, right = view.padding
+        height, width = view.canvas
+        if view.parent is not None:
+            box = _through(plan, view)
+            left, top, right, bottom = (
+                math.ceil(box[0]),
+                math.ceil(box[1]),
+                width - int(box[2]),
+                height - int(box[3]),
+            )
+        sheet.holes = [
+            hole
+            for hole in (
+                (0, 0, width, top),
+                (0, height - bottom, width, height),
+                (0, top, left, height - bottom),
+                (width - right, top, width, height - bottom),
+            )
+            if hole[2] > hole[0] and hole[3] > hole[1]
+        ]
+        sheets.append(sheet)
+    return first, sheets
+
+
+def _through(plan: Plan, view: View) -> list[float]:
+    """The image on the canvas of a view that shows another view's."""
+    height, width = plan.source
+    found: list[float] = plan.to_view([0.0, 0.0, float(width), float(height)], view).tolist()
+    return found
+
+
+def run_length(run: Any) -> int:
+    _, tiles, _, _, _, cells, newline = run
+    return int(tiles[0] * cells[0] * (tiles[1] * cells[1] + newline))
+
+
+def _tile_borders(plan: Plan, view: View) -> tuple[list[float], list[float]]:
+    """The borders between tiles, in the image."""
+    rows, columns = view.grid
+    if len(plan.shapes[view.output]) != 4:
+        return [], []
+    height, width = view.canvas
+    target_top, target_left, target_height, target_width = view.target
+    x = [(width / columns * c - target_left) / target_width for c in range(1, columns)]
+    y = [(height / rows * r - target_top) / target_height for r in range(1, rows)]
+    return (
+        [at * plan.source[1] for at in x if 0 < at < 1],
+        [at * plan.source[0] for at in y if 0 < at < 1],
+    )
+
+
+def _caption(plan: Plan, view: View) -> str:
+    name = {"whole": "what the model sees", "global": "global view", "high_res": "high resolution"}
+    text = name.get(view.role, view.role)
+    if view.count > 1 and len(plan.shapes[view.output]) == 4:
+        tile = (view.canvas[0] // view.grid[0], view.canvas[1] // view.grid[1])
+        side = f"{tile[0]} px" if tile[0] == tile[1] else by(tile)
+        text = f"{by(view.grid)} {text} of {side}"
+    elif view.role == "tiles":
+        text = "tile"
+    text += f": {by(view.resized)}"
+    if view.resized != view.canvas:
+        text += f" on {by(view.canvas)}"
+    return text
