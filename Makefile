@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test develop lint bench bench-e2e docs ci clean
+.PHONY: demo test develop lint bench bench-e2e bench-video docs ci clean
 
 demo:
 	$(PYTHON) -m venv $(VENV) && $(BIN)/pip install -q '.[cli]' && $(BIN)/dynres run examples/images/rocket.jpg --model qwen2-vl --out rocket.npz
@@ -22,6 +22,9 @@ bench:
 
 bench-e2e:
 	$(BIN)/pip install -q '.[bench,cli,jpeg]' && $(BIN)/python benches/end_to_end.py
+
+bench-video:
+	$(BIN)/pip install -q '.[torch,transformers]' torchvision && $(BIN)/python benches/video.py
 
 docs:
 	$(BIN)/pip install -q '.[docs]' && $(BIN)/mkdocs build --strict

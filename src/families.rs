@@ -106,6 +106,8 @@ const QWEN2_VIDEO: Video = Video {
     num_frames: None,
     min_frames: 4,
     max_frames: 768,
+    video_start: None,
+    video_end: None,
 };
 
 const QWEN3_VIDEO: Video = Video {

@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import pickle
+import platform
 import random
 import subprocess
 import sys
@@ -222,6 +223,52 @@ def test_sizes_are_those_of_the_plain_rules(budget: str) -> None:
     assert refused < 2000
 
 
+def test_the_budget_of_qwen_vl_utils_brings_its_limits() -> None:
+    """Whatever the model's config says: that package does not read it."""
+    rng = random.Random(4)
+    config = {
+        "video_processor_type": CLASSES[1],
+        "size": {"shortest_edge": 4096, "longest_edge": 25_165_824},
+    }
+    for _ in range(300):
+        frames, height, width = rng.randint(1, 900), rng.randint(30, 2000), rng.randint(30, 2000)
+        ask: dict[str, Any] = {"budget": "qwen-vl-utils"}
+        if rng.random() < 0.5:
+            ask["total_pixels"] = rng.randint(10**6, 10**8)
+        total = ask.get("total_pixels")
+        for processor, factor in (
+            (dr.VideoProcessor("qwen3-vl", **ask), 32),
+            (dr.VideoProcessor.from_config(config, **ask), 32),
+            (dr.VideoProcessor("qwen2.5-vl", max_pixels=50_000), 28),
+        ):
+            plan = processor.plan(height, width, num_frames=frames, **ask)
+            want = reference.size_qwen_vl_utils(
+                frames, height, width, factor, 128 * factor**2, None, total
+            )
+            assert plan.resized == want, (frames, height, width, ask)
+    given = dr.VideoProcessor("qwen3-vl", budget="qwen-vl-utils", max_pixels=200_000)
+    assert (given.options["min_pixels"], given.options["max_pixels"]) == (131_072, 200_000)
+
+
+def test_a_part_of_a_video() -> None:
+    """qwen-vl-utils' start and end, as options of a processor and of a call."""
+    processor = dr.VideoProcessor(
+        "qwen2.5-vl", sampling="qwen-vl-utils", do_sample_frames=True, fps=2, video_start=1
+    )
+    video = clip(60, 56, 84)
+    known = {"fps": 10.0}
+    for end, first, last, count in ((None, 10, 59, 10), (3, 10, 30, 4), (99.5, 10, 59, 10)):
+        batch = processor(video, video_metadata=known, video_end=end, return_metadata=True)
+        indices = batch["video_metadata"][0].frames_indices
+        assert (indices[0], indices[-1], len(indices)) == (first, last, count)
+        assert indices == reference.float32_linspace(first, last, count)
+        want = processor(video[indices], do_sample_frames=False)
+        same({"p": batch["pixel_values_videos"]}, {"p": want["pixel_values_videos"]})
+    whole = processor.sample_frames(60, 10.0, video_start=None).tolist()
+    assert (whole[0], whole[-1]) == (0, 59)
+    assert dr.VideoProcessor.from_dict(processor.to_dict()) == processor
+
+
 def test_times() -> None:
     rng = random.Random(1)
     for _ in range(200):
@@ -350,6 +397,15 @@ def test_sampling_happens_where_asked_for() -> None:
     )
     assert again["video_grid_thw"][0, 0] == 1
     assert again["video_metadata"][0].timestamps == [0.5]
+    presampled = {"fps": 30.0, "total_num_frames": 60, "frames_indices": [0, 20, 39, 59]}
+    streamed = processor(
+        videos=frames_of(video[[0, 20, 39, 59]]),
+        video_metadata=presampled,
+        do_sample_frames=False,
+        return_metadata=True,
+    )
+    assert streamed.pop("video_metadata")[0].timestamps == metadata.timestamps
+    same(streamed, taken)
     counted = processor(videos=video, num_frames=6)
     assert counted["video_grid_thw"][0, 0] == 3
 
@@ -393,6 +449,16 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
         TypeError,
         "frame 1: must be uint8",
     ),
+    "dtypes": (
+        lambda p: p(videos=[clip(1)[0], clip(1)[0].astype(np.float32)]),
+        TypeError,
+        "one dtype, got uint8 and frame 1 of float32",
+    ),
+    "dtypes of a stream": (
+        lambda p: p(videos=iter([clip(1)[0], clip(1)[0].astype(np.float32)])),
+        TypeError,
+        "one dtype, got uint8 and frame 1 of float32",
+    ),
     "short stream": (
         lambda p: p(videos=frames_of(clip(3)), video_metadata={"total_num_frames": 9}),
         ValueError,
@@ -415,6 +481,51 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
         "one entry for each of 1 videos, got 2",
     ),
     "which": (lambda p: p(videos=[clip(2), clip(0)]), ValueError, r"videos\[1\]: "),
+    "what is no metadata": (
+        lambda p: p(videos=clip(3), video_metadata="30 fps"),
+        TypeError,
+        "video_metadata: must be a dict or an object",
+    ),
+    "rate that is no number": (
+        lambda p: p(videos=clip(3), video_metadata={"fps": "30"}),
+        TypeError,
+        "fps: must be a number, got str",
+    ),
+    "rate of the video": (
+        lambda p: p(videos=clip(9), fps=2, do_sample_frames=True, video_metadata={"fps": -30}),
+        ValueError,
+        "video_fps: must be a finite number above 0",
+    ),
+    "no rate": (
+        lambda p: p(videos=clip(9), fps=2, do_sample_frames=True),
+        ValueError,
+        "needs the video's own rate",
+    ),
+    "rate": (lambda p: p(videos=clip(3), fps=-1), ValueError, "fps: must be a finite number"),
+    "rate of nan": (lambda p: p(videos=clip(3), fps=math.nan), ValueError, "fps: must be a finite"),
+    "number of frames": (
+        lambda p: p(videos=clip(3), num_frames=-2),
+        ValueError,
+        r"num_frames: must be an integer in 1\.\.2\*\*31, got -2",
+    ),
+    "plan of no frames": (lambda p: p.plan(64, 64, num_frames=0), ValueError, "num_frames: must"),
+    "start": (
+        lambda p: p(videos=clip(3), video_start=1),
+        ValueError,
+        "video_start: must be None unless sampling is 'qwen-vl-utils'",
+    ),
+    "empty span": (
+        lambda p: p(
+            videos=clip(30),
+            video_metadata={"fps": 10},
+            do_sample_frames=True,
+            sampling="qwen-vl-utils",
+            video_start=2,
+            video_end=1,
+        ),
+        ValueError,
+        "frame 20 must come before frame 10",
+    ),
     "option": (lambda p: p(videos=clip(2), frames=3), ValueError, "unknown key 'frames'"),
     "budget": (lambda p: p(videos=clip(2), budget="all"), ValueError, "budget: must be one of"),
     "family": (
@@ -541,8 +652,15 @@ def moving_shapes(count: int, height: int = 144, width: int = 192) -> Iterator[U
         yield frame.astype(np.uint8)
 
 
-def encode(av: ModuleType, path: Path, count: int, codec: str, gop: int = 12) -> None:
-    with av.open(str(path), "w") as container:
+def encode(
+    av: ModuleType,
+    path: Path,
+    count: int,
+    codec: str,
+    gop: int = 12,
+    options: dict[str, str] | None = None,
+) -> None:
+    with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=24)
         stream.height, stream.width = 144, 192
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
@@ -615,7 +733,7 @@ def test_the_shapes_are_where_they_moved(av: ModuleType, clip_file: Path) -> Non
 
 
 def test_only_what_is_needed_is_decoded(av: ModuleType, tmp_path: Path) -> None:
-    from dynres_rs.video_file import VideoFile
+    from dynres_rs.video.file import VideoFile
 
     path = tmp_path / "long.mp4"
     encode(av, path, 400, "mpeg4", gop=10)
@@ -662,6 +780,13 @@ def test_bad_files(av: ModuleType, tmp_path: Path) -> None:
     for bad, kind in ((text, OSError), (cut, OSError), (tmp_path / "none.mp4", FileNotFoundError)):
         with pytest.raises(kind, match=str(bad.name)):
             processor(bad)
+    fast = tmp_path / "fast.mp4"
+    encode(av, fast, 60, "mpeg4", options={"movflags": "faststart"})
+    data = fast.read_bytes()
+    assert processor(data)["video_grid_thw"][0, 0] == 30
+    for share in (0.9, 0.5):
+        with pytest.raises(OSError, match=r"ends after \d+ of 60 frames"):
+            processor(data[: int(len(data) * share)], num_frames=4, do_sample_frames=True)
     with pytest.raises(OSError, match="1485 bytes"):
         processor(text.read_bytes())
     with pytest.raises(ValueError, match="URLs are not fetched"):
@@ -683,9 +808,11 @@ def test_transformers_live(
     upstream = getattr(transformers, name)()
     ours = dr.VideoProcessor.from_config({"video_processor_type": name})
     rng = random.Random(name)
-    for _ in range(1500):
-        # Longer videos depend on how many lanes the machine's torch has.
-        total, rate = rng.randint(2, 3000), rng.choice([23.976, 24.0, 29.97, 30.0, 60.0])
+    # Longer videos depend on the width of torch's vectors, which is one on all of x86.
+    longest = 400_000 if platform.machine() in ("x86_64", "AMD64") else 3000
+    for _ in range(3000):
+        total = int(math.exp(rng.uniform(0, math.log(longest))))
+        rate = rng.choice([23.976, 24.0, 29.97, 30.0, rng.uniform(1, 120)])
         ask = rng.choice([{"fps": rng.uniform(0.1, 8)}, {"num_frames": rng.randint(1, 900)}])
         metadata = VideoMetadata(total_num_frames=total, fps=rate)
         try:
@@ -695,18 +822,98 @@ def test_transformers_live(
                 ours.sample_frames(total, rate, **ask)
             continue
         assert ours.sample_frames(total, rate, **ask).tolist() == want, (total, rate, ask)
-    for frames in (2, 5):
-        video = clip(frames, 100, 180, frames)
+        for temporal in (1, 2, 3):
+            told = transformers.Qwen3VLProcessor._calculate_timestamps(
+                None, list(want), rate, temporal
+            )
+            assert dr.timestamps(want, rate, temporal) == told
+    refused = 0
+    for number in range(120):
+        frames, height, width = rng.randint(1, 9), rng.randint(8, 300), rng.randint(8, 300)
+        video = clip(frames, height, width, number)
+        ask = {"do_sample_frames": False, "cap_pixels_per_frame": rng.random() < 0.5}
+        if rng.random() < 0.7:
+            fewest = rng.choice([784, 4096, 131_072, rng.randint(1, 200_000)])
+            most = fewest + rng.randint(0, 300_000)
+            ask["size"] = {"shortest_edge": fewest, "longest_edge": most}
+        if rng.random() < 0.3:
+            ask["temporal_patch_size"] = rng.choice([1, 3, 4])
+        if rng.random() < 0.3:
+            ask["resample"] = rng.choice([2, 3])
+        if rng.random() < 0.2:
+            ask[rng.choice(["do_rescale", "do_normalize"])] = False
         tensors = torch.from_numpy(video).permute(0, 3, 1, 2)
-        for cap in (False, True):
-            ask = {"do_sample_frames": False, "cap_pixels_per_frame": cap}
+        try:
             want = upstream(video, return_tensors="np", **ask)
-            for given in (video, tensors):
-                got = ours(given, **ask)
-                for key in got:
-                    np.testing.assert_array_equal(got[key], np.asarray(want[key]), err_msg=key)
-        got = ours(tensors, do_sample_frames=False, return_tensors="pt", dtype="bfloat16")
-        assert got["pixel_values_videos"].dtype == torch.bfloat16
+        except (ValueError, RuntimeError):
+            refused += 1
+            with pytest.raises(ValueError):
+                ours(video, **ask)
+            continue
+        for given in (video, tensors, list(video)):
+            got = ours(given, num_threads=rng.choice([1, 2]), **ask)
+            for key in got:
+                np.testing.assert_array_equal(got[key], np.asarray(want[key]), err_msg=str(ask))
+    assert refused < 60
+    got = ours(tensors, do_sample_frames=False, return_tensors="pt", dtype="bfloat16")
+    assert got["pixel_values_videos"].dtype == torch.bfloat16
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(("family", "patch"), [("qwen2.5-vl", 14), ("qwen3-vl", 16)])
+def test_qwen_vl_utils_live(
+    family: str, patch: int, torch: ModuleType, transformers: ModuleType
+) -> None:
+    """Sizes and frames are that package's; its pixels come from its own tensors."""
+    module: Any = pytest.importorskip(
+        "qwen_vl_utils.vision_process", reason="needs qwen-vl-utils, and torchvision for it"
+    )
+    rng = random.Random(family)
+    factor = 2 * patch
+    names = {"qwen2.5-vl": CLASSES[0], "qwen3-vl": CLASSES[1]}
+    upstream = getattr(transformers, names[family])(cap_pixels_per_frame=False)
+    ours = dr.VideoProcessor(family, do_resize=False, do_sample_frames=False)
+    for _ in range(60):
+        ele: dict[str, Any] = {}
+        if rng.random() < 0.5:
+            ele["min_pixels"] = rng.choice([4, 16]) * factor**2
+        if rng.random() < 0.5:
+            ele["max_pixels"] = rng.choice([20, 128, 200, 768]) * factor**2
+        if rng.random() < 0.5:
+            ele["total_pixels"] = rng.choice([50, 200, 500, 1500]) * factor**2
+        # Lists are snapped to multiples of twice the factor first; these sizes it leaves alone.
+        height, width = (2 * factor * rng.randint(2, 4) for _ in range(2))
+        limits = (ele.get("min_pixels"), ele.get("max_pixels"))
+        if module.smart_resize(height, width, 2 * factor, *limits) != (height, width):
+            continue
+        frames = [Image.fromarray(f) for f in clip(rng.randint(1, 6), height, width)]
+        options = {**ele, "budget": "qwen-vl-utils", "do_sample_frames": False}
+        processor = dr.VideoProcessor(family, **options)
+        if ele.get("min_pixels", 128 * factor**2) > ele.get("max_pixels", 768 * factor**2):
+            with pytest.raises(AssertionError):
+                module.fetch_video({"video": frames, **ele}, image_patch_size=patch)
+            with pytest.raises(ValueError):
+                processor.plan(height, width, num_frames=len(frames))
+            continue
+        fetched = module.fetch_video({"video": frames, **ele}, image_patch_size=patch)
+        plan = processor.plan(height, width, num_frames=len(frames))
+        assert tuple(fetched.shape[2:]) == plan.resized, (ele, height, width, len(frames))
+        want = upstream(fetched, do_resize=False, do_sample_frames=False, return_tensors="np")
+        same(ours(fetched), {key: np.asarray(want[key]) for key in ours(fetched)})
+    for _ in range(2000):
+        total, rate = rng.randint(2, 9000), rng.choice([10.0, 23.976, 29.97, 30.0])
+        ele = rng.choice([{"nframes": rng.randint(2, 64)}, {"fps": rng.uniform(0.1, 8)}])
+        ele |= rng.choice([{}, {"video_start": rng.uniform(0, 60)}, {"video_end": 90.5}])
+        ask = {{"nframes": "num_frames"}.get(key, key): value for key, value in ele.items()}
+        try:
+            first, last, count = module.calculate_video_frame_range(ele, total, rate)
+            count = module.smart_nframes(ele, count, rate)
+        except ValueError:
+            with pytest.raises(ValueError):
+                dr.sample_indices(total, rate, rule="qwen-vl-utils", **ask)
+            continue
+        want = torch.linspace(first, last, count).round().long().tolist()
+        assert dr.sample_indices(total, rate, rule="qwen-vl-utils", **ask).tolist() == want
 
 
 # The command
@@ -750,7 +957,7 @@ def test_run(shapes: Path, tmp_path: Path) -> None:
 
 def test_show(shapes: Path, tmp_path: Path) -> None:
     from dynres_rs.draw.style import PAPER
-    from dynres_rs.video_draw import contact_sheet
+    from dynres_rs.video.sheet import contact_sheet
 
     out = tmp_path / "sheet.png"
     done = dynres("show", shapes, "--model", "qwen3-vl", "--set", "fps=4", "--out", out)

@@ -33,10 +33,10 @@ from .functional import (
 )
 from .planning import Packing, pack
 from .processor import Processor
-from .sampling import format_timestamps, sample_indices, timestamps
 from .unpacking import unpack
 from .verify import verify
 from .video import VideoMetadata, VideoProcessor
+from .video.sampling import format_timestamps, sample_indices, timestamps
 from .zero_copy import enable_zero_copy
 
 __all__ = [

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, NoReturn, Self, get_args
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _dynres_rs as _native
-from . import hf, hf_video
+from . import hf
 from ._dynres_rs import Plan, Spec
 from ._types import (
     I64,
@@ -22,6 +22,7 @@ from ._types import (
     Options,
     Temporal,
 )
+from .arguments import _dtype, _given_outs, _integer, _refuse, _side, _torch
 from .images import Policy, Ready, is_batch_array, prepare
 from .numerics import resolve
 from .options import (
@@ -35,10 +36,10 @@ from .options import (
 )
 from .planning import Planned, Planner, count_tokens
 from .video import VideoProcessor, VideosInput
+from .video import config as video_config
 
 __all__ = ["Processor"]
 
-DTYPES: Final[tuple[DType, ...]] = get_args(DType)
 TEMPORAL: Final = ("expand", "compact")
 _CACHED_SPECS: Final = 64
 
@@ -189,12 +190,12 @@ class Processor(Planner):
             ValueError: an unknown class or key, or a value that is out of range.
         """
         video = overrides.pop("video", None) or {}
-        if isinstance(config, Mapping) and hf_video.is_video_only(config):
-            family, _ = hf_video.read(config, {})
+        if isinstance(config, Mapping) and video_config.is_video_only(config):
+            family, _ = video_config.read(config, {})
             made = cls(family, numerics=numerics, **overrides)
         else:
             made = cls._make(hf.read(config, overrides), numerics)
-        return made._with_video(lambda: hf_video.read(config, video))
+        return made._with_video(lambda: video_config.read(config, video))
 
     @classmethod
     def from_pretrained(
@@ -224,7 +225,7 @@ class Processor(Planner):
         """
         video = overrides.pop("video", None) or {}
         made = cls._make(hf.read_pretrained(path, revision, overrides), numerics)
-        return made._with_video(lambda: hf_video.read_pretrained(path, revision, video))
+        return made._with_video(lambda: video_config.read_pretrained(path, revision, video))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Processor:
@@ -427,12 +428,12 @@ class Processor(Planner):
         video = self.video
         own = {"video_metadata", "return_metadata"}
         alone = options.pop("videos_kwargs", None) or {}
-        names = hf_video.names(video.options) | own
+        names = video_config.names(video.options) | own
         for_videos = {key: value for key, value in options.items() if key in names} | dict(alone)
         if images is None:
             for_videos = {**options, **alone}
             return video(videos, out=out, errors=errors, **common, **for_videos)
-        only = names - hf_video.names(self._base.options)
+        only = names - video_config.names(self._base.options)
         for_images = {key: value for key, value in options.items() if key not in only}
         given: list[Any] = [out, None]
         if isinstance(out, Mapping):
@@ -547,7 +548,7 @@ class Processor(Planner):
             if value != defaults[key]
         ]
         if self._video_options is not None:
-            usual = hf_video.preset(self.video.family)
+            usual = video_config.preset(self.video.family)
             changed = {k: v for k, v in self._video_options.items() if v != usual[k]}
             if self.video.family != self._family:
                 changed = {"family": self.video.family, **changed}
@@ -583,52 +584,6 @@ def _plain(value: Any) -> Any:
 
 def _copy(options: Options) -> Options:
     return {key: _plain(value) for key, value in options.items()}
-
-
-def _refuse(name: str, given: object, allowed: Sequence[str]) -> NoReturn:
-    if not isinstance(given, str):
-        raise TypeError(f"{name}: must be a string, got {type(given).__name__}")
-    raise ValueError(f"{name}: must be one of {', '.join(allowed)}; got '{given[:40]}'")
-
-
-def _integer(name: str, value: object) -> int:
-    """An integer of any kind, by `__index__`; not a bool."""
-    index = getattr(type(value), "__index__", None)
-    if index is None or isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name}: must be an integer, got {type(value).__name__}")
-    number = int(index(value))
-    if not -(2**63) <= number < 2**63:
-        raise ValueError(f"{name}: must fit 64 bits, got one of {number.bit_length()} bits")
-    return number
-
-
-def _side(name: str, value: object) -> int:
-    """A length or a count: an integer in 1..2**31."""
-    number = _integer(name, value)
-    if not 0 < number < 2**31:
-        raise ValueError(f"{name}: must be in 1..2**31, got {number}")
-    return number
-
-
-def _dtype(dtype: object) -> DType:
-    """The name of an output dtype given as a name, a numpy dtype or scalar type, or a torch
-    dtype."""
-    if isinstance(dtype, str):
-        name = dtype
-    elif isinstance(dtype, np.dtype):
-        name = dtype.name
-    elif isinstance(dtype, type) and issubclass(dtype, np.generic):
-        name = np.dtype(dtype).name
-    elif type(dtype).__module__ == "torch":
-        name = str(dtype).removeprefix("torch.")
-    else:
-        name = getattr(dtype, "__name__", "") if isinstance(dtype, type) else ""
-        if name not in DTYPES:
-            raise TypeError(f"dtype: must be a string or a dtype, got {type(dtype).__name__}")
-    for known in DTYPES:
-        if name == known:
-            return known
-    raise ValueError(f"dtype: must be one of {', '.join(DTYPES)}; got '{name[:40]}'")
 
 
 def _flatten(images: ImagesInput) -> tuple[list[Any], list[int], bool]:
@@ -688,68 +643,3 @@ def _check_floating(ready: Ready, plan: Plan, variant: _Variant) -> None:
             "image: must be uint8 where it is resized by numerics='torchvision', which keeps"
             f" fractions of floating-point images; got {ready.floating}"
         )
-
-
-def _given_outs(
-    out: Any,
-    arrays: Sequence[tuple[str, tuple[int, ...], str]],
-    metadata: Sequence[tuple[str, tuple[int, ...], list[int]]],
-    pixels: Sequence[tuple[int, Any]],
-) -> dict[str, NDArray[Any]]:
-    """Views of the caller's arrays by key, all checked before anything is written."""
-    wanted = {key: (shape, np.dtype(kind)) for key, shape, kind in arrays}
-    wanted |= {key: (shape, np.dtype(np.int64)) for key, shape, _ in metadata}
-    given = out if isinstance(out, Mapping) else {arrays[0][0]: out}
-    views: dict[str, NDArray[Any]] = {}
-    for key, value in given.items():
-        name = f"out['{str(key)[:60]}']" if isinstance(out, Mapping) else "out"
-        if key not in wanted:
-            raise ValueError(f"{name}: is no key of the result; those are {', '.join(wanted)}")
-        views[key] = _out_view(name, value, *wanted[key])
-    keys = list(views)
-    for position, key in enumerate(keys):
-        name = f"out['{key}']" if isinstance(out, Mapping) else "out"
-        for other in keys[:position]:
-            if np.may_share_memory(views[key], views[other]):
-                raise ValueError(f"{name}: overlaps out['{other}']")
-        for index, image in pixels:
-            if isinstance(image, np.ndarray) and np.may_share_memory(views[key], image):
-                raise ValueError(f"{name}: overlaps images[{index}] in memory")
-    return views
-
-
-def _out_view(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    array = value
-    if type(value).__module__ == "torch" and hasattr(value, "detach"):
-        array = _tensor_array(name, value)
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"{name}: must be a numpy array, got {type(value).__name__}")
-    if array.dtype != dtype:
-        bits = " (the bits of bfloat16)" if dtype == np.uint16 else ""
-        raise TypeError(f"{name}: must have the dtype {dtype.name}{bits}, got {array.dtype.str}")
-    if array.shape != shape:
-        raise ValueError(f"{name}: must have the shape {shape}, got {array.shape}")
-    if not array.flags.c_contiguous:
-        raise ValueError(f"{name}: must be C-contiguous")
-    if not array.flags.writeable:
-        raise ValueError(f"{name}: must be writeable")
-    if array.ctypes.data % dtype.itemsize:
-        raise ValueError(f"{name}: must be aligned to its dtype")
-    return array.view(np.ndarray)
-
-
-def _tensor_array(name: str, tensor: Any) -> Any:
-    if tensor.device.type != "cpu":
-        raise TypeError(f"{name}: must be on the CPU, got device '{tensor.device}'")
-    if str(tensor.dtype) == "torch.bfloat16":
-        torch = _torch()
-        return tensor.detach().view(torch.int16).numpy().view(np.uint16)
-    return tensor.detach().numpy()
-
-
-def _torch() -> Any:
-    try:
-        import torch  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        raise ImportError("return_tensors='pt' needs torch, which is not installed") from None
-    return torch

@@ -10,7 +10,7 @@ const HEADROOM: f64 = 1.05;
 /// qwen-vl-utils' most tokens of a frame.
 const FRAME_TOKENS: usize = 768;
 /// qwen-vl-utils' frames of a temporal patch.
-const FRAME_FACTOR: f64 = 2.0;
+const FRAME_FACTOR: usize = 2;
 
 fn saturated(value: u128) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
@@ -53,7 +53,9 @@ pub fn qwen_vl_utils_max_pixels(
     let context = (model_seq_len as u128 * square) as f64 * CONTEXT_SHARE;
     let total = total_pixels.map_or(context, |pixels| pixels as f64);
     let most = FRAME_TOKENS * budget.factor * budget.factor;
-    let share = (most as f64).min(total / frames as f64 * FRAME_FACTOR);
+    // It repeats the last of an odd number of frames before it counts them.
+    let frames = frames.next_multiple_of(FRAME_FACTOR);
+    let share = (most as f64).min(total / frames as f64 * FRAME_FACTOR as f64);
     let limit = share.max(above_fewest(budget.min_pixels) as f64);
     // The default is not told apart from no choice of the caller's: both leave the limit as it is.
     if budget.max_pixels == most { limit } else { limit.min(budget.max_pixels as f64) }

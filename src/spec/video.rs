@@ -1,6 +1,6 @@
 //! What a video processor is, as data: the options of [`Rule::Video`](super::Rule::Video).
 
-use super::{Options, SmartResize, Value, budget, count, flag, positive, text, wrong};
+use super::{Options, SmartResize, Value, budget, count, flag, number, positive, text, wrong};
 use crate::error::{Error, Result};
 
 /// Options of [`Rule::Video`](super::Rule::Video).
@@ -30,6 +30,10 @@ pub struct Video {
     pub min_frames: usize,
     /// Most frames that `fps` may ask for.
     pub max_frames: usize,
+    /// Where frames begin to be taken, in seconds, in [`Sampling::QwenVlUtils`].
+    pub video_start: Option<f64>,
+    /// Where they end, likewise.
+    pub video_end: Option<f64>,
 }
 
 /// What a budget of pixels counts.
@@ -136,6 +140,12 @@ impl Video {
             }
             "min_frames" => self.min_frames = count("min_frames", value)?,
             "max_frames" => self.max_frames = count("max_frames", value)?,
+            "video_start" => {
+                self.video_start = optional(value, |value| number("video_start", value))?;
+            }
+            "video_end" => {
+                self.video_end = optional(value, |value| number("video_end", value))?;
+            }
             _ => return self.patches.set(name, value),
         }
         Ok(true)
@@ -155,6 +165,8 @@ impl Video {
             ("num_frames", or_nothing(self.num_frames)),
             ("min_frames", Value::Int(self.min_frames as i64)),
             ("max_frames", Value::Int(self.max_frames as i64)),
+            ("video_start", self.video_start.map_or(Value::Nothing, Value::Float)),
+            ("video_end", self.video_end.map_or(Value::Nothing, Value::Float)),
         ]);
     }
 
@@ -162,6 +174,15 @@ impl Video {
         if self.fps.is_some() && self.num_frames.is_some() {
             let given = Value::Int(self.num_frames.unwrap_or(0) as i64);
             return Err(wrong("num_frames", "None where fps is given", &given));
+        }
+        let times = [("video_start", self.video_start), ("video_end", self.video_end)];
+        for (name, time) in times {
+            if let Some(time) = time
+                && self.sampling != Sampling::QwenVlUtils
+            {
+                let rule = "None unless sampling is 'qwen-vl-utils'";
+                return Err(wrong(name, rule, &Value::Float(time)));
+            }
         }
         Ok(())
     }

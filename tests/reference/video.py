@@ -206,7 +206,9 @@ def size_qwen_vl_utils(
     total_pixels: float | None = None,
     model_seq_len: int = 128_000,
 ) -> Size:
-    """qwen-vl-utils: a frame's share of the video's pixels, for every two frames once."""
+    """qwen-vl-utils: a frame's share of the video's pixels, for every two frames once; the last of
+    an odd number of frames counts twice."""
+    frames += frames % 2
     if total_pixels is None:
         total_pixels = model_seq_len * factor * factor * 0.9
     most = max(min(768 * factor**2, total_pixels / frames * 2), int(min_pixels * 1.05))

@@ -16,9 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import dynres_rs as dr
 from dynres_rs._dynres_rs import Plan
+from dynres_rs.arguments import _dtype
 from dynres_rs.images import prepare
-from dynres_rs.processor import _dtype
-from dynres_rs.video_file import is_video_name
+from dynres_rs.video.file import is_video_name
 
 from .save import FORMATS, save
 from .shards import KINDS, Job, failures, find_images, make_shards, start

@@ -11,7 +11,7 @@ from rich.console import Console
 from dynres_rs.draw import compare as draw_compared
 from dynres_rs.draw import draw, parse_boxes
 from dynres_rs.images import prepare
-from dynres_rs.video_file import is_video_name
+from dynres_rs.video.file import is_video_name
 
 from .run import _fail, _processor, describe
 

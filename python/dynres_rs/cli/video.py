@@ -11,13 +11,15 @@ from rich.console import Console
 
 import dynres_rs as dr
 from dynres_rs.video import Taken
-from dynres_rs.video_draw import contact_sheet
+from dynres_rs.video.sheet import contact_sheet
 
 from .run import _fail, _processor, _progress
 from .save import FORMATS, save
 
 __all__ = ["describe_video", "run_videos", "show_video"]
 
+#: Options that say which frames: one that is set is acted on.
+_SAMPLED_BY = frozenset({"fps", "num_frames", "sampling", "video_start", "video_end"})
 _ERRORS = (OSError, ValueError, TypeError, MemoryError, ImportError)
 
 
@@ -44,7 +46,7 @@ def _videos(
     except ValueError as error:
         raise _fail(str(error)) from None
     named = {setting.partition("=")[0].replace("-", "_") for setting in settings}
-    sampled = bool(named & {"fps", "num_frames", "sampling"}) and "do_sample_frames" not in named
+    sampled = bool(named & _SAMPLED_BY) and "do_sample_frames" not in named
     return processor, {"do_sample_frames": True} if sampled else {}
 
 

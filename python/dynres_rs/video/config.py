@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from . import _dynres_rs as _native
-from . import hf
-from . import options as vocabulary
-from ._types import Options
+from .. import _dynres_rs as _native
+from .. import hf
+from .. import options as vocabulary
+from .._types import Options
 
 __all__ = ["canonical", "is_video_only", "names", "preset", "read", "read_pretrained"]
 
@@ -34,6 +34,8 @@ _COMMON: Final[Options] = {
     "cap_pixels_per_frame": False,
     "num_frames": None,
     "total_pixels": None,
+    "video_start": None,
+    "video_end": None,
 }
 
 #: Defaults of transformers' classes, which are not the presets of the families.
@@ -65,6 +67,12 @@ CLASSES: Final[dict[str, Options]] = {
         "fps": 2.0,
     },
 }
+
+#: qwen-vl-utils' limits of a frame, in tokens, whatever a config file says.
+QWEN_VL_UTILS: Final = {"min_pixels": 128, "max_pixels": 768}
+
+#: Options of which None is a value, and takes one that was there before away.
+_RESET_BY_NONE: Final = ("fps", "num_frames", "total_pixels", "video_start", "video_end")
 
 #: Which class upstream's auto classes pick for the image processor's class alone.
 _OF_IMAGES: Final = {"Qwen2VLImageProcessor": "Qwen2VLVideoProcessor"}
@@ -115,7 +123,8 @@ def canonical(
 ) -> Options:
     """`current` with what is `given` in upstream's names laid over it; a new dict.
 
-    A number of frames goes over a rate that was there before, and the other way round.
+    A number of frames goes over a rate that was there before, and the other way round. With the
+    budget of qwen-vl-utils come that package's limits of a frame, unless others are `given` too.
 
     Raises:
         ValueError: an unknown key, or both `fps` and `num_frames`.
@@ -128,9 +137,14 @@ def canonical(
     for one, other in (("fps", "num_frames"), ("num_frames", "fps")):
         if known.get(one) is not None:
             options[other] = None
-    for key in ("fps", "num_frames", "total_pixels"):
+    for key in _RESET_BY_NONE:
         if key in known and known[key] is None:
             options[key] = None
+    if options["budget"] == "qwen-vl-utils" != current["budget"]:
+        side = options["patch_size"] * options["merge_size"]
+        for key, tokens in QWEN_VL_UTILS.items():
+            if known.get(key) is None and known.get("size") is None:
+                options[key] = tokens * side * side
     return options
 
 

@@ -12,12 +12,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from ._types import I64
+from .._types import I64
 
 __all__ = ["format_timestamps", "frame_range", "sample_indices", "timestamps"]
 
-#: torch's arange works on vectors of 8 float32 (its default and AVX2 builds), two at a time; the
-#: rest one by one. It shows from about the 3,000th frame on, in 1 of 6 of such videos.
+#: torch's arange works on vectors of 8 float32 on every x86 (its default, AVX2 and AVX-512 code
+#: alike), two at a time; the rest one by one. It shows from about the 3,000th frame on, in 1 of 6
+#: of such videos.
 LANES: Final = 8
 #: What upstream assumes where a rate is missing.
 DEFAULT_FPS: Final = 24.0

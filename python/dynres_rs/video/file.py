@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from . import _dynres_rs as _native
-from ._types import U8
+from .. import _dynres_rs as _native
+from .._types import U8
 
 __all__ = ["SUFFIXES", "VideoFile", "is_video_name"]
 
@@ -40,7 +40,7 @@ class VideoFile:
 
     Raises:
         ImportError: PyAV is not installed.
-        OSError: no such file, or nothing that FFmpeg can read.
+        OSError: no such file, nothing that FFmpeg can read, or an MP4 or MOV that ends early.
         ValueError: no video in it.
         ImageTooLargeError: frames above `max_pixels`.
     """
@@ -69,8 +69,8 @@ class VideoFile:
             rate = stream.average_rate or stream.guessed_rate
             self.fps: float | None = float(rate) if rate else None
             self._scan(container, stream)
-        if not self.total_num_frames:
-            raise ValueError(f"{self.name}: has no frames")
+            if not self.total_num_frames or not self.height or not self.width:
+                raise ValueError(f"{self.name}: has no frames")
 
     def _open(self) -> Any:
         av = _av()
@@ -99,8 +99,9 @@ class VideoFile:
         """Times of all frames in the order they are shown in, and of the key frames."""
         times: list[int] = []
         keys: list[int] = []
-        untimed = 0
+        untimed = packets = 0
         for packet in self._guarded(container.demux(stream)):
+            packets += packet.size > 0
             if not packet.size or packet.is_discard:
                 continue
             if packet.pts is None:
@@ -109,6 +110,9 @@ class VideoFile:
             times.append(packet.pts)
             if packet.is_keyframe:
                 keys.append(packet.pts)
+        # Only there does the header's number of frames hold for certain.
+        if "mp4" in container.format.name and packets < stream.frames:
+            raise OSError(f"{self.name}: ends after {packets} of {stream.frames} frames")
         self.total_num_frames = len(times) + untimed
         times.sort()
         keys.sort()

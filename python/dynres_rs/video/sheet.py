@@ -1,7 +1,7 @@
 """The contact sheet of a video: the frames that are taken, their times, and the tokens on them.
 
-A temporal patch is a frame around its frames, with the time that the model is told and the places
-of its tokens in the sequence. A long video shows patches at equal steps and says so.
+A temporal patch is a box around its frames, with its time and the places of its tokens in the
+sequence. A long video shows patches at equal steps and says so.
 """
 
 from __future__ import annotations
@@ -13,18 +13,25 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .draw.page import check_width as _check_width
-from .draw.page import flow as _flow
-from .draw.page import foot as _foot
-from .draw.page import page_of as _page
-from .draw.page import stack as _stack
-from .draw.style import BLUE, GAP, GREY, INK, MARGIN, PAPER, RULE, SMALLEST_CELL, WHITE, Picture
-from .draw.style import by as _by
-from .draw.style import bytes_of as _bytes
-from .draw.style import font_of as _font
-from .draw.style import step_of as _step
+from ..draw.page import check_width, flow, foot, page_of, stack
+from ..draw.style import (
+    BLUE,
+    GAP,
+    GREY,
+    INK,
+    MARGIN,
+    PAPER,
+    RULE,
+    SMALLEST_CELL,
+    WHITE,
+    Picture,
+    by,
+    bytes_of,
+    font_of,
+    step_of,
+)
+from .processor import Taken
 from .sampling import format_timestamps
-from .video import Taken
 
 __all__ = ["contact_sheet"]
 
@@ -32,8 +39,11 @@ __all__ = ["contact_sheet"]
 MOST_GROUPS: Final = 48
 SMALLEST_FRAME: Final = 100
 SMALLEST_BOX: Final = 250
-TALLEST_FRAME: Final = 480
+TALLEST_FRAME: Final = 720
+#: Height over width of the sheet that is aimed at.
+ASPECT: Final = 0.7
 CAPTION: Final = 26
+NUMBER: Final = 20
 
 
 def contact_sheet(taken: Taken, *, width: int = 1600, tokens: bool = True) -> Picture:
@@ -50,7 +60,7 @@ def contact_sheet(taken: Taken, *, width: int = 1600, tokens: bool = True) -> Pi
     Raises:
         ValueError: a width out of range, or what decoding raises.
     """
-    _check_width(width)
+    check_width(width)
     plan, metadata = taken.plan, taken.metadata
     temporal = metadata.temporal_patch_size
     indices = list(metadata.frames_indices or ())
@@ -58,8 +68,7 @@ def contact_sheet(taken: Taken, *, width: int = 1600, tokens: bool = True) -> Pi
     shown = sorted({round(g) for g in np.linspace(0, groups - 1, min(groups, MOST_GROUPS))})
     inner = width - 2 * MARGIN
     frame, across = _fit(inner, plan.resized, temporal, len(shown))
-    known = metadata.fps is not None
-    times = format_timestamps(metadata.timestamps) if known else []
+    times = _times(taken)
     each = plan.num_tokens // groups
     cell = plan.options["patch_size"] * plan.options["merge_size"]
     blocks = []
@@ -68,24 +77,34 @@ def contact_sheet(taken: Taken, *, width: int = 1600, tokens: bool = True) -> Pi
         names = indices[first : first + temporal]
         names += names[-1:] * (temporal - len(names))
         pictures += pictures[-1:] * (temporal - len(pictures))
-        said = f"{times[number]}  " if known else ""
+        said = f"{times[number]}   " if times else ""
         said += f"tokens {number * each:,} to {(number + 1) * each - 1:,}"
         drawn = [
-            _frame(picture, frame, plan.resized, cell if tokens else 0, f"frame {name}")
+            _frame(picture, frame, plan.resized, cell if tokens else 0, f"frame {name:,}")
             for picture, name in zip(pictures, names, strict=True)
         ]
         blocks.append(_group(drawn, said))
     rows = [
-        _stack(blocks[start : start + across], GAP // 2, across=True)
+        stack(blocks[start : start + across], GAP // 2, across=True)
         for start in range(0, len(blocks), across)
     ]
     head = _head(taken, inner)
-    foot = f"A box is a temporal patch of {temporal} frames; a square is a token of each."
-    if tokens and _step(cell * frame[0] / plan.resized[1], SMALLEST_CELL) > 1:
-        foot += " Tokens too small to draw: lines stand for several."
+    note = f"A box is a temporal patch of {temporal} frames; a square is one token of them all."
+    if tokens and step_of(cell * frame[0] / plan.resized[1], SMALLEST_CELL) > 1:
+        note += " Tokens too small to draw: lines stand for several."
     if len(shown) < groups:
-        foot += f" Shown are {len(shown)} of {groups} temporal patches, at equal steps."
-    return _page([head, _stack(rows, GAP // 2), _foot(foot, inner)], width)
+        note += f" Shown are {len(shown)} of {groups} temporal patches, at equal steps."
+    return page_of([head, stack(rows, GAP // 2), foot(note, inner)], width)
+
+
+def _times(taken: Taken) -> list[str]:
+    """The time of each temporal patch: as Qwen3-VL's prompt has it, which no other model's has;
+    none where the rate is not known."""
+    if taken.metadata.fps is None:
+        return []
+    times = taken.metadata.timestamps
+    told = taken.plan.family == "qwen3-vl"
+    return format_timestamps(times) if told else [f"{time:.1f} s" for time in times]
 
 
 def _head(taken: Taken, width: int) -> Picture:
@@ -95,26 +114,27 @@ def _head(taken: Taken, width: int) -> Picture:
     groups = plan.num_patches // (rows * columns)
     facts = [("frames", f"{total:,}")]
     if metadata.fps is not None:
-        facts.append(("a second", f"{metadata.fps:.5g}"))
+        facts.append(("frames a second", f"{metadata.fps:.5g}"))
         facts.append(("seconds", f"{total / metadata.fps:.1f}"))
     shape = " x ".join(f"{side:,}" for side in plan.shape)
     facts += [
         ("taken", f"{len(metadata.frames_indices or ()):,}"),
-        ("frame, h x w", _by(plan.source)),
-        ("resized", _by(plan.resized)),
+        ("frame, h x w", by(plan.source)),
+        ("resized", by(plan.resized)),
         ("grid, t x h x w", f"{groups} x {rows} x {columns}"),
         ("tokens", f"{plan.num_tokens:,}"),
-        ("pixel_values_videos", f"{shape}, {_bytes(plan.nbytes())}"),
+        ("pixel_values_videos", f"{shape}, {bytes_of(plan.nbytes())}"),
     ]
     name = Image.new("RGB", (width, 48), PAPER)
-    ImageDraw.Draw(name).text((0, 0), plan.family, INK, _font(34))
-    return _stack([name, _flow(facts, width, (13, 24))], 6)
+    ImageDraw.Draw(name).text((0, 0), plan.family, INK, font_of(34))
+    return stack([name, flow(facts, width, (13, 24))], 6)
 
 
 def _fit(
     width: int, size: tuple[int, int], temporal: int, count: int
 ) -> tuple[tuple[int, int], int]:
-    """Width and height of a frame on the page, and boxes in a row: as square a sheet as can be."""
+    """Width and height of a frame on the page, and boxes in a row: near the aspect that is aimed
+    at, with few places left empty in the last row."""
     best: tuple[float, tuple[int, int], int] | None = None
     least = max(SMALLEST_BOX, min(SMALLEST_FRAME, _wide(TALLEST_FRAME, size)) * temporal)
     most = max(1, width // (least + GAP // 2))
@@ -122,8 +142,9 @@ def _fit(
         room = (width - (across - 1) * (GAP // 2)) // across - 16
         wide = min((room - (temporal - 1) * 4) // temporal, _wide(TALLEST_FRAME, size))
         tall = max(1, round(wide * size[0] / size[1]))
-        height = -(-count // across) * (tall + CAPTION + GAP)
-        score = abs(math.log(max(height, 1) / width))
+        rows = -(-count // across)
+        height = rows * (tall + CAPTION + NUMBER + GAP)
+        score = abs(math.log(height / width / ASPECT)) + 1 - count / (rows * across)
         if best is None or score < best[0]:
             best = (score, (max(wide, 1), tall), across)
     assert best is not None
@@ -154,11 +175,11 @@ def _groups(
 def _frame(
     frame: Any, size: tuple[int, int], resized: tuple[int, int], cell: int, name: str
 ) -> Picture:
-    """One frame at its size on the page, with the grid of tokens and its number."""
+    """One frame at its size on the page, with the grid of tokens, its number below."""
     picture = frame if isinstance(frame, Image.Image) else Image.fromarray(np.asarray(frame))
     picture = picture.convert("RGB").resize(size, Image.Resampling.BICUBIC)
     if cell:
-        step = _step(cell * size[0] / resized[1], SMALLEST_CELL) * cell
+        step = step_of(cell * size[0] / resized[1], SMALLEST_CELL) * cell
         layer = Image.new("RGBA", size, (0, 0, 0, 0))
         pen = ImageDraw.Draw(layer)
         for side, length, along in ((resized[1], size[0], 0), (resized[0], size[1], 1)):
@@ -167,20 +188,19 @@ def _frame(
                 ends = (place, 0, place, size[1]) if along == 0 else (0, place, size[0], place)
                 pen.line(ends, (*WHITE, 110))
         picture = Image.alpha_composite(picture.convert("RGBA"), layer).convert("RGB")
-    pen = ImageDraw.Draw(picture)
-    wide = math.ceil(_font(13).getlength(name))
-    pen.rectangle((0, size[1] - 20, wide + 10, size[1]), PAPER)
-    pen.text((5, size[1] - 18), name, GREY, _font(13))
-    return picture
+    page = Image.new("RGB", (size[0], size[1] + NUMBER), WHITE)
+    page.paste(picture, (0, 0))
+    ImageDraw.Draw(page).text((0, size[1] + 4), name, GREY, font_of(13))
+    return page
 
 
 def _group(frames: list[Picture], caption: str) -> Picture:
     """The frames of one temporal patch in a box, below its time."""
-    body = _stack(frames, 4, across=True)
+    body = stack(frames, 4, across=True)
     wide = max(body.width, SMALLEST_BOX - 16)
-    page = Image.new("RGB", (wide + 16, body.height + CAPTION + 14), PAPER)
+    page = Image.new("RGB", (wide + 16, body.height + CAPTION + 8), PAPER)
     pen = ImageDraw.Draw(page)
     pen.rectangle((0, 0, page.width - 1, page.height - 1), WHITE, RULE)
-    pen.text((8, 6), caption, BLUE, _font(14))
+    pen.text((8, 6), caption, BLUE, font_of(14))
     page.paste(body, (8, CAPTION + 4))
     return page

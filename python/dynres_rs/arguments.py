@@ -1,0 +1,124 @@
+"""What arguments of a call must be: their checks, and the caller's arrays as outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NoReturn, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._types import DType
+
+DTYPES: Final[tuple[DType, ...]] = get_args(DType)
+
+
+def _refuse(name: str, given: object, allowed: Sequence[str]) -> NoReturn:
+    if not isinstance(given, str):
+        raise TypeError(f"{name}: must be a string, got {type(given).__name__}")
+    raise ValueError(f"{name}: must be one of {', '.join(allowed)}; got '{given[:40]}'")
+
+
+def _integer(name: str, value: object) -> int:
+    """An integer of any kind, by `__index__`; not a bool."""
+    index = getattr(type(value), "__index__", None)
+    if index is None or isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}: must be an integer, got {type(value).__name__}")
+    number = int(index(value))
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"{name}: must fit 64 bits, got one of {number.bit_length()} bits")
+    return number
+
+
+def _side(name: str, value: object) -> int:
+    """A length or a count: an integer in 1..2**31."""
+    number = _integer(name, value)
+    if not 0 < number < 2**31:
+        raise ValueError(f"{name}: must be in 1..2**31, got {number}")
+    return number
+
+
+def _dtype(dtype: object) -> DType:
+    """The name of an output dtype given as a name, a numpy dtype or scalar type, or a torch
+    dtype."""
+    if isinstance(dtype, str):
+        name = dtype
+    elif isinstance(dtype, np.dtype):
+        name = dtype.name
+    elif isinstance(dtype, type) and issubclass(dtype, np.generic):
+        name = np.dtype(dtype).name
+    elif type(dtype).__module__ == "torch":
+        name = str(dtype).removeprefix("torch.")
+    else:
+        name = getattr(dtype, "__name__", "") if isinstance(dtype, type) else ""
+        if name not in DTYPES:
+            raise TypeError(f"dtype: must be a string or a dtype, got {type(dtype).__name__}")
+    for known in DTYPES:
+        if name == known:
+            return known
+    raise ValueError(f"dtype: must be one of {', '.join(DTYPES)}; got '{name[:40]}'")
+
+
+def _given_outs(
+    out: Any,
+    arrays: Sequence[tuple[str, tuple[int, ...], str]],
+    metadata: Sequence[tuple[str, tuple[int, ...], list[int]]],
+    pixels: Sequence[tuple[int, Any]],
+) -> dict[str, NDArray[Any]]:
+    """Views of the caller's arrays by key, all checked before anything is written."""
+    wanted = {key: (shape, np.dtype(kind)) for key, shape, kind in arrays}
+    wanted |= {key: (shape, np.dtype(np.int64)) for key, shape, _ in metadata}
+    given = out if isinstance(out, Mapping) else {arrays[0][0]: out}
+    views: dict[str, NDArray[Any]] = {}
+    for key, value in given.items():
+        name = f"out['{str(key)[:60]}']" if isinstance(out, Mapping) else "out"
+        if key not in wanted:
+            raise ValueError(f"{name}: is no key of the result; those are {', '.join(wanted)}")
+        views[key] = _out_view(name, value, *wanted[key])
+    keys = list(views)
+    for position, key in enumerate(keys):
+        name = f"out['{key}']" if isinstance(out, Mapping) else "out"
+        for other in keys[:position]:
+            if np.may_share_memory(views[key], views[other]):
+                raise ValueError(f"{name}: overlaps out['{other}']")
+        for index, image in pixels:
+            if isinstance(image, np.ndarray) and np.may_share_memory(views[key], image):
+                raise ValueError(f"{name}: overlaps images[{index}] in memory")
+    return views
+
+
+def _out_view(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    array = value
+    if type(value).__module__ == "torch" and hasattr(value, "detach"):
+        array = _tensor_array(name, value)
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name}: must be a numpy array, got {type(value).__name__}")
+    if array.dtype != dtype:
+        bits = " (the bits of bfloat16)" if dtype == np.uint16 else ""
+        raise TypeError(f"{name}: must have the dtype {dtype.name}{bits}, got {array.dtype.str}")
+    if array.shape != shape:
+        raise ValueError(f"{name}: must have the shape {shape}, got {array.shape}")
+    if not array.flags.c_contiguous:
+        raise ValueError(f"{name}: must be C-contiguous")
+    if not array.flags.writeable:
+        raise ValueError(f"{name}: must be writeable")
+    if array.ctypes.data % dtype.itemsize:
+        raise ValueError(f"{name}: must be aligned to its dtype")
+    return array.view(np.ndarray)
+
+
+def _tensor_array(name: str, tensor: Any) -> Any:
+    if tensor.device.type != "cpu":
+        raise TypeError(f"{name}: must be on the CPU, got device '{tensor.device}'")
+    if str(tensor.dtype) == "torch.bfloat16":
+        torch = _torch()
+        return tensor.detach().view(torch.int16).numpy().view(np.uint16)
+    return tensor.detach().numpy()
+
+
+def _torch() -> Any:
+    try:
+        import torch  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        raise ImportError("return_tensors='pt' needs torch, which is not installed") from None
+    return torch

@@ -1,0 +1,106 @@
+"""What is known of a video: `VideoMetadata`, and how a call's `video_metadata` is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from .sampling import DEFAULT_FPS, format_timestamps, timestamps
+
+__all__ = ["VideoMetadata", "read_metadata"]
+
+
+@dataclass
+class VideoMetadata:
+    """What is known of a video, under transformers' names (`transformers.video_utils`)."""
+
+    total_num_frames: int | None = None
+    """Frames of the whole video."""
+    fps: float | None = None
+    """Its frames a second."""
+    width: int | None = None
+    """In pixels."""
+    height: int | None = None
+    """In pixels."""
+    duration: float | None = None
+    """In seconds."""
+    video_backend: str | None = None
+    """What decoded it: `"pyav"`, or None."""
+    frames_indices: list[int] | None = None
+    """The frames taken."""
+    temporal_patch_size: int = 2
+    """Frames of a temporal patch."""
+
+    @property
+    def timestamps(self) -> list[float]:
+        """The time of each temporal patch in seconds, as Qwen3-VL's processor has it; a video of
+        unknown rate counts as one of 24 frames a second."""
+        if self.frames_indices is None:
+            raise ValueError("frames_indices: are not known")
+        return timestamps(self.frames_indices, self.fps or DEFAULT_FPS, self.temporal_patch_size)
+
+    @property
+    def timestamp_texts(self) -> list[str]:
+        """The same as Qwen3-VL's prompt has them: `<1.5 seconds>`."""
+        return format_timestamps(self.timestamps)
+
+    @property
+    def sampled_fps(self) -> float:
+        """Frames taken a second, as transformers' `VideoMetadata.sampled_fps`."""
+        if self.frames_indices is None or not self.total_num_frames or self.fps is None:
+            return self.fps or DEFAULT_FPS
+        return len(self.frames_indices) / self.total_num_frames * self.fps
+
+    @property
+    def second_per_grid_t(self) -> float:
+        """Seconds between temporal patches, as Qwen2.5-VL's processor computes them."""
+        return self.temporal_patch_size / self.sampled_fps
+
+
+def read_metadata(given: Any, count: int, temporal: int) -> list[VideoMetadata]:
+    if given is None:
+        return [VideoMetadata(temporal_patch_size=temporal) for _ in range(count)]
+    items = list(given) if isinstance(given, list | tuple) else [given]
+    if len(items) != count:
+        raise ValueError(
+            f"video_metadata: must have one entry for each of {count} videos, got {len(items)}"
+        )
+    return [_one(item, temporal) for item in items]
+
+
+def _one(item: Any, temporal: int) -> VideoMetadata:
+    made = VideoMetadata(temporal_patch_size=temporal)
+    if item is None:
+        return made
+    names = [field.name for field in fields(VideoMetadata) if field.name != "temporal_patch_size"]
+    if isinstance(item, Mapping):
+        given = {name: item.get(name) for name in names}
+    elif any(hasattr(item, name) for name in names):
+        given = {name: getattr(item, name, None) for name in names}
+    else:
+        raise TypeError(
+            "video_metadata: must be a dict or an object with total_num_frames, fps or"
+            f" frames_indices, got {type(item).__name__}"
+        )
+    for name, value in given.items():
+        if value is not None:
+            setattr(made, name, _value(name, value))
+    return made
+
+
+def _value(name: str, value: Any) -> Any:
+    if name in ("total_num_frames", "fps"):
+        if isinstance(value, bool) or not isinstance(value, int | float | Fraction | np.number):
+            raise TypeError(f"{name}: must be a number, got {type(value).__name__}")
+        if name == "fps":
+            return float(value)
+        if not 1 <= value < 2**31:
+            raise ValueError(f"{name}: must be at least 1, got {value}")
+        return int(value)
+    if name == "frames_indices":
+        return [int(index) for index in value]
+    return value

@@ -1,0 +1,366 @@
+"""`VideoProcessor`: a family's video options, called with videos."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._dynres_rs import Plan
+from .._types import I64, Batch, DType, ErrorPolicy, Numerics, Options
+from ..arguments import _dtype, _integer, _refuse, _side, _torch
+from ..numerics import resolve
+from ..options import family_row, freeze
+from .call import PIXELS, Call
+from .config import canonical, preset, read, read_pretrained
+from .frames import Frames, VideosInput, as_videos, open_video, placed
+from .metadata import VideoMetadata, read_metadata
+from .variant import Variant
+
+__all__ = ["Taken", "VideoProcessor"]
+
+_CACHED: Final = 64
+
+
+class Taken(NamedTuple):
+    """What a call takes of a video: see `VideoProcessor.take`."""
+
+    plan: Plan
+    """Everything that will happen to it."""
+    metadata: VideoMetadata
+    """Which frames are taken, and their times."""
+    frames: Iterator[Any]
+    """They themselves, each decoded when it is asked for: uint8 arrays or Pillow images."""
+
+
+class VideoProcessor:
+    """Bit for bit what upstream's video processor of a family returns.
+
+    Immutable, hashable, picklable, and safe to share between threads.
+
+    Args:
+        family: a family that takes videos: `"qwen2-vl"`, `"qwen2.5-vl"`, `"qwen3-vl"`.
+        numerics: as in `Processor`; None is upstream's, `"torchvision"`.
+        **options: overrides, in upstream's names. Of pixels: `size` or `min_pixels` and
+            `max_pixels`, `cap_pixels_per_frame`, `max_video_tokens`, and `budget`: what they
+            count, `"frame"`, `"video"` or `"qwen-vl-utils"` (that package's rule, with its own
+            limits of a frame, its `total_pixels` and `model_seq_len`). Of frames, where
+            `do_sample_frames` is on: `fps` or `num_frames`, `min_frames`, `max_frames`, and
+            `sampling`: whose rule, `"arange"`, `"linspace"` or `"qwen-vl-utils"`, the last with
+            `video_start` and `video_end` in seconds.
+
+    Raises:
+        TypeError: an argument of the wrong type.
+        ValueError: a family without videos, an unknown option, or a value out of range.
+
+    Matches transformers' `Qwen2VLVideoProcessor` and `Qwen3VLVideoProcessor`. Of qwen-vl-utils'
+    `fetch_video` it has the frames and sizes, not the pixels: that package resizes in floating
+    point, and this does as transformers does; its tensors are taken with `do_resize=False`.
+    """
+
+    __slots__ = ("_base", "_family", "_numerics", "_variants")
+
+    _family: str
+    _numerics: Numerics
+    _base: Variant
+    _variants: dict[Any, Variant]
+
+    def __init__(self, family: str, *, numerics: str | None = None, **options: Any) -> None:
+        name, _ = family_row(family)
+        self._set(name, numerics, canonical(options, preset(name), name))
+
+    def _set(self, family: str, numerics: str | None, options: Options) -> None:
+        self._family = family
+        self._numerics = resolve(numerics or family_row(family)[1]["numerics"])
+        self._base = Variant(family, self._numerics, options)
+        self._variants = {}
+
+    @classmethod
+    def _make(cls, family: str, options: Options, numerics: str | None) -> VideoProcessor:
+        made = cls.__new__(cls)
+        made._set(family, numerics, options)
+        return made
+
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Any], *, numerics: str | None = None, **overrides: Any
+    ) -> VideoProcessor:
+        """A processor from the dict of a `video_preprocessor_config.json`, of transformers v5's
+        nested `processor_config.json`, or, as upstream falls back to, of a
+        `preprocessor_config.json` of the same models.
+
+        Raises:
+            TypeError: `config` is no dict, or a value has the wrong type.
+            ValueError: an unknown class or key, or a value that is out of range.
+        """
+        return cls._make(*read(config, overrides), numerics)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        numerics: str | None = None,
+        revision: str | None = None,
+        **overrides: Any,
+    ) -> VideoProcessor:
+        """A processor from a model's folder, a json file, or a hub id in the local Hugging Face
+        cache. Nothing is downloaded.
+
+        Raises:
+            FileNotFoundError: nothing there.
+            ValueError: no JSON, and all that `from_config` raises.
+        """
+        return cls._make(*read_pretrained(path, revision, overrides), numerics)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> VideoProcessor:
+        """The processor that `to_dict` described."""
+        if not isinstance(data, Mapping):
+            raise TypeError(f"data: must be a dict, got {type(data).__name__}")
+        options = dict(data)
+        family = options.pop("family", None)
+        if family is None:
+            raise ValueError("data: must have 'family', as to_dict() writes it")
+        return cls(family, numerics=options.pop("numerics", None), **options)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The family, the resolved numerics and all options, as values that JSON can hold."""
+        return {"family": self._family, "numerics": self._numerics, **self._base.options}
+
+    @property
+    def family(self) -> str:
+        """The family's name."""
+        return self._family
+
+    @property
+    def numerics(self) -> Numerics:
+        """The rule in use."""
+        return self._numerics
+
+    @property
+    def options(self) -> Options:
+        """All options under their canonical names; a copy."""
+        return dict(self._base.options)
+
+    def __call__(
+        self,
+        videos: VideosInput,
+        *,
+        video_metadata: Any = None,
+        return_metadata: bool = False,
+        return_tensors: str | None = None,
+        dtype: Any = None,
+        out: Any = None,
+        num_threads: int = 1,
+        errors: ErrorPolicy = "raise",
+        **options: Any,
+    ) -> Batch:
+        """Preprocesses videos.
+
+        Args:
+            videos: one video or a list of them. A video is an array of four axes (T, H, W, 3) or
+                (T, 3, H, W), a list of frames, an iterator of frames, a path, or a file's bytes.
+                A list of frames is one video; a list of anything else is a list of videos.
+            video_metadata: for each video a dict or an object with `total_num_frames`, `fps` (the
+                video's own) and `frames_indices` (where its frames were sampled already), as
+                `VideoMetadata` has them; for one video it may stand alone. An iterator's
+                `total_num_frames` is needed where sampling or the budget depends on it.
+            return_metadata: add `"video_metadata"`: a list of `VideoMetadata` with the frames
+                taken and their times.
+            return_tensors: None or `"np"` for numpy arrays, `"pt"` for torch tensors.
+            dtype: of the pixels: None is upstream's (float32), else `"float32"`, `"float16"`,
+                `"bfloat16"` (as uint16 in numpy) or `"uint8"` (not normalised).
+            out: an array for `pixel_values_videos`, or a dict of arrays by key.
+            num_threads: 1 unless asked; 0 is every core that this process may use. They share the
+                temporal patches. Results never depend on it.
+            errors: `"raise"`, or `"collect"`: bad videos are left out, and `batch["errors"]` lists
+                `(index, exception)`.
+            **options: options of this call only. `num_frames` here goes over the processor's `fps`
+                and the other way round.
+
+        Returns:
+            `pixel_values_videos` (sum of t * h * w, 3 * temporal_patch_size * patch_size ** 2) and
+            `video_grid_thw` (n, 3) int64: temporal patches, and rows and columns of patches.
+
+        Raises:
+            TypeError: an argument or frame of the wrong type, dtype or byte order.
+            ValueError: a shape, size, number of frames, option or `out` that is not accepted.
+            ImageTooLargeError: more pixels a frame than `max_image_pixels`.
+            OSError: a file that cannot be decoded.
+            ImportError: a file, without PyAV.
+            MemoryError: no room for the output.
+        """
+        variant = self._variant(options) if options else self._base
+        if return_tensors is not None and return_tensors not in ("np", "pt"):
+            _refuse("return_tensors", return_tensors, ("np", "pt"))
+        torch = _torch() if return_tensors == "pt" else None
+        kind: DType | None = None if dtype is None else _dtype(dtype)
+        if errors not in ("raise", "collect"):
+            _refuse("errors", errors, ("raise", "collect"))
+        num_threads = _integer("num_threads", num_threads)
+        if not 0 <= num_threads <= 2**31:
+            raise ValueError(f"num_threads: must be in 0..2**31, got {num_threads}")
+        listed, single = as_videos(videos)
+        metadata = read_metadata(video_metadata, len(listed), variant.temporal)
+        run = Call(variant, kind, num_threads)
+        opened: list[tuple[int, Frames, Plan | None]] = []
+        failures: list[tuple[int, Exception]] = []
+        for index, (video, known) in enumerate(zip(listed, metadata, strict=True)):
+            try:
+                frames = open_video(video, variant.policy, known, num_threads)
+                opened.append((index, frames, run.plan(frames)))
+            except Exception as error:
+                named = error if single else placed(error, f"videos[{index}]: ")
+                if errors == "raise":
+                    raise named from None
+                failures.append((index, named))
+        pixels = run(opened, out, failures, errors, single)
+        batch: Batch = {PIXELS: pixels, "video_grid_thw": run.grids}
+        if torch is not None:
+            if kind == "bfloat16":
+                batch[PIXELS] = torch.from_numpy(pixels.view(np.int16)).view(torch.bfloat16)
+            else:
+                batch[PIXELS] = torch.from_numpy(pixels)
+            batch["video_grid_thw"] = torch.from_numpy(run.grids)
+        if return_metadata:
+            batch["video_metadata"] = run.metadata
+        if errors == "collect":
+            batch["errors"] = sorted(failures, key=lambda failure: failure[0])
+        return batch
+
+    def plan(self, height: int, width: int, *, num_frames: int, **options: Any) -> Plan:
+        """Everything that will happen to a video of this size, without its pixels.
+
+        Args:
+            height: of its frames, in pixels.
+            width: of its frames, in pixels.
+            num_frames: frames that are taken of it.
+            **options: as in a call.
+
+        Raises:
+            TypeError: a number that is no integer.
+            ValueError: a size or number of frames that upstream refuses.
+        """
+        variant = self._variant(options) if options else self._base
+        return variant.spec.plan(
+            _side("height", height),
+            _side("width", width),
+            _side("num_frames", num_frames),
+        )
+
+    def num_tokens(self, sizes: ArrayLike, **options: Any) -> I64:
+        """Tokens that the language model sees for videos, timestamps not counted.
+
+        Args:
+            sizes: (n, 3) integers, each (num_frames, height, width), frames as they are taken.
+            **options: as in a call.
+
+        Returns:
+            (n,) int64: t * h * w / merge_size ** 2.
+        """
+        array = np.asarray(sizes)
+        if array.dtype.kind not in "iu" and array.size:
+            raise TypeError(f"sizes: must be integers, got {array.dtype.name}")
+        if array.ndim != 2 or array.shape[1] != 3:
+            raise ValueError(f"sizes: must have the shape (n, 3), got {array.shape}")
+        counts = [
+            self.plan(int(height), int(width), num_frames=int(frames), **options).num_tokens
+            for frames, height, width in array
+        ]
+        return np.array(counts, np.int64)
+
+    def take(self, video: Any, *, video_metadata: Any = None, **options: Any) -> Taken:
+        """The frames that a call takes of one video, one by one, and what becomes of them.
+
+        Args:
+            video: as in a call; an iterator needs its `total_num_frames`.
+            video_metadata: as in a call.
+            **options: as in a call.
+
+        Raises:
+            TypeError: as a call raises it.
+            ValueError: as a call raises it.
+        """
+        variant = self._variant(options) if options else self._base
+        (known,) = read_metadata(video_metadata, 1, variant.temporal)
+        frames = open_video(video, variant.policy, known, 1)
+        plan = Call(variant, None, 1).plan(frames)
+        if plan is None:
+            raise ValueError(
+                "video: must have a known length; pass video_metadata={'total_num_frames': ...}"
+            )
+        if known.frames_indices is None:
+            known.frames_indices = list(range(frames.count or 0))
+        return Taken(plan, known, islice(frames.taken(), frames.count))
+
+    def sample_frames(
+        self, total_num_frames: int, video_fps: float | None = None, **options: Any
+    ) -> I64:
+        """The frames that are taken of a video, whatever `do_sample_frames` says.
+
+        Args:
+            total_num_frames: frames of the video.
+            video_fps: its frames a second.
+            **options: as in a call.
+
+        Returns:
+            (n,) int64, ascending.
+
+        Raises:
+            ValueError: what upstream refuses, and what it fails on.
+        """
+        variant = self._variant(options) if options else self._base
+        count = _side("total_num_frames", total_num_frames)
+        return variant.sample(count, video_fps)
+
+    def _variant(self, given: dict[str, Any]) -> Variant:
+        try:
+            key = freeze(given)
+            found = self._variants.get(key)
+        except TypeError:
+            key, found = None, None
+        if found is None:
+            options = canonical(given, self._base.options, self._family)
+            found = Variant(self._family, self._numerics, options)
+            if key is not None:
+                if len(self._variants) >= _CACHED:
+                    self._variants.clear()
+                self._variants[key] = found
+        return found
+
+    def __repr__(self) -> str:
+        """The call that makes this processor again."""
+        defaults = preset(self._family)
+        said = [repr(self._family), f"numerics={self._numerics!r}"]
+        said += [
+            f"{key}={value!r}"
+            for key, value in self._base.options.items()
+            if value != defaults[key]
+        ]
+        return f"VideoProcessor({', '.join(said)})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, VideoProcessor):
+            return NotImplemented
+        return self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash((self._family, self._numerics, freeze(self._base.options)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_from_dict, (self.to_dict(),))
+
+    def __copy__(self) -> VideoProcessor:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> VideoProcessor:
+        return self
+
+
+def _from_dict(data: dict[str, Any]) -> VideoProcessor:
+    return VideoProcessor.from_dict(data)
