@@ -384,6 +384,10 @@ def _file(kind: str, folder: Path) -> Path:
         random_mode("RGBA", 1, 40, 57).save(buffer, "PNG")
     elif kind == "palette PNG":
         random_mode("P", 1, 40, 57).save(buffer, "PNG", transparency=3)
+    elif kind == "PNG with a transparent colour":
+        red, green, blue = noise(1, 40, 57)[3, 5].tolist()
+        color = (red, green, blue)
+        Image.fromarray(noise(1, 40, 57)).save(buffer, "PNG", transparency=color)
     elif kind == "16-bit PNG":
         Image.frombytes("I;16", (57, 40), noise(1, 40, 57, 2).tobytes()).save(buffer, "PNG")
     else:
@@ -398,6 +402,7 @@ FILES = [
     "JPEG, turned by EXIF",
     "transparent PNG",
     "palette PNG",
+    "PNG with a transparent colour",
     "16-bit PNG",
     "CMYK JPEG",
 ]

@@ -302,6 +302,9 @@ def _file(source: str | os.PathLike[str] | bytes, policy: Policy) -> Ready:
                 ImageOps.exif_transpose(opened, in_place=True)
             if opened.mode == "RGB":
                 opened.load()
+                keyed = opened.info.get("transparency") is not None
+                if keyed and policy.convert == "transformers" and not policy.torchvision:
+                    return _rgb(opened, policy)
                 return opened
             if not isinstance(opened.info.get("transparency"), int | tuple):
                 # Pillow drops it either way, but with a warning about palettes with alpha.
