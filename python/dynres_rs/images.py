@@ -129,7 +129,9 @@ def as_array(image: Any) -> NDArray[Any]:
         if hasattr(image, "__dlpack__"):
             return np.from_dlpack(image)
         view = memoryview(image)
-    except (TypeError, ValueError, AttributeError, BufferError, RuntimeError):
+    except MemoryError:
+        raise
+    except Exception:  # whatever an object raises when it is asked for its memory
         raise TypeError(
             f"image: must be an array, a Pillow image, bytes or a path, got {kind}"
         ) from None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, NoReturn, Self, get_args
+from typing import Any, Final, Self, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,13 +34,14 @@ from .options import (
     preset,
     with_backgrounds,
 )
-from .planning import Planned, Planner, count_tokens
+from .planning import Planned, Planner, as_numbers, count_tokens, whole_number
 from .video import VideoProcessor, VideosInput
 
 __all__ = ["Processor"]
 
 DTYPES: Final[tuple[DType, ...]] = get_args(DType)
 TEMPORAL: Final = ("expand", "compact")
+ERRORS: Final = ("raise", "collect")
 STREAM_BYTES: Final = 32 << 20
 _CACHED_SPECS: Final = 64
 
@@ -334,15 +336,13 @@ class Processor(Planner):
                 return_tensors=return_tensors, dtype=dtype, num_threads=num_threads,
             )  # fmt: skip
         variant = self._variant(options) if options else self._base
-        if return_tensors is not None and return_tensors not in ("np", "pt"):
-            _refuse("return_tensors", return_tensors, ("np", "pt"))
+        if return_tensors is not None:
+            _check_name("return_tensors", return_tensors, ("np", "pt"))
         torch = _torch() if return_tensors == "pt" else None
         if dtype is not None:
             dtype = _dtype(dtype)
-        if temporal != "expand" and temporal != "compact":
-            _refuse("temporal", temporal, TEMPORAL)
-        if errors != "raise" and errors != "collect":
-            _refuse("errors", errors, ("raise", "collect"))
+        _check_name("temporal", temporal, TEMPORAL)
+        _check_name("errors", errors, ERRORS)
         if type(num_threads) is not int:
             num_threads = _integer("num_threads", num_threads)
         if num_threads < 0 or num_threads > 2**31:
@@ -364,8 +364,9 @@ class Processor(Planner):
                 if ready.floating is not None:
                     _check_floating(ready, plan, variant)
             except Exception as error:
+                error = _plain_memory_error(error)
                 if single and errors == "raise":
-                    raise
+                    raise error from None
                 failure = error if single else _name_index(error, index)
             if failure is not None:
                 # Without its traceback, which would keep the images alive.
@@ -394,10 +395,14 @@ class Processor(Planner):
         outs: dict[str, NDArray[Any]] = {}
         for key, shape, kind in arrays:
             there = None if given is None else given.get(key)
-            outs[key] = np.empty(shape, kind) if there is None else there
+            outs[key] = _empty(key, shape, kind) if there is None else there
         # Streaming stores pay only into a caller's pages, beyond the cache.
         stream = given is not None and sum(o.nbytes for o in outs.values()) > STREAM_BYTES
-        spec.run(plans, pixels, outs, dtype, temporal, num_threads, stream)
+        failed = spec.run(plans, pixels, outs, dtype, temporal, num_threads, stream)
+        if failed is not None:
+            bad = {index for index, _ in failures}
+            indices = [index for index in range(len(flat)) if index not in bad]
+            raise failed[1] if single else _name_index(failed[1], indices[failed[0]])
         batch: Batch = dict(outs)
         for key, shape, values in metadata:
             array = np.array(values, np.int64).reshape(shape)
@@ -496,10 +501,10 @@ class Processor(Planner):
             ValueError: another shape, or a size that upstream refuses.
         """
         variant = self._variant(options) if options else self._base
-        array = np.asarray(sizes)
+        array = as_numbers("sizes", sizes)
         if array.ndim == 2 and array.shape[1] == 3:
             return self.video.num_tokens(array, **options)
-        return count_tokens(variant.spec, sizes, _side("num_images", num_images))
+        return count_tokens(variant.spec, array, _side("num_images", num_images))
 
     def _planned(self) -> Planned:
         base = self._base
@@ -514,14 +519,16 @@ class Processor(Planner):
 
     def _variant(self, options: dict[str, Any]) -> _Variant:
         """The options of one call, laid over the processor's and kept for the next call like it."""
+        key: Any
+        found: _Variant | None
         try:
             key = tuple([(name, type(value), value) for name, value in options.items()])
             found = self._variants.get(key)
-        except TypeError:
-            key = freeze(options)
+        except Exception:  # a value that cannot be hashed, or whose hash raises
             try:
+                key = freeze(options)
                 found = self._variants.get(key)
-            except TypeError:
+            except Exception:
                 key, found = None, None
         if found is None:
             base = self._base.options
@@ -582,18 +589,16 @@ def _copy(options: Options) -> Options:
     return {key: _plain(value) for key, value in options.items()}
 
 
-def _refuse(name: str, given: object, allowed: Sequence[str]) -> NoReturn:
+def _check_name(name: str, given: object, allowed: Sequence[str]) -> None:
     if not isinstance(given, str):
         raise TypeError(f"{name}: must be a string, got {type(given).__name__}")
-    raise ValueError(f"{name}: must be one of {', '.join(allowed)}; got '{given[:40]}'")
+    if given not in allowed:
+        raise ValueError(f"{name}: must be one of {', '.join(allowed)}; got '{given[:40]}'")
 
 
 def _integer(name: str, value: object) -> int:
     """An integer of any kind, by `__index__`; not a bool."""
-    index = getattr(type(value), "__index__", None)
-    if index is None or isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name}: must be an integer, got {type(value).__name__}")
-    number = int(index(value))
+    number = whole_number(name, value)
     if not -(2**63) <= number < 2**63:
         raise ValueError(f"{name}: must fit 64 bits, got one of {number.bit_length()} bits")
     return number
@@ -652,6 +657,25 @@ def _flatten(images: ImagesInput) -> tuple[list[Any], list[int], bool]:
     if not flat:
         raise ValueError("images: must hold at least one image, got an empty list")
     return flat, counts, False
+
+
+def _empty(key: str, shape: tuple[int, ...], kind: str) -> NDArray[Any]:
+    """`numpy.empty`, with a `MemoryError` that takes one string."""
+    try:
+        return np.empty(shape, kind)
+    except MemoryError:
+        raise MemoryError(
+            f"{key}: cannot allocate {math.prod(shape) * np.dtype(kind).itemsize} bytes for"
+            f" {kind} of the shape {shape}"
+        ) from None
+
+
+def _plain_memory_error(error: Exception) -> Exception:
+    """The same error; numpy's own `MemoryError`, which takes a shape and a dtype, as the built-in
+    one."""
+    if isinstance(error, MemoryError) and type(error) is not MemoryError:
+        return MemoryError(f"image: {error}")
+    return error
 
 
 def _name_index(error: Exception, index: int) -> Exception:

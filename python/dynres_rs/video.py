@@ -450,12 +450,11 @@ class VideoProcessor:
         from . import processor as facade
 
         variant = self._variant(options) if options else self._base
-        if return_tensors is not None and return_tensors not in ("np", "pt"):
-            facade._refuse("return_tensors", return_tensors, ("np", "pt"))
+        if return_tensors is not None:
+            facade._check_name("return_tensors", return_tensors, ("np", "pt"))
         torch = facade._torch() if return_tensors == "pt" else None
         kind: DType | None = None if dtype is None else facade._dtype(dtype)
-        if errors not in ("raise", "collect"):
-            facade._refuse("errors", errors, ("raise", "collect"))
+        facade._check_name("errors", errors, facade.ERRORS)
         num_threads = facade._integer("num_threads", num_threads)
         if not 0 <= num_threads <= 2**31:
             raise ValueError(f"num_threads: must be in 0..2**31, got {num_threads}")
