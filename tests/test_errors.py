@@ -388,8 +388,8 @@ def fails(do):
 black = np.broadcast_to(np.uint8(0), (12_000, 12_000, 4))
 p = dr.Processor("qwen2-vl", min_pixels=10**8, max_pixels=10**8)
 fails(lambda: p([black[:, :, :3]]))
+held = np.ones(600_000_000, np.uint8)
 fails(lambda: p([black[:9, :9], black]))
-held = np.ones(500_000_000, np.uint8)
 fails(lambda: dr.resize(black, (13_000, 13_000)))
 del held
 fails(lambda: dr.tile(black[:, :, :3], tile_size=12_000))
