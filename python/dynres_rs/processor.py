@@ -144,7 +144,7 @@ class Processor(Planner):
             if not isinstance(video, Mapping):
                 raise TypeError(f"video: must be a dict, got {type(video).__name__}")
             # The file may be one of another family's video processor: its name is stored with it.
-            given = dict(video)
+            given = {str(key): value for key, value in video.items()}
             own = given.pop("family", name)
             self._video = VideoProcessor(own, numerics=self._numerics, **given)
             self._video_options = self._video.options
@@ -239,7 +239,7 @@ class Processor(Planner):
         """
         if not isinstance(data, Mapping):
             raise TypeError(f"data: must be a dict, got {type(data).__name__}")
-        options = dict(data)
+        options = {str(key): value for key, value in data.items()}
         family = options.pop("family", None)
         if family is None:
             raise ValueError("data: must have 'family', as to_dict() writes it")
