@@ -287,6 +287,7 @@ ROWS: list[Row] = [
     ("sizes that raise", lambda: qwen().num_tokens(Raising()), TypeError, "sizes: must be numbers in an array or in lists of one length, got Raising"),  # type: ignore[arg-type]
     ("sizes ragged", lambda: qwen().num_tokens([[1, 2], [3]]), TypeError, "sizes: must be numbers in an array or in lists of one length, got list"),
     ("boxes that raise", lambda: qwen().plan(50, 70).to_model(Raising()), TypeError, "boxes: must be numbers in an array or in lists of one length, got Raising"),  # type: ignore[arg-type]
+    ("sizes 2**70", lambda: qwen().num_tokens([[2**70, 5]]), ValueError, "sizes: must be below 2**63"),
     ("sizes floats", lambda: qwen().num_tokens([[1.0, 2.0]]), TypeError, "sizes: must be integers, got float64"),
     ("sizes shape", lambda: qwen().num_tokens([1, 2]), ValueError, "sizes: must have the shape (n, 2), got (2,)"),
     # bare functions

@@ -239,6 +239,8 @@ def as_sizes(sizes: ArrayLike) -> I64:
     array = as_numbers("sizes", sizes)
     if array.size == 0 and array.ndim == 1:
         array = np.empty((0, 2), np.int64)
+    if array.dtype == object and all(isinstance(side, int) for side in array.flat):
+        raise ValueError("sizes: must be below 2**63")
     if array.dtype.kind not in "iu":
         raise TypeError(f"sizes: must be integers, got {array.dtype.name}")
     if array.ndim != 2 or array.shape[1] != 2:
