@@ -115,13 +115,16 @@ pub fn for_each<T: Send>(
         }
     };
     std::thread::scope(|scope| {
-        for _ in 1..threads {
-            // A thread that cannot be had is work left for the others.
-            if std::thread::Builder::new().spawn_scoped(scope, work).is_err() {
-                break;
+        // A thread that cannot be had is work left for the others.
+        let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
+        let others: Vec<_> = (1..threads).map_while(spawn).collect();
+        work();
+        // The scope waits for their work only; the caller counts on the threads themselves being gone.
+        for other in others {
+            if let Err(panic) = other.join() {
+                std::panic::resume_unwind(panic);
             }
         }
-        work();
     });
     failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }

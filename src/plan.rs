@@ -3,7 +3,7 @@
 mod video;
 
 use crate::error::{Error, Result, Size};
-use crate::resample::Filter;
+use crate::resample::{Filter, Numerics};
 use crate::sizing::{self, Budget, Grid, Placement};
 use crate::spec::{
     AspectGrid, BestCanvas, Coords, MultiImage, PadSquare, Rule, SmartResize, Spec, mean_colour,
@@ -358,14 +358,14 @@ fn smart_resize(spec: &Spec, rule: &SmartResize, size: Size) -> Result<Plan> {
 }
 
 fn aspect_grid(spec: &Spec, rule: &AspectGrid, size: Size, num_images: usize) -> Result<Plan> {
-    let tile = rule.image_size;
-    let grid = if rule.crop_to_patches {
+    // An image that is neither cropped nor resized is one tile of its own size, as upstream has it.
+    let crops = crops(spec, rule);
+    let tile = if crops || spec.do_resize { rule.image_size } else { size };
+    let grid = if crops {
         let (min_num, max_num) = tile_budget(rule, num_images);
         sizing::closest_aspect_grid(rule.order, size, tile, min_num, max_num)?
-    } else if spec.do_resize || size == tile {
-        ONE
     } else {
-        return Err(Error::WrongSize { size, expected: tile });
+        ONE
     };
     let canvas = (tile.0 * grid.rows, tile.1 * grid.columns);
     check_area(spec, "resized image", canvas)?;
@@ -387,7 +387,7 @@ fn aspect_grid(spec: &Spec, rule: &AspectGrid, size: Size, num_images: usize) ->
     plan.facts =
         vec![Fact { key: "num_patches", values: vec![plan.num_tiles as i64], scalar: true }];
     let encoder = Grid { rows: tile.0 / rule.patch_size, columns: tile.1 / rule.patch_size };
-    let tokens = tokens_of_tile(rule);
+    let tokens = tokens_of_tile(rule, tile);
     plan.num_patches = plan.num_tiles * encoder.count();
     plan.num_tokens = plan.num_tiles * tokens;
     // Pixel shuffle merges whole squares of patches or nothing.
@@ -415,6 +415,12 @@ fn aspect_grid(spec: &Spec, rule: &AspectGrid, size: Size, num_images: usize) ->
     Ok(plan)
 }
 
+/// Whether images are cut into tiles: upstream's PIL backend cuts only above one, which shows where nothing is resized.
+pub(crate) fn crops(spec: &Spec, rule: &AspectGrid) -> bool {
+    let several = rule.max_num > 1 || spec.do_resize || spec.numerics == Numerics::Torchvision;
+    rule.crop_to_patches && several
+}
+
 /// Fewest and most tiles of an image in a sample of `num_images`.
 pub(crate) fn tile_budget(rule: &AspectGrid, num_images: usize) -> (usize, usize) {
     let max_num = match rule.multi_image {
@@ -426,8 +432,7 @@ pub(crate) fn tile_budget(rule: &AspectGrid, num_images: usize) -> (usize, usize
 }
 
 /// Upstream's own arithmetic: `int((side // patch) ** 2 * downsample_ratio ** 2)`.
-pub(crate) fn tokens_of_tile(rule: &AspectGrid) -> usize {
-    let (height, width) = rule.image_size;
+pub(crate) fn tokens_of_tile(rule: &AspectGrid, (height, width): Size) -> usize {
     let patches = (height / rule.patch_size) * (width / rule.patch_size);
     (patches as f64 * (rule.downsample_ratio * rule.downsample_ratio)) as usize
 }

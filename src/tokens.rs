@@ -10,7 +10,7 @@
 //! 3. All canvases are tried without a branch.
 
 use crate::error::{Error, Result, Size};
-use crate::plan::{Plan, tile_budget, tokens_of_canvas, tokens_of_tile};
+use crate::plan::{Plan, crops, tile_budget, tokens_of_canvas, tokens_of_tile};
 use crate::sizing::{self, Grid};
 use crate::spec::{AspectGrid, BestCanvas, Rule, SmartResize, Spec};
 
@@ -44,10 +44,12 @@ impl Counter {
             Rule::SmartResize(rule) if spec.do_resize => {
                 Fast::SmartResize(Multiples::new(rule, spec.max_image_pixels))
             }
-            Rule::AspectGrid(rule) if rule.crop_to_patches => {
+            Rule::AspectGrid(rule) if crops(spec, rule) => {
                 Fast::AspectGrid(Ratios::new(spec, rule, num_images)?)
             }
-            Rule::AspectGrid(rule) if spec.do_resize => Fast::Constant(tokens_of_tile(rule)),
+            Rule::AspectGrid(rule) if spec.do_resize => {
+                Fast::Constant(tokens_of_tile(rule, rule.image_size))
+            }
             Rule::BestCanvas(rule) if num_images <= rule.max_images_tiled => {
                 Canvases::new(spec, rule).map_or(Fast::Plan, Fast::BestCanvas)
             }
@@ -202,7 +204,7 @@ impl Ratios {
             distinct: ratios,
             spans: Vec::new(),
             candidates: Vec::new(),
-            tokens_of_tile: tokens_of_tile(rule),
+            tokens_of_tile: tokens_of_tile(rule, rule.image_size),
             use_thumbnail: rule.use_thumbnail,
             limit: spec.max_image_pixels,
         };

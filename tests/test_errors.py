@@ -5,6 +5,8 @@
 import io
 import pickle
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,10 +47,42 @@ class Hostile:
         return "<Hostile object at 0x7f0000000000>"
 
 
+class BytesPath:
+    def __fspath__(self) -> bytes:
+        return b"model"
+
+
 class Lying(Hostile):
     @property
     def __array_interface__(self) -> dict[str, Any]:
         return {"shape": (50, 70, 3), "typestr": "|u1", "data": "nowhere", "version": 3}
+
+
+class Raising:
+    """Raises whatever it is asked; its text must not show."""
+
+    def __raise(self, *_: object, **__: object) -> Any:
+        raise RuntimeError("<Raising object at 0x7f0000000000>")
+
+    __index__ = __array__ = __len__ = __iter__ = __getitem__ = __hash__ = __raise
+    __array_interface__ = property(__raise)
+
+
+class Unreadable(Image.Image):
+    """A Pillow image of several blocks, whose strips cannot be had."""
+
+    def crop(self, *_: Any) -> Any:
+        raise ValueError("<Unreadable object at 0x7f0000000000>")
+
+    def __arrow_c_array__(self, *_: Any) -> Any:
+        raise ValueError("not one block")
+
+
+def unreadable() -> Image.Image:
+    image = Unreadable()
+    made = Image.fromarray(pixels())
+    image.im, image._mode, image._size = made.im, "RGB", made.size  # type: ignore[attr-defined]
+    return image
 
 
 OUT = (16, 1176)
@@ -94,6 +128,8 @@ ROWS: list[Row] = [
     ("image numpy scalar", lambda: call(np.uint8(5)), TypeError, TYPES + "uint8"),
     ("image object", lambda: call(Hostile()), TypeError, TYPES + "Hostile"),
     ("image that lies", lambda: call(Lying()), TypeError, TYPES + "Lying"),
+    ("image that raises", lambda: call(Raising()), TypeError, TYPES + "Raising"),
+    ("image that raises in a batch", lambda: call([pixels(), Raising()]), TypeError, "images[1]: " + TYPES[7:] + "Raising"),
     ("image in deep nest", lambda: call([[[pixels()]]]), TypeError, "images[0]: " + TYPES[7:] + "list"),
     ("lists of numbers", lambda: call([[1, 2], [3, 4]]), TypeError, "images[0]: " + TYPES[7:] + "int"),
     ("mixed nest", lambda: call([pixels(), [pixels()]]), ValueError, "images: must be all images, or all lists of images, not both"),
@@ -151,10 +187,16 @@ ROWS: list[Row] = [
     ("URL", lambda: call("https://example.com/a.png"), ValueError, "image: URLs are not fetched; pass the bytes"),
     ("truncated Pillow image", lambda: call(Image.open(io.BytesIO(png()[:5000]))), OSError, "image: is truncated"),
     ("truncated bytes", lambda: call(png()[:5000]), OSError, "5000 bytes: is truncated"),
+    ("strip that cannot be read", lambda: call(unreadable()), OSError, "image: its rows could not be read"),
+    ("strip in a batch", lambda: call([pixels(), pixels(), unreadable()]), OSError, "images[2]: its rows could not be read"),
+    ("strip in a nest, on threads", lambda: call([[pixels()], [pixels(), unreadable()]], num_threads=2), OSError, "images[2]: its rows could not be read"),
+    ("strip after a bad image", lambda: call([b"no image", pixels(), unreadable()], errors="collect"), OSError, "images[2]: its rows could not be read"),
     # calls
     ("videos", lambda: dr.Processor("internvl")(videos=[pixels()]), ValueError, "family: must be one that takes videos, qwen2-vl, qwen2.5-vl, qwen3-vl; got 'internvl'"),
     ("return_tensors", lambda: call(pixels(), return_tensors="tf"), ValueError, "return_tensors: must be one of np, pt; got 'tf'"),
     ("return_tensors type", lambda: call(pixels(), return_tensors=1), TypeError, "return_tensors: must be a string, got int"),
+    ("return_tensors array", lambda: call(pixels(), return_tensors=np.zeros(3)), TypeError, "return_tensors: must be a string, got ndarray"),
+    ("temporal array", lambda: call(pixels(), temporal=np.zeros(3)), TypeError, "temporal: must be a string, got ndarray"),
     ("dtype", lambda: call(pixels(), dtype="float64"), ValueError, "dtype: must be one of float32, float16, bfloat16, uint8; got 'float64'"),
     ("numpy dtype", lambda: call(pixels(), dtype=np.int16), ValueError, "dtype: must be one of float32, float16, bfloat16, uint8; got 'int16'"),
     ("dtype type", lambda: call(pixels(), dtype=4), TypeError, "dtype: must be a string or a dtype, got int"),
@@ -163,6 +205,8 @@ ROWS: list[Row] = [
     ("num_threads", lambda: call(pixels(), num_threads=-1), ValueError, "num_threads: must be in 0..2**31, got -1"),
     ("num_threads float", lambda: call(pixels(), num_threads=1.0), TypeError, "num_threads: must be an integer, got float"),
     ("num_threads bool", lambda: call(pixels(), num_threads=True), TypeError, "num_threads: must be an integer, got bool"),
+    ("num_threads array", lambda: call(pixels(), num_threads=np.zeros(2, int)), TypeError, "num_threads: must be an integer, got ndarray"),
+    ("num_threads that raises", lambda: call(pixels(), num_threads=Raising()), TypeError, "num_threads: must be an integer, got Raising"),
     ("num_threads huge", lambda: call(pixels(), num_threads=2**70), ValueError, "num_threads: must be in 0..2**31, got 1180591620717411303424"),
     # out
     ("out type", lambda: call(pixels(), out=[1]), TypeError, "out: must be a numpy array, got list"),
@@ -200,6 +244,10 @@ ROWS: list[Row] = [
     ("size that is no square", lambda: dr.Processor("deepseek-vl", size=[3, 4]), ValueError, "size: must be a square, got (3, 4)"),
     ("size and its old name", lambda: dr.Processor("internvl-hf", size=448, image_size=336), ValueError, "options: 'size' and 'image_size' are the same option, and differ"),
     ("input_data_format", lambda: qwen(input_data_format="CHW"), ValueError, "input_data_format: must be 'channels_first' or 'channels_last', got 'CHW'"),
+    ("device object", lambda: call(pixels(), device=Hostile()), TypeError, "options: device: must be 'cpu', got Hostile"),
+    ("option that raises", lambda: call(pixels(), max_pixels=Raising()), TypeError, "max_pixels: a value of type Raising is not supported"),
+    ("mean 0-d", lambda: qwen(image_mean=np.array(0.5)), TypeError, "image_mean: must be a sequence, got ndarray"),
+    ("mean huge", lambda: call(pixels(), image_mean=BIG), TypeError, "image_mean: must be a sequence, got ndarray"),
     ("device", lambda: call(pixels(), device="cuda"), ValueError, "options: device: must be 'cpu' here, got 'cuda'"),
     ("patch_size 0", lambda: qwen(patch_size=0), ValueError, "patch_size: must be an integer in 1..2**31, got 0"),
     ("max_pixels 0", lambda: qwen(max_pixels=0), ValueError, "max_pixels: must be an integer of at least 1, got 0"),
@@ -216,11 +264,15 @@ ROWS: list[Row] = [
     ("config without class", lambda: dr.Processor.from_config({}), ValueError, "config: must have 'image_processor_type', or be a file of a known model"),
     ("config of a video", lambda: dr.Processor.from_config({"video_processor_type": "Glm4vVideoProcessor"}), ValueError, "video_processor_type: must be one of Qwen2VLVideoProcessor, Qwen3VLVideoProcessor; got 'Glm4vVideoProcessor'"),
     ("config of another class", lambda: dr.Processor.from_config({"image_processor_type": "CLIPImageProcessor"}), ValueError, "image_processor_type: must be one of Qwen2VLImageProcessor, GotOcr2ImageProcessor, DeepseekVLImageProcessor, DeepseekVLHybridImageProcessor, or those with 'Fast' or 'Pil' at the end; got 'CLIPImageProcessor'"),
+    ("config of arrays", lambda: dr.Processor.from_config({"image_processor_type": np.zeros(2)}), TypeError, "image_processor_type: must be a string, got ndarray"),
+    ("config size array", lambda: dr.Processor.from_config({"image_processor_type": "GotOcr2ImageProcessor", "size": np.zeros(2)}), TypeError, "size: must be an integer, got ndarray"),
     ("pad2square", lambda: dr.Processor.from_config({"model_type": "internvl_chat", "ps_version": "v2", "pad2square": True}), ValueError, "pad2square: must be false; images padded to squares are not supported"),
     ("from_dict", lambda: dr.Processor.from_dict({}), ValueError, "data: must have 'family', as to_dict() writes it"),
     ("from_dict type", lambda: dr.Processor.from_dict(3), TypeError, "data: must be a dict, got int"),  # type: ignore[arg-type]
     ("from_pretrained", lambda: dr.Processor.from_pretrained("nobody/nothing"), FileNotFoundError, "path: 'nobody/nothing' is no folder, no json file, and no model in the local Hugging Face cache"),
     ("from_pretrained type", lambda: dr.Processor.from_pretrained(3), TypeError, "path: must be a string or os.PathLike, got int"),  # type: ignore[arg-type]
+    ("from_pretrained long", lambda: dr.Processor.from_pretrained("a" * 300), FileNotFoundError, f"path: '{'a' * 300}' is no folder, no json file, and no model in the local Hugging Face cache"),
+    ("from_pretrained bytes", lambda: dr.Processor.from_pretrained(BytesPath()), TypeError, "path: must be a string or os.PathLike of str"),
     # plans
     ("plan 0", lambda: qwen().plan(0, 5), ValueError, "height: must be in 1..2**31, got 0"),
     ("plan negative", lambda: qwen().plan(5, -5), ValueError, "width: must be in 1..2**31, got -5"),
@@ -231,6 +283,11 @@ ROWS: list[Row] = [
     ("plan too large", lambda: qwen().plan(40_000, 40_000), dr.ImageTooLargeError, "image: more than " + LIMIT + "(40000, 40000)"),
     ("plan ratio", lambda: qwen().plan(1, 201), ValueError, "image: absolute aspect ratio must be smaller than 200, got 201 for (1, 201)"),
     ("plan of no images", lambda: qwen().plan(5, 5, num_images=0), ValueError, "num_images: must be in 1..2**31, got 0"),
+    ("plan array", lambda: qwen().plan(np.zeros(2, int), 5), TypeError, "height: must be an integer, got ndarray"),  # type: ignore[arg-type]
+    ("sizes that raise", lambda: qwen().num_tokens(Raising()), TypeError, "sizes: must be numbers in an array or in lists of one length, got Raising"),  # type: ignore[arg-type]
+    ("sizes ragged", lambda: qwen().num_tokens([[1, 2], [3]]), TypeError, "sizes: must be numbers in an array or in lists of one length, got list"),
+    ("boxes that raise", lambda: qwen().plan(50, 70).to_model(Raising()), TypeError, "boxes: must be numbers in an array or in lists of one length, got Raising"),  # type: ignore[arg-type]
+    ("sizes 2**70", lambda: qwen().num_tokens([[2**70, 5]]), ValueError, "sizes: must be below 2**63"),
     ("sizes floats", lambda: qwen().num_tokens([[1.0, 2.0]]), TypeError, "sizes: must be integers, got float64"),
     ("sizes shape", lambda: qwen().num_tokens([1, 2]), ValueError, "sizes: must have the shape (n, 2), got (2,)"),
     # bare functions
@@ -243,6 +300,8 @@ ROWS: list[Row] = [
     ("grid", lambda: dr.closest_aspect_grid(9, 9, max_tiles=0), ValueError, "max_tiles: must be in 1..2**31, got 0"),
     ("best_canvas none", lambda: dr.best_canvas(9, 9, []), ValueError, "candidates: must hold at least one (height, width), got none"),
     ("best_canvas type", lambda: dr.best_canvas(9, 9, 3), TypeError, "candidates: must be (height, width) pairs, got int"),  # type: ignore[arg-type]
+    ("best_canvas that raises", lambda: dr.best_canvas(9, 9, Raising()), TypeError, "candidates: must be (height, width) pairs, got Raising"),  # type: ignore[arg-type]
+    ("best_canvas of numbers", lambda: dr.best_canvas(9, 9, [1, 2]), TypeError, "candidates: must be (height, width), got int"),  # type: ignore[list-item]
     ("best_canvas side", lambda: dr.best_canvas(9, 9, [(1, 0)]), ValueError, "candidates: must be in 1..2**31, got 0"),
     ("resize Pillow", lambda: dr.resize(Image.new("RGB", (5, 5)), (3, 3)), TypeError, "image: must be an array, got Image"),
     ("resize 2-d", lambda: dr.resize(pixels()[:, :, 0], (3, 3)), ValueError, "image: must have the shape (H, W, 3) or (H, W, 4), got (50, 70)"),
@@ -254,6 +313,9 @@ ROWS: list[Row] = [
     ("resize to 2**33", lambda: dr.resize(pixels(), (2**33, 3)), dr.ImageTooLargeError, "size: more than " + LIMIT + "(8589934592, 3)"),
     ("resize to floats", lambda: dr.resize(pixels(), (3.0, 3)), TypeError, "size: must be an integer, got float"),  # type: ignore[arg-type]
     ("resize to a number", lambda: dr.resize(pixels(), 3), TypeError, "size: must be (height, width), got int"),  # type: ignore[arg-type]
+    ("resize to a dict", lambda: dr.resize(pixels(), {"height": 3, "width": 3}), TypeError, "size: must be (height, width), got dict"),  # type: ignore[arg-type]
+    ("resize to what raises", lambda: dr.resize(pixels(), Raising()), TypeError, "size: must be (height, width), got Raising"),  # type: ignore[arg-type]
+    ("resize of what raises", lambda: dr.resize(Raising(), (3, 3)), TypeError, TYPES + "Raising"),
     ("resize to three", lambda: dr.resize(pixels(), (3, 3, 3)), ValueError, "size: must be (height, width), got 3 numbers"),  # type: ignore[arg-type]
     ("resize by", lambda: dr.resize(pixels(), (3, 3), resample="area"), ValueError, 'resample: must be one of bilinear, bicubic, lanczos, got "area"'),
     ("resize by number", lambda: dr.resize(pixels(), (3, 3), resample=3), TypeError, "resample: must be a string, got int"),  # type: ignore[arg-type]
@@ -307,6 +369,41 @@ def test_out_is_untouched_by_validation() -> None:
     with pytest.raises(ValueError, match="must have the shape"):
         qwen()(pixels(), out=out)
     assert (out == 7).all()
+
+
+def test_memory_that_cannot_be_had() -> None:
+    """The class is the built-in one, with the size; in a batch with the image's index."""
+    code = """
+import pickle, resource, numpy as np, dynres_rs as dr
+limits = resource.getrlimit(resource.RLIMIT_AS)
+def fails(do):
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 30, limits[1]))
+    try:
+        do()
+    except Exception as error:
+        caught = error
+    resource.setrlimit(resource.RLIMIT_AS, limits)
+    assert type(caught) is MemoryError, caught
+    assert caught.args == (str(caught),) == pickle.loads(pickle.dumps(caught)).args
+    print(caught)
+black = np.broadcast_to(np.uint8(0), (12_000, 12_000, 4))
+p = dr.Processor("qwen2-vl", min_pixels=10**8, max_pixels=10**8)
+fails(lambda: p([black[:, :, :3]]))
+held = np.ones(600_000_000, np.uint8)
+fails(lambda: p([black[:9, :9], black]))
+fails(lambda: dr.resize(black, (13_000, 13_000)))
+del held
+fails(lambda: dr.tile(black[:, :, :3], tile_size=12_000))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert re.fullmatch(
+        r"pixel_values: cannot allocate \d+ bytes for float32 of the shape \(\d+, 1176\)", lines[0]
+    )
+    assert lines[1].startswith("images[1]: Unable to allocate"), lines[1]
+    assert lines[2].startswith("size: cannot allocate 676000000 bytes for uint8 of"), lines[2]
+    assert lines[3].startswith("pixel_values: cannot allocate 1728000000 bytes for float32")
 
 
 def test_out_may_not_overlap_an_image() -> None:

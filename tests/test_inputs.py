@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import dynres_rs as dr
+import dynres_rs.images
 import numpy as np
 import pytest
+from dynres_rs.images import Policy, prepare
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -108,6 +110,22 @@ def test_alpha_in_arrays_goes_on_white(numerics: str, first: bool) -> None:
 def test_the_backends_round_alpha_differently() -> None:
     image = pixels(channels=4)
     assert (on_white(image, "torchvision") != on_white(image, "pillow-13")).any()
+
+
+@pytest.mark.parametrize("shape", [(3, 200_000, 4), (900, 1_100, 4), (1, 600_000, 4)])
+@pytest.mark.parametrize("numerics", NUMERICS)
+def test_large_alpha_and_floats_are_converted_in_parts(
+    numerics: str, shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = Policy("transformers", numerics == "torchvision", "channels_last", 10**6)
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    floats = image[:, :, :3].astype(np.float64)
+    parts = [prepare(given, policy).pixels for given in (image, floats)]
+    monkeypatch.setattr(dynres_rs.images, "BLOCK", 10**9)
+    for part, given in zip(parts, (image, floats), strict=True):
+        np.testing.assert_array_equal(part, prepare(given, policy).pixels)
+    np.testing.assert_array_equal(parts[0], on_white(image, numerics))
+    np.testing.assert_array_equal(parts[1], image[:, :, :3])
 
 
 @pytest.mark.parametrize("family", ["internvl", "deepseek-vl2"])

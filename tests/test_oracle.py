@@ -60,9 +60,9 @@ def upstream(transformers: ModuleType, name: str, config: dict[str, Any]) -> Cal
     return lambda images, **kwargs: dict(processor(images, return_tensors="np", **kwargs))
 
 
-def ours(name: str, config: dict[str, Any]) -> dr.Processor:
+def ours(name: str, config: dict[str, Any], numerics: str = "pillow") -> dr.Processor:
     config = {"image_processor_type": name, **config}
-    return dr.Processor.from_config(config, numerics="pillow")
+    return dr.Processor.from_config(config, numerics=numerics)
 
 
 # Pillow
@@ -162,14 +162,44 @@ def test_switches(
         ("Qwen2VLImageProcessor", (28, 56)),
         ("Qwen2VLImageProcessor", (84, 28)),
         ("Qwen2VLImageProcessor", (112, 140)),
-        # Other sizes, of which upstream makes ragged lists, are refused here.
         ("GotOcr2ImageProcessor", (384, 384)),
+        ("GotOcr2ImageProcessor", (40, 57)),
+        ("GotOcr2ImageProcessor", (1, 1)),
     ],
 )
-def test_without_resizing(transformers: ModuleType, name: str, size: tuple[int, int]) -> None:
-    image = noise(1, *size)
-    want = upstream(transformers, name, {})(image, do_resize=False)
-    same_output(ours(name, {})(image, do_resize=False), want)
+@pytest.mark.parametrize("count", [1, 2])
+def test_without_resizing(
+    transformers: ModuleType, name: str, size: tuple[int, int], count: int
+) -> None:
+    images = [noise(seed, *size) for seed in range(count)]
+    want = upstream(transformers, name, {})(images, do_resize=False)
+    same_output(ours(name, {})(images, do_resize=False), want)
+
+
+def test_one_patch_at_most_and_no_resizing(transformers: ModuleType) -> None:
+    """The PIL backend does not crop then, and the torchvision backend does."""
+    name, image = "GotOcr2ImageProcessor", noise(1, 40, 57)
+    config = {"crop_to_patches": True, "max_patches": 1}
+    want = upstream(transformers, name, config)(image, do_resize=False)
+    same_output(ours(name, config)(image, do_resize=False), want)
+    assert want["pixel_values"].shape == (1, 3, 40, 57)
+    cropped = ours(name, config, "torchvision")(image, do_resize=False)
+    assert cropped["pixel_values"].shape == (1, 3, 384, 384)
+
+
+def test_images_of_several_sizes_without_resizing() -> None:
+    """Of these upstream makes a ragged list, or no tensor."""
+    with pytest.raises(ValueError, match=r"of one size, got \(40, 57\) and \(41, 57\)"):
+        ours("GotOcr2ImageProcessor", {})([noise(1, 40, 57), noise(1, 41, 57)], do_resize=False)
+
+
+def test_plans_without_resizing() -> None:
+    processor = ours("GotOcr2ImageProcessor", {"size": {"height": 448, "width": 448}})
+    plan = processor.plan(112, 224, do_resize=False)
+    assert (plan.resized, plan.shape, plan.num_tokens) == ((112, 224), (1, 3, 112, 224), 4 * 8)
+    assert processor.num_tokens([[112, 224], [448, 448]], do_resize=False).tolist() == [32, 256]
+    boxes = plan.token_boxes()
+    assert boxes.shape == (32, 4) and boxes.max() == 224
 
 
 @pytest.mark.parametrize("switch", ["do_pad", "do_resize"])
@@ -384,6 +414,10 @@ def _file(kind: str, folder: Path) -> Path:
         random_mode("RGBA", 1, 40, 57).save(buffer, "PNG")
     elif kind == "palette PNG":
         random_mode("P", 1, 40, 57).save(buffer, "PNG", transparency=3)
+    elif kind == "PNG with a transparent colour":
+        red, green, blue = noise(1, 40, 57)[3, 5].tolist()
+        color = (red, green, blue)
+        Image.fromarray(noise(1, 40, 57)).save(buffer, "PNG", transparency=color)
     elif kind == "16-bit PNG":
         Image.frombytes("I;16", (57, 40), noise(1, 40, 57, 2).tobytes()).save(buffer, "PNG")
     else:
@@ -398,6 +432,7 @@ FILES = [
     "JPEG, turned by EXIF",
     "transparent PNG",
     "palette PNG",
+    "PNG with a transparent colour",
     "16-bit PNG",
     "CMYK JPEG",
 ]

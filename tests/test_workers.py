@@ -356,6 +356,16 @@ assert len(os.listdir("/proc/self/task")) == before
     assert run(code).returncode == 0
 
 
+def test_no_thread_outlives_its_call() -> None:
+    """Each is joined, and not only its work waited for; a few may still be leaving /proc."""
+    given = image(0)
+    before, left = settled(), 0
+    for _ in range(300):
+        PROCESSOR([given] * 4, num_threads=4)
+        left += tasks() > before
+    assert left <= 3
+
+
 # PyTorch's DataLoader
 
 

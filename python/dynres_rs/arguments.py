@@ -2,29 +2,53 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NoReturn, get_args
+from typing import Any, Final, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ._types import DType
 
 DTYPES: Final[tuple[DType, ...]] = get_args(DType)
+ERRORS: Final = ("raise", "collect")
 
 
-def _refuse(name: str, given: object, allowed: Sequence[str]) -> NoReturn:
+def whole_number(name: str, value: object) -> int:
+    """An integer of any kind, by `__index__`; not a bool."""
+    if not isinstance(value, bool | np.bool_):
+        try:
+            return operator.index(value)  # type: ignore[arg-type]
+        except MemoryError:
+            raise
+        except Exception:
+            pass
+    raise TypeError(f"{name}: must be an integer, got {type(value).__name__}")
+
+
+def as_numbers(name: str, given: ArrayLike) -> NDArray[Any]:
+    """An array of what the caller gave, whatever goes wrong in making it."""
+    try:
+        return np.asarray(given)
+    except MemoryError:
+        raise
+    except Exception:
+        kind = type(given).__name__
+    raise TypeError(f"{name}: must be numbers in an array or in lists of one length, got {kind}")
+
+
+def _check_name(name: str, given: object, allowed: Sequence[str]) -> None:
     if not isinstance(given, str):
         raise TypeError(f"{name}: must be a string, got {type(given).__name__}")
-    raise ValueError(f"{name}: must be one of {', '.join(allowed)}; got '{given[:40]}'")
+    if given not in allowed:
+        raise ValueError(f"{name}: must be one of {', '.join(allowed)}; got '{given[:40]}'")
 
 
 def _integer(name: str, value: object) -> int:
     """An integer of any kind, by `__index__`; not a bool."""
-    index = getattr(type(value), "__index__", None)
-    if index is None or isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name}: must be an integer, got {type(value).__name__}")
-    number = int(index(value))
+    number = whole_number(name, value)
     if not -(2**63) <= number < 2**63:
         raise ValueError(f"{name}: must fit 64 bits, got one of {number.bit_length()} bits")
     return number
@@ -57,6 +81,17 @@ def _dtype(dtype: object) -> DType:
         if name == known:
             return known
     raise ValueError(f"dtype: must be one of {', '.join(DTYPES)}; got '{name[:40]}'")
+
+
+def _empty(key: str, shape: tuple[int, ...], kind: str) -> NDArray[Any]:
+    """`numpy.empty`, with a `MemoryError` that takes one string."""
+    try:
+        return np.empty(shape, kind)
+    except MemoryError:
+        raise MemoryError(
+            f"{key}: cannot allocate {math.prod(shape) * np.dtype(kind).itemsize} bytes for"
+            f" {kind} of the shape {shape}"
+        ) from None
 
 
 def _given_outs(

@@ -3,8 +3,8 @@ numbers."""
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from . import _dynres_rs as _native
 from ._dynres_rs import Spec
 from ._types import U8, DType, Options
-from .arguments import _dtype, _integer, _out_view, _side
+from .arguments import _dtype, _empty, _integer, _out_view, _side
 from .images import as_array
 from .numerics import resolve
 from .options import canonical, core_options, preset
@@ -96,12 +96,18 @@ def best_canvas(height: int, width: int, candidates: Sequence[tuple[int, int]]) 
     Matches transformers' `select_best_resolution`, and DeepSeek-VL2's of the same name, which has
     (width, height) throughout.
     """
-    if isinstance(candidates, str) or not hasattr(candidates, "__iter__"):
+    try:
+        given = None if isinstance(candidates, str | bytes | Mapping) else list(candidates)
+    except MemoryError:
+        raise
+    except Exception:
+        given = None
+    if given is None:
         raise TypeError(
             f"candidates: must be (height, width) pairs, got {type(candidates).__name__}"
         )
     pairs = []
-    for candidate in candidates:
+    for candidate in given:
         tall, wide = _pair("candidates", candidate)
         pairs.append((_side("candidates", tall), _side("candidates", wide)))
     if not pairs:
@@ -227,7 +233,7 @@ def resize(
     _check_limit("size", height, width)
     shape = (height, width, array.shape[2])
     if out is None:
-        target = np.empty(shape, np.uint8)
+        target = _empty("size", shape, "uint8")
     else:
         target = _out_view("out", out, shape, np.dtype(np.uint8))
         if np.may_share_memory(target, array):
@@ -386,8 +392,10 @@ def _pack(family: str, image: U8, options: Options, numerics: str, dtype: Any) -
     spec = Spec(family, resolve(numerics), core_options(full))
     plans = [spec.plan(image.shape[0], image.shape[1], 1)]
     ((key, shape, kind),) = spec.arrays(plans, name, "expand")
-    out: NDArray[Any] = np.empty(shape, "uint16" if kind == "bfloat16" else kind)
-    spec.run(plans, [image], {key: out}, name, "expand", 1)
+    out = _empty(key, shape, "uint16" if kind == "bfloat16" else kind)
+    failed = spec.run(plans, [image], {key: out}, name, "expand", 1)
+    if failed is not None:
+        raise failed[1]
     return out
 
 
@@ -409,7 +417,8 @@ def _normalise(
 
 def _strict(image: Any, channels: tuple[int, ...]) -> U8:
     """An array of bytes with the channels last, as it is."""
-    if hasattr(image, "getbands") or isinstance(image, bytes | str):
+    pil = sys.modules.get("PIL.Image")
+    if isinstance(image, bytes | str) or (pil is not None and isinstance(image, pil.Image)):
         raise TypeError(f"image: must be an array, got {type(image).__name__}")
     array = image if type(image) is np.ndarray else as_array(image)
     if array.dtype != np.uint8:
@@ -439,10 +448,15 @@ def _budget(name: str, value: object) -> int:
 
 
 def _pair(name: str, value: Any) -> tuple[int, int]:
-    if isinstance(value, str) or not hasattr(value, "__len__"):
+    try:
+        count = -1 if isinstance(value, str | bytes | Mapping) else len(value)
+        first, second = (value[0], value[1]) if count == 2 else (None, None)
+    except MemoryError:
+        raise
+    except Exception:
+        count = -1
+    if count < 0:
         raise TypeError(f"{name}: must be (height, width), got {type(value).__name__}")
-    if len(value) != 2:
-        raise ValueError(
-            f"{name}: must be (height, width), got {operator.length_hint(value)} numbers"
-        )
-    return _integer(name, value[0]), _integer(name, value[1])
+    if count != 2:
+        raise ValueError(f"{name}: must be (height, width), got {count} numbers")
+    return _integer(name, first), _integer(name, second)

@@ -191,7 +191,7 @@ def read(
 def _transformers(
     given: dict[str, Any], overrides: Mapping[str, Any], model_type: str | None
 ) -> Config:
-    kind = given.get("image_processor_type") or given.get("feature_extractor_type")
+    kind = given.get("image_processor_type", given.get("feature_extractor_type"))
     if kind is None:
         if given.get("video_processor_type") is not None:
             raise ValueError("config: video processors are not supported, only image processors")
@@ -331,13 +331,15 @@ def read_pretrained(
     if not isinstance(source, str | os.PathLike):
         raise TypeError(f"path: must be a string or os.PathLike, got {type(source).__name__}")
     name = os.fspath(source)
+    if not isinstance(name, str):
+        raise TypeError("path: must be a string or os.PathLike of str")
     path = Path(name)
-    if path.is_file():
+    if os.path.isfile(name):  # noqa: PTH113 (never raises, whatever the name)
         config = _load(path, name)
         beside = path.parent / "config.json"
         model_type = _model_type(beside) if path.name != "config.json" else None
         return read(config, overrides, model_type)
-    folder = path if path.is_dir() else _cached(name, revision)
+    folder = path if os.path.isdir(name) else _cached(name, revision)  # noqa: PTH112
     if folder is None:
         raise FileNotFoundError(
             f"path: '{name}' is no folder, no json file, and no model in the local Hugging Face"
@@ -400,7 +402,7 @@ def _cached(name: str, revision: str | None) -> Path | None:
     if any(part in ("", ".", "..") for part in wanted.split("/")):
         return None
     reference = model / "refs" / wanted
-    if reference.is_file():
+    if os.path.isfile(reference):  # noqa: PTH113
         wanted = reference.read_text(encoding="utf-8").strip()
     snapshot = model / "snapshots" / wanted
-    return snapshot if snapshot.is_dir() else None
+    return snapshot if os.path.isdir(snapshot) else None  # noqa: PTH112

@@ -24,8 +24,10 @@ every value an integer in 0..255. The processor allows it where its upstream giv
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 __all__ = ["Policy", "Ready", "as_array", "is_batch_array", "prepare"]
 
 CHANNELS = (1, 3, 4)
+#: Pixels, or numbers, that are converted at once.
+BLOCK = 1 << 18
 
 
 class Policy(NamedTuple):
@@ -129,7 +133,9 @@ def as_array(image: Any) -> NDArray[Any]:
         if hasattr(image, "__dlpack__"):
             return np.from_dlpack(image)
         view = memoryview(image)
-    except (TypeError, ValueError, AttributeError, BufferError, RuntimeError):
+    except MemoryError:
+        raise
+    except Exception:  # whatever an object raises when it is asked for its memory
         raise TypeError(
             f"image: must be an array, a Pillow image, bytes or a path, got {kind}"
         ) from None
@@ -207,14 +213,18 @@ def _integers(array: NDArray[Any], policy: Policy) -> U8:
     if dtype.kind != "f" or not dtype.isnative or dtype.itemsize > 8:
         shown = dtype.str if dtype.kind in "fiu" and not dtype.isnative else dtype.name[:40]
         raise TypeError(f"image: must be uint8, got {shown}")
-    if array.ndim in (2, 3):
-        _check_size(1, array.size // 3 if array.ndim == 3 else array.size, policy.max_pixels)
+    if array.ndim not in (2, 3):
+        raise ValueError(f"image: must have 2 or 3 axes, got the shape {array.shape}")
+    _check_size(1, array.size // 3 if array.ndim == 3 else array.size, policy.max_pixels)
+    whole = np.empty(array.shape, np.uint8)
     with np.errstate(invalid="ignore", over="ignore"):
-        whole = array.astype(np.uint8)
-    if not np.array_equal(whole, array):
-        raise TypeError(
-            f"image: must be uint8, got {dtype.name} with values that are no integers in 0..255"
-        )
+        for block in _blocks(array.shape, BLOCK):
+            whole[block] = array[block].astype(np.uint8)
+            if not np.array_equal(whole[block], array[block]):
+                raise TypeError(
+                    f"image: must be uint8, got {dtype.name} with values that are no integers in"
+                    " 0..255"
+                )
     return whole
 
 
@@ -225,16 +235,33 @@ def _on_white(array: U8, torchvision: bool) -> U8:
     Matches `TorchvisionBackend.convert_to_rgb` (float32, truncated after `* 255.999`) and
     `image_transforms.convert_to_rgb` (float64, rounded half to even).
     """
-    if torchvision:
-        unit = array.astype(np.float32)
-        unit *= np.float32(1.0 / 255.0)
-        alpha = unit[:, :, 3:]
-        mixed = unit[:, :, :3] * alpha
-        mixed += np.float32(1.0) - alpha
-        mixed *= np.float32(255.999)
-        return mixed.astype(np.uint8)
-    share = array[:, :, 3:] / 255
-    return np.round(share * array[:, :, :3] + (1 - share) * 255).astype(np.uint8)
+    flat = np.empty((*array.shape[:2], 3), np.uint8)
+    for block in _blocks(array.shape[:2], BLOCK):
+        if torchvision:
+            unit = array[block].astype(np.float32)
+            unit *= np.float32(1.0 / 255.0)
+            alpha = unit[:, :, 3:]
+            mixed = unit[:, :, :3] * alpha
+            mixed += np.float32(1.0) - alpha
+            mixed *= np.float32(255.999)
+            flat[block] = mixed.astype(np.uint8)
+        else:
+            share = array[block][:, :, 3:] / 255
+            mixed = share * array[block][:, :, :3] + (1 - share) * 255
+            flat[block] = np.round(mixed).astype(np.uint8)
+    return flat
+
+
+def _blocks(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:
+    """Parts of `most` elements at most, each done in milliseconds, so that Ctrl-C is answered
+    between them."""
+    steps: list[int] = []
+    for side in reversed(shape):
+        steps.insert(0, max(min(side, most), 1))
+        most //= steps[0]
+    starts = [range(0, side, step) for side, step in zip(shape, steps, strict=True)]
+    for corner in itertools.product(*starts):
+        yield tuple([slice(at, at + step) for at, step in zip(corner, steps, strict=True)])
 
 
 # Pillow
@@ -302,6 +329,9 @@ def _file(source: str | os.PathLike[str] | bytes, policy: Policy) -> Ready:
                 ImageOps.exif_transpose(opened, in_place=True)
             if opened.mode == "RGB":
                 opened.load()
+                keyed = opened.info.get("transparency") is not None
+                if keyed and policy.convert == "transformers" and not policy.torchvision:
+                    return _rgb(opened, policy)
                 return opened
             if not isinstance(opened.info.get("transparency"), int | tuple):
                 # Pillow drops it either way, but with a warning about palettes with alpha.

@@ -8,6 +8,7 @@ own, `do_convert_rgb` and `input_data_format`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from typing import Any, Final
 
 import numpy as np
@@ -65,6 +66,8 @@ IGNORED: Final = frozenset(
     }
 )
 
+#: More numbers than any option has.
+_MOST: Final = 1024
 #: Pillow's numbers of the filters. 0 (nearest), 4 (box) and 5 (Hamming) have no kernel here.
 FILTERS: Final = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
 LAYOUTS: Final = {
@@ -150,6 +153,8 @@ def canonical(
         if where == "config" and key.endswith("background_color") and key in current:
             continue  # upstream's constructors derive it, whatever the file says
         if key == "device":
+            if not isinstance(value, str) and type(value).__module__ != "torch":
+                raise TypeError(f"{where}: device: must be 'cpu', got {type(value).__name__}")
             if str(value) != "cpu":
                 raise ValueError(f"{where}: device: must be 'cpu' here, got '{str(value)[:40]}'")
         elif key == "high_res_size" and "high_res_image_size" in current:
@@ -186,6 +191,8 @@ def freeze(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return tuple([freeze(item) for item in value])
     if isinstance(value, np.ndarray):
+        if value.size > _MOST:
+            raise TypeError("an array that is no option")
         return (value.dtype.str, value.shape, value.tobytes())
     return (type(value), value)
 
@@ -217,7 +224,9 @@ def _value(key: str, value: Any) -> Any:
 
 
 def _items(name: str, value: Any) -> Sequence[Any]:
-    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
+    if isinstance(value, np.ndarray) and value.ndim and value.size <= _MOST:
+        return list(value)
+    if isinstance(value, str | bytes | np.ndarray) or not isinstance(value, Sequence):
         raise TypeError(f"{name}: must be a sequence, got {type(value).__name__}")
     return list(value)
 
@@ -236,7 +245,7 @@ def _filter(name: str, value: Any) -> str:
     if isinstance(value, int | np.integer):
         found = FILTERS.get(int(value))
     else:
-        text = value if isinstance(value, str) else getattr(value, "value", None)
+        text = value.value if isinstance(value, Enum) else value
         if not isinstance(text, str):
             raise TypeError(
                 f"{name}: must be a filter's name or number, got {type(value).__name__}"
@@ -262,7 +271,7 @@ def _three(name: str, value: Any) -> list[float]:
 
 
 def _layout(value: Any) -> str:
-    text = getattr(value, "value", value)
+    text = value.value if isinstance(value, Enum) else value
     if not isinstance(text, str):
         raise TypeError(f"input_data_format: must be a string, got {type(value).__name__}")
     if text.lower() not in LAYOUTS:

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _dynres_rs as _native
 from ._types import I64, Numerics
+from .arguments import as_numbers, whole_number
 
 if TYPE_CHECKING:
     from ._dynres_rs import Plan, Spec, View
@@ -165,7 +166,7 @@ def _view_again(plan: Plan, number: int) -> View:
 
 def _points(name: str, given: ArrayLike) -> F64:
     """float64 of shape (n, 2) or (n, 4), or (2,) or (4,) of one; an empty list is (0, 4)."""
-    array = np.asarray(given)
+    array = as_numbers(name, given)
     if array.size == 0 and array.ndim == 1:
         array = np.empty((0, 4))
     if array.dtype.kind not in "iuf":
@@ -245,9 +246,11 @@ def token_kinds(plan: Plan) -> NDArray[np.str_]:
 
 def as_sizes(sizes: ArrayLike) -> I64:
     """(n, 2) int64, C-contiguous."""
-    array = np.asarray(sizes)
+    array = as_numbers("sizes", sizes)
     if array.size == 0 and array.ndim == 1:
         array = np.empty((0, 2), np.int64)
+    if array.dtype == object and all(isinstance(side, int) for side in array.flat):
+        raise ValueError("sizes: must be below 2**63")
     if array.dtype.kind not in "iu":
         raise TypeError(f"sizes: must be integers, got {array.dtype.name}")
     if array.ndim != 2 or array.shape[1] != 2:
@@ -312,14 +315,14 @@ def pack(token_counts: ArrayLike, max_len: int) -> Packing:
         TypeError: lengths that are no integers.
         ValueError: a length that is negative or above `max_len`, or another shape.
     """
-    array = np.asarray(token_counts)
+    array = as_numbers("token_counts", token_counts)
     if array.size == 0:
         return Packing([], [])
     if array.dtype.kind not in "iu":
         raise TypeError(f"token_counts: must be integers, got {array.dtype.name}")
     if array.ndim != 1:
         raise ValueError(f"token_counts: must have the shape (n,), got {array.shape}")
-    longest = _number("max_len", max_len)
+    longest = whole_number("max_len", max_len)
     if not 0 < longest < 2**31:
         raise ValueError(f"max_len: must be in 1..2**31, got {longest}")
     lengths = np.ascontiguousarray(array, np.int64)
@@ -328,13 +331,6 @@ def pack(token_counts: ArrayLike, max_len: int) -> Packing:
         np.concatenate([[0], np.cumsum(lengths[members])]).astype(np.int32) for members in bins
     ]
     return Packing(bins, offsets)
-
-
-def _number(name: str, value: object) -> int:
-    index = getattr(type(value), "__index__", None)
-    if index is None or isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name}: must be an integer, got {type(value).__name__}")
-    return int(index(value))
 
 
 class Planned(NamedTuple):
@@ -398,7 +394,7 @@ class Planner:
         array = as_sizes(sizes)
         name, tokens, except_for = _budget(len(array), tokens_per_image, total_tokens, quantile)
         spec = self._planned().spec
-        count = _number("num_images", num_images)
+        count = whole_number("num_images", num_images)
         if not 0 < count < 2**31:
             raise ValueError(f"num_images: must be in 1..2**31, got {count}")
         found = _native.fit(spec, array, count, tokens, except_for)
@@ -427,7 +423,7 @@ class Planner:
         `GotOcr2ImageProcessor`; as there, `max_image_pixels` and `do_resize` do not matter.
         """
         given = {key: value for key, value in (images_kwargs or {}).items() if value is not None}
-        height, width = _number("height", height), _number("width", width)
+        height, width = whole_number("height", height), whole_number("width", width)
         if not 0 < min(height, width) <= max(height, width) < 2**31:
             raise ValueError(f"image: height and width must be in 1..2**31, got {(height, width)}")
         spec, family, numerics, options = self._planned()
@@ -552,7 +548,7 @@ def _budget(
         if not isinstance(quantile, tuple | list) or len(quantile) != 2:
             raise ValueError("quantile: must be (q, tokens)")
         share, given = quantile
-    tokens = _number(name, given)
+    tokens = whole_number(name, given)
     if not 0 <= tokens < 2**63:
         raise ValueError(f"{name}: must be in 0..2**63, got {tokens}")
     if total_tokens is not None:

@@ -22,7 +22,17 @@ from ._types import (
     Options,
     Temporal,
 )
-from .arguments import _dtype, _given_outs, _integer, _refuse, _side, _torch
+from .arguments import (
+    ERRORS,
+    _check_name,
+    _dtype,
+    _empty,
+    _given_outs,
+    _integer,
+    _side,
+    _torch,
+    as_numbers,
+)
 from .images import Policy, Ready, is_batch_array, prepare
 from .numerics import resolve
 from .options import (
@@ -142,7 +152,7 @@ class Processor(Planner):
             if not isinstance(video, Mapping):
                 raise TypeError(f"video: must be a dict, got {type(video).__name__}")
             # The file may be one of another family's video processor: its name is stored with it.
-            given = dict(video)
+            given = {str(key): value for key, value in video.items()}
             own = given.pop("family", name)
             self._video = VideoProcessor(own, numerics=self._numerics, **given)
             self._video_options = self._video.options
@@ -237,7 +247,7 @@ class Processor(Planner):
         """
         if not isinstance(data, Mapping):
             raise TypeError(f"data: must be a dict, got {type(data).__name__}")
-        options = dict(data)
+        options = {str(key): value for key, value in data.items()}
         family = options.pop("family", None)
         if family is None:
             raise ValueError("data: must have 'family', as to_dict() writes it")
@@ -334,15 +344,13 @@ class Processor(Planner):
                 return_tensors=return_tensors, dtype=dtype, num_threads=num_threads,
             )  # fmt: skip
         variant = self._variant(options) if options else self._base
-        if return_tensors is not None and return_tensors not in ("np", "pt"):
-            _refuse("return_tensors", return_tensors, ("np", "pt"))
+        if return_tensors is not None:
+            _check_name("return_tensors", return_tensors, ("np", "pt"))
         torch = _torch() if return_tensors == "pt" else None
         if dtype is not None:
             dtype = _dtype(dtype)
-        if temporal != "expand" and temporal != "compact":
-            _refuse("temporal", temporal, TEMPORAL)
-        if errors != "raise" and errors != "collect":
-            _refuse("errors", errors, ("raise", "collect"))
+        _check_name("temporal", temporal, TEMPORAL)
+        _check_name("errors", errors, ERRORS)
         if type(num_threads) is not int:
             num_threads = _integer("num_threads", num_threads)
         if num_threads < 0 or num_threads > 2**31:
@@ -364,8 +372,9 @@ class Processor(Planner):
                 if ready.floating is not None:
                     _check_floating(ready, plan, variant)
             except Exception as error:
+                error = _plain_memory_error(error)
                 if single and errors == "raise":
-                    raise
+                    raise error from None
                 failure = error if single else _name_index(error, index)
             if failure is not None:
                 # Without its traceback, which would keep the images alive.
@@ -394,9 +403,12 @@ class Processor(Planner):
         outs: dict[str, NDArray[Any]] = {}
         for key, shape, kind in arrays:
             there = None if given is None else given.get(key)
-            outs[key] = np.empty(shape, kind) if there is None else there
-        # Streaming stores pay only into a caller's pages, beyond the cache.
-        spec.run(plans, pixels, outs, dtype, temporal, num_threads)
+            outs[key] = _empty(key, shape, kind) if there is None else there
+        failed = spec.run(plans, pixels, outs, dtype, temporal, num_threads)
+        if failed is not None:
+            bad = {index for index, _ in failures}
+            indices = [index for index in range(len(flat)) if index not in bad]
+            raise failed[1] if single else _name_index(failed[1], indices[failed[0]])
         batch: Batch = dict(outs)
         for key, shape, values in metadata:
             array = np.array(values, np.int64).reshape(shape)
@@ -495,10 +507,10 @@ class Processor(Planner):
             ValueError: another shape, or a size that upstream refuses.
         """
         variant = self._variant(options) if options else self._base
-        array = np.asarray(sizes)
+        array = as_numbers("sizes", sizes)
         if array.ndim == 2 and array.shape[1] == 3:
             return self.video.num_tokens(array, **options)
-        return count_tokens(variant.spec, sizes, _side("num_images", num_images))
+        return count_tokens(variant.spec, array, _side("num_images", num_images))
 
     def _planned(self) -> Planned:
         base = self._base
@@ -518,14 +530,16 @@ class Processor(Planner):
 
     def _variant(self, options: dict[str, Any]) -> _Variant:
         """The options of one call, laid over the processor's and kept for the next call like it."""
+        key: Any
+        found: _Variant | None
         try:
             key = tuple([(name, type(value), value) for name, value in options.items()])
             found = self._variants.get(key)
-        except TypeError:
-            key = freeze(options)
+        except Exception:  # a value that cannot be hashed, or whose hash raises
             try:
+                key = freeze(options)
                 found = self._variants.get(key)
-            except TypeError:
+            except Exception:
                 key, found = None, None
         if found is None:
             base = self._base.options
@@ -610,6 +624,14 @@ def _flatten(images: ImagesInput) -> tuple[list[Any], list[int], bool]:
     if not flat:
         raise ValueError("images: must hold at least one image, got an empty list")
     return flat, counts, False
+
+
+def _plain_memory_error(error: Exception) -> Exception:
+    """The same error; numpy's own `MemoryError`, which takes a shape and a dtype, as the built-in
+    one."""
+    if isinstance(error, MemoryError) and type(error) is not MemoryError:
+        return MemoryError(f"image: {error}")
+    return error
 
 
 def _name_index(error: Exception, index: int) -> Exception:

@@ -5,12 +5,13 @@
 
 #![expect(unsafe_code, reason = "reads the two structs of the Arrow C data interface")]
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyException, PyMemoryError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule, PyTuple};
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::{Mutex, PoisonError};
 
+use super::error::to_python;
 use crate::error::{Error, Result, Size};
 use crate::image::ImageRef;
 use crate::pipeline::{Rows, Source, Window};
@@ -209,6 +210,10 @@ impl Rows for Strips<'_> {
         let strip = Python::attach(|py| {
             self.strip = None;
             self.image.strip(py, first, count).map_err(|error| {
+                // Pillow's own text may hold an address; what is no error of the image's passes.
+                let own = error.is_instance_of::<PyException>(py)
+                    && !error.is_instance_of::<PyMemoryError>(py);
+                let error = if own { to_python(&Error::Source) } else { error };
                 *self.image.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 Error::Source
             })

@@ -183,6 +183,6 @@ pub(super) fn resize(
             stream: false,
             threads: num_threads,
         };
-        execute(py, &mut settings, &[Arc::new(plan)], &[pixels], &mut outs, &[bytes])
+        Ok(execute(py, &mut settings, &[Arc::new(plan)], &[pixels], &mut outs, &[bytes])?)
     })
 }

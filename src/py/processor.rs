@@ -1,6 +1,6 @@
 //! A family with its options, and the call that fills arrays.
 
-use pyo3::exceptions::{PyIndexError, PyKeyError, PyValueError};
+use pyo3::exceptions::{PyException, PyIndexError, PyKeyError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -82,6 +82,24 @@ impl Pixels {
     }
 }
 
+/// What ended a call, and the number of the item it was about, where it was about one.
+pub(super) struct Failed {
+    item: Option<usize>,
+    error: PyErr,
+}
+
+impl From<PyErr> for Failed {
+    fn from(error: PyErr) -> Self {
+        Self { item: None, error }
+    }
+}
+
+impl From<Failed> for PyErr {
+    fn from(failed: Failed) -> Self {
+        failed.error
+    }
+}
+
 /// Runs plans over pixels into buffers, an image a plan.
 pub(super) fn execute(
     py: Python<'_>,
@@ -90,7 +108,7 @@ pub(super) fn execute(
     pixels: &[Pixels],
     outs: &mut [OutBuffer],
     row_bytes: &[usize],
-) -> PyResult<()> {
+) -> Result<(), Failed> {
     check_disjoint(pixels, outs)?;
     let views: Vec<Option<ImageRef<'_>>> = pixels.iter().map(Pixels::view).collect();
     let mut rests: Vec<&mut [u8]> = outs.iter_mut().map(OutBuffer::bytes).collect();
@@ -136,7 +154,7 @@ fn execute_frames(
         }
         items.push(Item { plan, frames, outs: vec![out] });
     }
-    detached(py, settings, items, pixels, temporal)
+    Ok(detached(py, settings, items, pixels, temporal)?)
 }
 
 fn check_disjoint(pixels: &[Pixels], outs: &[OutBuffer]) -> PyResult<()> {
@@ -160,7 +178,7 @@ fn detached(
     items: Vec<Item<'_>>,
     pixels: &[Pixels],
     share: usize,
-) -> PyResult<()> {
+) -> Result<(), Failed> {
     let interrupt: Mutex<Option<PyErr>> = Mutex::new(None);
     let poll = || {
         Python::attach(|py| match py.check_signals() {
@@ -177,11 +195,12 @@ fn detached(
     });
     let interrupted = interrupt.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(interrupted) = interrupted {
-        return Err(interrupted);
+        return Err(interrupted.into());
     }
     result.map_err(|(number, error)| {
         let mut owned = pixels.iter().skip(number * share).take(share);
-        owned.find_map(Pixels::failure).unwrap_or_else(|| to_python(&error))
+        let error = owned.find_map(Pixels::failure).unwrap_or_else(|| to_python(&error));
+        Failed { item: Some(number), error }
     })
 }
 
@@ -404,6 +423,7 @@ impl PySpec {
         })
     }
 
+    /// None, or the number of the image that failed and its exception.
     #[expect(clippy::too_many_arguments, reason = "the whole of one call of the facade")]
     #[pyo3(signature = (plans, images, outs, dtype, temporal, num_threads))]
     fn run(
@@ -415,7 +435,7 @@ impl PySpec {
         dtype: Option<&str>,
         temporal: &str,
         num_threads: usize,
-    ) -> PyResult<()> {
+    ) -> PyResult<Option<(usize, Py<PyAny>)>> {
         guard(|| {
             let element = self.element(dtype)?;
             let copies = self.copies(temporal)?;
@@ -428,7 +448,7 @@ impl PySpec {
                     return Err(to_python(&Error::WrongSize { size, expected }));
                 }
             }
-            let Some(first) = plans.first() else { return Ok(()) };
+            let Some(first) = plans.first() else { return Ok(None) };
             let mut buffers = Vec::new();
             let mut row_bytes = Vec::new();
             for (number, output) in first.outputs.iter().enumerate() {
@@ -448,7 +468,15 @@ impl PySpec {
                 stream: false,
                 threads: num_threads,
             };
-            execute(py, &mut settings, &plans, &pixels, &mut buffers, &row_bytes)
+            match execute(py, &mut settings, &plans, &pixels, &mut buffers, &row_bytes) {
+                Ok(()) => Ok(None),
+                Err(Failed { item: Some(number), error })
+                    if error.is_instance_of::<PyException>(py) =>
+                {
+                    Ok(Some((number, error.into_value(py).into_any())))
+                }
+                Err(failed) => Err(failed.into()),
+            }
         })
     }
 }

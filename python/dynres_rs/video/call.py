@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .._dynres_rs import Plan
 from .._types import DType
-from ..arguments import _given_outs
+from ..arguments import _empty, _given_outs
 from .frames import Frames, Listed, placed
 from .metadata import VideoMetadata
 from .variant import Variant
@@ -120,7 +120,7 @@ class Call:
         if pixels is None and known:
             rows = sum(plan.num_patches for plan in plans)
             shape, kind = self._shape(plans[0]) if plans else self._nothing()
-            pixels = np.empty((rows, *shape[1:]), kind)
+            pixels = _empty(PIXELS, (rows, *shape[1:]), kind)
         start = 0
         done: list[NDArray[Any]] = []
         grids: list[tuple[int, int, int]] = []

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from .._dynres_rs import Plan
 from .._types import I64, Batch, DType, ErrorPolicy, Numerics, Options
-from ..arguments import _dtype, _integer, _refuse, _side, _torch
+from ..arguments import ERRORS, _check_name, _dtype, _integer, _side, _torch
 from ..numerics import resolve
 from ..options import family_row, freeze
 from .call import PIXELS, Call
@@ -196,12 +196,11 @@ class VideoProcessor:
             MemoryError: no room for the output.
         """
         variant = self._variant(options) if options else self._base
-        if return_tensors is not None and return_tensors not in ("np", "pt"):
-            _refuse("return_tensors", return_tensors, ("np", "pt"))
+        if return_tensors is not None:
+            _check_name("return_tensors", return_tensors, ("np", "pt"))
         torch = _torch() if return_tensors == "pt" else None
         kind: DType | None = None if dtype is None else _dtype(dtype)
-        if errors not in ("raise", "collect"):
-            _refuse("errors", errors, ("raise", "collect"))
+        _check_name("errors", errors, ERRORS)
         num_threads = _integer("num_threads", num_threads)
         if not 0 <= num_threads <= 2**31:
             raise ValueError(f"num_threads: must be in 0..2**31, got {num_threads}")
