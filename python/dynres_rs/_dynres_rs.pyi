@@ -54,6 +54,9 @@ def resize(
     num_threads: int,
     limit: int,
 ) -> None: ...
+def num_tokens(
+    spec: Spec, sizes: NDArray[np.int64], num_images: int = 1, first: int = 0
+) -> bytearray: ...
 def fit(
     spec: Spec,
     sizes: NDArray[np.int64],
@@ -171,9 +174,6 @@ class Spec:
     @property
     def options(self) -> dict[str, Any]: ...
     def plan(self, height: int, width: int, num_images: int = 1) -> Plan: ...
-    def num_tokens(
-        self, sizes: NDArray[np.int64], num_images: int = 1, first: int = 0
-    ) -> bytearray: ...
     def arrays(
         self, plans: Sequence[Plan], dtype: DType | None, temporal: Temporal
     ) -> list[tuple[str, tuple[int, ...], str]]: ...

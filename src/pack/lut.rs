@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::resample::Numerics;
+use crate::spec::{Rule, Spec};
 use half::{bf16, f16};
 
 /// The type of an output's elements.
@@ -67,6 +68,24 @@ pub struct Normalise {
 }
 
 impl Normalise {
+    /// The arithmetic of each output of a family.
+    #[must_use]
+    pub fn of(spec: &Spec) -> Vec<Self> {
+        let rescale = spec.do_rescale.then_some(spec.rescale_factor);
+        let one = |mean, std| Self {
+            rescale,
+            mean_std: spec.do_normalize.then_some((mean, std)),
+            numerics: spec.numerics,
+        };
+        let mut all = vec![one(spec.image_mean, spec.image_std)];
+        if let Rule::PadSquare(rule) = &spec.rule
+            && let Some(high) = &rule.high_res
+        {
+            all.push(one(high.image_mean, high.image_std));
+        }
+        all
+    }
+
     /// The value of byte `x` in channel `c`, in the order of operations of the library in question.
     #[must_use]
     pub fn value(&self, c: usize, x: u8) -> f32 {

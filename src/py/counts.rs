@@ -10,12 +10,12 @@ use pyo3::types::{PyByteArray, PyDict, PyList};
 
 use super::error::to_python;
 use super::plan::{PyPlan, row_shape};
-use super::processor::{PySpec, normalise};
+use super::processor::PySpec;
 use super::value;
 use crate::error::Size;
-use crate::pack::{Element, Lut};
+use crate::pack::{Element, Lut, Normalise};
 use crate::solver::{self, Target};
-use crate::spec::Spec;
+
 use crate::tokens::{At, Counter};
 
 /// The error of one of the sizes, by its number.
@@ -61,37 +61,42 @@ fn sizes_of(py: Python<'_>, sizes: &Bound<'_, PyAny>, first: usize) -> PyResult<
     }
 }
 
-/// The bits of an int64 a size.
+/// The bits of an int64 a size; `first` is the number of the first size in errors.
+#[pyfunction]
+#[pyo3(signature = (spec, sizes, num_images=1, first=0))]
 pub(super) fn num_tokens<'py>(
     py: Python<'py>,
-    spec: &Spec,
+    spec: &Bound<'py, PySpec>,
     sizes: &Bound<'py, PyAny>,
     num_images: usize,
     first: usize,
 ) -> PyResult<Bound<'py, PyByteArray>> {
-    let numbers = integers("sizes", sizes)?.to_vec(py)?;
-    let pairs = numbers.as_chunks::<2>().0;
-    let counter = Counter::new(spec, num_images).map_err(|error| to_python(&error))?;
-    let counts = py.detach(|| {
-        let mut counts: Vec<[u8; 8]> = Vec::with_capacity(pairs.len());
-        for (index, &[height, width]) in pairs.iter().enumerate() {
-            match counter.count((side(height), side(width))) {
-                Ok(tokens) => counts.push((tokens as i64).to_ne_bytes()),
-                Err(error) => return Err(At { index, error }),
+    super::error::guard(|| {
+        let numbers = integers("sizes", sizes)?.to_vec(py)?;
+        let pairs = numbers.as_chunks::<2>().0;
+        let counter =
+            Counter::new(&spec.get().spec, num_images).map_err(|error| to_python(&error))?;
+        let counts = py.detach(|| {
+            let mut counts: Vec<[u8; 8]> = Vec::with_capacity(pairs.len());
+            for (index, &[height, width]) in pairs.iter().enumerate() {
+                match counter.count((side(height), side(width))) {
+                    Ok(tokens) => counts.push((tokens as i64).to_ne_bytes()),
+                    Err(error) => return Err(At { index, error }),
+                }
+            }
+            Ok(counts)
+        });
+        match counts {
+            Ok(counts) => Ok(PyByteArray::new(py, counts.as_flattened())),
+            Err(At { index, error }) => {
+                let [height, width] = pairs[index];
+                if side(height) == 0 || side(width) == 0 {
+                    return Err(out_of_range(first + index, height, width));
+                }
+                Err(at(py, &At { index: first + index, error }))
             }
         }
-        Ok(counts)
-    });
-    match counts {
-        Ok(counts) => Ok(PyByteArray::new(py, counts.as_flattened())),
-        Err(At { index, error }) => {
-            let [height, width] = pairs[index];
-            if side(height) == 0 || side(width) == 0 {
-                return Err(out_of_range(first + index, height, width));
-            }
-            Err(at(py, &At { index: first + index, error }))
-        }
-    }
+    })
 }
 
 /// The options to change so that the budget is met, None if nothing does. `tokens` of all images together, or with
@@ -241,7 +246,7 @@ pub(super) fn unpack<'py>(
             return Err(PyValueError::new_err("key: is no array of pixels of this plan"));
         };
         let element = Element::parse(dtype).map_err(|error| to_python(&error))?;
-        let lut = Lut::new(&normalise(&plan.spec)[number], element);
+        let lut = Lut::new(&Normalise::of(&plan.spec)[number], element);
         let row = row_shape(plan.plan.outputs[number].cut, copies);
         let run = row.iter().product::<usize>() / 3;
         let found = match Inverse::new(&lut)? {

@@ -42,6 +42,7 @@ fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(functions::best_canvas, module)?)?;
     module.add_function(wrap_pyfunction!(functions::resize, module)?)?;
     module.add("TOKEN_KINDS", plan::TOKEN_KINDS)?;
+    module.add_function(wrap_pyfunction!(counts::num_tokens, module)?)?;
     module.add_function(wrap_pyfunction!(counts::fit, module)?)?;
     module.add_function(wrap_pyfunction!(counts::pack, module)?)?;
     module.add_function(wrap_pyfunction!(counts::unpack, module)?)?;

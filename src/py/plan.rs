@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::error::{guard, to_python};
 use super::value;
 use crate::coords::Kind;
-use crate::pack::Element;
+use crate::pack::{Element, Normalise};
 use crate::plan::{Cut, From, Plan, Run, View};
 use crate::spec::{Rule, Spec};
 
@@ -335,7 +335,7 @@ impl PyPlan {
     fn nbytes(&self, dtype: Option<&str>) -> PyResult<usize> {
         let element = match dtype {
             Some(name) => Element::parse(name).map_err(|error| to_python(&error))?,
-            None => super::processor::normalise(&self.spec)[0].element(),
+            None => Normalise::of(&self.spec)[0].element(),
         };
         let bytes = |output: &crate::plan::Output| {
             output.rows * row_shape(output.cut, usize::MAX).iter().product::<usize>()

@@ -204,23 +204,6 @@ fn detached(
     })
 }
 
-/// The arithmetic of each output.
-pub(super) fn normalise(spec: &Spec) -> Vec<Normalise> {
-    let rescale = spec.do_rescale.then_some(spec.rescale_factor);
-    let one = |mean, std| Normalise {
-        rescale,
-        mean_std: spec.do_normalize.then_some((mean, std)),
-        numerics: spec.numerics,
-    };
-    let mut all = vec![one(spec.image_mean, spec.image_std)];
-    if let Rule::PadSquare(rule) = &spec.rule
-        && let Some(high) = &rule.high_res
-    {
-        all.push(one(high.image_mean, high.image_std));
-    }
-    all
-}
-
 /// A family with its options, frozen.
 #[pyclass(name = "Spec", module = "dynres_rs._dynres_rs", frozen)]
 pub(super) struct PySpec {
@@ -230,7 +213,7 @@ pub(super) struct PySpec {
 
 impl PySpec {
     fn normalise(&self) -> Vec<Normalise> {
-        normalise(&self.spec)
+        Normalise::of(&self.spec)
     }
 
     fn element(&self, dtype: Option<&str>) -> PyResult<Element> {
@@ -312,18 +295,6 @@ impl PySpec {
                 .map_err(|error| to_python(&error))?;
             Ok(PyPlan { plan: Arc::new(plan), spec: Arc::clone(&self.spec) })
         })
-    }
-
-    /// The bits of an int64 a size; `first` is the number of the first size in errors.
-    #[pyo3(signature = (sizes, num_images=1, first=0))]
-    fn num_tokens<'py>(
-        &self,
-        py: Python<'py>,
-        sizes: &Bound<'py, PyAny>,
-        num_images: usize,
-        first: usize,
-    ) -> PyResult<Bound<'py, pyo3::types::PyByteArray>> {
-        guard(|| super::counts::num_tokens(py, &self.spec, sizes, num_images, first))
     }
 
     fn arrays<'py>(
