@@ -1,17 +1,18 @@
 """JPEG files to batches in the trainer's process: the trainers' own rules, stock and patched.
 
-    python benches/end_to_end.py            everything; writes docs/performance-e2e.md
+    python benches/end_to_end.py            everything, ten minutes; writes docs/performance-e2e.md
     python benches/end_to_end.py --quick    in two minutes, a part of it; prints, writes nothing
 
-Everything that a row needs must agree with its stock row, bit for bit, before it is timed. Rows
-take turns, round after round, and medians are reported. torch, torchvision and transformers are
-taken where they are installed; without torch, batches travel as pickled arrays. qwen-vl-utils'
-and LLaMA-Factory's rules are restated below, so that neither must be installed.
+Whatever stands in for a stock row must agree with it, bit for bit, before it is timed. Rows take
+turns, round after round, and medians are reported. torch, torchvision, transformers and
+qwen-vl-utils are taken where they are installed; without torch, batches travel as pickled arrays.
+LLaMA-Factory's rule is restated below, and qwen-vl-utils' where the package is absent.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import itertools
 import json
@@ -24,7 +25,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,19 +42,20 @@ from whole import cpu, photograph
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/performance-e2e.md"
 MAX_PIXELS = 1_003_520
+BUDGET = {"min_pixels": 3136, "max_pixels": MAX_PIXELS}
 FACTORY_PIXELS = 768 * 768
 COCO = [(640, 480)] * 6 + [(480, 640)] * 3 + [(640, 427)] * 4 + [(500, 375)] * 2 + [(612, 612)]
 MIXES = {"COCO-like": COCO, "1080p": [(1920, 1080)] * 4, "12 MP": [(4032, 3024)] * 2}
-SECONDS = 2.0
+SECONDS = 0.8
 
 Sample = dict[str, Any]
 
 
 class Row(NamedTuple):
-    """A way from a file to a sample."""
+    """A way from a file, or from an image in memory, to a sample."""
 
     name: str
-    run: Callable[[str], Sample]
+    run: Callable[[Any], Sample]
     stock: str | None
     """The row that it stands in for, whose bits it must have; None for a stock row."""
 
@@ -72,15 +74,24 @@ def files(folder: Path, mixes: Iterable[str]) -> dict[str, list[str]]:
 # What people run
 
 
-def opened(path: str) -> Image.Image:
-    return Image.open(path).convert("RGB")
+def fetchers() -> tuple[Callable[[Sample], Any], Callable[[Sample], Any]]:
+    """`fetch_image` of qwen-vl-utils, and what `patch()` makes of it."""
+    ours = dynres_rs.qwen_vl_utils
+    if not version("torchvision") or not version("qwen-vl-utils"):
+        return fetch_image, ours.fetch_image
+    module = importlib.import_module("qwen_vl_utils.vision_process")
+    stock = module.fetch_image
+    ours.patch()
+    patched = module.fetch_image
+    ours.unpatch()
+    return stock, patched
 
 
-def fetch_image(path: str) -> Image.Image:
+def fetch_image(ele: Sample) -> Image.Image:
     """qwen-vl-utils 0.0.14: `to_rgb(Image.open(path))`, its smart_resize, Pillow's resize."""
-    image = opened(path)
+    image = Image.open(ele["image"]).convert("RGB")
     height, width = dynres_rs.qwen_vl_utils.smart_resize(
-        image.height, image.width, 28, 3136, MAX_PIXELS
+        image.height, image.width, 28, ele["min_pixels"], ele["max_pixels"]
     )
     return image.resize((width, height))
 
@@ -137,23 +148,30 @@ def upstream_rows() -> list[Row]:
             ours = AutoImageProcessor.from_pretrained(folder, backend="dynres", numerics=numerics)
 
             def plain(path: str, p: Any = theirs) -> Sample:
-                return dict(p(opened(path), return_tensors=tensors))
+                return dict(p(Image.open(path), return_tensors=tensors))
 
             def patched(path: str, p: Any = ours) -> Sample:
-                return dict(p(opened(path), return_tensors=tensors))
+                return dict(p(Image.open(path), return_tensors=tensors))
 
             name = f"transformers, {backend}"
             made += [Row(name, plain, None), Row(f"{name}, patched", patched, name)]
             if backend != backends[0]:
                 continue
 
-            def utils(path: str, p: Any = theirs) -> Sample:
-                return dict(p(fetch_image(path), return_tensors=tensors, do_resize=False))
+            def converted(path: str, p: Any = theirs) -> Sample:
+                return dict(p(Image.open(path).convert("RGB"), return_tensors=tensors))
 
-            def utils_patched(path: str, p: Any = ours) -> Sample:
-                image = dynres_rs.qwen_vl_utils.fetch_image(
-                    {"image": path, "min_pixels": 3136, "max_pixels": MAX_PIXELS}
-                )
+            def converted_patched(path: str, p: Any = ours) -> Sample:
+                return dict(p(Image.open(path).convert("RGB"), return_tensors=tensors))
+
+            stock_fetch, patched_fetch = fetchers()
+
+            def utils(path: str, p: Any = theirs, fetch: Any = stock_fetch) -> Sample:
+                image = fetch({"image": path, **BUDGET})
+                return dict(p(image, return_tensors=tensors, do_resize=False))
+
+            def utils_patched(path: str, p: Any = ours, fetch: Any = patched_fetch) -> Sample:
+                image = fetch({"image": path, **BUDGET})
                 return dict(p(image, return_tensors=tensors, do_resize=False))
 
             def factory(path: str, p: Any = theirs) -> Sample:
@@ -165,10 +183,47 @@ def upstream_rows() -> list[Row]:
                 )
                 return dict(p(image, return_tensors=tensors))
 
+            name = f'{name}, .convert("RGB") first'
+            made += [Row(name, converted, None), Row(f"{name}, patched", converted_patched, name)]
             name = "qwen-vl-utils + transformers"
             made += [Row(name, utils, None), Row(f"{name}, patched", utils_patched, name)]
             name = "LLaMA-Factory's rule + transformers"
             made += [Row(name, factory, None), Row(f"{name}, patched", factory_patched, name)]
+    return made
+
+
+def floors() -> list[Row]:
+    """Decoding and nothing else."""
+
+    def pillow(path: str) -> Sample:
+        Image.open(path).load()
+        return {"pixel_values": np.zeros(1, np.uint8)}
+
+    def other(path: str) -> Sample:
+        simplejpeg().decode_jpeg(Path(path).read_bytes(), "RGB", buffer=room)
+        return {"pixel_values": np.zeros(1, np.uint8)}
+
+    room = np.zeros(40 << 20, np.uint8)  # used again and again: no page is new
+    made = [Row("decode alone, Pillow", pillow, None)]
+    if simplejpeg():
+        made.append(Row("decode alone, simplejpeg", other, None))
+    return made
+
+
+def in_memory(every: list[Row]) -> list[Row]:
+    """The rows that can start from decoded pixels."""
+    ours = dr.Processor("qwen2-vl", max_pixels=MAX_PIXELS)
+    tensors = "pt" if version("torch") else "np"
+    made = [
+        Row(
+            f"dynres_rs {name}",
+            lambda image, o=options: ours(image, return_tensors=tensors, **o),
+            None,
+        )
+        for name, options in TRANSFERS.items()
+    ]
+    if version("transformers"):
+        made.insert(0, Row(every[0].name, every[0].run.__defaults__[0], None))  # type: ignore[attr-defined]
     return made
 
 
@@ -178,7 +233,7 @@ def check(all_rows: list[Row], paths: dict[str, list[str]]) -> None:
     for row in all_rows:
         if row.stock is None:
             continue
-        for path in (paths[mix][0] for mix in paths):
+        for path in itertools.chain.from_iterable(paths.values()):
             want, got = by_name[row.stock].run(path), row.run(path)
             for key in want:
                 if not np.array_equal(np.asarray(got[key]), np.asarray(want[key])):
@@ -191,16 +246,16 @@ def check(all_rows: list[Row], paths: dict[str, list[str]]) -> None:
 class Files:
     """A dataset whose samples carry the memory that their worker has taken."""
 
-    def __init__(self, run: Callable[[str], Sample], paths: list[str], count: int) -> None:
+    def __init__(self, run: Callable[[Any], Sample], inputs: Sequence[Any], count: int) -> None:
         self.run = run
-        self.paths = paths
+        self.inputs = inputs
         self.count = count
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, index: int) -> Sample:
-        sample = self.run(self.paths[index % len(self.paths)])
+        sample = self.run(self.inputs[index % len(self.inputs)])
         return {**sample, "memory": taken()}
 
 
@@ -257,13 +312,20 @@ def received(dataset: Files, workers: int) -> Iterator[Sample]:
         yield from pool.imap(_pick, range(len(dataset)))
 
 
-def throughput(row: Row, paths: list[str], workers: int, seconds: float) -> tuple[float, float]:
+_ALONE: dict[tuple[str, int], float] = {}
+
+
+def throughput(
+    row: Row, inputs: Sequence[Any], workers: int, seconds: float
+) -> tuple[float, float]:
     """Samples a second once all workers run, each copied as pinning would; and a worker's MiB."""
-    one = timed(lambda: row.run(paths[0]), 2)
-    count = max(4 * workers, len(paths), int(seconds * workers / one)) + 2 * workers
+    key = (row.name, id(inputs))
+    if key not in _ALONE:
+        _ALONE[key] = timed(lambda: row.run(inputs[0]), 2)
+    count = max(4 * workers, len(inputs), int(seconds * workers / _ALONE[key])) + 2 * workers
     buffer = np.empty(64 << 20, np.uint8)
     memory, began, seen = 0, 0.0, 0
-    for number, sample in enumerate(received(Files(row.run, paths, count), workers)):
+    for number, sample in enumerate(received(Files(row.run, inputs, count), workers)):
         if number == 2 * workers - 1:
             began = time.perf_counter()
         pixels = sample["pixel_values"]
@@ -298,7 +360,7 @@ def stages(paths: list[str], times: int) -> dict[str, float]:
     """Milliseconds of each step of a sample, in one process."""
     path = paths[0]
     data = Path(path).read_bytes()
-    image = opened(path)
+    image = Image.open(path).convert("RGB")
     pixels = np.asarray(image)
     p = dr.Processor("qwen2-vl", max_pixels=MAX_PIXELS)
     target = p.plan(image.height, image.width).resized
@@ -344,7 +406,7 @@ def transfer(pixels: np.ndarray, times: int) -> float:
 
         return {"pixel_values": torch.from_numpy(copy)}
 
-    rate, _ = throughput(Row("", made, None), [""], 1, 0.03 * times)
+    rate, _ = throughput(Row(str(pixels.nbytes), made, None), [""], 1, 0.03 * times)
     return 1 / rate
 
 
@@ -375,6 +437,7 @@ def latency(run: Callable[[str], Sample], path: str, clients: int, seconds: floa
 
 def head(quick: bool) -> str:
     packages = ["pillow", "simplejpeg", "numpy", "torch", "torchvision", "transformers"]
+    packages.append("qwen-vl-utils")
     versions = ", ".join(f"{name} {version(name)}" for name in packages if version(name))
     return (
         f"{cpu()}, {os.cpu_count()} virtual cores, Python {platform.python_version()}, {versions};"
@@ -398,6 +461,7 @@ def main() -> None:
     counts = [1] if quick else [1, 2]
     rounds = 1 if quick else arguments.rounds
     seconds = 0.4 if quick else SECONDS
+    began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         paths = files(Path(folder), mixes)
         every = rows()
@@ -405,49 +469,111 @@ def main() -> None:
         text = "\n\n".join(
             [
                 head(quick),
+                "## One process, one thread",
+                *(alone(mix, paths[mix], every, 5 if quick else 15) for mix in mixes),
+                "## Through the workers of a data loader",
                 *(section(mix, paths[mix], every, counts, rounds, seconds) for mix in mixes),
+                without_decoding(paths["1080p"], every, counts, rounds, seconds),
+                "## Where the time goes",
                 stage_table({mix: stages(paths[mix], 5 if quick else 21) for mix in mixes}),
+                "## Under load",
                 latency_table(every, paths["1080p"][0], (1, 8) if quick else (1, 8, 32), seconds),
             ]
         )
     print(text)
+    print(f"\n{time.monotonic() - began:.0f} seconds")
     if not quick:
-        begin, end = "<!-- bench -->", "<!-- bench end -->"
+        begin, end = "<!-- bench-e2e -->", "<!-- bench-e2e end -->"
         before, rest = PAGE.read_text().split(begin, 1)
         PAGE.write_text(f"{before}{begin}\n{text}\n{end}{rest.split(end, 1)[1]}")
+
+
+def alone(mix: str, paths: list[str], every: list[Row], times: int) -> str:
+    """Milliseconds from a file to tensors, no worker and no transfer."""
+    decoding = floors()
+    found: dict[str, list[float]] = {row.name: [] for row in [*decoding, *every]}
+    for number in range(times + 1):
+        path = paths[number % len(paths)]
+        for row in [*decoding, *every]:
+            found[row.name].append(1e3 * timed(lambda row=row, path=path: row.run(path), 1))
+    ms = {name: statistics.median(some[1:]) for name, some in found.items()}
+    floor = min(ms[row.name] for row in decoding)
+    lines = [
+        f"**{mix}**, from a file to tensors",
+        "",
+        "| | ms | times its stock row | the decode floor allows |",
+        "|---|---:|---:|---:|",
+    ]
+    for row in [*decoding, *every]:
+        stock = ms[row.stock] if row.stock else 0.0
+        ratios = f"{stock / ms[row.name]:.2f} | {stock / floor:.2f}" if stock else " | "
+        lines.append(f"| {row.name} | {ms[row.name]:.1f} | {ratios} |")
+    return "\n".join(lines)
 
 
 def section(
     mix: str, paths: list[str], every: list[Row], counts: list[int], rounds: int, seconds: float
 ) -> str:
-    """Samples a second a core of every row, and the decode floor beside each."""
-    floor = Row("decode alone, Pillow", _decoded, None)
-    found: dict[tuple[str, int], list[tuple[float, float]]] = {}
-    for _, row, workers in itertools.product(range(rounds), [floor, *every], counts):
-        result = throughput(row, paths, workers, seconds)
-        found.setdefault((row.name, workers), []).append(result)
-    rate = {key: statistics.median(one for one, _ in some) for key, some in found.items()}
+    """Samples a second a core of every row, and the decode floor beside each ratio."""
+    decoding = floors()
+    rate, memory = rates([*decoding, *every], paths, counts, rounds, seconds)
     lines = [
         f"**{mix}**, samples a second a core",
         "",
-        "| | "
-        + " | ".join(f"{n} worker{'s'[: n > 1]}" for n in counts)
-        + " | times its stock row | share of it that is decoding | MiB a worker |",
-        "|---|" + "---:|" * (len(counts) + 3),
+        *_headings(counts, ["times its stock row", "the decode floor allows", "MiB a worker"]),
     ]
-    for row in [floor, *every]:
-        first = (row.name, counts[0])
-        per_core = " | ".join(f"{rate[row.name, n] / n:.1f}" for n in counts)
-        times = f"{rate[first] / rate[row.stock, counts[0]]:.2f}" if row.stock else ""
-        share = f"{100 * rate[first] / rate[floor.name, counts[0]]:.0f} %"
-        memory = max(one for _, one in found[first])
-        lines.append(f"| {row.name} | {per_core} | {times} | {share} | {memory:.0f} |")
+    n = counts[0]
+    floor = max(rate[row.name, n] for row in decoding)
+    for row in [*decoding, *every]:
+        stock = rate[row.stock, n] if row.stock else 0.0
+        ratios = [f"{rate[row.name, n] / stock:.2f}", f"{floor / stock:.2f}"] if stock else ["", ""]
+        lines.append(_line(row.name, rate, counts, [*ratios, f"{memory[row.name]:.0f}"]))
     return "\n".join(lines)
 
 
-def _decoded(path: str) -> Sample:
-    opened(path)
-    return {"pixel_values": np.zeros(1, np.uint8)}
+def without_decoding(
+    paths: list[str], every: list[Row], counts: list[int], rounds: int, seconds: float
+) -> str:
+    """The same of pixels in memory: what resizing, packing and the transfer come to."""
+    images = [Image.open(path).convert("RGB") for path in paths]
+    some = in_memory(every)
+    rate, memory = rates(some, images, counts, rounds, seconds)
+    n = counts[0]
+    bases = dict.fromkeys([some[0].name, "dynres_rs float32"])
+    lines = [
+        "**1080p, decoded before**, samples a second a core",
+        "",
+        *_headings(counts, [*(f"times {name}" for name in bases), "MiB a worker"]),
+    ]
+    for row in some:
+        times = [f"{rate[row.name, n] / rate[name, n]:.2f}" for name in bases]
+        lines.append(_line(row.name, rate, counts, [*times, f"{memory[row.name]:.0f}"]))
+    return "\n".join(lines)
+
+
+def rates(
+    some: list[Row], inputs: Sequence[Any], counts: list[int], rounds: int, seconds: float
+) -> tuple[dict[tuple[str, int], float], dict[str, float]]:
+    """Median samples a second by row and number of workers; and the most MiB of a single worker."""
+    found: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    for _, row, workers in itertools.product(range(rounds), some, counts):
+        result = throughput(row, inputs, workers, seconds)
+        found.setdefault((row.name, workers), []).append(result)
+    rate = {key: statistics.median(one for one, _ in many) for key, many in found.items()}
+    memory = {row.name: max(one for _, one in found[row.name, counts[0]]) for row in some}
+    return rate, memory
+
+
+def _headings(counts: list[int], others: list[str]) -> list[str]:
+    names = [f"{n} worker{'s'[: n > 1]}" for n in counts] + others
+    return ["| | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
+
+
+def _line(
+    name: str, rate: dict[tuple[str, int], float], counts: list[int], others: list[str]
+) -> str:
+    cells = [f"{rate[name, n] / n:.1f}" for n in counts] + others
+    return f"| {name} | " + " | ".join(cells) + " |"
 
 
 def stage_table(found: dict[str, dict[str, float]]) -> str:
@@ -478,7 +604,7 @@ def latency_table(every: list[Row], path: str, many: tuple[int, ...], seconds: f
         if row.name in names:
             cells = []
             for clients in many:
-                times = latency(row.run, path, clients, 2 * seconds)
+                times = latency(row.run, path, clients, 5 * seconds)
                 p50, p99 = np.percentile(times, [50, 99])
                 cells.append(f"{p50:.0f} / {p99:.0f}")
             lines.append(f"| {row.name} | " + " | ".join(cells) + " |")

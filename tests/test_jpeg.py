@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,11 +10,11 @@ from typing import Any
 import dynres_rs as dr
 import numpy as np
 import pytest
-from dynres_rs import decode
+from dynres_rs import decode, llamafactory, qwen_vl_utils
 from dynres_rs.images import Policy, prepare
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps, JpegImagePlugin
 from property_counts import property_test
 
 simplejpeg = decode.simplejpeg()
@@ -244,10 +245,14 @@ def test_too_large_is_refused_before_a_pixel_is_decoded(decoded: list[bool]) -> 
 
 
 def test_libraries_that_disagree_leave_it_to_pillow(decoded: list[bool]) -> None:
-    def wrong(data: bytes, colorspace: str) -> Any:
-        return simplejpeg.decode_jpeg(data, colorspace) ^ 1
+    def wrong(data: bytes, colorspace: str, buffer: Any = None) -> Any:
+        return simplejpeg.decode_jpeg(data, colorspace, buffer=buffer) ^ 1
 
-    other = SimpleNamespace(encode_jpeg=simplejpeg.encode_jpeg, decode_jpeg=wrong)
+    other = SimpleNamespace(
+        encode_jpeg=simplejpeg.encode_jpeg,
+        decode_jpeg=wrong,
+        decode_jpeg_header=simplejpeg.decode_jpeg_header,
+    )
     data = jpeg(photo(40, 61))
     decode._agrees.cache_clear()
     try:
@@ -264,3 +269,243 @@ def test_without_simplejpeg(decoded: list[bool], monkeypatch: pytest.MonkeyPatch
     data = jpeg(photo(40, 61))
     np.testing.assert_array_equal(ours(data), theirs(data))
     assert decoded == [False]
+
+
+# Images that the caller opened with Pillow
+
+
+def opened_pixels(image: Any, policy: Policy = AS_IS) -> U8:
+    return np.asarray(prepare(image, policy).pixels)[:, :, :3]
+
+
+@pytest.fixture
+def pillow_decodes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The images whose pixels Pillow has decoded."""
+    for kind in (*decode.SUBSAMPLING, "Gray"):
+        assert decode._agrees(kind)
+    seen: list[Any] = []
+    load_prepare = ImageFile.ImageFile.load_prepare
+
+    def spy(self: Any) -> None:
+        seen.append(self)
+        load_prepare(self)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load_prepare", spy)
+    return seen
+
+
+def mpo() -> bytes:
+    stream = io.BytesIO()
+    second = Image.fromarray(photo(97, 131, 5))
+    Image.fromarray(photo(97, 131)).save(stream, "MPO", save_all=True, append_images=[second])
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("policy", [UPRIGHT, AS_IS, AS_IS._replace(convert="none")])
+@pytest.mark.parametrize("kind", ["RGB", "L", "MPO"])
+def test_an_opened_image_is_decoded_on_the_way(
+    pillow_decodes: list[Any], policy: Policy, kind: str, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # of an image, not of a file, so nobody turns it
+    data = (
+        mpo() if kind == "MPO" else jpeg(Image.fromarray(photo(97, 131)).convert(kind), exif=exif)
+    )
+    want = theirs(data, upright=False)
+    pillow_decodes.clear()
+    path = tmp_path / "image.jpg"
+    path.write_bytes(data)
+    for source in (path, io.BytesIO(data)):
+        image = Image.open(source)
+        if kind == "L" and policy.convert == "none":
+            with pytest.raises(ValueError, match="3 channels"):
+                opened_pixels(image, policy)
+            image.close()
+            continue
+        np.testing.assert_array_equal(opened_pixels(image, policy), want)
+        assert pillow_decodes == []
+        assert image.getexif().get(0x0112) == (None if kind == "MPO" else 6)
+        # It comes again, so somebody keeps it: its pixels are there from now on.
+        np.testing.assert_array_equal(opened_pixels(image, policy), want)
+        assert pillow_decodes == [image] and not image.tile
+        pillow_decodes.clear()
+        image.close()
+
+
+def test_what_is_open_afterwards(tmp_path: Path) -> None:
+    """As after Pillow's own decoding: a file of its own is closed, one of the caller's is not."""
+    data = jpeg(photo(97, 131))
+    path = tmp_path / "image.jpg"
+    path.write_bytes(data)
+    image: Any = Image.open(path)
+    file = image.fp
+    opened_pixels(image)
+    assert file.closed
+    path.unlink()
+    np.testing.assert_array_equal(np.asarray(image), theirs(data))
+    with io.BytesIO(data) as callers:
+        opened_pixels(Image.open(callers))
+        assert not callers.closed
+        with Image.open(callers) as image:
+            opened_pixels(image)
+        with pytest.raises((AssertionError, AttributeError, ValueError)):
+            image.load()
+
+
+def drafted(data: bytes) -> Any:
+    image = Image.open(io.BytesIO(data))
+    image.draft("RGB", (60, 60))
+    return image
+
+
+def second_frame(data: bytes) -> Any:
+    image = Image.open(io.BytesIO(mpo()))
+    image.seek(1)
+    return image
+
+
+def half_a_tile(data: bytes) -> Any:
+    image: Any = Image.open(io.BytesIO(data))
+    image.tile = [(*image.tile[0][:1], (0, 0, 131, 50), *image.tile[0][2:])]
+    return image
+
+
+def of_a_class_of_its_own(data: bytes) -> Any:
+    class Inverted(JpegImagePlugin.JpegImageFile):
+        def load(self) -> Any:
+            first = bool(self.tile)
+            access = super().load()
+            if first:
+                self.paste(ImageOps.invert(self.copy()))
+            return access
+
+    return Inverted(io.BytesIO(data))
+
+
+def transparent(data: bytes) -> Any:
+    image = Image.open(io.BytesIO(data))
+    image.info["transparency"] = (255, 0, 40)
+    return image
+
+
+def closed(data: bytes) -> Any:
+    image = Image.open(io.BytesIO(data))
+    image.close()
+    return image
+
+
+def cut(data: bytes) -> Any:
+    return Image.open(io.BytesIO(data[: len(data) // 2]))
+
+
+def not_from_the_start(data: bytes) -> Any:
+    image = Image.open(io.BytesIO(data))
+    image.fp.read(700)
+    return image
+
+
+@pytest.mark.parametrize("policy", [UPRIGHT, AS_IS], ids=["transformers", "original"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        drafted,
+        second_frame,
+        half_a_tile,
+        of_a_class_of_its_own,
+        transparent,
+        closed,
+        cut,
+        not_from_the_start,
+    ],
+)
+def test_unusual_opened_images_are_pillows(make: Any, policy: Policy) -> None:
+    data = jpeg(photo(97, 131), quality=90)
+    results = []
+    for library in (simplejpeg, None):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(decode, "simplejpeg", lambda library=library: library)
+            try:
+                results.append(opened_pixels(make(data), policy))
+            except Exception as error:
+                results.append((type(error), str(error)))
+    with_it, without_it = results
+    if isinstance(with_it, tuple):
+        assert with_it == without_it
+    else:
+        np.testing.assert_array_equal(with_it, without_it)
+
+
+def test_an_opened_image_too_large_is_not_decoded(pillow_decodes: list[Any]) -> None:
+    image = Image.open(io.BytesIO(jpeg(photo(40, 61))))
+    p = dr.Processor("qwen2-vl", max_image_pixels=40 * 61 - 1)
+    with pytest.raises(dr.ImageTooLargeError):
+        p(image)
+    assert decode.SEEN not in image.__dict__
+
+
+@pytest.mark.parametrize("subsampling", SUBSAMPLING.values(), ids=list(SUBSAMPLING))
+def test_adapters_decode_on_the_way(
+    pillow_decodes: list[Any], subsampling: int, tmp_path: Path
+) -> None:
+    """The bits, the mode, the info of Pillow's resize, without an image of the full size."""
+    path = tmp_path / "image.jpg"
+    path.write_bytes(jpeg(photo(301, 407), subsampling=subsampling, dpi=(72, 72)))
+    with Image.open(path) as image:
+        want = [image.convert("RGB").resize((112, 84)), image.convert("RGB").resize((116, 85))]
+    pillow_decodes.clear()
+    fetched = qwen_vl_utils.fetch_image({"image": str(path), "max_pixels": 10_000})
+    scaled = llamafactory.preprocess_image(Image.open(path), 10_000, 0)
+    for got, right in zip((fetched, scaled), want, strict=True):
+        assert (got.mode, got.size, got.info) == (right.mode, right.size, right.info)
+        assert got.tobytes() == right.tobytes()
+    assert pillow_decodes == []
+
+
+# The memory that is decoded into
+
+
+def test_memory_is_used_again_and_never_while_in_use() -> None:
+    first, second = (jpeg(photo(97, 131, seed)) for seed in (1, 2))
+    held = prepare(first, AS_IS).pixels
+    assert isinstance(held, np.ndarray)
+    part = held[5:, ::2]
+    del held
+    others = [prepare(second, AS_IS).pixels for _ in range(3)]
+    np.testing.assert_array_equal(part, theirs(first)[5:, ::2])
+    for other in others:
+        np.testing.assert_array_equal(other, theirs(second))
+    del part, others, other
+    places = set()
+    for data in (first, second, first):
+        pixels = prepare(data, AS_IS).pixels
+        assert isinstance(pixels, np.ndarray)
+        places.add(pixels.__array_interface__["data"][0])
+        np.testing.assert_array_equal(pixels, theirs(data))
+        del pixels
+    assert len(places) == 1 or not decode._COUNTED
+
+
+def test_memory_of_large_images_is_not_kept() -> None:
+    room = decode._room(5000, 5000)
+    assert room.nbytes > decode.KEPT
+    assert not np.shares_memory(room, decode._kept)
+    assert decode._kept.nbytes <= decode.KEPT
+
+
+def test_memory_while_another_thread_is_asking() -> None:
+    with decode._lock:
+        data = jpeg(photo(97, 131))
+        np.testing.assert_array_equal(ours(data, AS_IS), theirs(data))
+
+
+def test_threads_decode_at_once() -> None:
+    files = [jpeg(photo(97 + seed, 131, seed)) for seed in range(8)]
+    wanted = [theirs(data) for data in files]
+
+    def right(number: int) -> bool:
+        seed = number % len(files)
+        image = Image.open(io.BytesIO(files[seed]))
+        return np.array_equal(prepare(image, AS_IS).pixels, wanted[seed])
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(right, range(400)))

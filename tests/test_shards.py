@@ -23,7 +23,9 @@ SETTING = ["--set", "max_pixels=20000"]
 
 
 def command(*words: str | Path) -> list[str]:
-    code = "from dynres_rs.cli import main; main()"
+    # A shell's background job starts with SIGINT ignored, and so would its children.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    code += "from dynres_rs.cli import main; main()"
     return [sys.executable, "-c", code, "run", *map(str, words), *SETTING]
 
 

@@ -23,6 +23,7 @@ from typing import Any
 import golden_cases
 import numpy as np
 import pytest
+from dynres_rs.decode import simplejpeg
 from PIL import Image
 from strategies import noise
 
@@ -486,6 +487,24 @@ def test_the_moments_of_torch(adapter: ModuleType, torch: ModuleType) -> None:
     assert got["image_grid_thw"].device.type == "meta"
     with pytest.warns(UserWarning, match="device='meta'"):
         assert ours(image, device="meta")["pixel_values"].device.type == "meta"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", CLASSES)
+def test_opened_files(adapter: ModuleType, name: str, backend: str, tmp_path: Path) -> None:
+    """JPEGs that are opened and not decoded: turned by nobody, and Pillow decodes none of them."""
+    theirs = theirs_class(name, backend)(**SMALL[name])
+    ours = ours_class(adapter, name, backend)(**SMALL[name])
+    for mode, orientation in (("RGB", 1), ("RGB", 6), ("L", 1), ("CMYK", 1)):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        path = tmp_path / f"{mode}{orientation}.jpg"
+        Image.fromarray(noise(1, 60, 83)).convert(mode).save(path, exif=exif)
+        with Image.open(path) as one, Image.open(path) as other:
+            want = theirs(one, do_convert_rgb=True)
+            assert unlike(want, ours(other, do_convert_rgb=True)) is None
+            assert not one.tile
+            assert bool(other.tile) == (mode != "CMYK" and bool(simplejpeg()))
 
 
 def test_whole_floats_are_fast(adapter: ModuleType) -> None:

@@ -34,6 +34,8 @@ pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc"),
     # Python 3.12 and later warn about any fork of a process with threads: that is what is tested.
     pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
+    # Two workers are asked for on one core as well.
+    pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),
 ]
 
 
@@ -302,8 +304,10 @@ def run(code: str, *, interrupt: bool = False) -> subprocess.CompletedProcess[st
     return subprocess.CompletedProcess(code, process.returncode, first + out, err)
 
 
+# A shell's background job starts with SIGINT ignored, and so would its children.
 INTERRUPTED = """
-import time, numpy as np, dynres_rs as dr
+import signal, time, numpy as np, dynres_rs as dr
+signal.signal(signal.SIGINT, signal.default_int_handler)
 p = dr.Processor("qwen2-vl", max_pixels=40_000_000, max_image_pixels=10**9)
 images = {images}
 print("ready", flush=True)

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from . import _dynres_rs as _native
+from .decode import decode_opened
 from .numerics import installed_pillow
 from .zero_copy import zero_copy
 
@@ -17,6 +18,9 @@ _LIMIT: Final = 1 << 31
 
 def resize(image: Any, size: tuple[int, int]) -> Any:
     """What `image.resize(size)` returns on the installed Pillow: bicubic, a new image.
+
+    A JPEG that is opened and not decoded is decoded on the way, through simplejpeg where that
+    gives Pillow's pixels: no large Pillow image is made then.
 
     Args:
         image: a Pillow image. Modes other than RGB, and subclasses with a `resize` of their own,
@@ -36,12 +40,15 @@ def resize(image: Any, size: tuple[int, int]) -> Any:
         or min(width, height, *image.size) < 1
     ):
         return image.resize((width, height))
-    image.load()
+    pixels: Any = decode_opened(image)
     # The core reads an RGB image as Pillow exports it: four bytes a pixel, three before Pillow 13.
-    channels = 4 if zero_copy() else 3
+    channels = 4 if pixels is None and zero_copy() else 3
+    if pixels is None:
+        image.load()
+        pixels = image
     out = np.empty((height, width, channels), np.uint8)
     try:
-        _native.resize(image, (height, width), "bicubic", installed_pillow(), out, 1, _LIMIT)
+        _native.resize(pixels, (height, width), "bicubic", installed_pillow(), out, 1, _LIMIT)
     except _native.ImageTooLargeError:
         return image.resize((width, height))
     layout = "RGBX" if channels == 4 else "RGB"
@@ -51,8 +58,5 @@ def resize(image: Any, size: tuple[int, int]) -> Any:
 
 
 def rgb(image: Any) -> Any:
-    """`image.convert("RGB")`; an RGB image comes back as it is, loaded, and not as a copy."""
-    if image.mode != "RGB":
-        return image.convert("RGB")
-    image.load()
-    return image
+    """`image.convert("RGB")`; an RGB image comes back as it is, and not as a copy."""
+    return image if image.mode == "RGB" else image.convert("RGB")

@@ -14,6 +14,8 @@ from __future__ import annotations
 import functools
 import io
 import os
+import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,12 +26,14 @@ from ._types import U8
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
 
-__all__ = ["decode_jpeg", "simplejpeg"]
+__all__ = ["decode_jpeg", "decode_opened", "simplejpeg"]
 
 ORIENTATION: Final = 0x0112
 SUBSAMPLING: Final = ("444", "422", "420")  # as Pillow numbers them
 BASELINE: Final = (0xC0, 0xC1)
 BLOCK: Final = 64
+KEPT: Final = 64 << 20
+SEEN: Final = "_dynres_decoded"
 NOT_BASELINE: Final = frozenset(range(0xC2, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xD9, 0xDA}
 
 
@@ -67,12 +71,89 @@ def decode_jpeg(
         if not _is_baseline(data):
             return None
         turn = _turn(opened) if upright else 1
-        pixels: U8 = simplejpeg().decode_jpeg(data, "RGB")
+        height, width, *_ = simplejpeg().decode_jpeg_header(data)
+        if (height, width) != (opened.height, opened.width):
+            return None
+        pixels = _room(height, width)
+        simplejpeg().decode_jpeg(data, "RGB", buffer=pixels)
     except Exception:  # whatever it is, Pillow's verdict on the file counts
         return None
-    if pixels.shape != (opened.height, opened.width, 3):
-        return None
     return _turned(pixels, turn)
+
+
+def decode_opened(image: Any) -> U8 | None:
+    """The pixels of a JPEG that was opened with Pillow and not decoded yet; else None.
+
+    The image stays as it is: it decodes itself when its pixels are asked for. What it has open it
+    keeps in memory instead where Pillow's decoding would have closed it. An image that comes a
+    second time is one whose pixels somebody keeps, so that time Pillow decodes it, for good.
+
+    Args:
+        image: a Pillow image of any kind.
+
+    Returns:
+        (H, W, 3) uint8, equal to `image.convert("RGB")`; orientation is left alone.
+    """
+    plugin = sys.modules.get("PIL.JpegImagePlugin")
+    kind: Any = type(image)
+    if plugin is None or not issubclass(kind, plugin.JpegImageFile) or simplejpeg() is None:
+        return None
+    whole = ("jpeg", (0, 0, *image.size), 0, (image.mode, ""))
+    if (
+        kind.load is not plugin.ImageFile.ImageFile.load
+        or kind.load_read is not plugin.JpegImageFile.load_read
+        or image.tile != [whole]
+        or image.decoderconfig
+        or SEEN in image.__dict__
+    ):
+        return None
+    image.__dict__[SEEN] = True
+    try:
+        file = image.fp
+        at = file.tell()
+        file.seek(0)
+        data = file.read()
+        file.seek(at)
+    except (OSError, ValueError, AttributeError):
+        return None
+    pixels = decode_jpeg(image, data, False)
+    closes = image._exclusive_fp and getattr(image, "_close_exclusive_fp_after_loading", False)
+    if pixels is not None and closes:
+        image.fp = io.BytesIO(data)
+        file.close()
+    return pixels
+
+
+_kept: U8 = np.empty(0, np.uint8)
+_lock: Final = threading.Lock()
+
+
+def _references() -> int:
+    return sys.getrefcount(_kept)
+
+
+_UNUSED: Final = _references()
+_COUNTED: Final = bool(getattr(sys, "_is_gil_enabled", lambda: True)())
+
+
+def _room(height: int, width: int) -> U8:
+    """Memory to decode an image into: (height, width, 3).
+
+    That of one image, of 64 MiB at most, is kept and used again as soon as nothing refers to it:
+    the kernel clears new memory first, which takes a tenth as long as decoding.
+    """
+    global _kept
+    size = height * width * 3
+    # No waiting: this process may be the child of one that held the lock.
+    if size <= KEPT and _COUNTED and _lock.acquire(blocking=False):
+        try:
+            if _references() == _UNUSED:
+                if _kept.size < size:
+                    _kept = np.empty(size, np.uint8)
+                return _kept[:size].reshape(height, width, 3)
+        finally:
+            _lock.release()
+    return np.empty((height, width, 3), np.uint8)
 
 
 def _kind(opened: PillowImage.Image) -> str | None:

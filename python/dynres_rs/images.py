@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from . import _dynres_rs as _native
 from ._types import U8, ImageInput
-from .decode import decode_jpeg
+from .decode import decode_jpeg, decode_opened
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
@@ -272,6 +272,12 @@ def _pillow(image: PillowImage.Image, policy: Policy) -> Ready:
     mode = image.mode
     if mode not in ("RGB", "RGBX") or not width or not height:
         _check_size(height, width, policy.max_pixels)
+    opaque = policy.convert == "original" or image.info.get("transparency") is None
+    direct = mode == "RGB" if policy.convert == "none" else opaque and mode in ("RGB", "L")
+    if direct and height * width <= policy.max_pixels:
+        pixels = decode_opened(image)
+        if pixels is not None:
+            return Ready(pixels, height, width, None)
     _guard("image", image.load)
     if policy.convert == "none":
         if mode == "RGB":
@@ -280,7 +286,6 @@ def _pillow(image: PillowImage.Image, policy: Policy) -> Ready:
         if array.ndim != 3 or array.shape[2] != 3:
             raise ValueError(_WITHOUT.format(1 if array.ndim == 2 else array.shape[2]))
         return _array(array, policy._replace(layout="channels_last"))
-    opaque = policy.convert == "original" or image.info.get("transparency") is None
     if opaque and mode in ("RGB", "RGBX"):
         return Ready(image, height, width, None)
     _check_size(height, width, policy.max_pixels)

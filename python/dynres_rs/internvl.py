@@ -120,6 +120,7 @@ def dynamic_preprocess(
         width / height, _grids(min_num, max_num), width, height, image_size
     )
     columns, rows = grid
+    image.load()  # once, for both
     large = resize(image, (image_size * columns, image_size * rows))
     tiles = [
         large.crop((x, y, x + image_size, y + image_size))
