@@ -266,7 +266,9 @@ def count_tokens(spec: Spec, sizes: ArrayLike, num_images: int) -> I64:
     out = np.empty(len(array), np.int64)
     for start in range(0, len(array), _CHUNK):
         chunk = slice(start, start + _CHUNK)
-        out[chunk] = np.frombuffer(_native.num_tokens(spec, array[chunk], num_images, start), np.int64)
+        out[chunk] = np.frombuffer(
+            _native.num_tokens(spec, array[chunk], num_images, start), np.int64
+        )
     return out
 
 

@@ -21,7 +21,7 @@ import dynres_rs as dr
 from dynres_rs._dynres_rs import Plan
 from dynres_rs.headers import image_size
 
-from .run import _fail, _processor
+from .common import fail, make_processor
 
 __all__ = ["plan"]
 
@@ -87,8 +87,8 @@ def plan(
     line of stderr and left out; the exit status is then 1.
     """
     if as_json and as_csv:
-        raise _fail("--json, --csv: only one of them")
-    processor = _processor(model, None, settings or [])
+        raise fail("--json, --csv: only one of them")
+    processor = make_processor(model, None, settings or [])
     upright = processor.policy.convert != "original"
     rows, failed = [], 0
     for path in _files(paths):
@@ -100,7 +100,7 @@ def plan(
             print(f"dynres: {path}: {text}", file=sys.stderr)
             failed += 1
     if not rows and not failed:
-        raise _fail("PATH: no images there")
+        raise fail("PATH: no images there")
     if rows:
         sizes = np.array([row.plan.source for row in rows], np.int64)
         swept = _sweep(processor, sizes, sweep, num_images) if sweep else []
@@ -192,12 +192,12 @@ def _ladder(processor: dr.Processor, sweep: str) -> tuple[str, list[int]]:
     key = key.replace("-", "_")
     options = processor.to_dict()
     if key not in options:
-        raise _fail(f"--sweep: '{key}' is no option of '{processor.family}'")
+        raise fail(f"--sweep: '{key}' is no option of '{processor.family}'")
     if equals:
         try:
             return key, sorted({int(value.replace("_", "")) for value in text.split(",")})
         except ValueError:
-            raise _fail(f"--sweep: must be {key}=N,N,..., got '{text}'") from None
+            raise fail(f"--sweep: must be {key}=N,N,..., got '{text}'") from None
     if key == "max_pixels":
         cell = (options["patch_size"] * options["merge_size"]) ** 2
         values = [cell << power for power in range(6, 20)]
@@ -206,7 +206,7 @@ def _ladder(processor: dr.Processor, sweep: str) -> tuple[str, list[int]]:
     if key in ("max_num", "max_patches"):
         values = [v for v in TILES if options["min_num"] <= v < options["max_num"]]
         return "max_num", [*values, options["max_num"]]
-    raise _fail(f"--sweep: give values: {key}=N,N,...")
+    raise fail(f"--sweep: give values: {key}=N,N,...")
 
 
 def _sweep(
@@ -222,7 +222,7 @@ def _sweep(
             other = dr.Processor.from_dict({**processor.to_dict(), **options})
             made = [other.plan(*size, num_images=num_images) for size in distinct.tolist()]
         except (ValueError, TypeError) as error:
-            raise _fail(f"--sweep: {error}") from None
+            raise fail(f"--sweep: {error}") from None
         columns = [(p.num_tokens, p.resized[0] * p.resized[1], p.nbytes()) for p in made]
         found: NDArray[np.int64] = np.array(columns, np.int64)[which.ravel()].T
         return found

@@ -3,75 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import dynres_rs as dr
-from dynres_rs._dynres_rs import Plan
 from dynres_rs.arguments import _dtype
 from dynres_rs.images import prepare
 from dynres_rs.video.file import is_video_name
 
+from .common import describe, fail, make_processor, progress
 from .save import FORMATS, save
 from .shards import KINDS, Job, failures, find_images, make_shards, start
 
-__all__ = ["describe", "run"]
-
-
-def _fail(text: str, code: int = 2) -> typer.Exit:
-    print(f"dynres: {text}", file=sys.stderr)
-    return typer.Exit(code)
-
-
-def _processor(
-    model: str, numerics: str | None, settings: list[str], video: bool = False
-) -> dr.Processor:
-    """The processor of a family's name, or of a path or hub id; settings may be for videos."""
-    options: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key:
-            raise _fail(f"--set: must be KEY=VALUE, got '{setting}'")
-        try:
-            options[key.replace("-", "_")] = json.loads(text)
-        except ValueError:
-            lowered = {"True": True, "False": False, "None": None}
-            options[key.replace("-", "_")] = lowered.get(text, text)
-    if video:
-        options = {"video": options}
-    known = {
-        name for family, row in dr.families().items() for name in (family, *row.get("aliases", ()))
-    }
-    try:
-        if model in known:
-            return dr.Processor(model, numerics=numerics, **options)
-        return dr.Processor.from_pretrained(model, numerics=numerics, **options)
-    except FileNotFoundError as error:
-        names = ", ".join(dr.families())
-        raise _fail(f"--model: '{model}' is no family ({names}), and {error}") from None
-    except (ValueError, TypeError, OSError) as error:
-        raise _fail(str(error)) from None
-
-
-def describe(plan: Plan) -> str:
-    """Size, resized size, grid or tiles, and tokens of one image, on one line."""
-    height, width = plan.source
-    resized_height, resized_width = plan.resized
-    rows, columns = plan.grid
-    if plan.num_tiles:
-        many = "tile" if plan.num_tiles == 1 else "tiles"
-        cut = f"{plan.num_tiles} {many} (grid {rows}x{columns})"
-    else:
-        cut = f"grid {rows}x{columns}"
-    return f"{height}x{width} -> {resized_height}x{resized_width}, {cut}, {plan.num_tokens} tokens"
+__all__ = ["run"]
 
 
 def run(
@@ -119,27 +69,27 @@ def run(
     """
     if any(is_video_name(name) for name in images):
         if not all(is_video_name(name) for name in images):
-            raise _fail("give images or videos, not both")
+            raise fail("give images or videos, not both")
         if shard_size is not None:
-            raise _fail("--shard-size: is for images, not for videos")
+            raise fail("--shard-size: is for images, not for videos")
         from .video import run_videos
 
         run_videos(images, model, out, numerics, dtype, settings or [], threads)
         return
-    processor = _processor(model, numerics, settings or [])
+    processor = make_processor(model, numerics, settings or [])
     files = find_images(images)
     if not files:
-        raise _fail("no images in what was given")
+        raise fail("no images in what was given")
     if shard_size is not None:
         _run_shards(processor, files, out, dtype, temporal, shard_size, kind, workers)
         return
     if out is not None and out.suffix not in FORMATS:
-        raise _fail(f"--out: must end in {' or '.join(FORMATS)}, got '{out}'")
+        raise fail(f"--out: must end in {' or '.join(FORMATS)}, got '{out}'")
     console = Console(highlight=False, soft_wrap=True)
     batches: list[dict[str, Any]] = []
     names: list[str] = []
     failed = 0
-    with _progress("images", len(files)) as advance:
+    with progress("images", len(files)) as advance:
         for name in files:
             try:
                 ready = prepare(name, processor.policy)
@@ -165,11 +115,11 @@ def run(
         try:
             written = save(out, batches, names, bfloat16=dtype == "bfloat16")
         except (OSError, ValueError, ImportError) as error:
-            raise _fail(f"--out: {error}") from None
+            raise fail(f"--out: {error}") from None
         for key, text in written.items():
             console.print(f"{out}: {key} {text}", markup=False)
     if failed:
-        raise _fail(f"{failed} of {len(files)} images failed", 1)
+        raise fail(f"{failed} of {len(files)} images failed", 1)
 
 
 def _run_shards(
@@ -183,17 +133,17 @@ def _run_shards(
     workers: int,
 ) -> None:
     if out is None:
-        raise _fail("--out: must be a folder with --shard-size")
+        raise fail("--out: must be a folder with --shard-size")
     if kind not in KINDS:
-        raise _fail(f"--format: must be one of {', '.join(KINDS)}; got '{kind}'")
+        raise fail(f"--format: must be one of {', '.join(KINDS)}; got '{kind}'")
     if temporal not in ("expand", "compact"):
-        raise _fail(f"--temporal: must be one of expand, compact; got '{temporal}'")
+        raise fail(f"--temporal: must be one of expand, compact; got '{temporal}'")
     try:
         name = None if dtype is None else _dtype(dtype)
         job = Job(processor, name, temporal, kind, out)  # type: ignore[arg-type]
         missing = start(job, files, shard_size)
         count = -(-len(files) // shard_size)
-        with _progress("images", len(files)) as advance:
+        with progress("images", len(files)) as advance:
             left = sum(len(files[n * shard_size : (n + 1) * shard_size]) for n in missing)
             advance(len(files) - left)
             made = make_shards(job, files, shard_size, missing, workers or _cores())
@@ -202,36 +152,20 @@ def _run_shards(
                     advance(done)
         failed = failures(job, count)
     except ChildProcessError as error:
-        raise _fail(f"{error}; the same command goes on from here") from None
+        raise fail(f"{error}; the same command goes on from here") from None
     except (OSError, ValueError) as error:
-        raise _fail(f"--out: {error}") from None
+        raise fail(f"--out: {error}") from None
     except KeyboardInterrupt:
-        raise _fail("interrupted; the same command goes on from here", 130) from None
+        raise fail("interrupted; the same command goes on from here", 130) from None
     for line in failed:
         print(f"dynres: {line['image']}: {line['text']}", file=sys.stderr)
     kept = count - len(missing)
     print(f"{out}: {len(files) - len(failed)} images in {count} shards, {kept} of them from before")
     if failed:
-        raise _fail(f"{len(failed)} of {len(files)} images failed", 1)
+        raise fail(f"{len(failed)} of {len(files)} images failed", 1)
 
 
 def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-@contextlib.contextmanager
-def _progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr, where that is a terminal."""
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=total < 2 or not sys.stderr.isatty(),
-        transient=True,
-    ) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda count: progress.advance(task, count)

@@ -13,7 +13,7 @@ from dynres_rs.draw import draw, parse_boxes
 from dynres_rs.images import prepare
 from dynres_rs.video.file import is_video_name
 
-from .run import _fail, _processor, describe
+from .common import describe, fail, make_processor
 
 __all__ = ["show"]
 
@@ -63,18 +63,18 @@ def show(
     """Draw an image with the tokens of a model on it, and what the model sees."""
     target = out if out is not None else Path(f"{Path(image).stem}.plan.png")
     if target.suffix.lower() not in FORMATS:
-        raise _fail(f"--out: must end in {', '.join(FORMATS)}, got '{target}'")
+        raise fail(f"--out: must end in {', '.join(FORMATS)}, got '{target}'")
     if compare and boxes:
-        raise _fail("--boxes: go with one --model, not with --compare")
+        raise fail("--boxes: go with one --model, not with --compare")
     if is_video_name(image):
         if compare or boxes:
-            raise _fail("--compare, --boxes: are for images, not for videos")
+            raise fail("--compare, --boxes: are for images, not for videos")
         from .video import show_video
 
         show_video(image, model, target, settings or [], width or 1600, not plain)
         return
     names = [name.strip() for name in compare.split(",") if name.strip()] if compare else [model]
-    processors = [_processor(name, None, settings or []) for name in names]
+    processors = [make_processor(name, None, settings or []) for name in names]
     try:
         found = []
         for processor in processors:
@@ -93,11 +93,11 @@ def show(
                 tokens=not plain,
             )
     except (OSError, ValueError, TypeError) as error:
-        raise _fail(str(error), 1) from None
+        raise fail(str(error), 1) from None
     try:
         picture.save(target)
     except OSError as error:
-        raise _fail(f"--out: cannot write '{target}': {error.strerror or error}", 1) from None
+        raise fail(f"--out: cannot write '{target}': {error.strerror or error}", 1) from None
     console = Console(highlight=False, soft_wrap=True)
     for plan in found:
         console.print(f"{plan.family}: {describe(plan)}", markup=False)

@@ -13,7 +13,7 @@ import dynres_rs as dr
 from dynres_rs.video import Taken
 from dynres_rs.video.sheet import contact_sheet
 
-from .run import _fail, _processor, _progress
+from .common import fail, make_processor, progress
 from .save import FORMATS, save
 
 __all__ = ["describe_video", "run_videos", "show_video"]
@@ -42,9 +42,9 @@ def _videos(
 ) -> tuple[dr.VideoProcessor, dict[str, Any]]:
     """The processor, and the options of each call: a rate or number that is set is acted on."""
     try:
-        processor = _processor(model, numerics, settings, video=True).video
+        processor = make_processor(model, numerics, settings, video=True).video
     except ValueError as error:
-        raise _fail(str(error)) from None
+        raise fail(str(error)) from None
     named = {setting.partition("=")[0].replace("-", "_") for setting in settings}
     sampled = bool(named & _SAMPLED_BY) and "do_sample_frames" not in named
     return processor, {"do_sample_frames": True} if sampled else {}
@@ -61,13 +61,13 @@ def run_videos(
 ) -> None:
     """`dynres run` with videos: a line for each, and one file of tensors."""
     if out is not None and out.suffix not in FORMATS:
-        raise _fail(f"--out: must end in {' or '.join(FORMATS)}, got '{out}'")
+        raise fail(f"--out: must end in {' or '.join(FORMATS)}, got '{out}'")
     processor, options = _videos(model, numerics, settings)
     console = Console(highlight=False, soft_wrap=True)
     batches: list[dict[str, Any]] = []
     done: list[str] = []
     failed = 0
-    with _progress("videos", len(names)) as advance:
+    with progress("videos", len(names)) as advance:
         for name in names:
             try:
                 taken = processor.take(name, **options)
@@ -86,11 +86,11 @@ def run_videos(
         try:
             written = save(out, batches, done, bfloat16=dtype == "bfloat16")
         except (OSError, ValueError, ImportError) as error:
-            raise _fail(f"--out: {error}") from None
+            raise fail(f"--out: {error}") from None
         for key, text in written.items():
             console.print(f"{out}: {key} {text}", markup=False)
     if failed:
-        raise _fail(f"{failed} of {len(names)} videos failed", 1)
+        raise fail(f"{failed} of {len(names)} videos failed", 1)
 
 
 def show_video(
@@ -102,11 +102,11 @@ def show_video(
         taken = processor.take(name, **options)
         picture = contact_sheet(taken, width=width, tokens=tokens)
     except _ERRORS as error:
-        raise _fail(str(error), 1) from None
+        raise fail(str(error), 1) from None
     try:
         picture.save(target)
     except OSError as error:
-        raise _fail(f"--out: cannot write '{target}': {error.strerror or error}", 1) from None
+        raise fail(f"--out: cannot write '{target}': {error.strerror or error}", 1) from None
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{taken.plan.family}: {describe_video(taken)}", markup=False)
     console.print(str(target), markup=False)
