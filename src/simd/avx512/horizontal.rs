@@ -390,6 +390,7 @@ fn short<O: Ops, const D: usize, const WIDE: bool, const TOP: bool>(
         let lines = &columns.lines[batch.start as usize..batch.end as usize];
         let from = batch.from as usize;
         let last = from + (lines.len() / D).saturating_sub(1) * columns.step;
+        rows.prefetch_next(from);
         let inside = last + vector <= columns.source;
         for (half, group) in groups.iter_mut().enumerate() {
             let r = half * GROUP;

@@ -5,6 +5,7 @@
 
 #![expect(unsafe_code, reason = "vector loads and stores behind bounds checks")]
 
+use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use std::marker::PhantomData;
 
 use super::super::BAND;
@@ -247,6 +248,18 @@ impl<'a, const N: usize> Lanes<'a, N> {
             *pointer = row.as_ptr();
         }
         Self { pointers, len, alive: PhantomData }
+    }
+
+    /// Asks for byte `at` of the next `N` rows, if they lie in memory as these do: what the hardware foresees ends with
+    /// a row.
+    #[inline(always)]
+    pub(super) fn prefetch_next(&self, at: usize) {
+        let stride = self.pointers[1].addr().wrapping_sub(self.pointers[0].addr());
+        for pointer in self.pointers {
+            let next = pointer.wrapping_add(stride.wrapping_mul(N).wrapping_add(at));
+            // SAFETY: a hint, whatever the address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(next.cast()) }
+        }
     }
 
     /// The 64 bytes of row `r` from `at` on.
