@@ -189,6 +189,9 @@ fn transpose<const C: usize>(
     let direct = octet.vectors(step).saturating_sub(first).min(quads.len());
     let (inner, outer) = quads.split_at_mut(direct);
     for (i, quad) in inner.iter_mut().enumerate() {
+        if i.is_multiple_of(4) {
+            octet.prefetch_next((first + i) * step);
+        }
         // SAFETY: only steps whose 16 bytes lie within the rows are counted in `direct`.
         let vectors = unsafe { octet.load((first + i) * step) };
         *quad = quad_of(vectors, order);

@@ -4,9 +4,9 @@
 
 use std::arch::asm;
 use std::arch::x86_64::{
-    __m128i, __m256i, _mm_loadu_si128, _mm_storeu_si128, _mm256_castsi128_si256,
-    _mm256_castsi256_si128, _mm256_inserti128_si256, _mm256_loadu_si256, _mm256_setzero_si256,
-    _mm256_storeu_si256, _mm256_stream_si256,
+    __m128i, __m256i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm_storeu_si128,
+    _mm256_castsi128_si256, _mm256_castsi256_si128, _mm256_inserti128_si256, _mm256_loadu_si256,
+    _mm256_setzero_si256, _mm256_storeu_si256, _mm256_stream_si256,
 };
 
 use crate::image::Row;
@@ -106,6 +106,19 @@ impl Octet {
     /// How many vectors of 16 bytes, `step` apart, lie within the rows.
     pub(super) const fn vectors(&self, step: usize) -> usize {
         if self.len < 16 { 0 } else { (self.len - 16) / step + 1 }
+    }
+
+    /// Asks for byte `at` of the next eight rows, if they lie in memory as these do: what the hardware foresees ends
+    /// with a row.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn prefetch_next(&self, at: usize) {
+        let stride = self.rows[1].addr().wrapping_sub(self.rows[0].addr());
+        for row in self.rows {
+            let next = row.wrapping_add(stride.wrapping_mul(BAND).wrapping_add(at));
+            // SAFETY: a hint, whatever the address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(next.cast()) }
+        }
     }
 
     /// The vectors from `at` on.
