@@ -116,8 +116,7 @@ impl Octet {
         let stride = self.rows[1].addr().wrapping_sub(self.rows[0].addr());
         for row in self.rows {
             let next = row.wrapping_add(stride.wrapping_mul(BAND).wrapping_add(at));
-            // SAFETY: a hint, whatever the address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(next.cast()) }
+            _mm_prefetch::<_MM_HINT_T0>(next.cast());
         }
     }
 
