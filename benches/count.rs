@@ -1,6 +1,6 @@
 //! Counts the instructions of every stage under every backend, and measures its cycles.
 //!
-//! Run by `make count`; `--write PAGE` puts the table between the marks of a page. Two ways to count, in a process of
+//! Run by `make count`; `--write PAGE` puts the table between the marks of a page, `--only STAGE` prints some of it. Two ways to count, in a process of
 //! their own a number, each done twice, and both have to give the same:
 //!
 //! - callgrind, which knows AVX2 and no AVX-512;
@@ -26,12 +26,13 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
-        [] => println!("{}", table()),
+        [] => println!("{}", table("")),
+        ["--only", stage] => println!("{}", table(stage)),
         ["--write", page] => {
             let text = std::fs::read_to_string(page).expect("page");
             let (before, rest) = text.split_once(START).expect("start mark");
             let (_, after) = rest.split_once(END).expect("end mark");
-            let table = table();
+            let table = table("");
             println!("{table}");
             let text = format!("{before}{START}\n{table}{END}{after}");
             std::fs::write(page, text).expect("page");
@@ -102,7 +103,8 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-fn table() -> String {
+/// The rows of the stages that have `only` in their names.
+fn table(only: &str) -> String {
     cases::stay();
     let valgrind = Command::new("valgrind").arg("--version").output();
     let valgrind = valgrind.ok().map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned());
@@ -122,6 +124,9 @@ fn table() -> String {
     text.push('\n');
     let mut furthest: f64 = 0.0;
     for (number, row) in rows().iter().enumerate() {
+        if !row.stage.name().contains(only) {
+            continue;
+        }
         let bits = if row.stage.has_numerics() { NUMERICS[row.numerics].0 } else { "" };
         let _ = write!(text, "| {} | {} | {bits} |", row.stage.name(), SIZES[row.size].0);
         let mut plain = row.work(Simd::Scalar(Scalar));
