@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test develop lint bench bench-e2e bench-video docs ci clean
+.PHONY: demo test develop lint bench bench-e2e bench-video bench-stages count docs ci clean
 
 demo:
 	$(PYTHON) -m venv $(VENV) && $(BIN)/pip install -q '.[cli]' && $(BIN)/dynres run examples/images/rocket.jpg --model qwen2-vl --out rocket.npz
@@ -25,6 +25,12 @@ bench-e2e:
 
 bench-video:
 	$(BIN)/pip install -q '.[torch,transformers]' torchvision && $(BIN)/python benches/video.py
+
+bench-stages:
+	cargo bench --no-default-features --bench stages
+
+count:
+	cargo bench --no-default-features --bench count -- --write docs/kernels.md
 
 docs:
 	$(BIN)/pip install -q '.[docs]' && $(BIN)/mkdocs build --strict

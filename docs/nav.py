@@ -14,7 +14,7 @@ MARK = "<!-- pages -->"
 
 #: Pages that are still being written. While one does not exist it is left out of the nav, and links
 #: to it are plain text.
-PENDING = ("video.md", "kernels.md")
+PENDING = ("video.md",)
 
 
 def _pages(folder: Path) -> list[Path]:
