@@ -3,6 +3,7 @@
 //! | module | holds | may use |
 //! |---|---|---|
 //! | [`error`] | every way a call can fail | |
+//! | [`buffer`] | our own bytes, aligned | `error` |
 //! | [`image`] | views of pixels that belong to somebody else | `error` |
 //! | [`sizing`] | rules on sizes | `error` |
 //! | [`resample`] | filter, weights, pass order | `error` |
@@ -19,6 +20,7 @@
 //! | [`memory`] | what the system says of memory | |
 //! | `py` | Python; nothing outside it knows Python | all above |
 
+pub mod buffer;
 pub mod coords;
 pub mod error;
 pub mod families;

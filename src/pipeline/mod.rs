@@ -31,7 +31,8 @@ pub use self::source::{Rows, Source, Window};
 use self::scaler::Scaler;
 use self::source::WINDOW;
 use self::tables::Tables;
-use crate::error::{Error, Result, zeroed};
+use crate::buffer::{Aligned, row_stride};
+use crate::error::{Error, Result};
 use crate::image::{ImageRef, Row};
 use crate::pack::{Emit, Lut};
 use crate::parallel::{self, Watch};
@@ -240,7 +241,7 @@ struct ViewRun<'a, B: Backend> {
     view: &'a View,
     scalers: Vec<Scaler<'a, B>>,
     /// Canvas rows of the strip under way, of each frame.
-    strips: Vec<Vec<u8>>,
+    strips: Vec<Aligned>,
     /// The first row of that strip, and one past its last.
     first: usize,
     last: usize,
@@ -267,7 +268,8 @@ impl<'a, B: Backend> ViewRun<'a, B> {
         let mut strips = Vec::with_capacity(frames);
         for _ in 0..frames {
             let scaler = Scaler::new(view, input, start, settings.numerics, tables)?;
-            strips.push(zeroed(Emit::strip_rows(view.cut) * scaler.row_bytes())?);
+            let stride = row_stride(scaler.row_bytes());
+            strips.push(Aligned::zeroed(Emit::strip_rows(view.cut) * stride)?);
             scalers.push(scaler);
         }
         let kept = if keep {
@@ -318,9 +320,10 @@ impl<'a, B: Backend> ViewRun<'a, B> {
                 watch.check()?;
             }
             let len = self.scalers[frame].row_bytes();
+            let stride = row_stride(len);
             while self.scalers[frame].next() < self.last {
                 let scaler = &mut self.scalers[frame];
-                let at = (scaler.next() - self.first) * len;
+                let at = (scaler.next() - self.first) * stride;
                 let slot = match self.emit.direct(scaler.next(), len) {
                     Some(slot) => slot,
                     None => &mut self.strips[frame][at..at + len],
@@ -339,7 +342,10 @@ impl<'a, B: Backend> ViewRun<'a, B> {
     fn emit_strip(&mut self) {
         let (pixel, len) = (self.scalers[0].pixel(), self.scalers[0].row_bytes());
         let count = self.last - self.first;
-        let frames = self.strips.iter().map(|strip| strip.chunks_exact(len).take(count));
+        let frames = self
+            .strips
+            .iter()
+            .map(|strip| strip.chunks_exact(row_stride(len)).take(count).map(|row| &row[..len]));
         if let Some(kept) = &mut self.kept {
             for (canvas, rows) in kept.iter_mut().zip(frames.clone()) {
                 for row in rows {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::source::Window;
 use super::tables::Tables;
+use crate::buffer::{Aligned, row_stride};
 use crate::error::{Result, zeroed};
 use crate::image::Row;
 use crate::plan::{Cut, View};
@@ -25,15 +26,15 @@ pub(super) struct Scaler<'a, B: Backend> {
     /// Eight finished rows that a horizontal pass made at once, and the first one's number.
     lines: Lines,
     /// Rows of a first vertical pass, up to eight, and how many there are.
-    tall: Vec<u8>,
+    tall: Aligned,
     tall_count: usize,
-    band: Vec<u8>,
+    band: Aligned,
     next: usize,
 }
 
 /// The bands that the vertical pass may still need.
 struct Ring {
-    bytes: Vec<u8>,
+    bytes: Aligned,
     bands: usize,
     group: usize,
     next_band: usize,
@@ -101,16 +102,16 @@ impl<'a, B: Backend> Scaler<'a, B> {
                 let bands = axis.longest().div_ceil(BAND) + 1;
                 let group = group_len(ring_components);
                 let next_band = axis.reads(first_target.min(target.0 - 1)).start / BAND;
-                Ring { bytes: zeroed(bands * 2 * group)?, bands, group, next_band }
+                Ring { bytes: Aligned::zeroed(bands * 2 * group)?, bands, group, next_band }
             }
-            None => Ring { bytes: Vec::new(), bands: 1, group: 0, next_band: 0 },
+            None => Ring { bytes: Aligned::zeroed(0)?, bands: 1, group: 0, next_band: 0 },
         };
         let makes_lines = matches!(passes, Passes::Horizontal | Passes::VerticalHorizontal);
         let line = target.1 * output;
         let lines = zeroed(if makes_lines { BAND * line } else { 0 })?;
-        let band = zeroed(if makes_lines { 2 * group_len(line) } else { 0 })?;
+        let band = Aligned::zeroed(if makes_lines { 2 * group_len(line) } else { 0 })?;
         let tall = matches!(passes, Passes::VerticalHorizontal);
-        let tall = zeroed(if tall { BAND * source.1 * input } else { 0 })?;
+        let tall = Aligned::zeroed(if tall { BAND * row_stride(source.1 * input) } else { 0 })?;
         Ok(Self {
             backend: tables.backend,
             view,
@@ -223,7 +224,8 @@ impl<'a, B: Backend> Scaler<'a, B> {
                 let last = target + count - 1;
                 let rows: [Row<'_>; BAND] =
                     std::array::from_fn(|r| self.source_row(window, (target + r).min(last)));
-                self.lines(&rows, target, count);
+                let made = (&self.columns, &mut self.band, &mut self.lines);
+                lines(self.backend, made, &rows, self.view.resized.1 * self.output, target, count);
                 true
             }
             Passes::VerticalHorizontal => {
@@ -232,45 +234,27 @@ impl<'a, B: Backend> Scaler<'a, B> {
                 }
                 let count = BAND.min(self.view.resized.0 - target);
                 let len = self.view.source.size.1 * self.input;
+                let stride = row_stride(len);
                 while self.tall_count < count {
                     let row = target + self.tall_count;
                     if !self.feed(window, limit, row) {
                         return false;
                     }
-                    let at = self.tall_count * len;
+                    let at = self.tall_count * stride;
                     let out = &mut self.tall[at..at + len];
                     vertical(self.backend, self.rows.as_ref(), &self.ring, row, out);
                     self.tall_count += 1;
                 }
-                let tall = std::mem::take(&mut self.tall);
                 let rows: [Row<'_>; BAND] = std::array::from_fn(|r| {
-                    let at = r.min(count - 1) * len;
-                    Row::from(&tall[at..at + len])
+                    let at = r.min(count - 1) * stride;
+                    Row::from(&self.tall[at..at + len])
                 });
-                self.lines(&rows, target, count);
-                self.tall = tall;
+                let made = (&self.columns, &mut self.band, &mut self.lines);
+                lines(self.backend, made, &rows, self.view.resized.1 * self.output, target, count);
                 self.tall_count = 0;
                 true
             }
         }
-    }
-
-    /// Eight rows through the horizontal pass into `self.lines`.
-    fn lines(&mut self, rows: &[Row<'_>; BAND], first: usize, count: usize) {
-        let Some(columns) = &self.columns else { return };
-        self.backend.horizontal(columns, rows, &mut self.band);
-        let len = self.view.resized.1 * self.output;
-        let group = group_len(len);
-        for (group, lines) in
-            self.band.chunks_exact(group).zip(self.lines.bytes.chunks_exact_mut(GROUP * len))
-        {
-            let (a, rest) = lines.split_at_mut(len);
-            let (b, rest) = rest.split_at_mut(len);
-            let (c, d) = rest.split_at_mut(len);
-            self.backend.deinterleave(group, [a, b, c, d]);
-        }
-        self.lines.first = first;
-        self.lines.count = count;
     }
 
     /// Fills the ring up to the window of target row `target`.
@@ -297,6 +281,30 @@ impl<'a, B: Backend> Scaler<'a, B> {
         }
         true
     }
+}
+
+/// Weights of a horizontal pass, the band it makes, and the lines it becomes.
+type Made<'a, B> = (&'a Option<Arc<<B as Backend>::Columns>>, &'a mut Aligned, &'a mut Lines);
+
+/// Eight rows through the horizontal pass into lines of `len` bytes.
+fn lines<B: Backend>(
+    backend: B,
+    (columns, band, lines): Made<'_, B>,
+    rows: &[Row<'_>; BAND],
+    len: usize,
+    first: usize,
+    count: usize,
+) {
+    let Some(columns) = columns else { return };
+    backend.horizontal(columns, rows, band);
+    let groups = band.chunks_exact(group_len(len));
+    for (group, lines) in groups.zip(lines.bytes.chunks_exact_mut(GROUP * len)) {
+        let (a, rest) = lines.split_at_mut(len);
+        let (b, rest) = rest.split_at_mut(len);
+        let (c, d) = rest.split_at_mut(len);
+        backend.deinterleave(group, [a, b, c, d]);
+    }
+    (lines.first, lines.count) = (first, count);
 }
 
 fn vertical<B: Backend>(

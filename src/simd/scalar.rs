@@ -3,7 +3,7 @@
 use super::{BAND, Backend, GROUP, group_len};
 use crate::error::Result;
 use crate::image::Row;
-use crate::pack::{LINE, Lut, PAD, Run, Writer};
+use crate::pack::{Element, Lut, PAD, Run, Writer};
 use crate::resample::Axis;
 
 /// Plain Rust, for every CPU.
@@ -120,16 +120,28 @@ impl Backend for Scalar {
         writer: &mut Writer,
         out: &mut [u8],
     ) {
+        // Nothing is gained by whole lines here: what may be held goes first, then bytes come as they are.
+        writer.finish(out);
         let size = lut.element.size();
         for run in runs {
-            for &byte in &planes[run.from..run.from + len] {
-                let element = lut.bytes(run.channel, byte);
-                writer.held.0[writer.fill..writer.fill + size].copy_from_slice(&element[..size]);
-                writer.fill += size;
-                if writer.fill == LINE {
-                    writer.put_held(out);
+            let bytes = &planes[run.from..run.from + len];
+            let part = &mut out[writer.at..writer.at + len * size];
+            match lut.element {
+                Element::Uint8 => part.copy_from_slice(bytes),
+                Element::Float32 => {
+                    let table = &lut.float32[run.channel];
+                    for (element, &byte) in part.as_chunks_mut::<4>().0.iter_mut().zip(bytes) {
+                        *element = table[usize::from(byte)].to_ne_bytes();
+                    }
+                }
+                Element::Float16 | Element::Bfloat16 => {
+                    let table = &lut.half[run.channel];
+                    for (element, &byte) in part.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+                        *element = table[usize::from(byte)].to_ne_bytes();
+                    }
                 }
             }
+            writer.at += len * size;
         }
     }
 
