@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import dynres_rs as dr
 from dynres_rs._dynres_rs import Plan
 
-__all__ = ["describe", "fail", "make_processor", "progress"]
+__all__ = ["describe", "fail", "make_processor", "options_of", "progress"]
 
 
 def fail(text: str, code: int = 2) -> typer.Exit:
@@ -23,20 +23,29 @@ def fail(text: str, code: int = 2) -> typer.Exit:
     return typer.Exit(code)
 
 
-def make_processor(
-    model: str, numerics: str | None, settings: list[str], video: bool = False
-) -> dr.Processor:
-    """The processor of a family's name, or of a path or hub id; settings may be for videos."""
+def options_of(settings: list[str]) -> dict[str, Any]:
+    """KEY=VALUE pairs; a value is JSON, or True, False, None as in Python, else a string."""
     options: dict[str, Any] = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key:
-            raise fail(f"--set: must be KEY=VALUE, got '{setting}'")
+            raise ValueError(f"--set: must be KEY=VALUE, got '{setting}'")
         try:
             options[key.replace("-", "_")] = json.loads(text)
         except ValueError:
             lowered = {"True": True, "False": False, "None": None}
             options[key.replace("-", "_")] = lowered.get(text, text)
+    return options
+
+
+def make_processor(
+    model: str, numerics: str | None, settings: list[str], video: bool = False
+) -> dr.Processor:
+    """The processor of a family's name, or of a path or hub id; settings may be for videos."""
+    try:
+        options = options_of(settings)
+    except ValueError as error:
+        raise fail(str(error)) from None
     if video:
         options = {"video": options}
     known = {

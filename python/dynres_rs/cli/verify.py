@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from .common import options_of
+
 __all__ = ["verify"]
 
 
@@ -47,7 +49,7 @@ def verify(
             numerics=numerics,
             repeats=repeats,
             progress=show,
-            **_options(settings or []),
+            **options_of(settings or []),
         )
     except (ImportError, OSError, ValueError, TypeError) as error:
         print(f"dynres: {error}", file=sys.stderr)
@@ -57,17 +59,3 @@ def verify(
         raise typer.Exit(2)
     print(json.dumps(report.to_dict(), indent=2) if as_json else report.summary())
     raise typer.Exit(0 if report.equal else 1)
-
-
-def _options(settings: list[str]) -> dict[str, Any]:
-    """KEY=VALUE pairs; a value is JSON, or else a string."""
-    options: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key:
-            raise ValueError(f"--set: must be KEY=VALUE, got '{setting}'")
-        try:
-            options[key.replace("-", "_")] = json.loads(text)
-        except ValueError:
-            options[key.replace("-", "_")] = text
-    return options
