@@ -90,6 +90,10 @@ impl Ops for Emulated {
         of_dwords([dword; 16])
     }
 
+    fn splat_qword(self, [low, high]: [i32; 2]) -> Bytes {
+        of_dwords(std::array::from_fn(|i| if i % 2 == 0 { low } else { high }))
+    }
+
     fn dot(self, sum: Bytes, bytes: Bytes, weights: Bytes) -> Bytes {
         let mut sums = dwords(sum);
         for i in 0..64 {
@@ -102,6 +106,16 @@ impl Ops for Emulated {
     fn add(self, a: Bytes, b: Bytes) -> Bytes {
         let (a, b) = (dwords(a), dwords(b));
         of_dwords(std::array::from_fn(|i| a[i].wrapping_add(b[i])))
+    }
+
+    fn subtract_dwords(self, a: Bytes, b: Bytes) -> Bytes {
+        let (a, b) = (dwords(a), dwords(b));
+        of_dwords(std::array::from_fn(|i| a[i].wrapping_sub(b[i])))
+    }
+
+    fn high_dwords(self, v: Bytes) -> Bytes {
+        let v = dwords(v);
+        of_dwords(std::array::from_fn(|i| if i % 2 == 0 { v[i + 1] } else { 0 }))
     }
 
     fn xor(self, a: Bytes, b: Bytes) -> Bytes {
@@ -186,6 +200,13 @@ impl Ops for Emulated {
         }))
     }
 
+    fn unpack_qwords<const HIGH: bool>(self, a: Bytes, b: Bytes) -> Bytes {
+        std::array::from_fn(|i| {
+            let from = i / 16 * 16 + usize::from(HIGH) * 8 + i % 8;
+            if i / 8 % 2 == 0 { a[from] } else { b[from] }
+        })
+    }
+
     fn select(self, by: Bytes, low: Bytes, high: Bytes) -> Bytes {
         std::array::from_fn(|i| if by[i] & 128 == 0 { low[i] } else { high[i] })
     }
@@ -217,6 +238,8 @@ impl Ops for Emulated {
         let (a, b, c) = (floats(a), floats(b), floats(c));
         of_floats(std::array::from_fn(|i| a[i].mul_add(b[i], c[i])))
     }
+
+    fn settle(self, _: &mut [Bytes; 4], _: &mut [Bytes; 4]) {}
 
     fn fence(self) {}
 }

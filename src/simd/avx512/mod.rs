@@ -5,6 +5,7 @@
 //! | `ops` | the vector operations the kernels use, safe loads and stores |
 //! | `native` | the operations as instructions |
 //! | `emulated` | the operations in plain Rust, for tests |
+//! | `sums` | sums by digits and their end |
 //! | `horizontal`, `vertical` | the passes |
 //! | `rows` | rows to groups, rows to planes |
 //! | `convert` | bytes to elements |
@@ -23,6 +24,7 @@ mod horizontal;
 mod native;
 mod ops;
 mod rows;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod vertical;
@@ -74,7 +76,7 @@ macro_rules! backend {
             type Rows = Rows;
 
             fn columns(self, axis: &Axis, input: usize, output: usize) -> Result<Columns> {
-                match horizontal::digits(axis) {
+                match sums::digits(axis) {
                     Some(digits) => {
                         Ok(Weights::Digits($call!(columns(self, axis, digits, input, output))?))
                     }
@@ -83,7 +85,7 @@ macro_rules! backend {
             }
 
             fn rows(self, axis: &Axis) -> Result<Rows> {
-                match horizontal::digits(axis) {
+                match sums::digits(axis) {
                     Some(digits) => Ok(Weights::Digits(vertical::rows(axis, digits)?)),
                     None => Ok(Weights::Plain(Scalar.rows(axis)?)),
                 }

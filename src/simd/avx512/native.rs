@@ -2,17 +2,19 @@
 
 #![expect(unsafe_code, reason = "instructions whose presence a value of Avx512 proves")]
 
+use std::arch::asm;
 use std::arch::x86_64::{
     __m512i, _mm_loadu_si128, _mm_sfence, _mm_storeu_si128, _mm512_add_epi32, _mm512_castps_si512,
     _mm512_castsi512_ps, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32, _mm512_div_ps,
     _mm512_dpbusd_epi32, _mm512_extracti32x4_epi32, _mm512_fmadd_ps, _mm512_loadu_si512,
     _mm512_mask_blend_epi8, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_movepi8_mask,
     _mm512_mul_ps, _mm512_packs_epi32, _mm512_packus_epi16, _mm512_permutex2var_epi8,
-    _mm512_permutexvar_epi8, _mm512_permutexvar_epi32, _mm512_set1_epi32, _mm512_shuffle_epi8,
-    _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_srai_epi32, _mm512_srav_epi16,
-    _mm512_srav_epi32, _mm512_storeu_si512, _mm512_stream_si512, _mm512_sub_ps,
-    _mm512_unpackhi_epi8, _mm512_unpackhi_epi16, _mm512_unpacklo_epi8, _mm512_unpacklo_epi16,
-    _mm512_xor_si512,
+    _mm512_permutexvar_epi8, _mm512_permutexvar_epi32, _mm512_set1_epi32, _mm512_set1_epi64,
+    _mm512_shuffle_epi8, _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_srai_epi32,
+    _mm512_srav_epi16, _mm512_srav_epi32, _mm512_srli_epi64, _mm512_storeu_si512,
+    _mm512_stream_si512, _mm512_sub_epi32, _mm512_sub_ps, _mm512_unpackhi_epi8,
+    _mm512_unpackhi_epi16, _mm512_unpackhi_epi64, _mm512_unpacklo_epi8, _mm512_unpacklo_epi16,
+    _mm512_unpacklo_epi64, _mm512_xor_si512,
 };
 
 use super::Avx512;
@@ -104,9 +106,18 @@ impl Ops for Avx512 {
         unsafe { _mm512_set1_epi32(dword) }
     }
 
+    #[inline(always)]
+    fn splat_qword(self, [low, high]: [i32; 2]) -> __m512i {
+        let qword = i64::from(high) << 32 | i64::from(low.cast_unsigned());
+        // SAFETY: a value of Avx512 exists only where the processor has the instruction.
+        unsafe { _mm512_set1_epi64(qword) }
+    }
+
     instructions! {
         fn dot(sum, bytes, weights) = _mm512_dpbusd_epi32(sum, bytes, weights);
         fn add(a, b) = _mm512_add_epi32(a, b);
+        fn subtract_dwords(a, b) = _mm512_sub_epi32(a, b);
+        fn high_dwords(v) = _mm512_srli_epi64::<32>(v);
         fn xor(a, b) = _mm512_xor_si512(a, b);
         fn shift_right(v, counts) = _mm512_srav_epi32(v, counts);
         fn shift_right_words(v, counts) = _mm512_srav_epi16(v, counts);
@@ -188,8 +199,47 @@ impl Ops for Avx512 {
     }
 
     #[inline(always)]
+    fn unpack_qwords<const HIGH: bool>(self, a: __m512i, b: __m512i) -> __m512i {
+        if HIGH {
+            // SAFETY: a value of Avx512 exists only where the processor has the instruction.
+            unsafe { _mm512_unpackhi_epi64(a, b) }
+        } else {
+            // SAFETY: as above.
+            unsafe { _mm512_unpacklo_epi64(a, b) }
+        }
+    }
+
+    #[inline(always)]
+    fn settle(self, four: &mut [__m512i; 4], others: &mut [__m512i; 4]) {
+        // SAFETY: a value of Avx512 exists only where the processor has the registers.
+        unsafe { settle(four, others) }
+    }
+
+    #[inline(always)]
     fn fence(self) {
         // SAFETY: every x86-64 processor has it.
         unsafe { _mm_sfence() }
+    }
+}
+
+/// [`Ops::settle`], in a function that may name the registers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+#[expect(clippy::many_single_char_names, reason = "eight registers")]
+fn settle([a, b, c, d]: &mut [__m512i; 4], [e, f, g, h]: &mut [__m512i; 4]) {
+    // SAFETY: no instruction at all.
+    unsafe {
+        asm!(
+            "/* {0} {1} {2} {3} {4} {5} {6} {7} */",
+            inout(zmm_reg) * a,
+            inout(zmm_reg) * b,
+            inout(zmm_reg) * c,
+            inout(zmm_reg) * d,
+            inout(zmm_reg) * e,
+            inout(zmm_reg) * f,
+            inout(zmm_reg) * g,
+            inout(zmm_reg) * h,
+            options(pure, nomem, nostack, preserves_flags)
+        );
     }
 }

@@ -48,10 +48,16 @@ pub(super) trait Ops: Copy {
 
     /// `vpbroadcastd`.
     fn splat(self, dword: i32) -> Self::V;
+    /// `vpbroadcastq`.
+    fn splat_qword(self, dwords: [i32; 2]) -> Self::V;
     /// `vpdpbusd`: to each dword of `sum` four products of an unsigned with a signed byte, modulo 2^32.
     fn dot(self, sum: Self::V, bytes: Self::V, weights: Self::V) -> Self::V;
     /// `vpaddd`.
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `vpsubd`.
+    fn subtract_dwords(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `vpsrlq`: the high dword of each qword in place of the low one, and zero in its own.
+    fn high_dwords(self, v: Self::V) -> Self::V;
     /// `vpxord`.
     fn xor(self, a: Self::V, b: Self::V) -> Self::V;
     /// `vpslld`.
@@ -80,6 +86,8 @@ pub(super) trait Ops: Copy {
     fn unpack_bytes<const HIGH: bool>(self, a: Self::V, b: Self::V) -> Self::V;
     /// `vpunpcklwd`, `vpunpckhwd`: in each lane words of `a` and `b` in turn.
     fn unpack_words<const HIGH: bool>(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `vpunpcklqdq`, `vpunpckhqdq`: in each lane a qword of `a` and one of `b`.
+    fn unpack_qwords<const HIGH: bool>(self, a: Self::V, b: Self::V) -> Self::V;
     /// `vpmovb2m`, `vpblendmb`: bytes of `high` where the byte of `by` has its top bit, else of `low`.
     fn select(self, by: Self::V, low: Self::V, high: Self::V) -> Self::V;
     /// `vpblendmb`: bytes of `high` where `mask` has a bit, else of `low`.
@@ -94,6 +102,9 @@ pub(super) trait Ops: Copy {
     fn multiply(self, a: Self::V, b: Self::V) -> Self::V;
     /// `vfmadd213ps`: `a * b + c`, rounded once.
     fn fused(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// Keeps the compiler from moving what makes these past what takes them: left alone it takes one row's chain of sums
+    /// after the other, and the processor waits for each.
+    fn settle(self, four: &mut [Self::V; 4], others: &mut [Self::V; 4]);
     /// `sfence`.
     fn fence(self);
 }
@@ -250,6 +261,19 @@ impl<'a, const N: usize> Lanes<'a, N> {
         Self { pointers, len, alive: PhantomData }
     }
 
+    /// Bytes of a row.
+    #[inline(always)]
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// What the rows hold from byte `from` on, if that is `len` bytes.
+    #[inline(always)]
+    pub(super) fn span(&self, from: usize, len: usize) -> Option<Span<'_, N>> {
+        let inside = from <= self.len && self.len - from >= len;
+        inside.then_some(Span { rows: self, from, len })
+    }
+
     /// Asks for byte `at` of the next `N` rows, if they lie in memory as these do: what the hardware foresees ends with
     /// a row.
     #[inline(always)]
@@ -285,3 +309,23 @@ impl<'a, const N: usize> Lanes<'a, N> {
 
 /// Eight rows of one length.
 pub(super) type Eight<'a> = Lanes<'a, BAND>;
+
+/// Some columns of rows, all of them there: loads within them need no check of the row.
+#[derive(Clone, Copy)]
+pub(super) struct Span<'a, const N: usize> {
+    rows: &'a Lanes<'a, N>,
+    from: usize,
+    len: usize,
+}
+
+impl<const N: usize> Span<'_, N> {
+    /// The 64 bytes of row `r` from byte `at` of the span on.
+    #[inline(always)]
+    pub(super) fn load<O: Ops>(&self, ops: O, r: usize, at: usize) -> O::V {
+        assert!(at <= self.len && self.len - at >= 64, "vector of a span");
+        // SAFETY: the span is within the row, and at within the span.
+        let from = unsafe { self.rows.pointers[r].add(self.from + at) };
+        // SAFETY: 64 bytes from there on are, too.
+        unsafe { ops.load(from) }
+    }
+}

@@ -8,7 +8,7 @@ use super::super::tests::thirds;
 use super::super::{BAND, Backend, GROUP, group_len};
 use super::emulated::Emulated;
 use super::ops::{Line, Ops, load_widened};
-use super::{Avx512, Weights, horizontal};
+use super::{Avx512, Weights, sums};
 use crate::image::Row;
 use crate::pack::{Element, Lut, Normalise, PAD, Recipe, Run, Writer};
 use crate::resample::{Axis, Filter, Numerics};
@@ -196,7 +196,7 @@ fn passes_of_three_digit_int16<B: Backend>(backend: B) {
     let mut found = 0;
     for source in 2..400 {
         let axis = Axis::new(Filter::Lanczos, source, 24, true).expect("memory");
-        if horizontal::digits(&axis) == Some(3) {
+        if sums::digits(&axis) == Some(3) {
             found += 1;
             one_horizontal(backend, &axis, 3, 3, &mut random);
             one_vertical(backend, &axis, 70, &mut random);

@@ -4,8 +4,8 @@
 //! and after its last. Eight vectors share each weight.
 
 use super::super::GROUP;
-use super::horizontal::{DIGITS, Rounding, only_tops, reserved};
 use super::ops::{Line, Ops, load, load_part, store, store_part};
+use super::sums::{DIGITS, Rounding, fits_words, reserved};
 use crate::error::Result;
 use crate::resample::Axis;
 
@@ -57,17 +57,21 @@ pub(super) fn rows(axis: &Axis, digits: usize) -> Result<Rows> {
 #[inline(always)]
 pub(super) fn vertical<O: Ops>(ops: O, rows: &Rows, i: usize, groups: &[&[u8]], out: &mut [u8]) {
     let weights = &rows.dwords[rows.starts[i] as usize..rows.starts[i + 1] as usize];
-    match rows.digits {
-        2 => with_digits::<O, 2, false>(ops, weights.as_chunks().0, rows.precision, groups, out),
-        _ if only_tops(rows.digits, rows.precision) => {
-            with_digits::<O, 3, true>(ops, weights.as_chunks().0, rows.precision, groups, out);
+    let precision = rows.precision;
+    match (rows.digits, fits_words(rows.digits, precision)) {
+        (2, false) => {
+            with_digits::<O, 2, false>(ops, weights.as_chunks().0, precision, groups, out);
         }
-        _ => with_digits::<O, 3, false>(ops, weights.as_chunks().0, rows.precision, groups, out),
+        (2, true) => with_digits::<O, 2, true>(ops, weights.as_chunks().0, precision, groups, out),
+        (_, false) => {
+            with_digits::<O, 3, false>(ops, weights.as_chunks().0, precision, groups, out);
+        }
+        (_, true) => with_digits::<O, 3, true>(ops, weights.as_chunks().0, precision, groups, out),
     }
 }
 
 #[inline(always)]
-fn with_digits<O: Ops, const D: usize, const TOP: bool>(
+fn with_digits<O: Ops, const D: usize, const WORDS: bool>(
     ops: O,
     weights: &[[i32; D]],
     precision: u32,
@@ -75,14 +79,14 @@ fn with_digits<O: Ops, const D: usize, const TOP: bool>(
     out: &mut [u8],
 ) {
     let groups = &groups[..weights.len()];
-    let rounding = Rounding::new(ops, precision);
+    let rounding = Rounding::new(ops, precision, D);
     let order = ORDER.load(ops);
     let len = out.len();
     let mut at = 0;
     while at + 128 <= len {
         let sums = sums::<O, D, 8, false>(ops, rounding.start(), weights, groups, at);
-        store(ops, out, at, bytes::<O, D, _, TOP>(ops, &rounding, &sums, 0, order));
-        store(ops, out, at + 64, bytes::<O, D, _, TOP>(ops, &rounding, &sums, 4, order));
+        store(ops, out, at, bytes::<O, D, _, WORDS>(ops, &rounding, &sums, 0, order));
+        store(ops, out, at + 64, bytes::<O, D, _, WORDS>(ops, &rounding, &sums, 4, order));
         at += 128;
     }
     while at < len {
@@ -91,7 +95,7 @@ fn with_digits<O: Ops, const D: usize, const TOP: bool>(
         } else {
             sums::<O, D, 4, true>(ops, rounding.start(), weights, groups, at)
         };
-        store_part(ops, out, at, 64, bytes::<O, D, _, TOP>(ops, &rounding, &sums, 0, order));
+        store_part(ops, out, at, 64, bytes::<O, D, _, WORDS>(ops, &rounding, &sums, 0, order));
         at += 64;
     }
 }
@@ -145,14 +149,14 @@ pub(super) const ORDER: Line = {
 /// vpermd       a0 a1 a2 a3 | b0 b1 b2 b3 | c0 .. | d0 ..
 /// ```
 #[inline(always)]
-fn bytes<O: Ops, const D: usize, const N: usize, const TOP: bool>(
+fn bytes<O: Ops, const D: usize, const N: usize, const WORDS: bool>(
     ops: O,
     rounding: &Rounding<O::V>,
     sums: &[[O::V; D]; N],
     at: usize,
     order: O::V,
 ) -> O::V {
-    let ab = rounding.words::<O, D, TOP>(ops, &sums[at], &sums[at + 1]);
-    let cd = rounding.words::<O, D, TOP>(ops, &sums[at + 2], &sums[at + 3]);
+    let ab = rounding.words::<O, D, WORDS>(ops, &sums[at], &sums[at + 1]);
+    let cd = rounding.words::<O, D, WORDS>(ops, &sums[at + 2], &sums[at + 3]);
     ops.permute_dwords(order, ops.pack_words(ab, cd))
 }

@@ -1,0 +1,346 @@
+//! Windows of few taps: some target pixels in the dwords of a vector.
+//!
+//! Which bytes of a source row make which lane never changes while the window of a group of pixels moves
+//! on by four taps, so one index vector serves all steps of a group. For three pixels of RGB at scale 2:
+//!
+//! ```text
+//! source      r0 g0 b0 r1 g1 b1 r2 g2 b2 r3 g3 b3 r4 g4 b4 ...            64 bytes, 128 for wide windows
+//! vpermb      r0r1r2r3 g0g1g2g3 b0b1b2b3  r2r3r4r5 g2g3g4g5 b2b3b4b5  r4r5r6r7 ...
+//! vpdpbusd    pixel 0: r, g, b            pixel 1: r, g, b            pixel 2: r, ...
+//! next step   the same from 4 source pixels further on
+//! ```
+
+use super::super::super::{GROUP, group_len};
+use super::super::ops::{Eight, Line, Ops, load_dwords, store};
+use super::super::sums::{DIGITS, Rounding, below, reserved};
+use crate::error::Result;
+use crate::resample::Axis;
+
+/// Consecutive target pixels that are made together.
+#[derive(Clone, Copy, Debug)]
+struct Batch {
+    /// The first source byte of the first step.
+    from: u32,
+    /// Its lines: an index vector, then `digits` weights a step.
+    start: u32,
+    end: u32,
+}
+
+/// The weights of a pass.
+#[derive(Debug)]
+pub(super) struct Columns {
+    /// Whether the bytes of a step lie within 128, not 64.
+    pub(super) wide: bool,
+    precision: u32,
+    /// Bytes of a source row and of a step.
+    source: usize,
+    step: usize,
+    /// Bytes of a group, and those that a batch fills.
+    group: usize,
+    filled: usize,
+    batches: Vec<Batch>,
+    lines: Vec<Line>,
+}
+
+/// Lays out the weights of `axis`, which fit `digits` signed bytes; none where its windows are too far apart.
+#[inline(always)]
+pub(super) fn columns<O: Ops>(
+    ops: O,
+    axis: &Axis,
+    digits: usize,
+    input: usize,
+    output: usize,
+) -> Result<Option<Columns>> {
+    let most = if output == 3 { 5 } else { 4 };
+    let candidates = [(most, 64), (4, 64), (most, 128)];
+    let mut found = None;
+    for (count, bytes) in candidates {
+        if (spread(axis, count) + 4) * input <= bytes {
+            found = Some((count, bytes > 64));
+            break;
+        }
+    }
+    let Some((pixels, wide)) = found else { return Ok(None) };
+    let mut total = 0;
+    for first in (0..axis.target).step_by(pixels) {
+        total += 1 + digits * steps(axis, first, pixels);
+    }
+    let mut columns = Columns {
+        wide,
+        precision: axis.precision,
+        source: axis.source * input,
+        step: 4 * input,
+        group: group_len(axis.target * output),
+        filled: pixels * output * GROUP,
+        batches: reserved(axis.target.div_ceil(pixels))?,
+        lines: reserved(total)?,
+    };
+    for first in (0..axis.target).step_by(pixels) {
+        let start = columns.lines.len() as u32;
+        let from = (axis.reads(first).start * input) as u32;
+        let count = pixels.min(axis.target - first);
+        batch_lines(ops, axis, first, count, digits, [input, output], &mut columns.lines);
+        columns.batches.push(Batch { from, start, end: columns.lines.len() as u32 });
+    }
+    Ok(Some(columns))
+}
+
+/// The most source pixels between the first taps of the pixels of a batch.
+fn spread(axis: &Axis, pixels: usize) -> usize {
+    let of_batch = |first: usize| {
+        let last = (first + pixels).min(axis.target) - 1;
+        axis.reads(last).start - axis.reads(first).start
+    };
+    (0..axis.target).step_by(pixels).map(of_batch).max().unwrap_or(0)
+}
+
+/// Steps of four taps that the longest window of a batch takes.
+fn steps(axis: &Axis, first: usize, pixels: usize) -> usize {
+    let last = (first + pixels).min(axis.target);
+    (first..last).map(|x| axis.window(x).1.len().div_ceil(4)).max().unwrap_or(0)
+}
+
+/// The index vector of a batch, then for each step of four taps a vector for each digit.
+///
+/// ```text
+/// dword   0    1    2    3    4    5   ...            output 3, up to five pixels; output 4, up to four
+///         x0c0 x0c1 x0c2 x1c0 x1c1 x1c2               byte j of a dword: tap 4 step + j
+/// ```
+#[inline(always)]
+fn batch_lines<O: Ops>(
+    ops: O,
+    axis: &Axis,
+    first: usize,
+    count: usize,
+    digits: usize,
+    [input, output]: [usize; 2],
+    lines: &mut Vec<Line>,
+) {
+    let base = axis.reads(first).start;
+    let mut index = Line::ZERO;
+    // Byte of the two vectors of weights, four dwords a pixel, that a byte of the first digit comes from.
+    let mut order = [Line([127; 64]); 3];
+    for p in 0..count {
+        let lead = axis.reads(first + p).start - base;
+        for c in 0..output {
+            for j in 0..4 {
+                let at = (p * output + c) * 4 + j;
+                index.0[at] = ((lead + j) * input + c) as u8;
+                for (digit, order) in order.iter_mut().enumerate() {
+                    order.0[at] = ((p * 4 + j) * 4 + digit) as u8;
+                }
+            }
+        }
+    }
+    lines.push(index);
+    let mut windows: [&[i32]; 5] = [&[]; 5];
+    for (p, window) in windows.iter_mut().enumerate().take(count) {
+        *window = axis.window(first + p).1;
+    }
+    let flip = ops.splat(DIGITS);
+    for step in 0..steps(axis, first, count) {
+        let mut near = [0; 16];
+        let mut far = [0; 16];
+        let (near_pixels, far_pixels) = (near.as_chunks_mut::<4>().0, far.as_chunks_mut::<4>().0);
+        for (pixel, window) in near_pixels.iter_mut().chain(far_pixels).zip(&windows) {
+            let rest = window.get(step * 4..).unwrap_or(&[]);
+            if let Some(four) = rest.first_chunk::<4>() {
+                *pixel = *four;
+            } else {
+                pixel[..rest.len()].copy_from_slice(rest);
+            }
+        }
+        let near = load_dwords(ops, &near);
+        let far = load_dwords(ops, &far);
+        let near = ops.xor(ops.add(near, flip), flip);
+        let far = ops.xor(ops.add(far, flip), flip);
+        for order in &order[..digits] {
+            let mut line = Line::ZERO;
+            line.store(ops, ops.permute2(near, order.load(ops), far));
+            lines.push(line);
+        }
+    }
+}
+
+#[inline(always)]
+pub(super) fn pass<O: Ops, const D: usize, const WIDE: bool, const WORDS: bool>(
+    ops: O,
+    columns: &Columns,
+    rows: &Eight<'_>,
+    band: &mut [u8],
+) {
+    let (first, second) = band.split_at_mut(columns.group);
+    let mut groups = [first, second];
+    let rounding = Rounding::new(ops, columns.precision, D);
+    let quads = INTERLEAVE.load(ops);
+    let vector = if WIDE { 128 } else { 64 };
+    let apart = !WIDE && columns.precision >= below(D);
+    for (number, batch) in columns.batches.iter().enumerate() {
+        let lines = &columns.lines[batch.start as usize..batch.end as usize];
+        let from = batch.from as usize;
+        let place = number * columns.filled;
+        let steps = lines.len() / D;
+        rows.prefetch_next(from);
+        if apart {
+            let batch = Unrolled { rounding: &rounding, lines, rows, from, place };
+            let made = match (columns.step, steps) {
+                (12, 1) => batch.make::<O, D, WORDS, 12, 1>(ops, &mut groups),
+                (12, 2) => batch.make::<O, D, WORDS, 12, 2>(ops, &mut groups),
+                (12, 3) => batch.make::<O, D, WORDS, 12, 3>(ops, &mut groups),
+                (12, 4) => batch.make::<O, D, WORDS, 12, 4>(ops, &mut groups),
+                (16, 1) => batch.make::<O, D, WORDS, 16, 1>(ops, &mut groups),
+                (16, 2) => batch.make::<O, D, WORDS, 16, 2>(ops, &mut groups),
+                (16, 3) => batch.make::<O, D, WORDS, 16, 3>(ops, &mut groups),
+                (16, 4) => batch.make::<O, D, WORDS, 16, 4>(ops, &mut groups),
+                _ => false,
+            };
+            if made {
+                continue;
+            }
+        }
+        let inside = from + steps.saturating_sub(1) * columns.step + vector <= columns.source;
+        for (half, group) in groups.iter_mut().enumerate() {
+            let r = half * GROUP;
+            let start = rounding.start();
+            let sums = if inside {
+                sums_of::<O, D, WIDE, false>(ops, start, lines, from, columns.step, rows, r)
+            } else {
+                sums_of::<O, D, WIDE, true>(ops, start, lines, from, columns.step, rows, r)
+            };
+            let ab = rounding.words::<O, D, WORDS>(ops, &sums[0], &sums[1]);
+            let cd = rounding.words::<O, D, WORDS>(ops, &sums[2], &sums[3]);
+            store(ops, group, place, ops.shuffle(ops.pack_words(ab, cd), quads));
+        }
+    }
+}
+
+/// A batch of few steps, within 64 bytes each.
+struct Unrolled<'a, V> {
+    rounding: &'a Rounding<V>,
+    lines: &'a [Line],
+    rows: &'a Eight<'a>,
+    from: usize,
+    place: usize,
+}
+
+impl<V: Copy> Unrolled<'_, V> {
+    /// The batch in `STEPS` steps of `STEP` bytes; false where they reach past the rows' end.
+    ///
+    /// The permuted bytes stay in registers, so that the digits can be taken one after the other: a sum of the first ones
+    /// is shifted and goes on as that of the second ones, which saves additions. The last ones have sums of their own, for
+    /// a chain of all of them would be waited for.
+    #[inline(always)]
+    fn make<
+        O: Ops<V = V>,
+        const D: usize,
+        const WORDS: bool,
+        const STEP: usize,
+        const STEPS: usize,
+    >(
+        &self,
+        ops: O,
+        groups: &mut [&mut [u8]; 2],
+    ) -> bool {
+        let Some(span) = self.rows.span(self.from, (STEPS - 1) * STEP + 64) else { return false };
+        let lines = &self.lines[..=STEPS * D];
+        let index = lines[0].load(ops);
+        let quads = INTERLEAVE.load(ops);
+        for half in 0..2 {
+            let mut bytes = [[index; GROUP]; STEPS];
+            let mut sums = [self.rounding.half; GROUP];
+            let mut last = [self.rounding.zero; GROUP];
+            for step in 0..STEPS {
+                let weights = lines[1 + step * D].load(ops);
+                let last_weights = lines[step * D + D].load(ops);
+                for r in 0..GROUP {
+                    let source = span.load(ops, half * GROUP + r, step * STEP);
+                    bytes[step][r] = ops.permute(index, source);
+                    sums[r] = ops.dot(sums[r], bytes[step][r], weights);
+                    last[r] = ops.dot(last[r], bytes[step][r], last_weights);
+                }
+                ops.settle(&mut sums, &mut last);
+            }
+            for r in 0..GROUP {
+                sums[r] = ops.shift_right_by::<8>(sums[r]);
+            }
+            ops.settle(&mut sums, &mut last);
+            for d in 1..D - 1 {
+                for step in 0..STEPS {
+                    let weights = lines[1 + step * D + d].load(ops);
+                    for r in 0..GROUP {
+                        sums[r] = ops.dot(sums[r], bytes[step][r], weights);
+                    }
+                    ops.settle(&mut sums, &mut last);
+                }
+                for r in 0..GROUP {
+                    sums[r] = ops.shift_right_by::<8>(sums[r]);
+                }
+                ops.settle(&mut sums, &mut last);
+            }
+            for r in 0..GROUP {
+                sums[r] = ops.add(sums[r], last[r]);
+            }
+            let [ab, cd] = self.rounding.last_words::<O, WORDS>(ops, sums);
+            store(ops, groups[half], self.place, ops.shuffle(ops.pack_words(ab, cd), quads));
+        }
+        true
+    }
+}
+
+/// The sums by digits of the four rows from `r` on: as many as stay in registers.
+#[inline(always)]
+fn sums_of<O: Ops, const D: usize, const WIDE: bool, const EDGE: bool>(
+    ops: O,
+    start: [O::V; D],
+    lines: &[Line],
+    from: usize,
+    step: usize,
+    rows: &Eight<'_>,
+    r: usize,
+) -> [[O::V; D]; GROUP] {
+    let mut sums = [start; GROUP];
+    let Some((index, weights)) = lines.split_first() else { return sums };
+    let index = index.load(ops);
+    let mut at = from;
+    for lines in weights.as_chunks::<D>().0 {
+        let mut weights = [index; D];
+        for d in 0..D {
+            weights[d] = lines[d].load(ops);
+        }
+        for i in 0..GROUP {
+            let near = bytes_at::<O, EDGE>(ops, rows, r + i, at);
+            let bytes = if WIDE {
+                ops.permute2(near, index, bytes_at::<O, EDGE>(ops, rows, r + i, at + 64))
+            } else {
+                ops.permute(index, near)
+            };
+            for d in 0..D {
+                sums[i][d] = ops.dot(sums[i][d], bytes, weights[d]);
+            }
+        }
+        at += step;
+    }
+    sums
+}
+
+#[inline(always)]
+fn bytes_at<O: Ops, const EDGE: bool>(ops: O, rows: &Eight<'_>, r: usize, at: usize) -> O::V {
+    if EDGE { rows.load_part(ops, r, at) } else { rows.load(ops, r, at) }
+}
+
+/// From words of four rows to the format of a group.
+///
+/// ```text
+/// words        a0 a1 a2 a3 b0 b1 b2 b3, c0 c1 c2 c3 d0 d1 d2 d3        of each lane
+/// vpackuswb    a0 a1 a2 a3 b0 b1 b2 b3 c0 c1 c2 c3 d0 d1 d2 d3
+/// vpshufb      a0 b0 c0 d0 a1 b1 c1 d1 a2 b2 c2 d2 a3 b3 c3 d3
+/// ```
+const INTERLEAVE: Line = {
+    let mut line = Line::ZERO;
+    let mut i = 0;
+    while i < 64 {
+        line.0[i] = (i % 4 * 4 + i / 4 % 4) as u8;
+        i += 1;
+    }
+    line
+};
