@@ -270,8 +270,14 @@ impl<'a, const N: usize> Lanes<'a, N> {
     /// What the rows hold from byte `from` on, if that is `len` bytes.
     #[inline(always)]
     pub(super) fn span(&self, from: usize, len: usize) -> Option<Span<'_, N>> {
-        let inside = from <= self.len && self.len - from >= len;
-        inside.then_some(Span { rows: self, from, len })
+        if from > self.len || self.len - from < len {
+            return None;
+        }
+        let mut pointers = self.pointers;
+        for pointer in &mut pointers {
+            *pointer = pointer.wrapping_add(from);
+        }
+        Some(Span { pointers, len, alive: PhantomData })
     }
 
     /// Asks for byte `at` of the next `N` rows, if they lie in memory as these do: what the hardware foresees ends with
@@ -313,18 +319,26 @@ pub(super) type Eight<'a> = Lanes<'a, BAND>;
 /// Some columns of rows, all of them there: loads within them need no check of the row.
 #[derive(Clone, Copy)]
 pub(super) struct Span<'a, const N: usize> {
-    rows: &'a Lanes<'a, N>,
-    from: usize,
+    pointers: [*const u8; N],
     len: usize,
+    alive: PhantomData<&'a u8>,
 }
 
-impl<const N: usize> Span<'_, N> {
+impl<'a, const N: usize> Span<'a, N> {
+    /// `M` of the rows, from row `first` on.
+    #[inline(always)]
+    pub(super) fn some<const M: usize>(&self, first: usize) -> Span<'a, M> {
+        let mut pointers = [std::ptr::null(); M];
+        pointers.copy_from_slice(&self.pointers[first..first + M]);
+        Span { pointers, len: self.len, alive: PhantomData }
+    }
+
     /// The 64 bytes of row `r` from byte `at` of the span on.
     #[inline(always)]
     pub(super) fn load<O: Ops>(&self, ops: O, r: usize, at: usize) -> O::V {
         assert!(at <= self.len && self.len - at >= 64, "vector of a span");
-        // SAFETY: the span is within the row, and at within the span.
-        let from = unsafe { self.rows.pointers[r].add(self.from + at) };
+        // SAFETY: at is within the span, which is within the row.
+        let from = unsafe { self.pointers[r].add(at) };
         // SAFETY: 64 bytes from there on are, too.
         unsafe { ops.load(from) }
     }

@@ -11,7 +11,7 @@
 //! ```
 
 use super::super::super::{GROUP, group_len};
-use super::super::ops::{Eight, Line, Ops, load_dwords, store};
+use super::super::ops::{Eight, Line, Ops, Span, load_dwords, store};
 use super::super::sums::{DIGITS, Rounding, below, reserved};
 use crate::error::Result;
 use crate::resample::Axis;
@@ -39,7 +39,16 @@ pub(super) struct Columns {
     group: usize,
     filled: usize,
     batches: Vec<Batch>,
+    runs: Vec<Run>,
     lines: Vec<Line>,
+}
+
+/// Batches one after the other that take the same number of steps, all of them within the row or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Run {
+    count: usize,
+    steps: usize,
+    inside: bool,
 }
 
 /// Lays out the weights of `axis`, which fit `digits` signed bytes; none where its windows are too far apart.
@@ -73,12 +82,21 @@ pub(super) fn columns<O: Ops>(
         group: group_len(axis.target * output),
         filled: pixels * output * GROUP,
         batches: reserved(axis.target.div_ceil(pixels))?,
+        runs: Vec::new(),
         lines: reserved(total)?,
     };
     for first in (0..axis.target).step_by(pixels) {
         let start = columns.lines.len() as u32;
         let from = (axis.reads(first).start * input) as u32;
         let count = pixels.min(axis.target - first);
+        let steps = steps(axis, first, pixels);
+        let end =
+            from as usize + steps.saturating_sub(1) * columns.step + if wide { 128 } else { 64 };
+        let inside = end <= columns.source;
+        match columns.runs.last_mut() {
+            Some(run) if (run.steps, run.inside) == (steps, inside) => run.count += 1,
+            _ => columns.runs.push(Run { count: 1, steps, inside }),
+        }
         batch_lines(ops, axis, first, count, digits, [input, output], &mut columns.lines);
         columns.batches.push(Batch { from, start, end: columns.lines.len() as u32 });
     }
@@ -173,62 +191,62 @@ pub(super) fn pass<O: Ops, const D: usize, const WIDE: bool, const WORDS: bool>(
     let mut groups = [first, second];
     let rounding = Rounding::new(ops, columns.precision, D);
     let quads = INTERLEAVE.load(ops);
-    let vector = if WIDE { 128 } else { 64 };
     let apart = !WIDE && columns.precision >= below(D);
-    for (number, batch) in columns.batches.iter().enumerate() {
-        let lines = &columns.lines[batch.start as usize..batch.end as usize];
-        let from = batch.from as usize;
-        let place = number * columns.filled;
-        let steps = lines.len() / D;
-        rows.prefetch_next(from);
-        if apart {
-            let batch = Unrolled { rounding: &rounding, lines, rows, from, place };
-            let made = match (columns.step, steps) {
-                (12, 1) => batch.make::<O, D, WORDS, 12, 1>(ops, &mut groups),
-                (12, 2) => batch.make::<O, D, WORDS, 12, 2>(ops, &mut groups),
-                (12, 3) => batch.make::<O, D, WORDS, 12, 3>(ops, &mut groups),
-                (12, 4) => batch.make::<O, D, WORDS, 12, 4>(ops, &mut groups),
-                (16, 1) => batch.make::<O, D, WORDS, 16, 1>(ops, &mut groups),
-                (16, 2) => batch.make::<O, D, WORDS, 16, 2>(ops, &mut groups),
-                (16, 3) => batch.make::<O, D, WORDS, 16, 3>(ops, &mut groups),
-                (16, 4) => batch.make::<O, D, WORDS, 16, 4>(ops, &mut groups),
+    let mut first = 0;
+    for run in &columns.runs {
+        let batches = &columns.batches[first..first + run.count];
+        let place = first * columns.filled;
+        first += run.count;
+        if apart && run.inside {
+            let way = Unrolled { rounding: &rounding, columns, rows, batches, place };
+            let made = match (columns.step, run.steps) {
+                (12, 1) => way.make::<O, D, WORDS, 12, 1>(ops, &mut groups),
+                (12, 2) => way.make::<O, D, WORDS, 12, 2>(ops, &mut groups),
+                (12, 3) => way.make::<O, D, WORDS, 12, 3>(ops, &mut groups),
+                (12, 4) => way.make::<O, D, WORDS, 12, 4>(ops, &mut groups),
+                (16, 1) => way.make::<O, D, WORDS, 16, 1>(ops, &mut groups),
+                (16, 2) => way.make::<O, D, WORDS, 16, 2>(ops, &mut groups),
+                (16, 3) => way.make::<O, D, WORDS, 16, 3>(ops, &mut groups),
+                (16, 4) => way.make::<O, D, WORDS, 16, 4>(ops, &mut groups),
                 _ => false,
             };
             if made {
                 continue;
             }
         }
-        let inside = from + steps.saturating_sub(1) * columns.step + vector <= columns.source;
-        for (half, group) in groups.iter_mut().enumerate() {
-            let r = half * GROUP;
-            let start = rounding.start();
-            let sums = if inside {
-                sums_of::<O, D, WIDE, false>(ops, start, lines, from, columns.step, rows, r)
-            } else {
-                sums_of::<O, D, WIDE, true>(ops, start, lines, from, columns.step, rows, r)
-            };
-            let ab = rounding.words::<O, D, WORDS>(ops, &sums[0], &sums[1]);
-            let cd = rounding.words::<O, D, WORDS>(ops, &sums[2], &sums[3]);
-            store(ops, group, place, ops.shuffle(ops.pack_words(ab, cd), quads));
+        for (number, batch) in batches.iter().enumerate() {
+            let lines = &columns.lines[batch.start as usize..batch.end as usize];
+            let from = batch.from as usize;
+            rows.prefetch_next(from);
+            for (half, group) in groups.iter_mut().enumerate() {
+                let r = half * GROUP;
+                let start = rounding.start();
+                let sums = if run.inside {
+                    sums_of::<O, D, WIDE, false>(ops, start, lines, from, columns.step, rows, r)
+                } else {
+                    sums_of::<O, D, WIDE, true>(ops, start, lines, from, columns.step, rows, r)
+                };
+                let ab = rounding.words::<O, D, WORDS>(ops, &sums[0], &sums[1]);
+                let cd = rounding.words::<O, D, WORDS>(ops, &sums[2], &sums[3]);
+                let bytes = ops.shuffle(ops.pack_words(ab, cd), quads);
+                store(ops, group, place + number * columns.filled, bytes);
+            }
         }
     }
 }
 
-/// A batch of few steps, within 64 bytes each.
+/// A run of batches of few steps, within 64 bytes each.
 struct Unrolled<'a, V> {
     rounding: &'a Rounding<V>,
-    lines: &'a [Line],
+    columns: &'a Columns,
     rows: &'a Eight<'a>,
-    from: usize,
+    batches: &'a [Batch],
+    /// The first one's place in a group.
     place: usize,
 }
 
 impl<V: Copy> Unrolled<'_, V> {
-    /// The batch in `STEPS` steps of `STEP` bytes; false where they reach past the rows' end.
-    ///
-    /// The permuted bytes stay in registers, so that the digits can be taken one after the other: a sum of the first ones
-    /// is shifted and goes on as that of the second ones, which saves additions. The last ones have sums of their own, for
-    /// a chain of all of them would be waited for.
+    /// The batches in `STEPS` steps of `STEP` bytes; whether they were made.
     #[inline(always)]
     fn make<
         O: Ops<V = V>,
@@ -241,22 +259,65 @@ impl<V: Copy> Unrolled<'_, V> {
         ops: O,
         groups: &mut [&mut [u8]; 2],
     ) -> bool {
-        let Some(span) = self.rows.span(self.from, (STEPS - 1) * STEP + 64) else { return false };
-        let lines = &self.lines[..=STEPS * D];
+        let Some(first) = self.batches.first() else { return true };
+        let lines = self.columns.lines[first.start as usize..].chunks_exact(1 + STEPS * D);
+        let mut place = self.place;
+        let [upper, lower] = groups;
+        for (batch, lines) in self.batches.iter().zip(lines) {
+            let from = batch.from as usize;
+            self.rows.prefetch_next(from);
+            let Some(span) = self.rows.span(from, (STEPS - 1) * STEP + 64) else { return false };
+            let bytes = self.quad::<O, D, WORDS, STEP, STEPS>(ops, lines, span.some(0));
+            store(ops, upper, place, bytes);
+            let bytes = self.quad::<O, D, WORDS, STEP, STEPS>(ops, lines, span.some(GROUP));
+            store(ops, lower, place, bytes);
+            place += self.columns.filled;
+        }
+        true
+    }
+
+    /// Four rows of a batch.
+    ///
+    /// The permuted bytes stay in registers, so that the digits can be taken one after the other: a sum of the first ones
+    /// is shifted and goes on as that of the second ones, which saves additions. The last ones have sums of their own, for
+    /// a chain of all of them would be waited for.
+    #[inline(always)]
+    fn quad<
+        O: Ops<V = V>,
+        const D: usize,
+        const WORDS: bool,
+        const STEP: usize,
+        const STEPS: usize,
+    >(
+        &self,
+        ops: O,
+        lines: &[Line],
+        rows: Span<'_, GROUP>,
+    ) -> V {
+        let (lines, _) = lines.split_at(1 + STEPS * D);
         let index = lines[0].load(ops);
-        let quads = INTERLEAVE.load(ops);
-        for half in 0..2 {
-            let mut bytes = [[index; GROUP]; STEPS];
-            let mut sums = [self.rounding.half; GROUP];
-            let mut last = [self.rounding.zero; GROUP];
+        let mut bytes = [[index; GROUP]; STEPS];
+        let mut sums = [self.rounding.half; GROUP];
+        let mut last = [self.rounding.zero; GROUP];
+        for step in 0..STEPS {
+            let weights = lines[1 + step * D].load(ops);
+            let last_weights = lines[step * D + D].load(ops);
+            for r in 0..GROUP {
+                bytes[step][r] = ops.permute(index, rows.load(ops, r, step * STEP));
+                sums[r] = ops.dot(sums[r], bytes[step][r], weights);
+                last[r] = ops.dot(last[r], bytes[step][r], last_weights);
+            }
+            ops.settle(&mut sums, &mut last);
+        }
+        for r in 0..GROUP {
+            sums[r] = ops.shift_right_by::<8>(sums[r]);
+        }
+        ops.settle(&mut sums, &mut last);
+        for d in 1..D - 1 {
             for step in 0..STEPS {
-                let weights = lines[1 + step * D].load(ops);
-                let last_weights = lines[step * D + D].load(ops);
+                let weights = lines[1 + step * D + d].load(ops);
                 for r in 0..GROUP {
-                    let source = span.load(ops, half * GROUP + r, step * STEP);
-                    bytes[step][r] = ops.permute(index, source);
                     sums[r] = ops.dot(sums[r], bytes[step][r], weights);
-                    last[r] = ops.dot(last[r], bytes[step][r], last_weights);
                 }
                 ops.settle(&mut sums, &mut last);
             }
@@ -264,26 +325,12 @@ impl<V: Copy> Unrolled<'_, V> {
                 sums[r] = ops.shift_right_by::<8>(sums[r]);
             }
             ops.settle(&mut sums, &mut last);
-            for d in 1..D - 1 {
-                for step in 0..STEPS {
-                    let weights = lines[1 + step * D + d].load(ops);
-                    for r in 0..GROUP {
-                        sums[r] = ops.dot(sums[r], bytes[step][r], weights);
-                    }
-                    ops.settle(&mut sums, &mut last);
-                }
-                for r in 0..GROUP {
-                    sums[r] = ops.shift_right_by::<8>(sums[r]);
-                }
-                ops.settle(&mut sums, &mut last);
-            }
-            for r in 0..GROUP {
-                sums[r] = ops.add(sums[r], last[r]);
-            }
-            let [ab, cd] = self.rounding.last_words::<O, WORDS>(ops, sums);
-            store(ops, groups[half], self.place, ops.shuffle(ops.pack_words(ab, cd), quads));
         }
-        true
+        for r in 0..GROUP {
+            sums[r] = ops.add(sums[r], last[r]);
+        }
+        let [ab, cd] = self.rounding.last_words::<O, WORDS>(ops, sums);
+        ops.shuffle(ops.pack_words(ab, cd), INTERLEAVE.load(ops))
     }
 }
 
