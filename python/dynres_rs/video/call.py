@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from .._dynres_rs import Plan
 from .._types import DType
-from ..arguments import _empty, _given_outs
+from ..arguments import _given_outs
+from ..memory import _empty
 from .frames import Frames, Listed, placed
 from .metadata import VideoMetadata
 from .variant import Variant
