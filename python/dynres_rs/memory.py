@@ -133,7 +133,8 @@ def keep_memory(limit: int) -> int:
 
     The memory of an output of 4 MiB or more is used again as soon as nothing refers to it: neither
     the array, nor a view, a memoryview or a tensor made of it. Results that are alive never share
-    memory. What is kept at first is 128 MiB at most.
+    memory. What is kept at first is 128 MiB at most. An array in such memory does not own it:
+    `ndarray.resize`, which changes an array's own size, refuses it.
 
     Args:
         limit: bytes of all that is kept, used or unused; an output that is larger is never kept.
