@@ -10,7 +10,7 @@ from typing import Any
 import dynres_rs as dr
 import numpy as np
 import pytest
-from dynres_rs import decode, llamafactory, qwen_vl_utils
+from dynres_rs import decode, llamafactory, memory, qwen_vl_utils
 from dynres_rs.images import Policy, prepare
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -482,20 +482,23 @@ def test_memory_is_used_again_and_never_while_in_use() -> None:
         places.add(pixels.__array_interface__["data"][0])
         np.testing.assert_array_equal(pixels, theirs(data))
         del pixels
-    assert len(places) == 1 or not decode._COUNTED
+    assert len(places) == 1 or not memory._COUNTED
 
 
 def test_memory_of_large_images_is_not_kept() -> None:
-    room = decode._room(5000, 5000)
-    assert room.nbytes > decode.KEPT
-    assert not np.shares_memory(room, decode._kept)
-    assert decode._kept.nbytes <= decode.KEPT
+    room = decode.DECODED.empty((5000, 5000, 3), "uint8")
+    assert room.nbytes > decode.DECODED.limit == 64 << 20
+    assert room.base is None
+    assert decode.DECODED.nbytes <= decode.DECODED.limit
 
 
-def test_memory_while_another_thread_is_asking() -> None:
-    with decode._lock:
-        data = jpeg(photo(97, 131))
-        np.testing.assert_array_equal(ours(data, AS_IS), theirs(data))
+def test_memory_of_one_image_is_kept() -> None:
+    decode.DECODED.forget()
+    for seed in range(3):
+        images = [
+            prepare(jpeg(photo(97 + 30 * seed, side, seed)), AS_IS).pixels for side in (90, 131)
+        ]
+        assert decode.DECODED.nbytes <= max(image.nbytes for image in images)
 
 
 def test_threads_decode_at_once() -> None:

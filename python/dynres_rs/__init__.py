@@ -31,6 +31,7 @@ from .functional import (
     smart_resize_video,
     tile,
 )
+from .memory import keep_memory
 from .planning import Packing, pack
 from .processor import Processor
 from .unpacking import unpack
@@ -56,6 +57,7 @@ __all__ = [
     "families",
     "fold_patch_embedding",
     "format_timestamps",
+    "keep_memory",
     "pack",
     "patchify",
     "resize",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, get_args
@@ -81,17 +80,6 @@ def _dtype(dtype: object) -> DType:
         if name == known:
             return known
     raise ValueError(f"dtype: must be one of {', '.join(DTYPES)}; got '{name[:40]}'")
-
-
-def _empty(key: str, shape: tuple[int, ...], kind: str) -> NDArray[Any]:
-    """`numpy.empty`, with a `MemoryError` that takes one string."""
-    try:
-        return np.empty(shape, kind)
-    except MemoryError:
-        raise MemoryError(
-            f"{key}: cannot allocate {math.prod(shape) * np.dtype(kind).itemsize} bytes for"
-            f" {kind} of the shape {shape}"
-        ) from None
 
 
 def _given_outs(

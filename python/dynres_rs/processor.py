@@ -26,7 +26,6 @@ from .arguments import (
     ERRORS,
     _check_name,
     _dtype,
-    _empty,
     _given_outs,
     _integer,
     _side,
@@ -34,6 +33,7 @@ from .arguments import (
     as_numbers,
 )
 from .images import Policy, Ready, is_batch_array, prepare
+from .memory import _empty
 from .numerics import resolve
 from .options import (
     FACADE,

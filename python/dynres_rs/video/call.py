@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from .._dynres_rs import Plan
 from .._types import DType
-from ..arguments import _empty, _given_outs
+from ..arguments import _given_outs
+from ..memory import _empty
 from .frames import Frames, Listed, placed
 from .metadata import VideoMetadata
 from .variant import Variant
@@ -135,8 +136,12 @@ class Call:
             except Exception as error:
                 named = error if single else placed(error, f"videos[{index}]: ")
                 if errors == "raise":
-                    raise named from None
-                failures.append((index, named))
+                    try:
+                        raise named from None
+                    finally:
+                        del named  # the frame that it refers to must not refer to it
+                # Without its traceback, which would keep frames and output alive.
+                failures.append((index, named.with_traceback(None)))
                 continue
             height, width = frames.size()
             whole = self._variant.spec.plan(height, width, count)

@@ -216,8 +216,12 @@ class VideoProcessor:
             except Exception as error:
                 named = error if single else placed(error, f"videos[{index}]: ")
                 if errors == "raise":
-                    raise named from None
-                failures.append((index, named))
+                    try:
+                        raise named from None
+                    finally:
+                        del named  # the frame that it refers to must not refer to it
+                # Without its traceback, which would keep frames and output alive.
+                failures.append((index, named.with_traceback(None)))
         pixels = run(opened, out, failures, errors, single)
         batch: Batch = {PIXELS: pixels, "video_grid_thw": run.grids}
         if torch is not None:
