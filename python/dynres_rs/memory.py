@@ -3,7 +3,9 @@ take longer than all of the arithmetic that fills it."""
 
 from __future__ import annotations
 
+import contextlib
 import math
+import mmap
 import sys
 import threading
 from typing import Any, Final
@@ -113,16 +115,34 @@ class Kept:
                 going.append(at)
                 kept -= rooms[at]
         if kept > others:
-            return np.empty(size + LINE, np.uint8)
+            return _new(size + LINE)
         for at in reversed(going):  # before another comes, so that there is never more
             del blocks[at], used[at]
-        blocks.append(np.empty(size + LINE, np.uint8))
+        blocks.append(_new(size + LINE))
         used.append(now)
         return blocks[-1]
 
 
 def _room(block: U8) -> int:
     return block.size - LINE
+
+
+def _new(size: int) -> U8:
+    """Memory from the kernel itself, in its large pages where it has them.
+
+    What malloc hands out was often used before, and then lies in small pages for good: storing to
+    those takes a tenth more time.
+    """
+    if size < LEAST or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return np.empty(size, np.uint8)
+    try:
+        # Private: a child that was forked has a copy.
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError:
+        raise MemoryError from None
+    with contextlib.suppress(OSError):  # a kernel without large pages
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(memory, np.uint8)
 
 
 OUTPUTS: Final = Kept(DEFAULT)
