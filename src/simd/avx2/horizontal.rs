@@ -31,6 +31,7 @@ use super::weights::{self, Words};
 use crate::error::Result;
 use crate::image::Row;
 use crate::resample::Axis;
+use crate::simd::opaque::opaque;
 use crate::simd::{BAND, GROUP, group_len};
 
 /// Source columns that are transposed at once, beyond those of one window.
@@ -166,7 +167,7 @@ fn blocks<const C: usize, const W: usize, const N: usize>(
         filled = end;
         let ready = |start: &u32| *start as usize + pairs <= 2 * filled;
         let stop = x + columns.starts[x..].partition_point(ready);
-        windows::<C, W, N>(columns, x..stop, pair_vectors, 2 * base, band);
+        windows::<C, W, N>(columns, x..stop, &octet, pair_vectors, 2 * base, band);
         x = stop;
     }
     if scratch.len() <= KEPT {
@@ -189,11 +190,9 @@ fn transpose<const C: usize>(
     let direct = octet.vectors(step).saturating_sub(first).min(quads.len());
     let (inner, outer) = quads.split_at_mut(direct);
     for (i, quad) in inner.iter_mut().enumerate() {
-        if i.is_multiple_of(4) {
-            octet.prefetch_next((first + i) * step);
-        }
+        let at = opaque((first + i) * step);
         // SAFETY: only steps whose 16 bytes lie within the rows are counted in `direct`.
-        let vectors = unsafe { octet.load((first + i) * step) };
+        let vectors = unsafe { octet.load(at) };
         *quad = quad_of(vectors, order);
     }
     if outer.is_empty() {
@@ -261,10 +260,14 @@ fn quad_of<const C: usize>(rows: [__m256i; 4], order: __m256i) -> [[__m256i; C];
 fn windows<const C: usize, const W: usize, const N: usize>(
     columns: &Columns,
     range: std::ops::Range<usize>,
+    octet: &Octet,
     vectors: &[[__m256i; C]],
     base: usize,
     band: &mut [u8],
 ) {
+    // So many lines of the next band are asked for with each pixel, not all of a block at once, which memory would be slow to
+    // give.
+    let asks = (columns.quads * QUAD * columns.input * BAND).div_ceil(64 * columns.starts.len());
     let pairs = if N == 0 { columns.pairs } else { N };
     let group = group_len(columns.starts.len() * C);
     let (upper, lower) = band.split_at_mut(group);
@@ -276,6 +279,9 @@ fn windows<const C: usize, const W: usize, const N: usize>(
         columns.lanes[range.start * pairs * W..range.end * pairs * W].chunks_exact(pairs * W);
     for ((x, &start), lanes) in range.zip(starts).zip(lanes) {
         let at = start as usize - base;
+        for r in x * asks..(x + 1) * asks {
+            octet.prefetch_next(r, start as usize * 2 * columns.input);
+        }
         let vectors = &vectors[at..at + pairs];
         let sums = sum::<C, W, N>(vectors, lanes, rounding);
         let bytes = to_bytes(sums, shift);

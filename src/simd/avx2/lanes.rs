@@ -92,6 +92,8 @@ pub(super) fn join(low: __m128i, high: __m128i) -> __m256i {
 #[derive(Clone, Copy)]
 pub(super) struct Octet {
     rows: [*const u8; BAND],
+    /// Where the next eight rows begin, if they lie as these do.
+    next: [*const u8; BAND],
     len: usize,
 }
 
@@ -100,7 +102,10 @@ impl Octet {
     pub(super) fn new(rows: &[Row<'_>; BAND]) -> Self {
         let len = rows[0].len();
         assert!(rows.iter().all(|row| row.len() == len), "rows of a band differ in length");
-        Self { rows: rows.each_ref().map(Row::as_ptr), len }
+        let rows = rows.each_ref().map(Row::as_ptr);
+        let stride = rows[1].addr().wrapping_sub(rows[0].addr());
+        let next = rows.map(|row| row.wrapping_add(stride.wrapping_mul(BAND)));
+        Self { rows, next, len }
     }
 
     /// How many vectors of 16 bytes, `step` apart, lie within the rows.
@@ -108,16 +113,12 @@ impl Octet {
         if self.len < 16 { 0 } else { (self.len - 16) / step + 1 }
     }
 
-    /// Asks for byte `at` of the next eight rows, if they lie in memory as these do: what the hardware foresees ends
-    /// with a row.
+    /// Asks for byte `at` of row `r % 8` of the next eight rows, if they lie in memory as these do: what the hardware
+    /// foresees ends with a row.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub(super) fn prefetch_next(&self, at: usize) {
-        let stride = self.rows[1].addr().wrapping_sub(self.rows[0].addr());
-        for row in self.rows {
-            let next = row.wrapping_add(stride.wrapping_mul(BAND).wrapping_add(at));
-            _mm_prefetch::<_MM_HINT_T0>(next.cast());
-        }
+    pub(super) fn prefetch_next(&self, r: usize, at: usize) {
+        _mm_prefetch::<_MM_HINT_T0>(self.next[r % BAND].wrapping_add(at).cast());
     }
 
     /// The vectors from `at` on.

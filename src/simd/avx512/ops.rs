@@ -9,6 +9,7 @@ use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use std::marker::PhantomData;
 
 use super::super::BAND;
+use super::super::opaque::opaque;
 use crate::image::Row;
 
 /// Operations on vectors of 64 bytes, each one instruction. A value proves that the processor has them.
@@ -285,10 +286,10 @@ impl<'a, const N: usize> Lanes<'a, N> {
     #[inline(always)]
     pub(super) fn prefetch_next(&self, at: usize) {
         let stride = self.pointers[1].addr().wrapping_sub(self.pointers[0].addr());
+        let next = opaque(stride.wrapping_mul(N).wrapping_add(at));
         for pointer in self.pointers {
-            let next = pointer.wrapping_add(stride.wrapping_mul(N).wrapping_add(at));
             // SAFETY: a hint, whatever the address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(next.cast()) }
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(pointer.wrapping_add(next).cast()) }
         }
     }
 
