@@ -302,12 +302,13 @@ class SharedRing:
         return sample
 
     def batches(self, loader: Iterable[T]) -> Iterator[T]:
-        """What `loader` yields; at the end, or where the loop is left, `reclaim()`.
+        """What `loader` yields, with `reclaim()` before and after, also where the loop is left.
 
         Not more than that: a plain `for batch in loader` receives the same. A `DataLoader` whose
         loop is left early ends its workers with samples on the way, whose slots would be free only
         a minute later.
         """
+        self.reclaim()
         iterator = iter(loader)
         try:
             yield from iterator
