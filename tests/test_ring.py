@@ -321,6 +321,12 @@ def test_arguments() -> None:
     for slots, size in ((0, 1), (1, 0), (-1, 5), (2**31, 5), (1, 2**62)):
         with pytest.raises(ValueError, match="must be in 1"):
             SharedRing(slots, size)
+    with pytest.raises(ValueError, match="must be below 2"):
+        SharedRing(2**20, 2**50)
+    before = descriptors()
+    with pytest.raises((OSError, MemoryError)):
+        SharedRing(1, 2**61)
+    assert descriptors() == before
     for slots, size in ((1.5, 1), ("8", 1), (1, None), (True, 1)):
         with pytest.raises(TypeError, match="must be an integer"):
             SharedRing(slots, size)  # type: ignore[arg-type]
@@ -407,6 +413,19 @@ def test_what_is_held_never_changes(slots: int, steps: list[int]) -> None:
 
 
 RESULTS = [result(index)["pixel_values"] for index in range(20)]
+
+
+def test_a_system_without_memfd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+    before = descriptors()
+    ring = small_ring(1)
+    assert descriptors() == before + 2  # the file, and the mapping's own
+    sample: Any = pickle.loads(sent(put(ring, 1)))
+    assert lies_in(ring, sample["pixel_values"])
+    equal(sample, result(1))
+    del ring, sample
+    gc.collect()
+    assert descriptors() == before
 
 
 def test_threads_take_different_slots() -> None:

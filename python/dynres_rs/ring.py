@@ -194,13 +194,14 @@ class SharedRing:
 
     Args:
         slots: how many samples may be in use at once: those that the workers have ready, and those
-            that the receiver has not let go of. For a `DataLoader` with `batch_size=None` that is
-            `num_workers * (prefetch_factor + 1)` and two or three more.
+            that the receiver has not let go of. For a `DataLoader` that is
+            `num_workers * (prefetch_factor + 1) + 2` for each sample of a batch, and those that
+            are kept.
         slot_bytes: room for the arrays of pixels of one sample.
 
     Raises:
         TypeError: arguments that are no integers.
-        ValueError: an argument below 1 or above 2**31 slots or 2**63 bytes.
+        ValueError: an argument below 1, 2**31 slots or 2**62 bytes.
         OSError: no such memory on this system.
     """
 
@@ -552,9 +553,11 @@ def _bytes(name: str, value: object) -> int:
 def _unnamed(slots: int, slot_bytes: int) -> int:
     """A descriptor of memory without a name: it needs no room in /dev/shm, and leaves nothing."""
     size = _up((slots + 1) * ROW * 8, mmap.PAGESIZE) + slots * slot_bytes
-    if hasattr(os, "memfd_create"):
+    if size >= 1 << 62:
+        raise ValueError(f"slots * slot_bytes: must be below 2**62, got {size}")
+    try:
         fd = os.memfd_create("dynres_rs ring", os.MFD_CLOEXEC)
-    else:
+    except (AttributeError, OSError):  # another system, or it is forbidden
         with tempfile.TemporaryFile() as file:
             fd = os.dup(file.fileno())
     try:
