@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.reduction import ForkingPickler
@@ -345,7 +346,7 @@ def test_arguments() -> None:
 
 @property_test(
     family=st.sampled_from(sorted(dr.families())),
-    budget=st.integers(4_000, 300_000),
+    budget=st.integers(20_000, 300_000),
     tiles=st.integers(1, 7),
     sizes=st.lists(st.tuples(st.integers(28, 900), st.integers(28, 900)), min_size=1, max_size=3),
     dtype=st.sampled_from([None, "float32", "float16", "bfloat16", "uint8"]),
@@ -417,6 +418,7 @@ RESULTS = [result(index)["pixel_values"] for index in range(20)]
 
 def test_a_system_without_memfd(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "memfd_create")
+    gc.collect()
     before = descriptors()
     ring = small_ring(1)
     assert descriptors() == before + 2  # the file, and the mapping's own
@@ -526,6 +528,21 @@ def test_a_worker_that_keeps_its_samples(pool: Any) -> None:
         equal(workers.apply_async(_cached, (index,)).get(WAIT), result(index))
     gc.collect()
     assert 4 <= ring.free <= 6  # two images in one worker or both
+
+
+def _own(index: int) -> tuple[Any, list[str]]:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        message = sent(put(small_ring(), index))
+    return message, [str(one.message) for one in said]
+
+
+def test_a_ring_made_in_a_worker(pool: Any) -> None:
+    """As a module's global is under `spawn`: nobody else has it."""
+    _, workers = pool
+    message, said = workers.apply_async(_own, (3,)).get(WAIT)
+    equal(pickle.loads(message), result(3))
+    assert len(said) == 1 and "made in a worker" in said[0]
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -20,10 +20,11 @@ import secrets
 import tempfile
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
-from multiprocessing import context, reduction
+from multiprocessing import context, parent_process, reduction
 from typing import Any, ClassVar, Final, NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -177,6 +178,7 @@ def _after_fork() -> None:
     for ring in _RINGS.values():
         ring._memory.mutex = threading.Lock()  # a thread of the parent may have held it
         ring._warm = []
+        ring._is_workers_own = False
         _KEPT.append(ring)
 
 
@@ -213,6 +215,7 @@ class SharedRing:
         if fcntl is None:
             raise OSError("SharedRing: this system has no locks on files")
         self._set(secrets.token_hex(8), _unnamed(slots, size), slots, size)
+        self._is_workers_own = parent_process() is not None
 
     @classmethod
     def for_processor(
@@ -237,8 +240,8 @@ class SharedRing:
             TypeError: no processor.
             ValueError: nothing is resized, and so there is no largest sample.
 
-        Images of Qwen's that are a few pixels high can have more patches than `max_pixels` says;
-        these go the ordinary way.
+        For Qwen that is `max_pixels`. Thin images can have more patches than it says, and so can
+        any where it is hardly above `min_pixels`; these go the ordinary way.
         """
         if not isinstance(processor, Processor):
             raise TypeError(f"processor: must be a Processor, got {type(processor).__name__}")
@@ -250,6 +253,8 @@ class SharedRing:
         self._slots = slots
         self._slot_bytes = slot_bytes
         self._memory = _Memory(fd, slots, slot_bytes)
+        self._is_workers_own = False
+        """Made in a worker: whoever receives its samples will not have it."""
         self._warm: list[int] = []
         """Slots that this process has put into, the last one last: their pages are at hand."""
         _RINGS[name] = self
@@ -475,6 +480,14 @@ def _pickled(sample: Sample) -> tuple[Any, ...]:
     """How `multiprocessing` sends a sample."""
     place = sample._place
     if place is None or context.get_spawning_popen() is not None:
+        return dict, (dict(sample),)
+    if place.ring._is_workers_own:
+        warnings.warn(
+            "SharedRing: made in a worker, so its samples are sent as others are; make it before"
+            " the workers start and hand it to them, as an attribute of the dataset",
+            RuntimeWarning,
+            stacklevel=2,
+        )
         return dict, (dict(sample),)
     generation = place.ring._send(place.slot)
     if generation is None:
