@@ -430,7 +430,55 @@ def test_a_system_without_memfd(monkeypatch: pytest.MonkeyPatch) -> None:
     assert descriptors() == before
 
 
-def test_threads_take_different_slots() -> None:
+@pytest.fixture
+def switching() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_a_slot_that_another_takes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = small_ring(2)
+    memory = ring._memory
+    lock = memory.lock
+
+    def late(at: int, wait: bool) -> bool:
+        if at == 0 and not wait:
+            memory.table[rings.HERE] = os.getppid()
+        return lock(at, wait)
+
+    monkeypatch.setattr(memory, "lock", late)
+    sample = put(ring, 1)
+    first = sample["pixel_values"].ctypes.data - whole(ring).ctypes.data - memory.first
+    assert first == ring.slot_bytes  # the second slot's
+
+
+def test_a_thread_between_the_look_and_the_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = small_ring(2)
+    memory = ring._memory
+    is_free = memory.is_free
+    looks: list[int] = []
+    samples: list[Sample] = []
+    other = threading.Thread(target=lambda: samples.append(put(ring, 2)))
+
+    def late(slot: int, lost_after: int | None) -> bool:
+        found = is_free(slot, lost_after)
+        looks.append(slot)
+        if looks == [0, 0]:
+            other.start()
+            other.join(0.2)
+        return found
+
+    monkeypatch.setattr(memory, "is_free", late)
+    samples.append(put(ring, 1))
+    other.join(WAIT)
+    assert not np.shares_memory(*(sample["pixel_values"] for sample in samples))
+    assert ring.free == 0
+
+
+def test_threads_take_different_slots(switching: None) -> None:
     ring = small_ring(8)
     kept: list[Any] = []
 
@@ -687,9 +735,11 @@ def test_killed_with_a_sample_on_the_way(killed: bool, monkeypatch: pytest.Monke
     monkeypatch.setattr(rings, "LOST_AFTER", 0)
     sample = put(ring, 3)
     assert lies_in(ring, sample["pixel_values"])
+    newer = sent(sample)
+    del sample
     with pytest.raises(RuntimeError, match="the process that sent it had ended"):
-        pickle.loads(pipe.recv_bytes())
-    equal(sample, result(3))
+        pickle.loads(pipe.recv_bytes())  # though something is on its way in that slot
+    equal(pickle.loads(newer), result(3))
 
 
 def test_killed_with_a_sample_received() -> None:
