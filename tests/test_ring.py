@@ -1056,6 +1056,7 @@ def test_tensors_of_all_kinds(torch: Any, torch_ring: Any) -> None:
         "rows": pixels[4:8],
         "across": pixels.t(),
         "half": pixels.view(torch.float16),
+        "bits": pixels.view(torch.uint16),
     }
     sample.update(others)
     message = sent(sample)
@@ -1074,10 +1075,10 @@ def test_tensors_of_all_kinds(torch: Any, torch_ring: Any) -> None:
         assert torch.equal(*same), key
     inside = {
         key
-        for key in ("pixel_values", "rows", "half", "across")
+        for key in ("pixel_values", "rows", "half", "bits", "across")
         if lies_in(ring, got[key].detach().view(torch.int16).numpy())
     }
-    assert inside == {"pixel_values", "rows", "half"}
+    assert inside == {"pixel_values", "rows", "half", "bits"}
     del got, sample, pixels, others, value, same
     gc.collect()
     assert ring.free == 1

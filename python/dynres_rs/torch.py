@@ -508,4 +508,6 @@ class SharedRing(ring.SharedRing):
 _PLAIN: Final = (
     *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
     *(torch.float16, torch.float32, torch.float64),
+    # since torch 2.3
+    *(getattr(torch, name) for name in ("uint16", "uint32", "uint64") if hasattr(torch, name)),
 )
