@@ -39,6 +39,11 @@ from peers import version
 from PIL import Image
 from whole import cpu, photograph
 
+if version("torch"):
+    from dynres_rs.torch import SharedRing
+else:
+    from dynres_rs.ring import SharedRing  # type: ignore[assignment]
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/performance-e2e.md"
 MAX_PIXELS = 1_003_520
@@ -47,6 +52,8 @@ FACTORY_PIXELS = 768 * 768
 COCO = [(640, 480)] * 6 + [(480, 640)] * 3 + [(640, 427)] * 4 + [(500, 375)] * 2 + [(612, 612)]
 MIXES = {"COCO-like": COCO, "1080p": [(1920, 1080)] * 4, "12 MP": [(4032, 3024)] * 2}
 SECONDS = 0.8
+SLOTS = 10
+"""Of a ring: two workers, a sample being made and two ready in each; and what is read."""
 
 Sample = dict[str, Any]
 
@@ -222,6 +229,14 @@ def in_memory(every: list[Row]) -> list[Row]:
         )
         for name, options in TRANSFERS.items()
     ]
+    for name, options in TRANSFERS.items():
+        ring = SharedRing.for_processor(ours, SLOTS, **options)
+
+        def through(image: Any, ring: Any = ring, options: Any = options) -> Sample:
+            sample: Sample = ring.put(ours, image, **options)
+            return sample
+
+        made.append(Row(f"dynres_rs {name}, ring", through, None))
     if version("transformers"):
         made.insert(0, Row(every[0].name, every[0].run.__defaults__[0], None))  # type: ignore[attr-defined]
     return made
@@ -256,7 +271,8 @@ class Files:
 
     def __getitem__(self, index: int) -> Sample:
         sample = self.run(self.inputs[index % len(self.inputs)])
-        return {**sample, "memory": taken()}
+        sample["memory"] = taken()
+        return sample
 
 
 _START: dict[int, int] = {}
@@ -384,7 +400,9 @@ def stages(paths: list[str], times: int) -> dict[str, float]:
             values[name].append(timed(turn, 1))
     found = {name: 1e3 * statistics.median(some[1:]) for name, some in values.items()}
     for name, options in TRANSFERS.items():
-        found[f"transfer {name}"] = 1e3 * transfer(p(pixels, **options)["pixel_values"], times)
+        ready = p(pixels, **options)["pixel_values"]
+        found[f"transfer {name}"] = 1e3 * transfer(ready, times)
+        found[f"transfer {name}, ring"] = 1e3 * transfer(ready, times, ring=True)
     return found
 
 
@@ -395,18 +413,25 @@ TRANSFERS: dict[str, dict[str, Any]] = {
 }
 
 
-def transfer(pixels: np.ndarray, times: int) -> float:
-    """Seconds of a ready sample from a worker into a buffer of this process."""
+def transfer(pixels: np.ndarray, times: int, ring: bool = False) -> float:
+    """Seconds of a ready sample from a worker, which copies it, into a buffer of this process."""
 
-    def made(_: str) -> Sample:
-        copy = pixels.copy()
+    def made(
+        _: str, out: Callable[..., Any] = np.empty, return_tensors: str | None = None
+    ) -> Sample:
+        copy = out("pixel_values", pixels.shape, pixels.dtype) if ring else np.empty_like(pixels)
+        copy[...] = pixels
         if not version("torch"):
             return {"pixel_values": copy}
         import torch
 
         return {"pixel_values": torch.from_numpy(copy)}
 
-    rate, _ = throughput(Row(str(pixels.nbytes), made, None), [""], 1, 0.03 * times)
+    row = Row(f"{pixels.nbytes} {ring}", made, None)
+    if ring:
+        slots = SharedRing(SLOTS, pixels.nbytes)
+        row = row._replace(run=lambda path: slots.put(made, path))
+    rate, _ = throughput(row, [""], 1, 0.03 * times)
     return 1 / rate
 
 

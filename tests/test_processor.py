@@ -327,6 +327,38 @@ def test_out(dtype: str | None) -> None:
     same(p(pixels(), dtype=dtype, out={}), want)
 
 
+def test_out_as_a_function() -> None:
+    p = dr.Processor("deepseek-vl-hybrid")
+    want = p([pixels()])
+    room = np.zeros(1 << 24, np.uint8)
+    asked: list[str] = []
+
+    def make(key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+        asked.append(key)
+        assert (shape, dtype) == (want[key].shape, want[key].dtype)
+        return np.ndarray(shape, dtype, room) if key == "pixel_values" else None
+
+    got = p([pixels()], out=make)
+    assert asked == ["pixel_values", "high_res_pixel_values"]
+    assert np.shares_memory(got["pixel_values"], room)
+    assert not np.shares_memory(got["high_res_pixel_values"], room)
+    same(got, want)
+    wrong: list[tuple[Any, type[Exception], str]] = [
+        (lambda key, shape, dtype: np.zeros(3, dtype), ValueError, "must have the shape"),
+        (lambda key, shape, dtype: np.zeros(shape, np.int8), TypeError, "must have the dtype"),
+        (lambda key, shape, dtype: "x", TypeError, "must be a numpy array"),
+        (lambda key, shape, dtype: np.ndarray(shape, dtype, room), ValueError, "overlaps"),
+    ]
+    for function, error, text in wrong:
+        with pytest.raises(error, match=text):
+            p([pixels()], out=function)
+    clip = np.zeros((4, 60, 80, 3), np.uint8)
+    p = dr.Processor("qwen2-vl")
+    keys: list[str] = []
+    p(pixels(), videos=[clip], out=lambda key, shape, dtype: keys.append(key))
+    assert keys == ["pixel_values", "pixel_values_videos"]
+
+
 def test_out_of_two_images_and_two_keys() -> None:
     p = dr.Processor("deepseek-vl-hybrid", size=64, high_res_size=128)
     want = p([pixels(), pixels(seed=1)])

@@ -91,6 +91,9 @@ def _given_outs(
     """Views of the caller's arrays by key, all checked before anything is written."""
     wanted = {key: (shape, np.dtype(kind)) for key, shape, kind in arrays}
     wanted |= {key: (shape, np.dtype(np.int64)) for key, shape, _ in metadata}
+    if callable(out):
+        made = {key: out(key, shape, np.dtype(kind)) for key, shape, kind in arrays}
+        out = {key: array for key, array in made.items() if array is not None}
     given = out if isinstance(out, Mapping) else {arrays[0][0]: out}
     views: dict[str, NDArray[Any]] = {}
     for key, value in given.items():

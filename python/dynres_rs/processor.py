@@ -315,7 +315,8 @@ class Processor(Planner):
             temporal: `"expand"` repeats a still image over a temporal patch as upstream does,
                 `"compact"` does not.
             out: an array for `pixel_values`, or a dict of arrays by key, to write to; the result
-                holds views of it.
+                holds views of it. Or a function of a key, a shape and a numpy dtype, called for
+                each array of pixels: what it returns is written to, and None is a new array.
             num_threads: 1 unless asked; 0 is every core that this process may use. Results never
                 depend on it.
             errors: `"raise"`, or `"collect"`: bad images are left out, and `batch["errors"]` lists
@@ -447,7 +448,7 @@ class Processor(Planner):
             return video(videos, out=out, errors=errors, **common, **for_videos)
         only = names - video_config.names(self._base.options)
         for_images = {key: value for key, value in options.items() if key not in only}
-        given: list[Any] = [out, None]
+        given: list[Any] = [out, out if callable(out) else None]
         if isinstance(out, Mapping):
             theirs = ("pixel_values_videos", "video_grid_thw")
             given = [

@@ -20,12 +20,21 @@ import torch  # type: ignore[import-not-found, unused-ignore]
 from torch import Tensor, nn  # type: ignore[import-not-found, unused-ignore]
 from torch.nn import functional  # type: ignore[import-not-found, unused-ignore]
 
+from . import ring
 from ._dynres_rs import Plan
 from ._types import Batch, Temporal
 from .functional import fold_patch_embedding, patchify
 from .processor import Processor
 
-__all__ = ["Attached", "Normalize", "attach", "collate", "dummy_image", "expand_placeholders"]
+__all__ = [
+    "Attached",
+    "Normalize",
+    "SharedRing",
+    "attach",
+    "collate",
+    "dummy_image",
+    "expand_placeholders",
+]
 
 PIXELS: Final = ("pixel_values", "pixel_values_videos")
 DOORS: Final = ("get_image_features", "get_video_features", "extract_feature")
@@ -453,3 +462,52 @@ def dummy_image(processor: Processor, *, token_id: int | None = None, **call: An
         batch["attention_mask"] = torch.zeros(count, dtype=torch.int64)
         batch["labels"] = torch.full((count,), IGNORED)
     return batch
+
+
+# From the workers
+
+
+class SharedRing(ring.SharedRing):
+    """`dynres_rs.ring.SharedRing` with tensors: a `DataLoader`'s samples without a copy.
+
+        ring = SharedRing.for_processor(processor, slots=12, dtype="uint8", temporal="compact")
+
+        class Photos(Dataset):
+            def __getitem__(self, index):
+                return ring.put(processor, self.paths[index], dtype="uint8", temporal="compact")
+
+        for batch in ring.batches(DataLoader(Photos(), batch_size=None, num_workers=4)):
+            model(**batch)
+
+    With `spawn` and `forkserver` the dataset must have the ring as an attribute. What arrives is a
+    dict of tensors on the CPU that are the caller's, to keep and to write to; their slot is free
+    once the last of them, and of their views, is gone. bfloat16 is torch's own. A `collate_fn` that
+    runs in the workers must keep samples whole, as `list` does; `pin_memory=True` copies out of
+    the slot and frees it.
+    """
+
+    tensors = "pt"
+
+    def _as_array(self, value: Any) -> tuple[np.ndarray[Any, Any], str] | None:
+        if type(value) is not Tensor:
+            return None
+        if value.device.type != "cpu" or value.layout != torch.strided or value.requires_grad:
+            return None
+        if value.dtype == torch.bfloat16:
+            return value.view(torch.int16).numpy(), "bfloat16"
+        if value.dtype not in _PLAIN or value.is_conj() or value.is_neg():
+            return None
+        array = value.numpy()
+        return array, array.dtype.str
+
+    def _from_array(self, array: np.ndarray[Any, Any], kind: str) -> Any:
+        tensor = torch.from_numpy(array)
+        return tensor.view(torch.bfloat16) if kind == "bfloat16" else tensor
+
+
+_PLAIN: Final = (
+    *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
+    *(torch.float16, torch.float32, torch.float64),
+    # since torch 2.3
+    *(getattr(torch, name) for name in ("uint16", "uint32", "uint64") if hasattr(torch, name)),
+)

@@ -109,7 +109,7 @@ class Call:
         plans = [plan for _, _, plan in opened if plan is not None]
         known = len(plans) == len(opened)
         given: dict[str, NDArray[Any]] = {}
-        if out is not None:
+        if out is not None and not (callable(out) and not known):
             if not known:
                 raise ValueError("out: needs videos whose number of frames is known beforehand")
             rows = sum(plan.num_patches for plan in plans)

@@ -175,7 +175,9 @@ class VideoProcessor:
             return_tensors: None or `"np"` for numpy arrays, `"pt"` for torch tensors.
             dtype: of the pixels: None is upstream's (float32), else `"float32"`, `"float16"`,
                 `"bfloat16"` (as uint16 in numpy) or `"uint8"` (not normalised).
-            out: an array for `pixel_values_videos`, or a dict of arrays by key.
+            out: an array for `pixel_values_videos`, a dict of arrays by key, or a function as
+                `Processor` takes it, which is not asked where the number of frames is not known
+                beforehand.
             num_threads: 1 unless asked; 0 is every core that this process may use. They share the
                 temporal patches. Results never depend on it.
             errors: `"raise"`, or `"collect"`: bad videos are left out, and `batch["errors"]` lists
