@@ -227,11 +227,40 @@ fn four<O: Ops>(ops: O, [a, b, c, d]: [O::V; 4]) -> [O::V; 3] {
     ]
 }
 
-/// Sixteen pixels: red, green and blue in a lane each.
-const SIXTEEN: [Line; 2] = [line!(|i| i % 16 * 3 + i / 16 % 3), line!(|i| i % 16 * 4 + i / 16 % 3)];
+/// How four rows of a patch of `side` pixels of `pixel` bytes come apart.
+///
+/// ```text
+/// vpermt2b    rows 0 and 1: red of both, green of both        rows 2 and 3 likewise
+///             and blue of both
+/// vpermt2b    red of all four; green; blue
+/// ```
+struct Fours {
+    red_green: Line,
+    blue: Line,
+    first: Line,
+    second: Line,
+}
 
-/// A patch of as many rows as `rows`, split into planes, sixteen pixels of a row at a time. What they have too many
-/// spills into the next row, which is written later, and at last into the pad.
+impl Fours {
+    const fn new(side: usize, pixel: usize) -> Self {
+        let two = 2 * side;
+        Self {
+            red_green: line!(|i| i % two / side * 64
+                + i % side * pixel
+                + if i < two { 0 } else { 1 }),
+            blue: line!(|i| i % two / side * 64 + i % side * pixel + 2),
+            first: line!(|i| i / two * 64 + i % two),
+            second: line!(|i| i / two * 64 + i % two + two),
+        }
+    }
+}
+
+/// Those of patches of 14 and of 16, of three and of four bytes a pixel.
+const FOURS: [[Fours; 2]; 2] =
+    [[Fours::new(14, 3), Fours::new(14, 4)], [Fours::new(16, 3), Fours::new(16, 4)]];
+
+/// A patch of as many rows as `rows`, split into planes. What is written too much lies in the next row, which is written
+/// later, and at last in the pad.
 #[inline(always)]
 pub(super) fn split_patch<O: Ops>(
     ops: O,
@@ -243,13 +272,69 @@ pub(super) fn split_patch<O: Ops>(
     let side = rows.len();
     let area = side * side;
     assert!(planes.len() >= 3 * (area + PAD) + PAD, "planes of a patch");
-    let index = SIXTEEN[pixel - 3].load(ops);
     let mut shortest = usize::MAX;
     for row in rows {
         shortest = shortest.min(row.len());
     }
+    assert!((x + side) * pixel <= shortest, "row shorter than its patch");
+    match side {
+        14 => split_fours::<O, 14>(ops, rows, x, pixel, shortest, planes),
+        16 => split_fours::<O, 16>(ops, rows, x, pixel, shortest, planes),
+        _ => split_lanes(ops, rows, x, pixel, shortest, planes),
+    }
+}
+
+/// Four rows at a time.
+#[inline(always)]
+fn split_fours<O: Ops, const SIDE: usize>(
+    ops: O,
+    rows: &[Row<'_>],
+    x: usize,
+    pixel: usize,
+    shortest: usize,
+    planes: &mut [u8],
+) {
+    let fours = &FOURS[(SIDE - 14) / 2][pixel - 3];
+    let (red_green, blue) = (fours.red_green.load(ops), fours.blue.load(ops));
+    let (first, second) = (fours.first.load(ops), fours.second.load(ops));
+    let (at, plane) = (x * pixel, SIDE * SIDE + PAD);
+    for y in (0..SIDE).step_by(4) {
+        let mut four = [red_green; 4];
+        for r in 0..4 {
+            let row = rows[(y + r).min(SIDE - 1)];
+            four[r] = if at + 64 <= shortest {
+                load_row(ops, row, at)
+            } else {
+                load_row_part(ops, row, at, SIDE * pixel)
+            };
+        }
+        let [a, b, c, d] = four;
+        let (near, far) = (ops.permute2(a, red_green, b), ops.permute2(c, red_green, d));
+        let (near_blue, far_blue) = (ops.permute2(a, blue, b), ops.permute2(c, blue, d));
+        let to = PAD + y * SIDE;
+        store(ops, planes, to, ops.permute2(near, first, far));
+        store(ops, planes, to + plane, ops.permute2(near, second, far));
+        store(ops, planes, to + 2 * plane, ops.permute2(near_blue, first, far_blue));
+    }
+}
+
+/// Sixteen pixels: red, green and blue in a lane each.
+const SIXTEEN: [Line; 2] = [line!(|i| i % 16 * 3 + i / 16 % 3), line!(|i| i % 16 * 4 + i / 16 % 3)];
+
+/// Sixteen pixels of a row at a time.
+#[inline(always)]
+fn split_lanes<O: Ops>(
+    ops: O,
+    rows: &[Row<'_>],
+    x: usize,
+    pixel: usize,
+    shortest: usize,
+    planes: &mut [u8],
+) {
+    let side = rows.len();
+    let area = side * side;
+    let index = SIXTEEN[pixel - 3].load(ops);
     let right = (x + side) * pixel;
-    assert!(right <= shortest, "row shorter than its patch");
     for (y, row) in rows.iter().enumerate() {
         let mut left = 0;
         while left < side {
