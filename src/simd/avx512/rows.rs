@@ -286,6 +286,7 @@ pub(super) fn split_patch<O: Ops>(
 
 /// Four rows at a time.
 #[inline(always)]
+#[expect(clippy::many_single_char_names, reason = "four rows")]
 fn split_fours<O: Ops, const SIDE: usize>(
     ops: O,
     rows: &[Row<'_>],
