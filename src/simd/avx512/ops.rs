@@ -281,6 +281,16 @@ impl<'a, const N: usize> Lanes<'a, N> {
         Some(Span { pointers, len, alive: PhantomData })
     }
 
+    /// Asks for byte `at` of the rows.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, at: usize) {
+        let at = opaque(at);
+        for pointer in self.pointers {
+            // SAFETY: a hint, whatever the address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(pointer.wrapping_add(at).cast()) }
+        }
+    }
+
     /// Asks for byte `at` of the next `N` rows, if they lie in memory as these do: what the hardware foresees ends with
     /// a row.
     #[inline(always)]

@@ -41,7 +41,13 @@ pub(super) struct Columns {
     batches: Vec<Batch>,
     runs: Vec<Run>,
     lines: Vec<Line>,
+    /// Whether batches are so far apart that the hardware, which foresees even steps only, comes too late.
+    hurried: bool,
 }
+
+/// Bytes between batches from which on they are `hurried`, and how far ahead to ask then.
+const HURRIED: usize = 50;
+const AHEAD: usize = 192;
 
 /// Batches one after the other that take the same number of steps, all of them within the row or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +89,7 @@ pub(super) fn columns<O: Ops>(
         filled: pixels * output * GROUP,
         batches: reserved(axis.target.div_ceil(pixels))?,
         runs: Vec::new(),
+        hurried: axis.source * input / axis.target.div_ceil(pixels) >= HURRIED,
         lines: reserved(total)?,
     };
     for first in (0..axis.target).step_by(pixels) {
@@ -266,6 +273,9 @@ impl<V: Copy> Unrolled<'_, V> {
         for (batch, lines) in self.batches.iter().zip(lines) {
             let from = batch.from as usize;
             self.rows.prefetch_next(from);
+            if self.columns.hurried {
+                self.rows.prefetch(from + AHEAD);
+            }
             let Some(span) = self.rows.span(from, (STEPS - 1) * STEP + 64) else { return false };
             let bytes = self.quad::<O, D, WORDS, STEP, STEPS>(ops, lines, span.some(0));
             store(ops, upper, place, bytes);
