@@ -397,7 +397,9 @@ def test_what_is_held_never_changes(slots: int, steps: list[int]) -> None:
             del sample
         elif action == 2 and put_here:
             sample, index, slot = put_here.pop(chosen % len(put_here))
-            on_the_way.append((sent(sample), index, slot))
+            # A slot that is out there already is not sent again, but what it holds.
+            out_there = {slot for held in (on_the_way, received) for _, _, slot in held}
+            on_the_way.append((sent(sample), index, -1 if slot in out_there else slot))
             if chosen % 2:  # and stays here as well
                 put_here.append((sample, index, slot))
             del sample

@@ -279,8 +279,15 @@ fn windows<const C: usize, const W: usize, const N: usize>(
         columns.lanes[range.start * pairs * W..range.end * pairs * W].chunks_exact(pairs * W);
     for ((x, &start), lanes) in range.zip(starts).zip(lanes) {
         let at = start as usize - base;
-        for r in x * asks..(x + 1) * asks {
-            octet.prefetch_next(r, start as usize * 2 * columns.input);
+        let ahead = start as usize * 2 * columns.input;
+        octet.prefetch_next(x * asks, ahead);
+        if asks > 1 {
+            octet.prefetch_next(x * asks + 1, ahead);
+        }
+        if asks > 2 {
+            for r in x * asks + 2..(x + 1) * asks {
+                octet.prefetch_next(r, ahead);
+            }
         }
         let vectors = &vectors[at..at + pairs];
         let sums = sum::<C, W, N>(vectors, lanes, rounding);
