@@ -120,7 +120,8 @@ def _raise(kind: str) -> None:
 def _peak(num_threads: int) -> tuple[int, bool]:
     big = np.zeros((1500, 2000, 3), np.uint8)
     p = dr.Processor("qwen2-vl", max_pixels=1_000_000)
-    return most_threads(lambda: p([big, big], num_threads=num_threads)), native.is_forked()
+    images = [big] * 24  # long enough to be seen on a busy machine
+    return most_threads(lambda: p(images, num_threads=num_threads)), native.is_forked()
 
 
 def _fill(name: str, index: int, slot: int) -> list[int]:
@@ -345,7 +346,7 @@ for _ in range(3):
     threading.Thread(target=busy, daemon=True).start()
 time.sleep(0.2)
 """
-    for _ in range(3):
+    for _ in range(12):  # a thread that looked for signals after the end met it in 1 of 30
         done = run(code)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

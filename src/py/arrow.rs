@@ -207,7 +207,8 @@ impl Rows for Strips<'_> {
         let (height, width) = self.image.size;
         let within_block = (BLOCK / (width * 4)).max(8);
         let count = wanted.min(STRIP_ROWS).min(within_block).min(height - first);
-        let strip = Python::attach(|py| {
+        // None where the interpreter has ended, which a daemon thread may see.
+        let strip = Python::try_attach(|py| {
             self.strip = None;
             self.image.strip(py, first, count).map_err(|error| {
                 // Pillow's own text may hold an address; what is no error of the image's passes.
@@ -217,15 +218,16 @@ impl Rows for Strips<'_> {
                 *self.image.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 Error::Source
             })
-        })?;
-        let strip = self.strip.insert(strip);
+        });
+        let strip = self.strip.insert(strip.ok_or(Error::Source)??);
         let image = match strip {
             Strip::Export(export) => export.view(count, width),
             Strip::Bytes(bytes, from) => {
                 let pixel = self.image.pixel();
-                Python::attach(|py| {
+                let done = Python::try_attach(|py| {
                     repack(bytes.bind(py).as_bytes(), *from, pixel, &mut self.packed)
-                })?;
+                });
+                done.ok_or(Error::Source)??;
                 ImageRef::packed(&self.packed, count, width, pixel)
             }
         };

@@ -1,6 +1,7 @@
 //! A family with its options, and the call that fills arrays.
 
 use pyo3::exceptions::{PyException, PyIndexError, PyKeyError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -171,6 +172,13 @@ fn source<'a>(pixels: &'a Pixels, view: Option<&'a ImageRef<'_>>) -> PyResult<&'
     }
 }
 
+/// Whether this is the thread that Python delivers signals to.
+fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
+    let threading = py.import(intern!(py, "threading"))?;
+    let main = threading.call_method0(intern!(py, "main_thread"))?;
+    main.getattr(intern!(py, "ident"))?.eq(threading.call_method0(intern!(py, "get_ident"))?)
+}
+
 /// Runs items without the interpreter, answering signals. Each item has `share` of the pixels, the last what is left.
 fn detached(
     py: Python<'_>,
@@ -181,16 +189,19 @@ fn detached(
 ) -> Result<(), Failed> {
     let interrupt: Mutex<Option<PyErr>> = Mutex::new(None);
     let poll = || {
-        Python::attach(|py| match py.check_signals() {
-            Ok(()) => false,
-            Err(error) => {
-                *interrupt.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                true
-            }
-        })
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "the method is not general enough"
+        )]
+        let checked = Python::try_attach(|py| py.check_signals());
+        let Some(Err(error)) = checked else { return false };
+        *interrupt.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        true
     };
+    // Only the main thread answers signals; a daemon thread may outlive the interpreter.
+    let polls = is_main_thread(py)?;
     let result = py.detach(|| {
-        let watch = Watch::new(Some(&poll));
+        let watch = Watch::new(if polls { Some(&poll) } else { None });
         pipeline::run(settings, items, &watch)
     });
     let interrupted = interrupt.into_inner().unwrap_or_else(PoisonError::into_inner);
