@@ -78,7 +78,8 @@ pub(super) fn columns(axis: &Axis, digits: usize, input: usize, output: usize) -
         qwords: reserved(total)?,
         longest,
     };
-    let mut padded = vec![0; longest * EIGHT];
+    let mut padded = reserved(longest * EIGHT)?;
+    padded.resize(longest * EIGHT, 0);
     for x in 0..axis.target {
         let (first, count) = eights(x);
         let weights = columns.weights.len() as u32;
