@@ -5,7 +5,7 @@
 //! take seven bits) and a choice by the eighth, so 64 elements cost 4 permutes, 2 choices, and 2 unpacks for their
 //! bytes to come together.
 
-use super::ops::{self, Line, Ops, load, load_table, load_widened, store};
+use super::ops::{self, Line, Ops, Place, load, load_table, load_widened, store};
 use crate::pack::{Element, LINE, Lut, Recipe, Run, Writer};
 
 /// Runs of `len` bytes of `planes` into elements.
@@ -19,39 +19,148 @@ pub(super) fn elements<O: Ops>(
     writer: &mut Writer,
     out: &mut [u8],
 ) {
-    for run in runs {
-        let (c, from) = (run.channel, run.from);
+    for runs in runs.chunk_by(|a, b| (a.channel, a.from) == (b.channel, b.from)) {
+        let (c, count) = (runs[0].channel, runs.len());
+        let bytes = Bytes { planes, from: runs[0].from, len };
         match (lut.element, &lut.recipe) {
-            (Element::Uint8, _) => line_by_line(ops, &Same, planes, from, len, writer, out),
+            (Element::Uint8, _) => some(ops, &Same, bytes, count, writer, out),
             (Element::Float32, Some(recipe)) => match (recipe.scaled, recipe.divided) {
                 (false, false) => {
                     let table = Arithmetic::<_, false, false>::new(ops, recipe, c);
-                    line_by_line(ops, &table, planes, from, len, writer, out);
+                    floats(ops, &table, bytes, count, writer, out);
                 }
                 (true, false) => {
                     let table = Arithmetic::<_, true, false>::new(ops, recipe, c);
-                    line_by_line(ops, &table, planes, from, len, writer, out);
+                    floats(ops, &table, bytes, count, writer, out);
                 }
                 (false, true) => {
                     let table = Arithmetic::<_, false, true>::new(ops, recipe, c);
-                    line_by_line(ops, &table, planes, from, len, writer, out);
+                    some(ops, &table, bytes, count, writer, out);
                 }
                 (true, true) => {
                     let table = Arithmetic::<_, true, true>::new(ops, recipe, c);
-                    line_by_line(ops, &table, planes, from, len, writer, out);
+                    some(ops, &table, bytes, count, writer, out);
                 }
             },
             (Element::Float32, None) => {
-                let table = Plain { lut, channel: c };
-                line_by_line(ops, &table, planes, from, len, writer, out);
+                some(ops, &Plain { lut, channel: c }, bytes, count, writer, out);
             }
             (Element::Float16 | Element::Bfloat16, _) => {
                 let table = Halves::new(ops, &lut.half_bytes[c]);
-                line_by_line(ops, &table, planes, from, len, writer, out);
+                some(ops, &table, bytes, count, writer, out);
             }
         }
     }
 }
+
+/// Bytes of a run.
+#[derive(Clone, Copy)]
+struct Bytes<'a> {
+    planes: &'a [u8],
+    from: usize,
+    len: usize,
+}
+
+/// A run `count` times.
+#[inline(always)]
+fn some<O: Ops, T: Table<O>>(
+    ops: O,
+    table: &T,
+    bytes: Bytes<'_>,
+    count: usize,
+    writer: &mut Writer,
+    out: &mut [u8],
+) {
+    for _ in 0..count {
+        line_by_line(ops, table, bytes, writer, out);
+    }
+}
+
+/// A run of float32 `count` times.
+#[inline(always)]
+fn floats<O: Ops, T: Table<O>>(
+    ops: O,
+    table: &T,
+    bytes: Bytes<'_>,
+    count: usize,
+    writer: &mut Writer,
+    out: &mut [u8],
+) {
+    if count < 2 || writer.head > 0 {
+        return some(ops, table, bytes, count, writer, out);
+    }
+    match (bytes.len, writer.stream) {
+        (196, false) => patch::<O, T, false, 12, 13>(ops, table, bytes, count, writer, out),
+        (196, true) => patch::<O, T, true, 12, 13>(ops, table, bytes, count, writer, out),
+        (256, false) => patch::<O, T, false, 16, 16>(ops, table, bytes, count, writer, out),
+        (256, true) => patch::<O, T, true, 16, 16>(ops, table, bytes, count, writer, out),
+        _ => some(ops, table, bytes, count, writer, out),
+    }
+}
+
+/// Copies of the float32 of a patch, one after the other, whose `VECTORS` are made once and stay in registers.
+///
+/// ```text
+/// vector i - 1, i    ............aaaa|bbbbbbbbbbbb....     as the bytes lie
+/// vpermt2d           aaaabbbbbbbbbbbb                      a line of the output, whose place differs from copy to copy
+/// ```
+#[inline(always)]
+fn patch<O: Ops, T: Table<O>, const STREAM: bool, const WHOLE: usize, const VECTORS: usize>(
+    ops: O,
+    table: &T,
+    Bytes { planes, from, len }: Bytes<'_>,
+    count: usize,
+    writer: &mut Writer,
+    out: &mut [u8],
+) {
+    let bytes = &planes[from..from + VECTORS * 16];
+    let mut vectors = [ops.splat(0); VECTORS];
+    let (mut held, mut fill, mut at) = (writer.held.load(ops), writer.fill, writer.at);
+    for copy in 0..count {
+        let order = SHIFTS[fill / 4 % 16].load(ops);
+        let mut place = Place::<STREAM, WHOLE>::new(out, at);
+        if copy == 0 {
+            vectors[0] = table.line(ops, bytes, 0);
+        }
+        let first = ops.permute2_dwords(held, order, vectors[0]);
+        place.put(ops, 0, ops.blend(u64::MAX << fill, held, first));
+        for i in 1..WHOLE {
+            if copy == 0 {
+                vectors[i] = table.line(ops, bytes, 16 * i);
+            }
+            place.put(ops, i, ops.permute2_dwords(vectors[i - 1], order, vectors[i]));
+        }
+        if copy == 0 && WHOLE < VECTORS {
+            vectors[WHOLE] = table.line(ops, bytes, 16 * WHOLE);
+        }
+        held = ops.permute2_dwords(vectors[WHOLE - 1], order, vectors[VECTORS - 1]);
+        fill += len % 16 * 4;
+        at += WHOLE * LINE;
+        if fill >= LINE {
+            Place::<STREAM, 1>::new(out, at).put(ops, 0, held);
+            held = ops.permute2_dwords(vectors[VECTORS - 1], order, held);
+            fill -= LINE;
+            at += LINE;
+        }
+    }
+    writer.held.store(ops, held);
+    (writer.fill, writer.at) = (fill, at);
+}
+
+/// For each number of floats that a line has already: those that fill it up come from the end of a vector and the next one.
+static SHIFTS: [Line; 16] = {
+    let mut lines = [Line::ZERO; 16];
+    let mut fill = 0;
+    while fill < 16 {
+        let mut i = 0;
+        while i < 16 {
+            lines[fill].0[4 * i] = (16 - fill + i) as u8;
+            i += 1;
+        }
+        fill += 1;
+    }
+    lines
+};
 
 /// How bytes become the elements of a line.
 trait Table<O: Ops> {
@@ -74,9 +183,7 @@ trait Table<O: Ops> {
 fn line_by_line<O: Ops, T: Table<O>>(
     ops: O,
     table: &T,
-    planes: &[u8],
-    from: usize,
-    len: usize,
+    Bytes { planes, from, len }: Bytes<'_>,
     writer: &mut Writer,
     out: &mut [u8],
 ) {
@@ -100,13 +207,16 @@ fn line_by_line<O: Ops, T: Table<O>>(
         }
         done = step - fill;
     }
-    let mut at = writer.at;
-    while done + 2 * step <= len {
-        let [first, second] = table.pair(ops, planes, from + done);
-        put(ops, out, at, first, writer.stream);
-        put(ops, out, at + LINE, second, writer.stream);
-        (done, at) = (done + 2 * step, at + 2 * LINE);
+    let count = (len - done) / (2 * step);
+    let pairs = &planes[from + done..from + done + count * 2 * step];
+    let lines = &mut out[writer.at..writer.at + count * 2 * LINE];
+    if writer.stream {
+        line_pairs::<O, T, true>(ops, table, pairs, lines);
+    } else {
+        line_pairs::<O, T, false>(ops, table, pairs, lines);
     }
+    let mut at = writer.at + count * 2 * LINE;
+    done += count * 2 * step;
     if done + step <= len {
         put(ops, out, at, table.line(ops, planes, from + done), writer.stream);
         (done, at) = (done + step, at + LINE);
@@ -116,6 +226,23 @@ fn line_by_line<O: Ops, T: Table<O>>(
         writer.fill = (len - done) * T::SIZE;
     }
     writer.at = at;
+}
+
+/// Two lines at a time, as many as `out` has.
+#[inline(always)]
+fn line_pairs<O: Ops, T: Table<O>, const STREAM: bool>(
+    ops: O,
+    table: &T,
+    bytes: &[u8],
+    out: &mut [u8],
+) {
+    let bytes = bytes.chunks_exact(2 * LINE / T::SIZE);
+    for (bytes, lines) in bytes.zip(out.chunks_exact_mut(2 * LINE)) {
+        let pair = table.pair(ops, bytes, 0);
+        let mut place = Place::<STREAM, 2>::new(lines, 0);
+        place.put(ops, 0, pair[0]);
+        place.put(ops, 1, pair[1]);
+    }
 }
 
 #[inline(always)]

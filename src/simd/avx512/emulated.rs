@@ -153,6 +153,12 @@ impl Ops for Emulated {
         of_dwords(dwords(index).map(|i| v[(i & 15) as usize]))
     }
 
+    fn permute2_dwords(self, a: Bytes, index: Bytes, b: Bytes) -> Bytes {
+        let (a, b) = (dwords(a), dwords(b));
+        let pick = |i: i32| if i & 16 == 0 { a[(i & 15) as usize] } else { b[(i & 15) as usize] };
+        of_dwords(dwords(index).map(pick))
+    }
+
     fn shuffle(self, v: Bytes, index: Bytes) -> Bytes {
         std::array::from_fn(|i| {
             if index[i] & 128 == 0 { v[i / 16 * 16 + usize::from(index[i] % 16)] } else { 0 }

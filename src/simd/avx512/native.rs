@@ -9,12 +9,12 @@ use std::arch::x86_64::{
     _mm512_dpbusd_epi32, _mm512_extracti32x4_epi32, _mm512_fmadd_ps, _mm512_loadu_si512,
     _mm512_mask_blend_epi8, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_movepi8_mask,
     _mm512_mul_ps, _mm512_packs_epi32, _mm512_packus_epi16, _mm512_permutex2var_epi8,
-    _mm512_permutexvar_epi8, _mm512_permutexvar_epi32, _mm512_set1_epi32, _mm512_set1_epi64,
-    _mm512_shuffle_epi8, _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_srai_epi32,
-    _mm512_srav_epi16, _mm512_srav_epi32, _mm512_srli_epi64, _mm512_storeu_si512,
-    _mm512_stream_si512, _mm512_sub_epi32, _mm512_sub_ps, _mm512_unpackhi_epi8,
-    _mm512_unpackhi_epi16, _mm512_unpackhi_epi64, _mm512_unpacklo_epi8, _mm512_unpacklo_epi16,
-    _mm512_unpacklo_epi64, _mm512_xor_si512,
+    _mm512_permutex2var_epi32, _mm512_permutexvar_epi8, _mm512_permutexvar_epi32,
+    _mm512_set1_epi32, _mm512_set1_epi64, _mm512_shuffle_epi8, _mm512_shuffle_i32x4,
+    _mm512_slli_epi32, _mm512_srai_epi32, _mm512_srav_epi16, _mm512_srav_epi32, _mm512_srli_epi64,
+    _mm512_storeu_si512, _mm512_stream_si512, _mm512_sub_epi32, _mm512_sub_ps,
+    _mm512_unpackhi_epi8, _mm512_unpackhi_epi16, _mm512_unpackhi_epi64, _mm512_unpacklo_epi8,
+    _mm512_unpacklo_epi16, _mm512_unpacklo_epi64, _mm512_xor_si512,
 };
 
 use super::Avx512;
@@ -124,6 +124,7 @@ impl Ops for Avx512 {
         fn permute(index, v) = _mm512_permutexvar_epi8(index, v);
         fn permute2(a, index, b) = _mm512_permutex2var_epi8(a, index, b);
         fn permute_dwords(index, v) = _mm512_permutexvar_epi32(index, v);
+        fn permute2_dwords(a, index, b) = _mm512_permutex2var_epi32(a, index, b);
         fn shuffle(v, index) = _mm512_shuffle_epi8(v, index);
         fn pack_dwords(a, b) = _mm512_packs_epi32(a, b);
         fn pack_words(a, b) = _mm512_packus_epi16(a, b);

@@ -75,6 +75,8 @@ pub(super) trait Ops: Copy {
     fn permute2(self, a: Self::V, index: Self::V, b: Self::V) -> Self::V;
     /// `vpermd`: dword `index[i] % 16` of `v`.
     fn permute_dwords(self, index: Self::V, v: Self::V) -> Self::V;
+    /// `vpermt2d`: dword `index[i] % 32` of `a` followed by `b`.
+    fn permute2_dwords(self, a: Self::V, index: Self::V, b: Self::V) -> Self::V;
     /// `vpshufb`: byte `index[i] % 16` of the same 128-bit lane; no index has its top bit set.
     fn shuffle(self, v: Self::V, index: Self::V) -> Self::V;
     /// `vshufi32x4`: two lanes of `a`, then two of `b`, two bits of `PICK` each.
@@ -240,6 +242,37 @@ pub(super) fn stream<O: Ops>(ops: O, out: &mut [u8], at: usize, v: O::V) {
     assert!(out.as_ptr().addr().is_multiple_of(64), "streaming store");
     // SAFETY: 64 bytes long, and aligned as just checked.
     unsafe { ops.stream(v, out.as_mut_ptr()) }
+}
+
+/// `N` lines of an output, one after the other, checked once for all of them.
+pub(super) struct Place<'a, const STREAM: bool, const N: usize> {
+    pointer: *mut u8,
+    alive: PhantomData<&'a mut [u8]>,
+}
+
+impl<'a, const STREAM: bool, const N: usize> Place<'a, STREAM, N> {
+    /// Those from byte `at` of `out` on; `STREAM` wants an address that is a multiple of 64.
+    #[inline(always)]
+    pub(super) fn new(out: &'a mut [u8], at: usize) -> Self {
+        let pointer = out[at..at + N * 64].as_mut_ptr();
+        assert!(!STREAM || pointer.addr().is_multiple_of(64), "streaming stores");
+        Self { pointer, alive: PhantomData }
+    }
+
+    /// Writes line `i`, past the cache if `STREAM`.
+    #[inline(always)]
+    pub(super) fn put<O: Ops>(&mut self, ops: O, i: usize, v: O::V) {
+        assert!(i < N, "line of a place");
+        // SAFETY: line i is within the place, which lies in the slice it was made of.
+        let to = unsafe { self.pointer.add(i * 64) };
+        if STREAM {
+            // SAFETY: as above, and every line begins at a multiple of 64, as the first one does.
+            unsafe { ops.stream(v, to) }
+        } else {
+            // SAFETY: as above.
+            unsafe { ops.store(v, to) }
+        }
+    }
 }
 
 /// `N` rows of one length in foreign memory.
