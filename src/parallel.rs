@@ -23,6 +23,23 @@ pub fn is_forked() -> bool {
     imported != 0 && imported != std::process::id()
 }
 
+/// Whether this is the thread that the process began with.
+#[cfg(target_os = "linux")]
+#[must_use]
+#[expect(unsafe_code, reason = "asks the system for a number")]
+pub fn is_first_thread() -> bool {
+    // SAFETY: takes nothing and gives a number.
+    let thread = unsafe { libc::syscall(libc::SYS_gettid) };
+    thread == i64::from(std::process::id())
+}
+
+/// Whether this is the thread that the process began with: unknown here.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub const fn is_first_thread() -> bool {
+    false
+}
+
 /// How many threads a request for `asked` gets: 0 asks for all that this process may use.
 #[must_use]
 pub fn threads(asked: usize) -> usize {

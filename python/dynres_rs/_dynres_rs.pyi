@@ -54,6 +54,15 @@ def resize(
     num_threads: int,
     limit: int,
 ) -> None: ...
+def resize_plain(
+    image: object,
+    size: object,
+    resample: object,
+    numerics: Numerics,
+    out: object,
+    num_threads: object,
+    limit: int,
+) -> bool: ...
 def num_tokens(
     spec: Spec, sizes: NDArray[np.int64], num_images: int = 1, first: int = 0
 ) -> bytearray: ...
@@ -178,6 +187,15 @@ class Spec:
         self, plans: Sequence[Plan], dtype: DType | None, temporal: Temporal
     ) -> list[tuple[str, tuple[int, ...], str]]: ...
     def metadata(self, plans: Sequence[Plan]) -> list[tuple[str, tuple[int, ...], list[int]]]: ...
+    def plain(
+        self,
+        image: object,
+        dtype: object,
+        temporal: object,
+        errors: object,
+        num_threads: object,
+        kept: object,
+    ) -> dict[str, NDArray[Any]] | None: ...
     def run_frames(
         self,
         plan: Plan,

@@ -221,9 +221,11 @@ def resize(
     Matches `PIL.Image.resize` (for four channels: as if each were an image of its own, no alpha
     premultiplied), or torchvision's `resize(antialias=True)` of a uint8 tensor on the CPU.
     """
+    rule = resolve(numerics)
+    if _native.resize_plain(image, size, resample, rule, out, num_threads, MAX_IMAGE_PIXELS):
+        return out.view()
     array = _strict(image, (3, 4))
     height, width = _pair("size", size)
-    rule = resolve(numerics)
     threads = _integer("num_threads", num_threads)
     if not 0 <= threads < 2**31:
         raise ValueError(f"num_threads: must be in 0..2**31, got {threads}")

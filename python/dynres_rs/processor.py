@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _dynres_rs as _native
-from . import hf
+from . import hf, memory
 from ._dynres_rs import Plan, Spec
 from ._types import (
     I64,
@@ -57,7 +57,7 @@ _CACHED_SPECS: Final = 64
 class _Variant:
     """A set of options, ready to run: what one call needs, built once for each distinct set."""
 
-    __slots__ = ("float_as_bytes", "options", "policy", "spec", "torchvision")
+    __slots__ = ("float_as_bytes", "options", "plain", "policy", "spec", "torchvision")
 
     def __init__(self, family: str, numerics: Numerics, options: Options) -> None:
         self.spec = Spec(family, numerics, core_options(options))
@@ -77,6 +77,8 @@ class _Variant:
             options["input_data_format"],
             int(self.options["max_image_pixels"]),
         )
+        # Whether an array is what it looks like, with nothing said about its layout.
+        self.plain = self.policy.layout is None
         # Integers in a float array come out of upstream in float32 whatever they were only with
         # both steps on.
         self.float_as_bytes = bool(self.options["do_rescale"] and self.options["do_normalize"])
@@ -345,6 +347,10 @@ class Processor(Planner):
                 return_tensors=return_tensors, dtype=dtype, num_threads=num_threads,
             )  # fmt: skip
         variant = self._variant(options) if options else self._base
+        if variant.plain and out is None and return_tensors is None:
+            usual = variant.spec.plain(images, dtype, temporal, errors, num_threads, memory.OUTPUTS)
+            if usual is not None:
+                return usual
         if return_tensors is not None:
             _check_name("return_tensors", return_tensors, ("np", "pt"))
         torch = _torch() if return_tensors == "pt" else None

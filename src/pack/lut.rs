@@ -197,7 +197,7 @@ impl Recipe {
 pub struct Lut {
     /// Their type.
     pub element: Element,
-    /// As float32.
+    /// As float32; zeros for bytes, which stay as they are.
     pub float32: [[f32; 256]; 3],
     /// As the bits of float16 or bfloat16, when that is the type.
     pub half: [[u16; 256]; 3],
@@ -213,6 +213,9 @@ impl Lut {
     pub fn new(normalise: &Normalise, element: Element) -> Self {
         let (float32, half, half_bytes) = ([[0.0; 256]; 3], [[0; 256]; 3], [[[0; 256]; 2]; 3]);
         let mut lut = Self { element, float32, half, half_bytes, recipe: None };
+        if element == Element::Uint8 {
+            return lut;
+        }
         for c in 0..3 {
             for x in 0..=255u8 {
                 let value = normalise.value(c, x);
@@ -228,11 +231,10 @@ impl Lut {
                 }
             }
         }
-        if element != Element::Uint8 {
-            lut.recipe = Recipe::proven(normalise, &lut.float32);
-        }
+        lut.recipe = Recipe::proven(normalise, &lut.float32);
         lut
     }
+
     /// The element of byte `x` in channel `c`: as many bytes as it has, from the first on.
     #[must_use]
     pub fn bytes(&self, c: usize, x: u8) -> [u8; 4] {

@@ -101,6 +101,13 @@ impl OutBuffer {
         Ok(Self { buffer, address })
     }
 
+    /// A buffer of bytes in this shape, if it is one.
+    pub(super) fn shaped(object: &Bound<'_, PyAny>, shape: [usize; 3]) -> Option<Self> {
+        let out = Self::get(object, "out", shape.iter().product()).ok()?;
+        let bytes = matches!(out.buffer.format().to_bytes(), b"B");
+        (bytes && out.buffer.shape() == shape).then_some(out)
+    }
+
     pub(super) fn extent(&self) -> (usize, usize) {
         (self.address, self.address + self.buffer.len_bytes())
     }

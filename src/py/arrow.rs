@@ -6,8 +6,10 @@
 #![expect(unsafe_code, reason = "reads the two structs of the Arrow C data interface")]
 
 use pyo3::exceptions::{PyException, PyMemoryError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyCapsule, PyTuple};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyCapsule, PyDict, PyTuple};
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::{Mutex, PoisonError};
 
@@ -55,12 +57,16 @@ impl Export {
     /// The pixels of a PIL image of `size`, or none when it cannot be exported as one block of four bytes a pixel.
     fn get(image: &Bound<'_, PyAny>, size: Size) -> PyResult<Option<Self>> {
         let py = image.py();
-        let exported = match image.call_method0(pyo3::intern!(py, "__arrow_c_array__")) {
+        let exported = match image.call_method0(intern!(py, "__arrow_c_array__")) {
             Ok(exported) => exported,
             Err(error) if error.is_instance_of::<PyValueError>(py) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let capsules = exported.cast::<PyTuple>().map_err(PyErr::from)?;
+        Self::of(exported.cast::<PyTuple>().map_err(PyErr::from)?, size)
+    }
+
+    /// The pixels behind the capsules of a schema and of an array.
+    fn of(capsules: &Bound<'_, PyTuple>, size: Size) -> PyResult<Option<Self>> {
         let schema = capsules.get_item(0)?.cast_into::<PyCapsule>().map_err(PyErr::from)?;
         let array = capsules.get_item(1)?.cast_into::<PyCapsule>().map_err(PyErr::from)?;
         let schema = schema.pointer_checked(Some(c"arrow_schema"))?.cast::<ArrowSchema>();
@@ -71,7 +77,7 @@ impl Export {
         let array = unsafe { array.as_ref() };
         // SAFETY: both are live structs of the interface.
         let pixels = unsafe { pixels(schema, array, size) };
-        Ok(pixels.map(|pixels| Self { _capsules: exported.unbind(), pixels }))
+        Ok(pixels.map(|pixels| Self { _capsules: capsules.clone().into_any().unbind(), pixels }))
     }
 
     fn view(&self, rows: usize, width: usize) -> ImageRef<'_> {
@@ -119,12 +125,36 @@ pub(super) struct PilImage {
 impl PilImage {
     pub(super) fn get(image: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = image.py();
-        let (width, height): (usize, usize) =
-            image.getattr(pyo3::intern!(py, "size"))?.extract()?;
+        let (width, height): (usize, usize) = image.getattr(intern!(py, "size"))?.extract()?;
         let size = (height, width);
         let arrow = trusts_arrow(py)?;
         let export = if arrow { Export::get(image, size)? } else { None };
         Ok(Self { image: image.clone().unbind(), size, export, arrow, failure: Mutex::new(None) })
+    }
+
+    /// An image of Pillow's own class, loaded as those are, whose RGB pixels are in one block and have no transparent
+    /// colour; none for anything else. Asks the image's core, so that none of Pillow's Python runs.
+    pub(super) fn plain(image: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
+        let py = image.py();
+        if !image.get_type().is(class(py)?) || !trusts_arrow(py)? {
+            return Ok(None);
+        }
+        let info = image.getattr(intern!(py, "info"))?;
+        let core = image.getattr(intern!(py, "im"))?;
+        let is_rgb = core.getattr(intern!(py, "mode"))?.eq(intern!(py, "RGB"))?;
+        let keyed = info.cast::<PyDict>()?.contains(intern!(py, "transparency"))?;
+        if !is_rgb || keyed {
+            return Ok(None);
+        }
+        let (width, height): (usize, usize) = core.getattr(intern!(py, "size"))?.extract()?;
+        let size = (height, width);
+        let schema = core.call_method0(intern!(py, "__arrow_c_schema__"))?;
+        let array = core.call_method0(intern!(py, "__arrow_c_array__"))?;
+        let Some(export) = Export::of(&PyTuple::new(py, [schema, array])?, size)? else {
+            return Ok(None);
+        };
+        let (image, failure) = (image.clone().unbind(), Mutex::new(None));
+        Ok(Some(Self { image, size, export: Some(export), arrow: true, failure }))
     }
 
     /// The exception behind a failed window, once.
@@ -144,21 +174,30 @@ impl PilImage {
         let cropped = self
             .image
             .bind(py)
-            .call_method1(pyo3::intern!(py, "crop"), ((0, first, width, first + count),))?;
+            .call_method1(intern!(py, "crop"), ((0, first, width, first + count),))?;
         if self.arrow
             && let Some(export) = Export::get(&cropped, (count, width))?
         {
             return Ok(Strip::Export(export));
         }
-        let mode = cropped.getattr(pyo3::intern!(py, "mode"))?.extract::<String>()?;
-        let bytes = cropped.call_method0(pyo3::intern!(py, "tobytes"))?;
+        let mode = cropped.getattr(intern!(py, "mode"))?.extract::<String>()?;
+        let bytes = cropped.call_method0(intern!(py, "tobytes"))?;
         let bytes = bytes.cast_into::<PyBytes>().map_err(PyErr::from)?;
         Ok(Strip::Bytes(bytes.unbind(), mode.len()))
     }
 }
 
+/// Pillow's class of images.
+fn class(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let class = CLASS.get_or_try_init(py, || {
+        Ok::<_, PyErr>(py.import("PIL.Image")?.getattr("Image")?.unbind())
+    })?;
+    Ok(class.bind(py))
+}
+
 fn trusts_arrow(py: Python<'_>) -> PyResult<bool> {
-    static MAJOR: pyo3::sync::PyOnceLock<usize> = pyo3::sync::PyOnceLock::new();
+    static MAJOR: PyOnceLock<usize> = PyOnceLock::new();
     let major = MAJOR.get_or_try_init(py, || {
         let version: String = py.import("PIL")?.getattr("__version__")?.extract()?;
         let major = version.split('.').next().and_then(|major| major.parse().ok());

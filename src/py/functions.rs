@@ -4,8 +4,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::sync::Arc;
 
-use super::array::OutBuffer;
+use super::array::{ImageBuffer, OutBuffer};
 use super::error::{guard, to_python};
+use super::plain;
 use super::processor::{Pixels, execute, simd};
 use super::value;
 use crate::error::Size;
@@ -169,20 +170,59 @@ pub(super) fn resize(
         let filter = Filter::parse(resample).map_err(|error| to_python(&error))?;
         let numerics = Numerics::parse(numerics).map_err(|error| to_python(&error))?;
         let pixels = Pixels::get(image)?;
-        let plan = Plan::resize(pixels.size(), size, pixels.pixel(), filter, limit)
-            .map_err(|error| to_python(&error))?;
         let bytes = size.0 * size.1 * pixels.pixel();
-        let mut outs = [OutBuffer::get(out, "out", bytes)?];
-        let luts =
-            [Lut::new(&Normalise { rescale: None, mean_std: None, numerics }, Element::Uint8)];
-        let mut settings = Settings {
-            simd: simd(),
-            numerics,
-            luts: &luts,
-            copies: 1,
-            stream: false,
-            threads: num_threads,
+        let out = OutBuffer::get(out, "out", bytes)?;
+        resize_into(py, pixels, size, (filter, numerics), out, num_threads, limit)
+    })
+}
+
+fn resize_into(
+    py: Python<'_>,
+    pixels: Pixels,
+    size: Size,
+    (filter, numerics): (Filter, Numerics),
+    out: OutBuffer,
+    threads: usize,
+    limit: u64,
+) -> PyResult<()> {
+    let pixel = pixels.pixel();
+    let plan = Plan::resize(pixels.size(), size, pixel, filter, limit)
+        .map_err(|error| to_python(&error))?;
+    let luts = [Lut::new(&Normalise { rescale: None, mean_std: None, numerics }, Element::Uint8)];
+    let (simd, copies, stream) = (simd(), 1, false);
+    let mut settings = Settings { simd, numerics, luts: &luts, copies, stream, threads };
+    let bytes = [size.0 * size.1 * pixel];
+    Ok(execute(py, &mut settings, &[Arc::new(plan)], &[pixels], &mut [out], &bytes)?)
+}
+
+/// The same with arguments as the caller gave them; False, with nothing done, where one of them is unusual.
+#[pyfunction]
+#[expect(clippy::too_many_arguments, reason = "the whole of one call of the facade")]
+pub(super) fn resize_plain(
+    py: Python<'_>,
+    image: &Bound<'_, PyAny>,
+    size: &Bound<'_, PyAny>,
+    resample: &Bound<'_, PyAny>,
+    numerics: &str,
+    out: &Bound<'_, PyAny>,
+    num_threads: &Bound<'_, PyAny>,
+    limit: u64,
+) -> PyResult<bool> {
+    guard(|| {
+        let understood = || {
+            let filter = Filter::parse(plain::text(resample)?).ok()?;
+            let numerics = Numerics::parse(numerics).ok()?;
+            let (size, threads) = (plain::sides(size)?, plain::threads(num_threads)?);
+            let image = plain::is_array(image).then(|| ImageBuffer::get(image).ok())??;
+            let out = plain::resized(&image, out, size, limit)?;
+            let exists = image.size().0 > 0 && image.size().1 > 0;
+            exists.then_some((image, size, filter, numerics, out, threads))
         };
-        Ok(execute(py, &mut settings, &[Arc::new(plan)], &[pixels], &mut outs, &[bytes])?)
+        let Some((image, size, filter, numerics, out, threads)) = understood() else {
+            return Ok(false);
+        };
+        let pixels = Pixels::Buffer(image);
+        resize_into(py, pixels, size, (filter, numerics), out, threads, limit)?;
+        Ok(true)
     })
 }

@@ -5,6 +5,7 @@ mod arrow;
 mod counts;
 mod error;
 mod functions;
+mod plain;
 mod plan;
 mod processor;
 mod value;
@@ -41,6 +42,7 @@ fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(functions::aspect_ratios, module)?)?;
     module.add_function(wrap_pyfunction!(functions::best_canvas, module)?)?;
     module.add_function(wrap_pyfunction!(functions::resize, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::resize_plain, module)?)?;
     module.add("TOKEN_KINDS", plan::TOKEN_KINDS)?;
     module.add_function(wrap_pyfunction!(counts::num_tokens, module)?)?;
     module.add_function(wrap_pyfunction!(counts::fit, module)?)?;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use super::array::{ImageBuffer, OutBuffer, disjoint};
 use super::arrow::PilImage;
 use super::error::{guard, to_python};
+use super::plain;
 use super::plan::{PyPlan, row_shape};
 use super::value;
 use crate::error::Error;
@@ -174,6 +175,10 @@ fn source<'a>(pixels: &'a Pixels, view: Option<&'a ImageRef<'_>>) -> PyResult<&'
 
 /// Whether this is the thread that Python delivers signals to.
 fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
+    // The process's first thread nearly always is, and otherwise asks in vain.
+    if crate::parallel::is_first_thread() {
+        return Ok(true);
+    }
     let threading = py.import(intern!(py, "threading"))?;
     let main = threading.call_method0(intern!(py, "main_thread"))?;
     main.getattr(intern!(py, "ident"))?.eq(threading.call_method0(intern!(py, "get_ident"))?)
@@ -402,6 +407,32 @@ impl PySpec {
                 threads: num_threads,
             };
             execute_frames(py, &mut settings, plan, &pixels, out, bytes)
+        })
+    }
+
+    /// The batch of one image from a call's arguments as the caller gave them; None, with nothing done, where anything
+    /// about them or the image is unusual.
+    #[expect(clippy::too_many_arguments, reason = "the whole of one call of the facade")]
+    #[pyo3(signature = (image, dtype, temporal, errors, num_threads, kept))]
+    fn plain<'py>(
+        &self,
+        py: Python<'py>,
+        image: &Bound<'py, PyAny>,
+        dtype: &Bound<'py, PyAny>,
+        temporal: &Bound<'py, PyAny>,
+        errors: &Bound<'py, PyAny>,
+        num_threads: &Bound<'py, PyAny>,
+        kept: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
+        guard(|| {
+            let family = plain::Family {
+                spec: &self.spec,
+                element: self.element(None)?,
+                temporal: self.temporal(),
+                luts: &|element| self.luts(element),
+            };
+            let arguments = plain::Arguments { dtype, temporal, errors, num_threads };
+            plain::batch(py, &family, image, &arguments, kept)
         })
     }
 
