@@ -5,13 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import dynres_rs as dr
 import numpy as np
 import pytest
-from PIL import Image
-
-import dynres_rs as dr
 from dynres_rs import _dynres_rs as native
 from dynres_rs import memory
+from PIL import Image
 
 LIMIT = 178_956_970
 

@@ -222,7 +222,9 @@ def resize(
     premultiplied), or torchvision's `resize(antialias=True)` of a uint8 tensor on the CPU.
     """
     rule = resolve(numerics)
-    if _native.resize_plain(image, size, resample, rule, out, num_threads, MAX_IMAGE_PIXELS):
+    if out is not None and _native.resize_plain(
+        image, size, resample, rule, out, num_threads, MAX_IMAGE_PIXELS
+    ):
         return out.view()
     array = _strict(image, (3, 4))
     height, width = _pair("size", size)
