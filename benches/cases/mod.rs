@@ -254,7 +254,7 @@ impl<B: Backend> Work for Weights<B> {
         let (columns, rows) = self.made.as_ref().expect("a run");
         let wide = self.target.1 * 3;
         let mut band = vec![0; 2 * group_len(wide)];
-        self.backend.horizontal(columns, &octet(&noise(BAND * self.size.1 * 3)), &mut band);
+        self.backend.horizontal(columns, &octet(&noise(BAND * self.size.1 * 3)), true, &mut band);
         let mut answer = components(&band, wide);
         let axis = self.axis(self.size.0, self.target.0);
         for i in 0..self.target.0 {
@@ -280,7 +280,7 @@ struct Horizontal<B: Backend> {
 impl<B: Backend> Work for Horizontal<B> {
     fn run(&mut self) {
         let rows = octet(&self.rows);
-        self.backend.horizontal(black_box(&self.columns), &rows, &mut self.band);
+        self.backend.horizontal(black_box(&self.columns), &rows, true, &mut self.band);
     }
 
     fn answer(&mut self) -> Vec<u8> {

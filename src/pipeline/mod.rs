@@ -219,7 +219,11 @@ fn drive<B: Backend>(
                 } else {
                     window.end().min(first + wanted)
                 };
-                for run in &mut *runs {
+                for number in 0..runs.len() {
+                    let (before, rest) = runs.split_at_mut(number);
+                    let Some(run) = rest.first_mut() else { break };
+                    let source = &run.view.source;
+                    run.scalers[frame].follow(before.iter().any(|run| run.view.source == *source));
                     run.advance(frame, &window, limit, watch)?;
                 }
                 busy = true;

@@ -30,6 +30,8 @@ pub(super) struct Scaler<'a, B: Backend> {
     tall_count: usize,
     band: Aligned,
     next: usize,
+    /// Whether it is the first to read its source rows.
+    ahead: bool,
 }
 
 /// The bands that the vertical pass may still need.
@@ -126,7 +128,13 @@ impl<'a, B: Backend> Scaler<'a, B> {
             tall_count: 0,
             band,
             next: first,
+            ahead: true,
         })
+    }
+
+    /// Says whether others have read, and will read, the source rows before it.
+    pub(super) const fn follow(&mut self, others: bool) {
+        self.ahead = !others;
     }
 
     /// The canvas row that is made next.
@@ -224,8 +232,12 @@ impl<'a, B: Backend> Scaler<'a, B> {
                 let last = target + count - 1;
                 let rows: [Row<'_>; BAND] =
                     std::array::from_fn(|r| self.source_row(window, (target + r).min(last)));
+                let line = (
+                    self.view.resized.1 * self.output,
+                    self.ahead && self.passes == Passes::Horizontal,
+                );
                 let made = (&self.columns, &mut self.band, &mut self.lines);
-                lines(self.backend, made, &rows, self.view.resized.1 * self.output, target, count);
+                lines(self.backend, made, &rows, line, target, count);
                 true
             }
             Passes::VerticalHorizontal => {
@@ -249,8 +261,12 @@ impl<'a, B: Backend> Scaler<'a, B> {
                     let at = r.min(count - 1) * stride;
                     Row::from(&self.tall[at..at + len])
                 });
+                let line = (
+                    self.view.resized.1 * self.output,
+                    self.ahead && self.passes == Passes::Horizontal,
+                );
                 let made = (&self.columns, &mut self.band, &mut self.lines);
-                lines(self.backend, made, &rows, self.view.resized.1 * self.output, target, count);
+                lines(self.backend, made, &rows, line, target, count);
                 self.tall_count = 0;
                 true
             }
@@ -273,7 +289,7 @@ impl<'a, B: Backend> Scaler<'a, B> {
             let slot = self.ring.slot(first / BAND);
             match (&self.passes, &self.columns) {
                 (Passes::HorizontalVertical, Some(columns)) => {
-                    self.backend.horizontal(columns, &rows, slot);
+                    self.backend.horizontal(columns, &rows, self.ahead, slot);
                 }
                 _ => self.backend.interleave(&rows, slot),
             }
@@ -291,12 +307,12 @@ fn lines<B: Backend>(
     backend: B,
     (columns, band, lines): Made<'_, B>,
     rows: &[Row<'_>; BAND],
-    len: usize,
+    (len, ahead): (usize, bool),
     first: usize,
     count: usize,
 ) {
     let Some(columns) = columns else { return };
-    backend.horizontal(columns, rows, band);
+    backend.horizontal(columns, rows, ahead, band);
     let groups = band.chunks_exact(group_len(len));
     for (group, lines) in groups.zip(lines.bytes.chunks_exact_mut(GROUP * len)) {
         let (a, rest) = lines.split_at_mut(len);

@@ -61,8 +61,15 @@ pub trait Backend: Copy + Send + Sync + 'static {
     /// `OutOfMemory`.
     fn rows(self, axis: &Axis) -> Result<Self::Rows>;
 
-    /// One horizontal pass over eight rows of equal length into the two groups of `band`.
-    fn horizontal(self, weights: &Self::Columns, rows: &[Row<'_>; BAND], band: &mut [u8]);
+    /// One horizontal pass over eight rows of equal length into the two groups of `band`. `ahead`: the next eight, if
+    /// they lie in memory as these do, are soon needed and not yet in the cache.
+    fn horizontal(
+        self,
+        weights: &Self::Columns,
+        rows: &[Row<'_>; BAND],
+        ahead: bool,
+        band: &mut [u8],
+    );
 
     /// Eight rows of `components` bytes into the two groups of `band`.
     fn interleave(self, rows: &[Row<'_>; BAND], band: &mut [u8]);

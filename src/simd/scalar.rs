@@ -39,7 +39,7 @@ impl Backend for Scalar {
         Ok(axis.clone())
     }
 
-    fn horizontal(self, weights: &Columns, rows: &[Row<'_>; BAND], band: &mut [u8]) {
+    fn horizontal(self, weights: &Columns, rows: &[Row<'_>; BAND], _ahead: bool, band: &mut [u8]) {
         let Columns { axis, input, output } = weights;
         let group = group_len(axis.target * output);
         for (r, row) in rows.iter().enumerate() {

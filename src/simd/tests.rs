@@ -94,9 +94,9 @@ fn check_horizontal<B: Backend>(
     let len = axis.target * output;
     let mut bands = [vec![0xa5; 2 * group_len(len)], vec![0xa5; 2 * group_len(len)]];
     let plain = Scalar.columns(axis, input, output).expect("columns");
-    Scalar.horizontal(&plain, rows, &mut bands[0]);
+    Scalar.horizontal(&plain, rows, true, &mut bands[0]);
     let columns = backend.columns(axis, input, output).expect("columns");
-    backend.horizontal(&columns, rows, &mut bands[1]);
+    backend.horizontal(&columns, rows, true, &mut bands[1]);
     let what = (axis.source, axis.target, axis.int16, input, output);
     assert!(components(&bands[0], len) == components(&bands[1], len), "horizontal {what:?}");
 }

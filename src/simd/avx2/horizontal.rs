@@ -102,7 +102,8 @@ thread_local! {
 const KEPT: usize = 1 << 12;
 
 #[target_feature(enable = "avx2")]
-pub(super) fn pass(columns: &Columns, rows: &[Row<'_>; BAND], band: &mut [u8]) {
+pub(super) fn pass(columns: &Columns, rows: &[Row<'_>; BAND], ahead: bool, band: &mut [u8]) {
+    let rows = (rows, ahead);
     match (columns.output, columns.words) {
         (3, Words::One) => sized::<3, 1>(columns, rows, band),
         (3, Words::Two) => sized::<3, 2>(columns, rows, band),
@@ -111,13 +112,12 @@ pub(super) fn pass(columns: &Columns, rows: &[Row<'_>; BAND], band: &mut [u8]) {
     }
 }
 
+/// Eight rows, and whether the next eight are asked for.
+type Rows<'a> = (&'a [Row<'a>; BAND], bool);
+
 /// Windows of the usual lengths get a loop of their own.
 #[target_feature(enable = "avx2")]
-fn sized<const C: usize, const W: usize>(
-    columns: &Columns,
-    rows: &[Row<'_>; BAND],
-    band: &mut [u8],
-) {
+fn sized<const C: usize, const W: usize>(columns: &Columns, rows: Rows<'_>, band: &mut [u8]) {
     match columns.pairs {
         1 => blocks::<C, W, 1>(columns, rows, band),
         2 => blocks::<C, W, 2>(columns, rows, band),
@@ -136,7 +136,7 @@ fn sized<const C: usize, const W: usize>(
 #[target_feature(enable = "avx2")]
 fn blocks<const C: usize, const W: usize, const N: usize>(
     columns: &Columns,
-    rows: &[Row<'_>; BAND],
+    (rows, ahead): Rows<'_>,
     band: &mut [u8],
 ) {
     let octet = Octet::new(rows);
@@ -167,7 +167,7 @@ fn blocks<const C: usize, const W: usize, const N: usize>(
         filled = end;
         let ready = |start: &u32| *start as usize + pairs <= 2 * filled;
         let stop = x + columns.starts[x..].partition_point(ready);
-        windows::<C, W, N>(columns, x..stop, &octet, pair_vectors, 2 * base, band);
+        windows::<C, W, N>(columns, x..stop, (&octet, ahead), pair_vectors, 2 * base, band);
         x = stop;
     }
     if scratch.len() <= KEPT {
@@ -260,14 +260,15 @@ fn quad_of<const C: usize>(rows: [__m256i; 4], order: __m256i) -> [[__m256i; C];
 fn windows<const C: usize, const W: usize, const N: usize>(
     columns: &Columns,
     range: std::ops::Range<usize>,
-    octet: &Octet,
+    (octet, asks): (&Octet, bool),
     vectors: &[[__m256i; C]],
     base: usize,
     band: &mut [u8],
 ) {
     // So many lines of the next band are asked for with each pixel, not all of a block at once, which memory would be slow to
     // give.
-    let asks = (columns.quads * QUAD * columns.input * BAND).div_ceil(64 * columns.starts.len());
+    let lines = (columns.quads * QUAD * columns.input * BAND).div_ceil(64 * columns.starts.len());
+    let asks = if asks { lines } else { 0 };
     let pairs = if N == 0 { columns.pairs } else { N };
     let group = group_len(columns.starts.len() * C);
     let (upper, lower) = band.split_at_mut(group);
@@ -280,7 +281,9 @@ fn windows<const C: usize, const W: usize, const N: usize>(
     for ((x, &start), lanes) in range.zip(starts).zip(lanes) {
         let at = start as usize - base;
         let ahead = start as usize * 2 * columns.input;
-        octet.prefetch_next(x * asks, ahead);
+        if asks > 0 {
+            octet.prefetch_next(x * asks, ahead);
+        }
         if asks > 1 {
             octet.prefetch_next(x * asks + 1, ahead);
         }

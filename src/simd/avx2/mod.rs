@@ -48,9 +48,15 @@ impl Backend for Avx2 {
         unsafe { vertical::Rows::new(axis) }
     }
 
-    fn horizontal(self, weights: &Self::Columns, rows: &[Row<'_>; BAND], band: &mut [u8]) {
+    fn horizontal(
+        self,
+        weights: &Self::Columns,
+        rows: &[Row<'_>; BAND],
+        ahead: bool,
+        band: &mut [u8],
+    ) {
         // SAFETY: see `columns`.
-        unsafe { horizontal::pass(weights, rows, band) }
+        unsafe { horizontal::pass(weights, rows, ahead, band) }
     }
 
     fn interleave(self, rows: &[Row<'_>; BAND], band: &mut [u8]) {

@@ -206,13 +206,6 @@ impl Ops for Emulated {
         }))
     }
 
-    fn unpack_qwords<const HIGH: bool>(self, a: Bytes, b: Bytes) -> Bytes {
-        std::array::from_fn(|i| {
-            let from = i / 16 * 16 + usize::from(HIGH) * 8 + i % 8;
-            if i / 8 % 2 == 0 { a[from] } else { b[from] }
-        })
-    }
-
     fn select(self, by: Bytes, low: Bytes, high: Bytes) -> Bytes {
         std::array::from_fn(|i| if by[i] & 128 == 0 { low[i] } else { high[i] })
     }

@@ -91,10 +91,18 @@ macro_rules! backend {
                 }
             }
 
-            fn horizontal(self, weights: &Columns, rows: &[Row<'_>; BAND], band: &mut [u8]) {
+            fn horizontal(
+                self,
+                weights: &Columns,
+                rows: &[Row<'_>; BAND],
+                ahead: bool,
+                band: &mut [u8],
+            ) {
                 match weights {
-                    Weights::Digits(weights) => $call!(horizontal(self, weights, rows, band)),
-                    Weights::Plain(weights) => Scalar.horizontal(weights, rows, band),
+                    Weights::Digits(weights) => {
+                        $call!(horizontal(self, weights, rows, ahead, band))
+                    }
+                    Weights::Plain(weights) => Scalar.horizontal(weights, rows, ahead, band),
                 }
             }
 
@@ -189,7 +197,7 @@ mod featured {
 
     featured! {
         fn columns(axis: &Axis, digits: usize, input: usize, output: usize) -> Result<horizontal::Columns>;
-        fn horizontal(weights: &horizontal::Columns, rows: &[Row<'_>; BAND], band: &mut [u8]);
+        fn horizontal(weights: &horizontal::Columns, rows: &[Row<'_>; BAND], ahead: bool, band: &mut [u8]);
         fn interleave(rows: &[Row<'_>; BAND], band: &mut [u8]);
         fn vertical(weights: &vertical::Rows, i: usize, groups: &[&[u8]], out: &mut [u8]);
         fn deinterleave(group: &[u8], rows: [&mut [u8]; GROUP]);

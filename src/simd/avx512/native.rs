@@ -13,8 +13,8 @@ use std::arch::x86_64::{
     _mm512_set1_epi32, _mm512_set1_epi64, _mm512_shuffle_epi8, _mm512_shuffle_i32x4,
     _mm512_slli_epi32, _mm512_srai_epi32, _mm512_srav_epi16, _mm512_srav_epi32, _mm512_srli_epi64,
     _mm512_storeu_si512, _mm512_stream_si512, _mm512_sub_epi32, _mm512_sub_ps,
-    _mm512_unpackhi_epi8, _mm512_unpackhi_epi16, _mm512_unpackhi_epi64, _mm512_unpacklo_epi8,
-    _mm512_unpacklo_epi16, _mm512_unpacklo_epi64, _mm512_xor_si512,
+    _mm512_unpackhi_epi8, _mm512_unpackhi_epi16, _mm512_unpacklo_epi8, _mm512_unpacklo_epi16,
+    _mm512_xor_si512,
 };
 
 use super::Avx512;
@@ -196,17 +196,6 @@ impl Ops for Avx512 {
         } else {
             // SAFETY: as above.
             unsafe { _mm512_unpacklo_epi16(a, b) }
-        }
-    }
-
-    #[inline(always)]
-    fn unpack_qwords<const HIGH: bool>(self, a: __m512i, b: __m512i) -> __m512i {
-        if HIGH {
-            // SAFETY: a value of Avx512 exists only where the processor has the instruction.
-            unsafe { _mm512_unpackhi_epi64(a, b) }
-        } else {
-            // SAFETY: as above.
-            unsafe { _mm512_unpacklo_epi64(a, b) }
         }
     }
 

@@ -89,8 +89,6 @@ pub(super) trait Ops: Copy {
     fn unpack_bytes<const HIGH: bool>(self, a: Self::V, b: Self::V) -> Self::V;
     /// `vpunpcklwd`, `vpunpckhwd`: in each lane words of `a` and `b` in turn.
     fn unpack_words<const HIGH: bool>(self, a: Self::V, b: Self::V) -> Self::V;
-    /// `vpunpcklqdq`, `vpunpckhqdq`: in each lane a qword of `a` and one of `b`.
-    fn unpack_qwords<const HIGH: bool>(self, a: Self::V, b: Self::V) -> Self::V;
     /// `vpmovb2m`, `vpblendmb`: bytes of `high` where the byte of `by` has its top bit, else of `low`.
     fn select(self, by: Self::V, low: Self::V, high: Self::V) -> Self::V;
     /// `vpblendmb`: bytes of `high` where `mask` has a bit, else of `low`.
@@ -279,20 +277,23 @@ impl<'a, const STREAM: bool, const N: usize> Place<'a, STREAM, N> {
 pub(super) struct Lanes<'a, const N: usize> {
     pointers: [*const u8; N],
     len: usize,
+    ahead: bool,
     alive: PhantomData<Row<'a>>,
 }
 
 impl<'a, const N: usize> Lanes<'a, N> {
+    /// `ahead` is whether [`Lanes::prefetch_next`] asks.
+    ///
     /// # Panics
     /// When there are fewer than `N` rows or one is shorter than `len`.
     #[inline(always)]
-    pub(super) fn new(rows: &[Row<'a>], len: usize) -> Self {
+    pub(super) fn new(rows: &[Row<'a>], len: usize, ahead: bool) -> Self {
         let mut pointers = [std::ptr::null(); N];
         for (pointer, row) in pointers.iter_mut().zip(&rows[..N]) {
             assert!(row.len() >= len, "row of {} bytes, not {len}", row.len());
             *pointer = row.as_ptr();
         }
-        Self { pointers, len, alive: PhantomData }
+        Self { pointers, len, ahead, alive: PhantomData }
     }
 
     /// Bytes of a row.
@@ -328,6 +329,9 @@ impl<'a, const N: usize> Lanes<'a, N> {
     /// a row.
     #[inline(always)]
     pub(super) fn prefetch_next(&self, at: usize) {
+        if !self.ahead {
+            return;
+        }
         let stride = self.pointers[1].addr().wrapping_sub(self.pointers[0].addr());
         let next = opaque(stride.wrapping_mul(N).wrapping_add(at));
         for pointer in self.pointers {

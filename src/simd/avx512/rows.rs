@@ -39,7 +39,7 @@ const PAIRS: [Line; 2] = [
 #[inline(always)]
 pub(super) fn interleave<O: Ops>(ops: O, rows: &[Row<'_>; BAND], band: &mut [u8]) {
     let len = rows[0].len();
-    let rows = Eight::new(rows, len);
+    let rows = Eight::new(rows, len, false);
     let (first, second) = band.split_at_mut(group_len(len));
     for (half, group) in [first, second].into_iter().enumerate() {
         let mut at = 0;

@@ -114,8 +114,18 @@ fn one_horizontal<B: Backend>(
     let rows: [Row<'_>; BAND] = std::array::from_fn(|r| Row::from(image[r].as_slice()));
     let group = group_len(axis.target * output);
     let (mut expected, mut band) = (vec![0; 2 * group], vec![CANARY; 2 * group]);
-    Scalar.horizontal(&Scalar.columns(axis, input, output).expect("memory"), &rows, &mut expected);
-    backend.horizontal(&backend.columns(axis, input, output).expect("memory"), &rows, &mut band);
+    Scalar.horizontal(
+        &Scalar.columns(axis, input, output).expect("memory"),
+        &rows,
+        true,
+        &mut expected,
+    );
+    backend.horizontal(
+        &backend.columns(axis, input, output).expect("memory"),
+        &rows,
+        true,
+        &mut band,
+    );
     let len = axis.target * output * GROUP;
     for half in [0, group] {
         let at = (0..len).find(|i| expected[half + i] != band[half + i]);
@@ -216,8 +226,8 @@ fn plain_weights<B: Backend<Columns = super::Columns, Rows = super::Rows>>(backe
     let rows = [Row::from(row.as_slice()); BAND];
     let (mut expected, mut band) = (vec![0; 2 * group_len(12)], vec![0; 2 * group_len(12)]);
     let columns = Scalar.columns(&axis, 3, 3).expect("memory");
-    Scalar.horizontal(&columns, &rows, &mut expected);
-    backend.horizontal(&Weights::Plain(columns), &rows, &mut band);
+    Scalar.horizontal(&columns, &rows, true, &mut expected);
+    backend.horizontal(&Weights::Plain(columns), &rows, true, &mut band);
     assert_eq!(expected, band);
     let groups = [band.as_slice(); 3];
     let (mut expected, mut out) = ([0; 12], [0; 12]);
@@ -376,7 +386,7 @@ fn whole<B: Backend>(backend: B, seed: u64) -> Vec<u8> {
         let rows: [Row<'_>; BAND] =
             std::array::from_fn(|r| Row::from(image[(first + r).min(height - 1)].as_slice()));
         let mut band = vec![0; 2 * group];
-        backend.horizontal(&columns, &rows, &mut band);
+        backend.horizontal(&columns, &rows, false, &mut band);
         groups.extend(band.chunks_exact(group).map(<[u8]>::to_vec));
     }
     let mean_std = Some(([0.5; 3], [0.5; 3]));

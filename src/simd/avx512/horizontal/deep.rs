@@ -11,8 +11,9 @@
 //!
 //! 1. Sixteen columns at a time:
 //!    ```text
-//!    vpermb       rg0 rg1 rg2 rg3 b01 b23 .. ..        qwords of a row; rg1 = r4r5r6r7 g4g5g6g7
-//!    8 x 8 qwords transposed                            rg0 of rows 0 .. 7, then rg1, ..
+//!    vpermt2b      rg0 rg0'  rg1 rg1'  rg2 rg2'  rg3 rg3'      qwords of two rows; rg1 = r4r5r6r7 g4g5g6g7
+//!                  b01 b01'  b23 b23'
+//!    vshufi32x4    rg0 of rows 0 .. 7, then rg1, ..            128-bit lanes transposed
 //!    ```
 //!    Four components make rg and bx of each four columns.
 //! 2. Windows begin at a multiple of eight columns, with weights of zero before their own first and after their last.
@@ -39,9 +40,9 @@ const KEPT: usize = 1 << 12;
 #[derive(Debug)]
 pub(super) struct Columns {
     precision: u32,
-    /// Bytes of sixteen columns, and how they come in the order of a row's qwords.
+    /// Bytes of sixteen columns, and how those of two rows come in the order of qwords: rg, then b or bx.
     step: usize,
-    order: Line,
+    orders: [Line; 2],
     windows: Vec<Window>,
     /// For each window, eight columns and digit, the signed bytes of two times four taps.
     weights: Vec<[i32; 2]>,
@@ -72,7 +73,7 @@ pub(super) fn columns(axis: &Axis, digits: usize, input: usize, output: usize) -
     let mut columns = Columns {
         precision: axis.precision,
         step: SIXTEEN * input,
-        order: order(input, output),
+        orders: [order(input, output, 0), order(input, output, 1)],
         windows: reserved(axis.target)?,
         weights: reserved(total)?,
         qwords: reserved(total)?,
@@ -115,7 +116,7 @@ pub(super) fn pass<O: Ops, const D: usize, const C: usize, const WORDS: bool>(
 ) {
     let (first, second) = band.split_at_mut(group_len(columns.windows.len() * C));
     let mut groups = [first, second];
-    let order = columns.order.load(ops);
+    let orders = [columns.orders[0].load(ops), columns.orders[1].load(ops)];
     let capacity = columns.longest / 2 + 1 + BLOCK;
     let mut scratch = SCRATCH.take();
     if scratch.len() < capacity * 2 * C {
@@ -136,7 +137,7 @@ pub(super) fn pass<O: Ops, const D: usize, const C: usize, const WORDS: bool>(
             base = kept;
             let end = sixteens.min(base + capacity);
             for pair in eights[(filled - base) * 2..(end - base) * 2].chunks_exact_mut(2) {
-                turn::<O, C>(ops, order, rows, filled * columns.step, pair);
+                turn::<O, C>(ops, orders, rows, filled * columns.step, pair);
                 filled += 1;
             }
         }
@@ -152,85 +153,78 @@ pub(super) fn pass<O: Ops, const D: usize, const C: usize, const WORDS: bool>(
 #[inline(always)]
 fn turn<O: Ops, const C: usize>(
     ops: O,
-    order: O::V,
+    orders: [O::V; 2],
     rows: &Eight<'_>,
     at: usize,
     eights: &mut [[Line; C]],
 ) {
     rows.prefetch_next(at);
-    let mut qwords = [order; BAND];
+    let mut columns = [orders[0]; BAND];
     if let Some(span) = rows.span(at, 64) {
         for r in 0..BAND {
-            qwords[r] = ops.permute(order, span.load(ops, r, 0));
+            columns[r] = span.load(ops, r, 0);
         }
     } else {
         for r in 0..BAND {
-            qwords[r] = ops.permute(order, rows.load_part(ops, r, at));
+            columns[r] = rows.load_part(ops, r, at);
         }
     }
-    let turned = transposed(ops, qwords);
+    let (mut first, mut second) = ([orders[0]; 4], [orders[0]; 4]);
+    for p in 0..4 {
+        first[p] = ops.permute2(columns[2 * p], orders[0], columns[2 * p + 1]);
+        second[p] = ops.permute2(columns[2 * p], orders[1], columns[2 * p + 1]);
+    }
+    let (first, second) = (transposed(ops, first), transposed(ops, second));
     for half in 0..2 {
         let eight = &mut eights[half];
         for four in 0..2 {
-            eight[four].store(ops, turned[2 * half + four]);
+            eight[four].store(ops, first[2 * half + four]);
         }
         if C == 3 {
-            eight[2].store(ops, turned[4 + half]);
+            eight[2].store(ops, second[half]);
         } else {
             for four in 0..2 {
-                eight[2 + four].store(ops, turned[4 + 2 * half + four]);
+                eight[2 + four].store(ops, second[2 * half + four]);
             }
         }
     }
 }
 
-/// The qwords of sixteen pixels of a row.
-fn order(input: usize, output: usize) -> Line {
+/// The qwords of sixteen pixels of two rows, of each in turn: of the first two components, or of the others.
+fn order(input: usize, output: usize, others: usize) -> Line {
     let mut line = Line::ZERO;
     for (at, byte) in line.0.iter_mut().enumerate() {
-        let (qword, dword, j) = (at / 8, at / 4 % 2, at % 4);
-        let (four, c) = match qword {
-            0..4 => (qword, dword),
-            _ if output == 3 => (qword % 2 * 2 + dword, 2),
-            _ => (qword - 4, 2 + dword),
+        let (row, qword, dword, j) = (at / 8 % 2, at / 16, at / 4 % 2, at % 4);
+        let (four, c) = if others == 1 && output == 3 {
+            (qword % 2 * 2 + dword, 2)
+        } else {
+            (qword, 2 * others + dword)
         };
-        *byte = ((four * 4 + j) * input + c) as u8;
+        *byte = (row * 64 + (four * 4 + j) * input + c) as u8;
     }
     line
 }
 
-/// The transpose of a matrix of 8 x 8 qwords.
+/// The transpose of a matrix of 4 x 4 lanes.
 ///
 /// ```text
-/// vpunpck?qdq   a0 b0  a2 b2  a4 b4  a6 b6,    a1 b1  a3 b3 ..             of rows a and b, c and d, ..
-/// vshufi32x4    a0 b0  a2 b2  c0 d0  c2 d2,    a4 b4  a6 b6  c4 d4 ..
-/// vshufi32x4    a0 b0  c0 d0  e0 f0  g0 h0,    a2 b2 ..
+/// vshufi32x4    a0 a1 b0 b1,    c0 c1 d0 d1,    a2 a3 b2 b3, ..
+/// vshufi32x4    a0 b0 c0 d0,    a1 b1 c1 d1, ..
 /// ```
 #[inline(always)]
-fn transposed<O: Ops>(ops: O, rows: [O::V; 8]) -> [O::V; 8] {
+fn transposed<O: Ops>(ops: O, [a, b, c, d]: [O::V; 4]) -> [O::V; 4] {
     const LOW: i32 = 0b01_00_01_00;
     const HIGH: i32 = 0b11_10_11_10;
     const EVEN: i32 = 0b10_00_10_00;
     const ODD: i32 = 0b11_01_11_01;
-    let mut turned = rows;
-    for odd in 0..2 {
-        let mut pairs = [rows[0]; 4];
-        for p in 0..4 {
-            pairs[p] = if odd == 0 {
-                ops.unpack_qwords::<false>(rows[2 * p], rows[2 * p + 1])
-            } else {
-                ops.unpack_qwords::<true>(rows[2 * p], rows[2 * p + 1])
-            };
-        }
-        let [ab, cd, ef, gh] = pairs;
-        let (near, far) = (ops.lanes::<LOW>(ab, cd), ops.lanes::<LOW>(ef, gh));
-        turned[odd] = ops.lanes::<EVEN>(near, far);
-        turned[2 + odd] = ops.lanes::<ODD>(near, far);
-        let (near, far) = (ops.lanes::<HIGH>(ab, cd), ops.lanes::<HIGH>(ef, gh));
-        turned[4 + odd] = ops.lanes::<EVEN>(near, far);
-        turned[6 + odd] = ops.lanes::<ODD>(near, far);
-    }
-    turned
+    let (near, far) = (ops.lanes::<LOW>(a, b), ops.lanes::<LOW>(c, d));
+    let (near_high, far_high) = (ops.lanes::<HIGH>(a, b), ops.lanes::<HIGH>(c, d));
+    [
+        ops.lanes::<EVEN>(near, far),
+        ops.lanes::<ODD>(near, far),
+        ops.lanes::<EVEN>(near_high, far_high),
+        ops.lanes::<ODD>(near_high, far_high),
+    ]
 }
 
 /// Target pixel `x` of eight rows.

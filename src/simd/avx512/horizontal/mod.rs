@@ -55,13 +55,14 @@ pub(super) fn horizontal<O: Ops>(
     ops: O,
     columns: &Columns,
     rows: &[Row<'_>; BAND],
+    ahead: bool,
     band: &mut [u8],
 ) {
     match (columns.digits, columns.words) {
-        (2, false) => with_digits::<O, 2, false>(ops, columns, rows, band),
-        (2, true) => with_digits::<O, 2, true>(ops, columns, rows, band),
-        (_, false) => with_digits::<O, 3, false>(ops, columns, rows, band),
-        (_, true) => with_digits::<O, 3, true>(ops, columns, rows, band),
+        (2, false) => with_digits::<O, 2, false>(ops, columns, rows, ahead, band),
+        (2, true) => with_digits::<O, 2, true>(ops, columns, rows, ahead, band),
+        (_, false) => with_digits::<O, 3, false>(ops, columns, rows, ahead, band),
+        (_, true) => with_digits::<O, 3, true>(ops, columns, rows, ahead, band),
     }
 }
 
@@ -70,9 +71,10 @@ fn with_digits<O: Ops, const D: usize, const WORDS: bool>(
     ops: O,
     columns: &Columns,
     rows: &[Row<'_>; BAND],
+    ahead: bool,
     band: &mut [u8],
 ) {
-    let rows = Eight::new(rows, columns.source);
+    let rows = Eight::new(rows, columns.source, ahead);
     match (&columns.way, columns.output) {
         (Way::Short(way), _) if way.wide => short::pass::<O, D, true, WORDS>(ops, way, &rows, band),
         (Way::Short(way), _) => short::pass::<O, D, false, WORDS>(ops, way, &rows, band),
