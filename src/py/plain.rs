@@ -157,7 +157,8 @@ fn understood(
     raises.then_some((element, copies, threads(arguments.num_threads)?))
 }
 
-/// A new array: in the block of `kept` that was used last, where that is free and fits, else as `Kept.empty` makes it.
+/// A new array: small ones are numpy's, others lie in the block of `kept` that was used last, where that is free and
+/// fits, else where `Kept.empty` puts them.
 fn memory<'py>(
     kept: &Bound<'py, PyAny>,
     shape: Bound<'py, PyTuple>,
@@ -167,6 +168,10 @@ fn memory<'py>(
     let py = kept.py();
     // numpy has no bfloat16: its bits.
     let name = if element == Element::Bfloat16 { "uint16" } else { element.name() };
+    if bytes < kept.getattr(intern!(py, "_least"))?.extract()? {
+        let arguments = (shape, numpy(py)?.getattr(name)?);
+        return numpy(py)?.call_method1(intern!(py, "empty"), arguments);
+    }
     let lock = kept.getattr(intern!(py, "_lock"))?;
     if lock.call_method1(intern!(py, "acquire"), (false,))?.is_truthy()? {
         let array = in_last_block(kept, &shape, name, bytes);
