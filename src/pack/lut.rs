@@ -266,6 +266,7 @@ impl Lut {
         lut
     }
 
+    /// The line through the first and the last value, if all elements lie on it.
     fn proven_line(&self) -> Option<[[f32; 2]; 3]> {
         let line = self.float32.each_ref().map(|values| {
             let [first, last] = [values[0], values[255]].map(f64::from);

@@ -1,6 +1,7 @@
 //! Bytes to elements, a line of 64 bytes at a time, at the output's own alignment.
 //!
-//! Values come by the arithmetic that [`Lut::new`] proved, instead of a table.
+//! Values come by the arithmetic that [`Lut::new`] proved, instead of a table: float32 by all steps of its recipe, float16
+//! and bfloat16 by one, where that is near enough to be rounded to the same elements.
 
 use std::arch::x86_64::{
     __m128i, __m256, __m256i, _MM_FROUND_TO_NEAREST_INT, _mm256_add_epi32, _mm256_and_si256,
@@ -41,6 +42,7 @@ impl Constants {
         }
     }
 
+    /// For [`LINEAR`].
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     fn linear([slope, start]: [f32; 2]) -> Self {
