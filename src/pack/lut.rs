@@ -116,22 +116,34 @@ impl Normalise {
     }
 }
 
+/// How a recipe multiplies a byte by a factor that float32 cannot hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scaling {
+    /// Not at all.
+    None,
+    /// `fma(257 * byte, scale, scale_rest)`: the byte beside itself makes 257 of them, and 1 / (255 * 257) is nearly a
+    /// number of float32's: it lacks 2^-32 of itself. The rest is next to nothing and decides what lies in the middle.
+    Once,
+    /// `fma(byte, scale, byte * scale_rest)`.
+    Twice,
+}
+
 /// Arithmetic in float32 alone that gives every value of a table, bit for bit.
 ///
 /// ```text
-/// scaled   = fma(byte, scale, byte * scale_rest)      where `scaled`, else byte
+/// scaled   = byte, by `scaling`
 /// centred  = scaled - mean
 /// value    = fma(centred, reciprocal, centred * reciprocal_rest)      or centred / std where `divided`
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recipe {
-    /// Whether bytes are scaled.
-    pub scaled: bool,
+    /// How bytes are scaled.
+    pub scaling: Scaling,
     /// Whether the quotient comes from a division.
     pub divided: bool,
-    /// The factor of a byte, rounded.
+    /// The factor of a byte, or of 257 of them, rounded.
     pub scale: f32,
-    /// What that rounding left.
+    /// What that rounding left, or what decides the middle.
     pub scale_rest: f32,
     /// The mean of each channel.
     pub mean: [f32; 3],
@@ -143,7 +155,13 @@ pub struct Recipe {
     pub reciprocal_rest: [f32; 3],
 }
 
+/// Of a factor: less than any of its multiples differs from a middle that it does not lie in.
+const LITTLE: f64 = 1.0 / (1u64 << 40) as f64;
+
 impl Recipe {
+    /// How many times itself a byte beside itself is.
+    pub const TIMES: f32 = 257.0;
+
     /// The cheapest recipe that gives exactly the values of `table`.
     fn proven(normalise: &Normalise, table: &[[f32; 256]; 3]) -> Option<Self> {
         let int16 = normalise.numerics.int16_weights();
@@ -154,8 +172,9 @@ impl Recipe {
         let (mean, std) = (mean.map(|m| m as f32 * unit), std.map(|s| s as f32 * unit));
         let high = scale as f32;
         let rest = if int16 { 0.0 } else { (scale - f64::from(high)) as f32 };
+        let scaled = normalise.rescale.is_some() && !fused;
         let recipe = Self {
-            scaled: normalise.rescale.is_some() && !fused,
+            scaling: if scaled { Scaling::Twice } else { Scaling::None },
             divided: false,
             scale: high,
             scale_rest: rest,
@@ -167,7 +186,15 @@ impl Recipe {
                 (exact - f64::from(1.0 / s)) as f32
             }),
         };
-        [recipe, Self { divided: true, ..recipe }].into_iter().find(|recipe| recipe.gives(table))
+        let once = Self {
+            scaling: Scaling::Once,
+            scale: (scale / f64::from(Self::TIMES)) as f32,
+            scale_rest: (scale * LITTLE) as f32,
+            ..recipe
+        };
+        let divided = Self { divided: true, ..recipe };
+        let candidates = [scaled.then_some(once), Some(recipe), Some(divided)];
+        candidates.into_iter().flatten().find(|recipe| recipe.gives(table))
     }
 
     fn gives(&self, table: &[[f32; 256]; 3]) -> bool {
@@ -182,8 +209,11 @@ impl Recipe {
     #[must_use]
     pub fn value(&self, c: usize, x: u8) -> f32 {
         let byte = f32::from(x);
-        let scaled =
-            if self.scaled { byte.mul_add(self.scale, byte * self.scale_rest) } else { byte };
+        let scaled = match self.scaling {
+            Scaling::None => byte,
+            Scaling::Once => (byte * Self::TIMES).mul_add(self.scale, self.scale_rest),
+            Scaling::Twice => byte.mul_add(self.scale, byte * self.scale_rest),
+        };
         let centred = scaled - self.mean[c];
         if self.divided {
             return centred / self.std[c];
@@ -205,6 +235,9 @@ pub struct Lut {
     pub half_bytes: [[[u8; 256]; 2]; 3],
     /// The arithmetic that gives the same float32 values, where there is one.
     pub recipe: Option<Recipe>,
+    /// For float16 and bfloat16: slope and start of a line through the float32 values of each channel, so near to them
+    /// that `fma(byte, slope, start)`, rounded, is every element.
+    pub line: Option<[[f32; 2]; 3]>,
 }
 
 impl Lut {
@@ -212,7 +245,7 @@ impl Lut {
     #[must_use]
     pub fn new(normalise: &Normalise, element: Element) -> Self {
         let (float32, half, half_bytes) = ([[0.0; 256]; 3], [[0; 256]; 3], [[[0; 256]; 2]; 3]);
-        let mut lut = Self { element, float32, half, half_bytes, recipe: None };
+        let mut lut = Self { element, float32, half, half_bytes, recipe: None, line: None };
         if element == Element::Uint8 {
             return lut;
         }
@@ -220,11 +253,7 @@ impl Lut {
             for x in 0..=255u8 {
                 let value = normalise.value(c, x);
                 lut.float32[c][usize::from(x)] = value;
-                lut.half[c][usize::from(x)] = match element {
-                    Element::Float16 => f16::from_f32(value).to_bits(),
-                    Element::Bfloat16 => bf16::from_f32(value).to_bits(),
-                    Element::Float32 | Element::Uint8 => 0,
-                };
+                lut.half[c][usize::from(x)] = lut.rounded(value);
                 let bytes = lut.half[c][usize::from(x)].to_le_bytes();
                 for (table, byte) in lut.half_bytes[c].iter_mut().zip(bytes) {
                     table[usize::from(x)] = byte;
@@ -232,7 +261,33 @@ impl Lut {
             }
         }
         lut.recipe = Recipe::proven(normalise, &lut.float32);
+        if matches!(element, Element::Float16 | Element::Bfloat16) {
+            lut.line = lut.proven_line();
+        }
         lut
+    }
+
+    /// The line through the first and the last value, if all elements lie on it.
+    fn proven_line(&self) -> Option<[[f32; 2]; 3]> {
+        let line = self.float32.each_ref().map(|values| {
+            let [first, last] = [values[0], values[255]].map(f64::from);
+            [((last - first) / 255.0) as f32, values[0]]
+        });
+        let gives = |c: usize, x: u8| {
+            let value = f32::from(x).mul_add(line[c][0], line[c][1]);
+            value.is_finite() && self.rounded(value) == self.half[c][usize::from(x)]
+        };
+        let proven = (0..3).all(|c| (0..=255).all(|x| gives(c, x)));
+        proven.then_some(line)
+    }
+
+    /// The bits of a value as float16 or bfloat16.
+    fn rounded(&self, value: f32) -> u16 {
+        match self.element {
+            Element::Float16 => f16::from_f32(value).to_bits(),
+            Element::Bfloat16 => bf16::from_f32(value).to_bits(),
+            Element::Float32 | Element::Uint8 => 0,
+        }
     }
 
     /// The element of byte `x` in channel `c`: as many bytes as it has, from the first on.

@@ -31,6 +31,9 @@ pub struct Run {
 #[repr(align(64))]
 pub struct Line(pub [u8; LINE]);
 
+/// Lines of a patch that a kernel can keep, for its next copy.
+pub const KEPT: usize = 16;
+
 /// Where a run of output has come to.
 #[derive(Debug)]
 pub struct Writer {
@@ -44,13 +47,16 @@ pub struct Writer {
     pub at: usize,
     /// Whether whole lines go past the cache.
     pub stream: bool,
+    /// Lines that a kernel wants again soon; made once, since zeros for every patch would cost what they save.
+    pub kept: [Line; KEPT],
 }
 
 impl Writer {
     /// Before the first run.
     #[must_use]
     pub const fn new() -> Self {
-        Self { held: Line([0; LINE]), fill: 0, head: 0, at: 0, stream: false }
+        let none = Line([0; LINE]);
+        Self { held: none, fill: 0, head: 0, at: 0, stream: false, kept: [none; KEPT] }
     }
 
     /// Begins at byte `at` of `out`.

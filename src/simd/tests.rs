@@ -4,7 +4,7 @@
 
 use super::{BAND, Backend, GROUP, Scalar, Simd, group_len};
 use crate::image::{ImageRef, Row};
-use crate::pack::{Element, LINE, Lut, Normalise, PAD, Run, Writer};
+use crate::pack::{Element, LINE, Lut, Normalise, PAD, Recipe, Run, Scaling, Writer};
 use crate::parallel::Watch;
 use crate::pipeline::{Frame, Item, Settings, run};
 use crate::plan::{Cut, Plan};
@@ -331,6 +331,68 @@ fn elements_of_every_byte() {
     }
 }
 
+/// One table by every arithmetic that gives it, and by none.
+pub(super) fn ways(normalise: &Normalise, element: Element) -> Vec<Lut> {
+    let lut = Lut::new(normalise, element);
+    let mut ways = vec![lut.clone(), Lut { line: None, recipe: None, ..lut.clone() }];
+    let recipe = lut.recipe.expect("arithmetic");
+    let scale = normalise.rescale.expect("scale");
+    let twice = Recipe {
+        scaling: Scaling::Twice,
+        scale: scale as f32,
+        scale_rest: (scale - f64::from(scale as f32)) as f32,
+        ..recipe
+    };
+    let recipes = [Some(recipe), (recipe.scaling != Scaling::None).then_some(twice)];
+    for recipe in recipes.into_iter().flatten() {
+        for divided in [false, true] {
+            let recipe = Some(Recipe { divided, ..recipe });
+            ways.push(Lut { line: None, recipe, ..lut.clone() });
+        }
+    }
+    ways
+}
+
+/// Copies of the channels of a patch, from every place of a line on.
+#[test]
+fn copies_of_patches() {
+    let copies = |count: usize, len: usize| {
+        let run = move |i: usize| (i / count, PAD + i / count * (len + PAD));
+        (0..3 * count).map(run).map(|(channel, from)| Run { channel, from }).collect::<Vec<_>>()
+    };
+    let mut scalings = Vec::new();
+    for simd in backends() {
+        let mut random = Random(196);
+        for (normalise, element) in [7, 27]
+            .into_iter()
+            .flat_map(|i| Element::ALL.map(|element| (normalisations()[i], element)))
+            .filter(|&(_, element)| element != Element::Uint8)
+        {
+            for lut in ways(&normalise, element) {
+                scalings.extend(lut.recipe.map(|recipe| recipe.scaling));
+                with_backend!(simd, backend => for len in [196, 256] {
+                    let planes = random.bytes(3 * (len + PAD) + PAD);
+                    for offset in (0..LINE).step_by(element.size()).chain([1, 31]) {
+                        for stream in [false, true] {
+                            for count in 1..=4 {
+                                let runs = copies(count, len);
+                                check_runs(backend, &lut, &planes, &runs, len, offset, stream);
+                            }
+                        }
+                    }
+                    // Neither the same bytes for another channel nor other bytes for the same one are copies.
+                    let runs = [(0, 0), (1, 0), (1, 1), (1, 1), (1, 2), (2, 2)]
+                        .map(|(channel, i)| Run { channel, from: PAD + i * (len + PAD) });
+                    check_runs(backend, &lut, &planes, &runs, len, 20, true);
+                });
+            }
+        }
+    }
+    for scaling in [Scaling::None, Scaling::Once, Scaling::Twice] {
+        assert!(scalings.contains(&scaling), "{scaling:?}");
+    }
+}
+
 /// What upstream's classes normalise with is computed, not looked up.
 #[test]
 fn usual_normalisations_have_a_recipe() {
@@ -344,6 +406,10 @@ fn usual_normalisations_have_a_recipe() {
             };
             let lut = Lut::new(&normalise, Element::Float32);
             assert!(lut.recipe.is_some_and(|recipe| !recipe.divided), "{normalise:?}");
+            assert!(lut.recipe.is_some_and(|recipe| recipe.scaling != Scaling::Twice));
+            for element in [Element::Float16, Element::Bfloat16] {
+                assert!(Lut::new(&normalise, element).line.is_some(), "{normalise:?} {element:?}");
+            }
         }
     }
 }

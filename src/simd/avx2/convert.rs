@@ -1,17 +1,18 @@
 //! Bytes to elements, a line of 64 bytes at a time, at the output's own alignment.
 //!
-//! Values come by the arithmetic that [`Lut::new`] proved, instead of a table.
+//! Values come by the arithmetic that [`Lut::new`] proved, instead of a table: float32 by all steps of its recipe, float16
+//! and bfloat16 by one, where that is near enough to be rounded to the same elements.
 
 use std::arch::x86_64::{
-    __m128i, __m256, __m256i, _MM_FROUND_TO_NEAREST_INT, _mm_srli_si128, _mm256_add_epi32,
-    _mm256_and_si256, _mm256_blendv_epi8, _mm256_castps_si256, _mm256_cvtepi32_ps,
-    _mm256_cvtepu8_epi32, _mm256_cvtps_ph, _mm256_div_ps, _mm256_fmadd_ps, _mm256_mul_ps,
-    _mm256_packus_epi32, _mm256_permute4x64_epi64, _mm256_set1_epi32, _mm256_set1_ps,
-    _mm256_setzero_ps, _mm256_srli_epi32, _mm256_sub_ps,
+    __m128i, __m256, __m256i, _MM_FROUND_TO_NEAREST_INT, _mm256_add_epi32, _mm256_and_si256,
+    _mm256_blend_epi16, _mm256_blendv_epi8, _mm256_castps_si256, _mm256_cvtepi32_ps,
+    _mm256_cvtps_ph, _mm256_div_ps, _mm256_fmadd_ps, _mm256_mul_ps, _mm256_permute2x128_si256,
+    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_shuffle_epi8, _mm256_srli_epi32,
+    _mm256_sub_ps,
 };
 
-use super::lanes::{join, load16, load32, store32, stream32};
-use crate::pack::{Element, LINE, Lut, Recipe, Run, Writer};
+use super::lanes::{Lines, join, load_line, load32, store_line, twofold};
+use crate::pack::{Element, KEPT, LINE, Lut, Recipe, Run, Scaling, Writer};
 use crate::simd::{Backend, Scalar};
 
 /// The constants of a channel in all lanes.
@@ -41,6 +42,13 @@ impl Constants {
         }
     }
 
+    /// For [`LINEAR`].
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn linear([slope, start]: [f32; 2]) -> Self {
+        Self { scale: _mm256_set1_ps(slope), scale_rest: _mm256_set1_ps(start), ..Self::none() }
+    }
+
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     fn new(recipe: &Recipe, c: usize) -> Self {
@@ -55,21 +63,63 @@ impl Constants {
     }
 }
 
-/// Eight values. The steps are those of [`Recipe::value`].
+/// [`Scaling`] as a number.
+const NONE: usize = 0;
+const ONCE: usize = 1;
+const TWICE: usize = 2;
+/// Instead of all steps the one of [`Lut::line`].
+const LINEAR: usize = 3;
+
+/// Sixteen bytes in both lanes to eight dwords each, all in order or the even and the odd ones: each byte alone, or
+/// beside itself.
+static IN_ORDER: [[[u8; 32]; 2]; 2] =
+    [[widened(0, 1, 1), widened(8, 1, 1)], [widened(0, 1, 2), widened(8, 1, 2)]];
+static IN_TURN: [[[u8; 32]; 2]; 2] =
+    [[widened(0, 2, 1), widened(1, 2, 1)], [widened(0, 2, 2), widened(1, 2, 2)]];
+
+/// From byte `first` on every byte `step` apart to a dword, `times` over from its first byte on, for `vpshufb`.
+const fn widened(first: usize, step: usize, times: usize) -> [u8; 32] {
+    let mut order = [128; 32];
+    let mut i = 0;
+    while i < 32 {
+        if i % 4 < times {
+            order[i] = (first + i / 4 * step) as u8;
+        }
+        i += 1;
+    }
+    order
+}
+
+/// The values of the sixteen bytes from `at` on. The steps are those of [`Recipe::value`].
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn values<const SCALED: bool, const DIVIDED: bool>(k: &Constants, bytes: __m128i) -> __m256 {
-    let byte = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
-    let scaled = if SCALED {
-        _mm256_fmadd_ps(byte, k.scale, _mm256_mul_ps(byte, k.scale_rest))
-    } else {
-        byte
-    };
-    let centred = _mm256_sub_ps(scaled, k.mean);
-    if DIVIDED {
-        return _mm256_div_ps(centred, k.std);
+fn values<const SCALING: usize, const DIVIDED: bool>(
+    k: &Constants,
+    orders: &[[u8; 32]; 2],
+    bytes: &[u8],
+    at: usize,
+) -> [__m256; 2] {
+    let bytes = twofold(bytes, at);
+    let mut values = [k.scale; 2];
+    for (values, order) in values.iter_mut().zip(orders) {
+        let byte = _mm256_cvtepi32_ps(_mm256_shuffle_epi8(bytes, load32(order, 0)));
+        if SCALING == LINEAR {
+            *values = _mm256_fmadd_ps(byte, k.scale, k.scale_rest);
+            continue;
+        }
+        let scaled = match SCALING {
+            NONE => byte,
+            ONCE => _mm256_fmadd_ps(byte, k.scale, k.scale_rest),
+            _ => _mm256_fmadd_ps(byte, k.scale, _mm256_mul_ps(byte, k.scale_rest)),
+        };
+        let centred = _mm256_sub_ps(scaled, k.mean);
+        *values = if DIVIDED {
+            _mm256_div_ps(centred, k.std)
+        } else {
+            _mm256_fmadd_ps(centred, k.reciprocal, _mm256_mul_ps(centred, k.reciprocal_rest))
+        };
     }
-    _mm256_fmadd_ps(centred, k.reciprocal, _mm256_mul_ps(centred, k.reciprocal_rest))
+    values
 }
 
 /// Eight values as float16.
@@ -79,14 +129,14 @@ fn float16(values: __m256) -> __m128i {
     _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(values)
 }
 
-/// Eight values as bfloat16 in 32 bits: the high halves, rounded to nearest, ties to even.
+/// Eight values to bfloat16, in the high half of each dword: rounded to nearest, ties to even.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn bfloat16(values: __m256) -> __m256i {
     let bits = _mm256_castps_si256(values);
     let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
     let half = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
-    _mm256_srli_epi32::<16>(_mm256_add_epi32(bits, half))
+    _mm256_add_epi32(bits, half)
 }
 
 /// Runs of `len` bytes of `planes` to elements.
@@ -99,32 +149,50 @@ pub(super) fn elements(
     writer: &mut Writer,
     out: &mut [u8],
 ) {
-    for run in runs {
-        let bytes = (planes, run.from, len);
-        match (lut.element, &lut.recipe) {
-            (Element::Uint8, _) => {
-                line_by_line::<SAME, false, false>(&Constants::none(), bytes, writer, out);
-            }
-            (_, None) => Scalar.elements(lut, planes, &[*run], len, writer, out),
-            (element, Some(recipe)) => {
-                let k = Constants::new(recipe, run.channel);
-                match (recipe.scaled, recipe.divided) {
-                    (false, false) => of::<false, false>(&k, element, bytes, writer, out),
-                    (true, false) => of::<true, false>(&k, element, bytes, writer, out),
-                    (false, true) => of::<false, true>(&k, element, bytes, writer, out),
-                    (true, true) => of::<true, true>(&k, element, bytes, writer, out),
-                }
-            }
+    if lut.element == Element::Uint8 {
+        let none = Constants::none();
+        for run in runs {
+            let bytes = Bytes { planes, from: run.from, len, count: 1 };
+            copies::<SAME, NONE, false>(&none, bytes, writer, out);
+        }
+        return;
+    }
+    for runs in runs.chunk_by(|a, b| (a.channel, a.from) == (b.channel, b.from)) {
+        let (c, bytes) =
+            (runs[0].channel, Bytes { planes, from: runs[0].from, len, count: runs.len() });
+        if let Some(line) = &lut.line {
+            let k = Constants::linear(line[c]);
+            of::<LINEAR, false>(&k, lut.element, bytes, writer, out);
+            continue;
+        }
+        let Some(recipe) = &lut.recipe else {
+            Scalar.elements(lut, planes, runs, len, writer, out);
+            continue;
+        };
+        let (k, element) = (Constants::new(recipe, c), lut.element);
+        match (recipe.scaling, recipe.divided) {
+            (Scaling::None, false) => of::<NONE, false>(&k, element, bytes, writer, out),
+            (Scaling::Once, false) => of::<ONCE, false>(&k, element, bytes, writer, out),
+            (Scaling::Twice, false) => of::<TWICE, false>(&k, element, bytes, writer, out),
+            (Scaling::None, true) => of::<NONE, true>(&k, element, bytes, writer, out),
+            (Scaling::Once, true) => of::<ONCE, true>(&k, element, bytes, writer, out),
+            (Scaling::Twice, true) => of::<TWICE, true>(&k, element, bytes, writer, out),
         }
     }
 }
 
-/// Planes, and a run's first byte and length in them.
-type Bytes<'a> = (&'a [u8], usize, usize);
+/// A run, and how many copies of it come one after the other.
+#[derive(Clone, Copy)]
+struct Bytes<'a> {
+    planes: &'a [u8],
+    from: usize,
+    len: usize,
+    count: usize,
+}
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn of<const SCALED: bool, const DIVIDED: bool>(
+fn of<const SCALING: usize, const DIVIDED: bool>(
     k: &Constants,
     element: Element,
     bytes: Bytes<'_>,
@@ -132,10 +200,11 @@ fn of<const SCALED: bool, const DIVIDED: bool>(
     out: &mut [u8],
 ) {
     match element {
-        Element::Uint8 => line_by_line::<SAME, SCALED, DIVIDED>(k, bytes, writer, out),
-        Element::Float16 => line_by_line::<HALF, SCALED, DIVIDED>(k, bytes, writer, out),
-        Element::Bfloat16 => line_by_line::<BRAIN, SCALED, DIVIDED>(k, bytes, writer, out),
-        Element::Float32 => line_by_line::<FLOAT, SCALED, DIVIDED>(k, bytes, writer, out),
+        // Taken care of before.
+        Element::Uint8 => {}
+        Element::Float16 => copies::<HALF, SCALING, DIVIDED>(k, bytes, writer, out),
+        Element::Bfloat16 => copies::<BRAIN, SCALING, DIVIDED>(k, bytes, writer, out),
+        Element::Float32 => copies::<FLOAT, SCALING, DIVIDED>(k, bytes, writer, out),
     }
 }
 
@@ -149,7 +218,7 @@ const SIZES: [usize; 4] = [1, 2, 2, 4];
 /// The line of the bytes from `at` on, as its two halves.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn line<const KIND: usize, const SCALED: bool, const DIVIDED: bool>(
+fn line<const KIND: usize, const SCALING: usize, const DIVIDED: bool>(
     k: &Constants,
     planes: &[u8],
     at: usize,
@@ -157,87 +226,176 @@ fn line<const KIND: usize, const SCALED: bool, const DIVIDED: bool>(
     if KIND == SAME {
         return [load32(planes, at), load32(planes, at + 32)];
     }
-    let eight = |bytes| values::<SCALED, DIVIDED>(k, bytes);
-    let bytes = load16(planes, at);
-    let (first, second) = (eight(bytes), eight(_mm_srli_si128::<8>(bytes)));
+    let orders = if KIND == BRAIN { &IN_TURN } else { &IN_ORDER };
+    let orders = &orders[usize::from(SCALING == ONCE)];
+    let sixteen = |at| values::<SCALING, DIVIDED>(k, orders, planes, at);
     if KIND == FLOAT {
+        let [first, second] = sixteen(at);
         return [_mm256_castps_si256(first), _mm256_castps_si256(second)];
     }
-    let bytes = load16(planes, at + 16);
-    let (third, fourth) = (eight(bytes), eight(_mm_srli_si128::<8>(bytes)));
-    if KIND == HALF {
-        return [join(float16(first), float16(second)), join(float16(third), float16(fourth))];
-    }
-    let brain = |first, second| {
-        let packed = _mm256_packus_epi32(bfloat16(first), bfloat16(second));
-        _mm256_permute4x64_epi64::<0b11_01_10_00>(packed)
-    };
-    [brain(first, second), brain(third, fourth)]
+    [sixteen(at), sixteen(at + 16)].map(|[first, second]| {
+        if KIND == HALF {
+            join(float16(first), float16(second))
+        } else {
+            let even = _mm256_srli_epi32::<16>(bfloat16(first));
+            _mm256_blend_epi16::<0b1010_1010>(even, bfloat16(second))
+        }
+    })
 }
 
-/// One run. A line that it shares with the run before it takes a whole vector and a blend; pads make that vector
-/// readable.
+/// The copies of a run.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn line_by_line<const KIND: usize, const SCALED: bool, const DIVIDED: bool>(
+fn copies<const KIND: usize, const SCALING: usize, const DIVIDED: bool>(
     k: &Constants,
-    (planes, from, len): Bytes<'_>,
+    bytes: Bytes<'_>,
     writer: &mut Writer,
     out: &mut [u8],
 ) {
-    let size = SIZES[KIND];
-    let k = *k;
-    let line = |at| line::<KIND, SCALED, DIVIDED>(&k, planes, at);
-    let step = LINE / size;
-    let mut done = 0;
-    if writer.fill > 0 {
-        let fill = writer.fill / size;
-        let halves = line(from - fill);
-        for (half, vector) in [0, 32].into_iter().zip(halves) {
-            let ours = load32(&OURS, LINE - writer.fill + half);
-            let held = load32(&writer.held.0, half);
-            store32(&mut writer.held.0, half, _mm256_blendv_epi8(held, vector, ours));
+    let mut count = bytes.count;
+    if KIND == FLOAT && !DIVIDED && writer.head == 0 {
+        while count >= 2 {
+            match (bytes.len, writer.stream) {
+                (196, false) => pair::<SCALING, false, 12, 16>(k, bytes, writer, out),
+                (196, true) => pair::<SCALING, true, 12, 16>(k, bytes, writer, out),
+                (256, false) => pair::<SCALING, false, 16, 0>(k, bytes, writer, out),
+                (256, true) => pair::<SCALING, true, 16, 0>(k, bytes, writer, out),
+                _ => break,
+            }
+            count -= 2;
         }
+    }
+    for _ in 0..count {
+        if writer.stream {
+            one::<KIND, SCALING, DIVIDED, true>(k, bytes, writer, out);
+        } else {
+            one::<KIND, SCALING, DIVIDED, false>(k, bytes, writer, out);
+        }
+    }
+}
+
+/// Two copies of the float32 of a patch, which are `WHOLE` lines and `SHIFT` bytes, 0 or half a vector.
+///
+/// The lines of the first copy are kept, and those of the second one are put together from halves of their vectors.
+/// Both at once would be cheaper still, but where the output is not in the cache memory takes lines in order only.
+///
+/// ```text
+/// lines of the first copy     ....aaaabbbbcccc|ddddeeeeffffgggg|hhhhiiiijjjjkkkk|lllltttt
+/// of the second one, SHIFT 16     ....    aaaa|bbbbccccddddeeee|ffffgggghhhhiiii|jjjjkkkkllll
+/// ```
+#[inline(never)]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn pair<const SCALING: usize, const STREAM: bool, const WHOLE: usize, const SHIFT: usize>(
+    k: &Constants,
+    bytes: Bytes<'_>,
+    writer: &mut Writer,
+    out: &mut [u8],
+) {
+    const { assert!(WHOLE <= KEPT && (SHIFT == 0 || SHIFT == 16), "size of a patch") }
+    let k = *k;
+    let fill = writer.fill;
+    let first = bytes.from - fill / 4;
+    let bytes = &bytes.planes[first..first + (WHOLE + 2) * 16];
+    let line = |i| line::<FLOAT, SCALING, false>(&k, bytes, i * 16);
+    // Where the copies end in their last lines, which may be one farther.
+    let ends = [fill + SHIFT, fill + 2 * SHIFT];
+    let count = 2 * WHOLE + ends[1] / LINE;
+    let mut lines = Lines::<STREAM>::new(out, writer.at, count);
+
+    let mut before = line(0);
+    lines.put(0, blend(fill, load_line(&writer.held), before));
+    let mut begin = [shifted::<SHIFT>(before, before); 2];
+    for i in 1..WHOLE {
+        let line = line(i);
+        lines.put(i, line);
+        store_line(&mut writer.kept[i], line);
+        if i == 1 {
+            begin[1] = shifted::<SHIFT>(before, line);
+        }
+        before = line;
+    }
+    let last = line(WHOLE);
+    let mut held = shifted::<SHIFT>(before, last);
+    let after = if ends[1] < LINE { last } else { line(WHOLE + 1) };
+    lines.put(WHOLE, blend(ends[0].min(LINE), last, begin[0]));
+    lines.put(WHOLE + 1, blend(ends[0].saturating_sub(LINE), after, begin[1]));
+    let mut before = load_line(&writer.kept[1]);
+    for i in 2..WHOLE {
+        let line = load_line(&writer.kept[i]);
+        lines.put(WHOLE + i, shifted::<SHIFT>(before, line));
+        before = line;
+    }
+    if ends[1] >= LINE {
+        lines.put(2 * WHOLE, held);
+        held = shifted::<SHIFT>(last, after);
+    }
+    store_line(&mut writer.held, held);
+    writer.fill = ends[1] % LINE;
+    writer.at += count * LINE;
+}
+
+/// The line that begins `SHIFT` bytes before `line` does, where `before` ends.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn shifted<const SHIFT: usize>(before: [__m256i; 2], line: [__m256i; 2]) -> [__m256i; 2] {
+    if SHIFT == 0 {
+        return line;
+    }
+    [
+        _mm256_permute2x128_si256::<0x21>(before[1], line[0]),
+        _mm256_permute2x128_si256::<0x21>(line[0], line[1]),
+    ]
+}
+
+/// The first `fill` bytes of one line, then the other.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn blend(fill: usize, first: [__m256i; 2], then: [__m256i; 2]) -> [__m256i; 2] {
+    let ours = &OURS[LINE - fill..];
+    [
+        _mm256_blendv_epi8(first[0], then[0], load32(ours, 0)),
+        _mm256_blendv_epi8(first[1], then[1], load32(ours, 32)),
+    ]
+}
+
+/// One run. A line that it shares with the run before it takes a whole vector and a blend; pads make that vector
+/// readable, and the one after the last.
+#[inline(never)]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn one<const KIND: usize, const SCALING: usize, const DIVIDED: bool, const STREAM: bool>(
+    k: &Constants,
+    Bytes { planes, mut from, mut len, .. }: Bytes<'_>,
+    writer: &mut Writer,
+    out: &mut [u8],
+) {
+    let k = *k;
+    let size = SIZES[KIND];
+    let step = LINE / size;
+    if writer.head > 0 {
+        let fill = writer.fill / size;
+        let line = line::<KIND, SCALING, DIVIDED>(&k, planes, from - fill);
+        let line = blend(writer.fill, load_line(&writer.held), line);
+        store_line(&mut writer.held, line);
         if fill + len < step {
             writer.fill += len * size;
             return;
         }
-        if writer.head == 0 {
-            // Among lines that go past the cache, one that does not would wait for memory.
-            let held = [load32(&writer.held.0, 0), load32(&writer.held.0, 32)];
-            put(out, writer.at, held, writer.stream);
-            writer.at += LINE;
-            writer.fill = 0;
-        } else {
-            writer.put_held(out);
-        }
-        done = step - fill;
+        writer.put_held(out);
+        (from, len) = (from + step - fill, len + fill - step);
     }
-    let mut at = writer.at;
-    while done + step <= len {
-        put(out, at, line(from + done), writer.stream);
-        (done, at) = (done + step, at + LINE);
+    let fill = writer.fill / size;
+    let count = (fill + len) / step;
+    let bytes = &planes[from - fill..from - fill + (count + 1) * step];
+    let mut lines = Lines::<STREAM>::new(out, writer.at, count);
+    let mut next = line::<KIND, SCALING, DIVIDED>(&k, bytes, 0);
+    next = blend(writer.fill, load_line(&writer.held), next);
+    for (i, bytes) in bytes[step..].chunks_exact(step).enumerate() {
+        lines.put(i, next);
+        next = line::<KIND, SCALING, DIVIDED>(&k, bytes, 0);
     }
-    if done < len {
-        for (half, vector) in [0, 32].into_iter().zip(line(from + done)) {
-            store32(&mut writer.held.0, half, vector);
-        }
-        writer.fill = (len - done) * size;
-    }
-    writer.at = at;
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn put(out: &mut [u8], at: usize, [low, high]: [__m256i; 2], stream: bool) {
-    let out = &mut out[at..at + LINE];
-    if stream {
-        stream32(out, 0, low);
-        stream32(out, 32, high);
-    } else {
-        store32(out, 0, low);
-        store32(out, 32, high);
-    }
+    store_line(&mut writer.held, next);
+    writer.fill = (fill + len) % step * size;
+    writer.at += count * LINE;
 }
 
 /// From byte `LINE - n` on: zeros for the first `n` bytes of a line, then ones.

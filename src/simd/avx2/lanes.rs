@@ -5,11 +5,14 @@
 use std::arch::asm;
 use std::arch::x86_64::{
     __m128i, __m256i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm_storeu_si128,
-    _mm256_castsi128_si256, _mm256_castsi256_si128, _mm256_inserti128_si256, _mm256_loadu_si256,
-    _mm256_setzero_si256, _mm256_storeu_si256, _mm256_stream_si256,
+    _mm256_broadcastsi128_si256, _mm256_castsi128_si256, _mm256_castsi256_si128,
+    _mm256_inserti128_si256, _mm256_loadu_si256, _mm256_setzero_si256, _mm256_storeu_si256,
+    _mm256_stream_si256,
 };
+use std::marker::PhantomData;
 
 use crate::image::Row;
+use crate::pack::{LINE, Line};
 use crate::simd::BAND;
 
 /// 16 bytes of `bytes` from `at` on.
@@ -19,6 +22,13 @@ pub(super) fn load16(bytes: &[u8], at: usize) -> __m128i {
     let chunk = &bytes[at..at + 16];
     // SAFETY: the slice is 16 bytes long.
     unsafe { _mm_loadu_si128(chunk.as_ptr().cast()) }
+}
+
+/// 16 bytes of `bytes` from `at` on, in both lanes.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn twofold(bytes: &[u8], at: usize) -> __m256i {
+    _mm256_broadcastsi128_si256(load16(bytes, at))
 }
 
 /// 32 bytes of `bytes` from `at` on.
@@ -48,15 +58,54 @@ pub(super) fn store32(bytes: &mut [u8], at: usize, vector: __m256i) {
     unsafe { _mm256_storeu_si256(chunk.as_mut_ptr().cast(), vector) }
 }
 
-/// 32 bytes to `bytes` from `at` on, past the cache; the address must be a multiple of 32.
+/// The halves of a line.
 #[inline]
 #[target_feature(enable = "avx2")]
-#[expect(clippy::cast_ptr_alignment, reason = "asserted")]
-pub(super) fn stream32(bytes: &mut [u8], at: usize, vector: __m256i) {
-    let target = bytes[at..at + 32].as_mut_ptr().cast::<__m256i>();
-    assert!(target.is_aligned(), "streaming store");
-    // SAFETY: 32 aligned bytes that are borrowed mutably; the backend's `fence` orders them.
-    unsafe { _mm256_stream_si256(target, vector) }
+pub(super) fn load_line(line: &Line) -> [__m256i; 2] {
+    [load32(&line.0, 0), load32(&line.0, 32)]
+}
+
+/// A line of these halves.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn store_line(line: &mut Line, [low, high]: [__m256i; 2]) {
+    store32(&mut line.0, 0, low);
+    store32(&mut line.0, 32, high);
+}
+
+/// Lines of an output, one after the other, checked once for all of them.
+pub(super) struct Lines<'a, const STREAM: bool> {
+    pointer: *mut u8,
+    count: usize,
+    alive: PhantomData<&'a mut [u8]>,
+}
+
+impl<'a, const STREAM: bool> Lines<'a, STREAM> {
+    /// Those from byte `at` of `out` on; `STREAM` wants an address that is a multiple of 64.
+    #[inline]
+    pub(super) fn new(out: &'a mut [u8], at: usize, count: usize) -> Self {
+        let pointer = out[at..at + count * LINE].as_mut_ptr();
+        assert!(!STREAM || pointer.addr().is_multiple_of(LINE), "streaming stores");
+        Self { pointer, count, alive: PhantomData }
+    }
+
+    /// Writes line `i`, past the cache if `STREAM`; the backend's `fence` orders those.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn put(&mut self, i: usize, halves: [__m256i; 2]) {
+        assert!(i < self.count, "line of an output");
+        for (half, vector) in halves.into_iter().enumerate() {
+            // SAFETY: half a line within the slice that these lines were made of.
+            let to = unsafe { self.pointer.add(i * LINE + half * 32) }.cast();
+            if STREAM {
+                // SAFETY: as above, and every line begins at a multiple of 64, as the first one does.
+                unsafe { _mm256_stream_si256(to, vector) }
+            } else {
+                // SAFETY: as above.
+                unsafe { _mm256_storeu_si256(to, vector) }
+            }
+        }
+    }
 }
 
 /// 16 bytes of a row from `at` on.

@@ -6,7 +6,7 @@
 //! bytes to come together.
 
 use super::ops::{self, Line, Ops, Place, load, load_table, load_widened, store};
-use crate::pack::{Element, LINE, Lut, Recipe, Run, Writer};
+use crate::pack::{Element, LINE, Lut, Recipe, Run, Scaling, Writer};
 
 /// Runs of `len` bytes of `planes` into elements.
 #[inline(always)]
@@ -24,21 +24,29 @@ pub(super) fn elements<O: Ops>(
         let bytes = Bytes { planes, from: runs[0].from, len };
         match (lut.element, &lut.recipe) {
             (Element::Uint8, _) => some(ops, &Same, bytes, count, writer, out),
-            (Element::Float32, Some(recipe)) => match (recipe.scaled, recipe.divided) {
-                (false, false) => {
-                    let table = Arithmetic::<_, false, false>::new(ops, recipe, c);
+            (Element::Float32, Some(recipe)) => match (recipe.scaling, recipe.divided) {
+                (Scaling::None, false) => {
+                    let table = Arithmetic::<_, NONE, false>::new(ops, recipe, c);
                     floats(ops, &table, bytes, count, writer, out);
                 }
-                (true, false) => {
-                    let table = Arithmetic::<_, true, false>::new(ops, recipe, c);
+                (Scaling::Once, false) => {
+                    let table = Arithmetic::<_, ONCE, false>::new(ops, recipe, c);
                     floats(ops, &table, bytes, count, writer, out);
                 }
-                (false, true) => {
-                    let table = Arithmetic::<_, false, true>::new(ops, recipe, c);
+                (Scaling::Twice, false) => {
+                    let table = Arithmetic::<_, TWICE, false>::new(ops, recipe, c);
+                    floats(ops, &table, bytes, count, writer, out);
+                }
+                (Scaling::None, true) => {
+                    let table = Arithmetic::<_, NONE, true>::new(ops, recipe, c);
                     some(ops, &table, bytes, count, writer, out);
                 }
-                (true, true) => {
-                    let table = Arithmetic::<_, true, true>::new(ops, recipe, c);
+                (Scaling::Once, true) => {
+                    let table = Arithmetic::<_, ONCE, true>::new(ops, recipe, c);
+                    some(ops, &table, bytes, count, writer, out);
+                }
+                (Scaling::Twice, true) => {
+                    let table = Arithmetic::<_, TWICE, true>::new(ops, recipe, c);
                     some(ops, &table, bytes, count, writer, out);
                 }
             },
@@ -285,8 +293,14 @@ impl<O: Ops> Table<O> for Plain<'_> {
     }
 }
 
+/// [`Scaling`] as a number.
+const NONE: usize = 0;
+const ONCE: usize = 1;
+const TWICE: usize = 2;
+
 /// The steps of [`Recipe::value`].
-struct Arithmetic<V, const SCALED: bool, const DIVIDED: bool> {
+struct Arithmetic<V, const SCALING: usize, const DIVIDED: bool> {
+    times: V,
     scale: V,
     scale_rest: V,
     mean: V,
@@ -295,10 +309,11 @@ struct Arithmetic<V, const SCALED: bool, const DIVIDED: bool> {
     reciprocal_rest: V,
 }
 
-impl<V: Copy, const SCALED: bool, const DIVIDED: bool> Arithmetic<V, SCALED, DIVIDED> {
+impl<V: Copy, const SCALING: usize, const DIVIDED: bool> Arithmetic<V, SCALING, DIVIDED> {
     #[inline(always)]
     fn new<O: Ops<V = V>>(ops: O, recipe: &Recipe, c: usize) -> Self {
         Self {
+            times: splat(ops, Recipe::TIMES),
             scale: splat(ops, recipe.scale),
             scale_rest: splat(ops, recipe.scale_rest),
             mean: splat(ops, recipe.mean[c]),
@@ -314,18 +329,18 @@ fn splat<O: Ops>(ops: O, value: f32) -> O::V {
     ops.splat(value.to_bits().cast_signed())
 }
 
-impl<O: Ops, const SCALED: bool, const DIVIDED: bool> Table<O>
-    for Arithmetic<O::V, SCALED, DIVIDED>
+impl<O: Ops, const SCALING: usize, const DIVIDED: bool> Table<O>
+    for Arithmetic<O::V, SCALING, DIVIDED>
 {
     const SIZE: usize = 4;
 
     #[inline(always)]
     fn line(&self, ops: O, planes: &[u8], at: usize) -> O::V {
         let byte = ops.to_floats(load_widened(ops, planes, at));
-        let scaled = if SCALED {
-            ops.fused(byte, self.scale, ops.multiply(byte, self.scale_rest))
-        } else {
-            byte
+        let scaled = match SCALING {
+            NONE => byte,
+            ONCE => ops.fused(ops.multiply(byte, self.times), self.scale, self.scale_rest),
+            _ => ops.fused(byte, self.scale, ops.multiply(byte, self.scale_rest)),
         };
         let centred = ops.subtract(scaled, self.mean);
         if DIVIDED {

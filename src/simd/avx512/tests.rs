@@ -4,13 +4,13 @@
 use std::fmt::Debug;
 
 use super::super::scalar::Scalar;
-use super::super::tests::thirds;
+use super::super::tests::{thirds, ways};
 use super::super::{BAND, Backend, GROUP, group_len};
 use super::emulated::Emulated;
 use super::ops::{Line, Ops, load_widened};
 use super::{Avx512, Weights, sums};
 use crate::image::Row;
-use crate::pack::{Element, Lut, Normalise, PAD, Recipe, Run, Writer};
+use crate::pack::{Element, Lut, Normalise, PAD, Run, Scaling, Writer};
 use crate::resample::{Axis, Filter, Numerics};
 
 /// A 64-bit xorshift.
@@ -310,24 +310,23 @@ fn patches_of_every_size() {
     both!(patches());
 }
 
-/// Every element type through every path: arithmetic with and without a scale, and the table.
+/// Every element type through every path: arithmetic of each kind, and the table.
 fn luts() -> Vec<Lut> {
     let mean_std = Some(([0.48, 0.45, 0.40], [0.26, 0.26, 0.27]));
-    let mut luts = Vec::new();
-    for element in Element::ALL {
-        for numerics in [Numerics::Torchvision, Numerics::Pillow13] {
-            luts.push(Lut::new(
-                &Normalise { rescale: Some(1.0 / 255.0), mean_std, numerics },
-                element,
-            ));
+    let mut luts = vec![Lut::new(
+        &Normalise { rescale: None, mean_std: None, numerics: Numerics::Pillow13 },
+        Element::Uint8,
+    )];
+    for numerics in [Numerics::Torchvision, Numerics::Pillow13] {
+        let normalise = Normalise { rescale: Some(1.0 / 255.0), mean_std, numerics };
+        luts.extend(ways(&normalise, Element::Float32));
+        for element in [Element::Float16, Element::Bfloat16] {
+            luts.push(Lut::new(&normalise, element));
         }
     }
-    for recipe in [None, luts[0].recipe.map(|recipe| Recipe { divided: true, ..recipe })] {
-        luts.push(Lut { recipe, ..luts[0].clone() });
-    }
     let recipes = luts.iter().filter_map(|lut| lut.recipe.as_ref());
-    for scaled in [false, true] {
-        assert!(recipes.clone().any(|recipe| !recipe.divided && recipe.scaled == scaled));
+    for scaling in [Scaling::None, Scaling::Once, Scaling::Twice] {
+        assert!(recipes.clone().any(|recipe| !recipe.divided && recipe.scaling == scaling));
     }
     luts
 }
