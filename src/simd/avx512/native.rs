@@ -7,14 +7,15 @@ use std::arch::x86_64::{
     __m512i, _mm_loadu_si128, _mm_sfence, _mm_storeu_si128, _mm512_add_epi32, _mm512_castps_si512,
     _mm512_castsi512_ps, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32, _mm512_div_ps,
     _mm512_dpbusd_epi32, _mm512_extracti32x4_epi32, _mm512_fmadd_ps, _mm512_loadu_si512,
-    _mm512_mask_blend_epi8, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_movepi8_mask,
-    _mm512_mul_ps, _mm512_packs_epi32, _mm512_packus_epi16, _mm512_permutex2var_epi8,
-    _mm512_permutex2var_epi32, _mm512_permutexvar_epi8, _mm512_permutexvar_epi32,
-    _mm512_set1_epi32, _mm512_set1_epi64, _mm512_shuffle_epi8, _mm512_shuffle_i32x4,
-    _mm512_slli_epi32, _mm512_srai_epi32, _mm512_srav_epi16, _mm512_srav_epi32, _mm512_srli_epi64,
-    _mm512_storeu_si512, _mm512_stream_si512, _mm512_sub_epi32, _mm512_sub_ps,
-    _mm512_unpackhi_epi8, _mm512_unpackhi_epi16, _mm512_unpackhi_epi64, _mm512_unpacklo_epi8,
-    _mm512_unpacklo_epi16, _mm512_unpacklo_epi64, _mm512_xor_si512,
+    _mm512_mask_blend_epi8, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8,
+    _mm512_maskz_permutexvar_epi8, _mm512_movepi8_mask, _mm512_mul_ps, _mm512_packs_epi32,
+    _mm512_packus_epi16, _mm512_permutex2var_epi8, _mm512_permutex2var_epi32,
+    _mm512_permutexvar_epi8, _mm512_permutexvar_epi32, _mm512_set1_epi32, _mm512_set1_epi64,
+    _mm512_shuffle_epi8, _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_srai_epi32,
+    _mm512_srav_epi16, _mm512_srav_epi32, _mm512_srli_epi64, _mm512_storeu_si512,
+    _mm512_stream_si512, _mm512_sub_epi32, _mm512_sub_ps, _mm512_unpackhi_epi8,
+    _mm512_unpackhi_epi16, _mm512_unpackhi_epi64, _mm512_unpacklo_epi8, _mm512_unpacklo_epi16,
+    _mm512_unpacklo_epi64, _mm512_xor_si512,
 };
 
 use super::Avx512;
@@ -115,6 +116,7 @@ impl Ops for Avx512 {
 
     instructions! {
         fn dot(sum, bytes, weights) = _mm512_dpbusd_epi32(sum, bytes, weights);
+        fn dot_words(sum, words, weights) = dot_words(sum, words, weights);
         fn add(a, b) = _mm512_add_epi32(a, b);
         fn subtract_dwords(a, b) = _mm512_sub_epi32(a, b);
         fn high_dwords(v) = _mm512_srli_epi64::<32>(v);
@@ -157,6 +159,12 @@ impl Ops for Avx512 {
     fn blend(self, mask: u64, low: __m512i, high: __m512i) -> __m512i {
         // SAFETY: a value of Avx512 exists only where the processor has the instruction.
         unsafe { _mm512_mask_blend_epi8(mask, low, high) }
+    }
+
+    #[inline(always)]
+    fn permute_masked(self, mask: u64, index: __m512i, v: __m512i) -> __m512i {
+        // SAFETY: a value of Avx512 exists only where the processor has the instruction.
+        unsafe { _mm512_maskz_permutexvar_epi8(mask, index, v) }
     }
 
     #[inline(always)]
@@ -221,6 +229,23 @@ impl Ops for Avx512 {
         // SAFETY: every x86-64 processor has it.
         unsafe { _mm_sfence() }
     }
+}
+
+/// [`Ops::dot_words`]: of the intrinsic the compiler makes a multiplication and an addition.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn dot_words(mut sum: __m512i, words: __m512i, weights: __m512i) -> __m512i {
+    // SAFETY: the function has the feature, and the instruction touches nothing but its registers.
+    unsafe {
+        asm!(
+            "vpdpwssd {0}, {1}, {2}",
+            inout(zmm_reg) sum,
+            in(zmm_reg) words,
+            in(zmm_reg) weights,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    sum
 }
 
 /// [`Ops::settle`], in a function that may name the registers.

@@ -454,6 +454,7 @@ fn instructions_do_what_their_emulation_does() {
         }
         same! {
             dot(a, b, c);
+            dot_words(a, b, c);
             add(a, b);
             shift_right_words(a, word_counts);
             to_floats(a);
@@ -481,6 +482,10 @@ fn instructions_do_what_their_emulation_does() {
             unpack_words::<true>(a, b);
             select(a, b, c);
         }
+        let mask = random.next();
+        let mut masked = Line::ZERO;
+        masked.store(native, native.permute_masked(mask, c.load(native), a.load(native)));
+        assert_eq!(masked.0, Emulated.permute_masked(mask, c.0, a.0));
         let mut widened = Line::ZERO;
         widened.store(native, load_widened(native, &a.0, 7));
         assert_eq!(widened.0, load_widened(Emulated, &a.0, 7));

@@ -31,6 +31,8 @@ struct Batch {
 pub(super) struct Columns {
     /// Whether the bytes of a step lie within 128, not 64.
     pub(super) wide: bool,
+    /// Whether the digits below the last may be shifted out, for [`Unrolled`].
+    apart: bool,
     precision: u32,
     /// Bytes of a source row and of a step.
     source: usize,
@@ -55,7 +57,13 @@ struct Run {
     count: usize,
     steps: usize,
     inside: bool,
+    narrow: bool,
 }
+
+/// Which tap of a step a byte of a dword holds: the first two are the low bytes of words, for narrow steps.
+const TAPS: [usize; 4] = [0, 2, 1, 3];
+/// Those bytes.
+const FIRST_TWO: u64 = 0x5555_5555_5555_5555;
 
 /// Lays out the weights of `axis`, which fit `digits` signed bytes; none where its windows are too far apart.
 #[inline(always)]
@@ -80,8 +88,17 @@ pub(super) fn columns<O: Ops>(
     for first in (0..axis.target).step_by(pixels) {
         total += 1 + digits * steps(axis, first, pixels);
     }
+    let apart = !wide && axis.precision >= below(digits);
+    // One number of steps only: were it each batch's own affair, runs would be short.
+    let longest = axis.longest();
+    let narrow_steps = if apart && longest <= UNROLLED * 4 && (longest + 3) % 4 < 2 {
+        longest.div_ceil(4)
+    } else {
+        0
+    };
     let mut columns = Columns {
         wide,
+        apart,
         precision: axis.precision,
         source: axis.source * input,
         step: 4 * input,
@@ -100,11 +117,12 @@ pub(super) fn columns<O: Ops>(
         let end =
             from as usize + steps.saturating_sub(1) * columns.step + if wide { 128 } else { 64 };
         let inside = end <= columns.source;
+        let narrow = inside && steps == narrow_steps;
         match columns.runs.last_mut() {
             Some(run) if (run.steps, run.inside) == (steps, inside) => run.count += 1,
-            _ => columns.runs.push(Run { count: 1, steps, inside }),
+            _ => columns.runs.push(Run { count: 1, steps, inside, narrow }),
         }
-        batch_lines(ops, axis, first, count, digits, [input, output], &mut columns.lines);
+        batch_lines(ops, axis, first, count, digits, [input, output], narrow, &mut columns.lines);
         columns.batches.push(Batch { from, start, end: columns.lines.len() as u32 });
     }
     Ok(Some(columns))
@@ -129,8 +147,10 @@ fn steps(axis: &Axis, first: usize, pixels: usize) -> usize {
 ///
 /// ```text
 /// dword   0    1    2    3    4    5   ...            output 3, up to five pixels; output 4, up to four
-///         x0c0 x0c1 x0c2 x1c0 x1c1 x1c2               byte j of a dword: tap 4 step + j
+///         x0c0 x0c1 x0c2 x1c0 x1c1 x1c2               byte j of a dword: tap 4 step + TAPS[j]
 /// ```
+///
+/// For a narrow last step, the last vector has the two highest digits in words.
 #[inline(always)]
 fn batch_lines<O: Ops>(
     ops: O,
@@ -139,21 +159,24 @@ fn batch_lines<O: Ops>(
     count: usize,
     digits: usize,
     [input, output]: [usize; 2],
+    narrow: bool,
     lines: &mut Vec<Line>,
 ) {
     let base = axis.reads(first).start;
     let mut index = Line::ZERO;
     // Byte of the two vectors of weights, four dwords a pixel, that a byte of the first digit comes from.
     let mut order = [Line([127; 64]); 3];
+    let mut word_order = Line([127; 64]);
     for p in 0..count {
         let lead = axis.reads(first + p).start - base;
         for c in 0..output {
-            for j in 0..4 {
+            for (j, tap) in TAPS.into_iter().enumerate() {
                 let at = (p * output + c) * 4 + j;
-                index.0[at] = ((lead + j) * input + c) as u8;
+                index.0[at] = ((lead + tap) * input + c) as u8;
                 for (digit, order) in order.iter_mut().enumerate() {
-                    order.0[at] = ((p * 4 + j) * 4 + digit) as u8;
+                    order.0[at] = ((p * 4 + tap) * 4 + digit) as u8;
                 }
+                word_order.0[at] = ((p * 4 + j / 2) * 4 + digits - 2 + j % 2) as u8;
             }
         }
     }
@@ -163,7 +186,10 @@ fn batch_lines<O: Ops>(
         *window = axis.window(first + p).1;
     }
     let flip = ops.splat(DIGITS);
-    for step in 0..steps(axis, first, count) {
+    // What the lowest of three digits, as it is signed, takes from the word above it.
+    let carry = ops.splat(if digits == 2 { 0 } else { 128 });
+    let steps = steps(axis, first, count);
+    for step in 0..steps {
         let mut near = [0; 16];
         let mut far = [0; 16];
         let (near_pixels, far_pixels) = (near.as_chunks_mut::<4>().0, far.as_chunks_mut::<4>().0);
@@ -175,13 +201,20 @@ fn batch_lines<O: Ops>(
                 pixel[..rest.len()].copy_from_slice(rest);
             }
         }
-        let near = load_dwords(ops, &near);
-        let far = load_dwords(ops, &far);
-        let near = ops.xor(ops.add(near, flip), flip);
-        let far = ops.xor(ops.add(far, flip), flip);
-        for order in &order[..digits] {
+        let whole_near = load_dwords(ops, &near);
+        let whole_far = load_dwords(ops, &far);
+        let near = ops.xor(ops.add(whole_near, flip), flip);
+        let far = ops.xor(ops.add(whole_far, flip), flip);
+        let narrow = narrow && step + 1 == steps;
+        for order in &order[..if narrow { digits - 2 } else { digits }] {
             let mut line = Line::ZERO;
             line.store(ops, ops.permute2(near, order.load(ops), far));
+            lines.push(line);
+        }
+        if narrow {
+            let [near, far] = [ops.add(whole_near, carry), ops.add(whole_far, carry)];
+            let mut line = Line::ZERO;
+            line.store(ops, ops.permute2(near, word_order.load(ops), far));
             lines.push(line);
         }
     }
@@ -198,14 +231,14 @@ pub(super) fn pass<O: Ops, const D: usize, const WIDE: bool, const WORDS: bool>(
     let mut groups = [first, second];
     let rounding = Rounding::new(ops, columns.precision, D);
     let quads = INTERLEAVE.load(ops);
-    let apart = !WIDE && columns.precision >= below(D);
     let mut first = 0;
     for run in &columns.runs {
         let batches = &columns.batches[first..first + run.count];
         let place = first * columns.filled;
         first += run.count;
-        if apart && run.inside {
-            let way = Unrolled { rounding: &rounding, columns, rows, batches, place };
+        if !WIDE && columns.apart && run.inside {
+            let narrow = run.narrow;
+            let way = Unrolled { rounding: &rounding, columns, rows, batches, place, narrow };
             let made = match (columns.step, run.steps) {
                 (12, 1) => way.make::<O, D, WORDS, 12, 1>(ops, &mut groups),
                 (12, 2) => way.make::<O, D, WORDS, 12, 2>(ops, &mut groups),
@@ -220,6 +253,7 @@ pub(super) fn pass<O: Ops, const D: usize, const WIDE: bool, const WORDS: bool>(
             if made {
                 continue;
             }
+            assert!(!narrow, "a narrow run is unrolled");
         }
         for (number, batch) in batches.iter().enumerate() {
             let lines = &columns.lines[batch.start as usize..batch.end as usize];
@@ -250,7 +284,12 @@ struct Unrolled<'a, V> {
     batches: &'a [Batch],
     /// The first one's place in a group.
     place: usize,
+    /// Whether the last step is narrow.
+    narrow: bool,
 }
+
+/// Steps that are unrolled at most.
+const UNROLLED: usize = 4;
 
 impl<V: Copy> Unrolled<'_, V> {
     /// The batches in `STEPS` steps of `STEP` bytes; whether they were made.
@@ -266,8 +305,29 @@ impl<V: Copy> Unrolled<'_, V> {
         ops: O,
         groups: &mut [&mut [u8]; 2],
     ) -> bool {
+        if self.narrow {
+            self.each::<O, D, WORDS, STEP, STEPS, true>(ops, groups)
+        } else {
+            self.each::<O, D, WORDS, STEP, STEPS, false>(ops, groups)
+        }
+    }
+
+    #[inline(always)]
+    fn each<
+        O: Ops<V = V>,
+        const D: usize,
+        const WORDS: bool,
+        const STEP: usize,
+        const STEPS: usize,
+        const NARROW: bool,
+    >(
+        &self,
+        ops: O,
+        groups: &mut [&mut [u8]; 2],
+    ) -> bool {
         let Some(first) = self.batches.first() else { return true };
-        let lines = self.columns.lines[first.start as usize..].chunks_exact(1 + STEPS * D);
+        let count = 1 + STEPS * D - usize::from(NARROW);
+        let lines = self.columns.lines[first.start as usize..].chunks_exact(count);
         let mut place = self.place;
         let [upper, lower] = groups;
         for (batch, lines) in self.batches.iter().zip(lines) {
@@ -277,9 +337,9 @@ impl<V: Copy> Unrolled<'_, V> {
                 self.rows.prefetch(from + AHEAD);
             }
             let Some(span) = self.rows.span(from, (STEPS - 1) * STEP + 64) else { return false };
-            let bytes = self.quad::<O, D, WORDS, STEP, STEPS>(ops, lines, span.some(0));
+            let bytes = self.quad::<O, D, WORDS, STEP, STEPS, NARROW>(ops, lines, span.some(0));
             store(ops, upper, place, bytes);
-            let bytes = self.quad::<O, D, WORDS, STEP, STEPS>(ops, lines, span.some(GROUP));
+            let bytes = self.quad::<O, D, WORDS, STEP, STEPS, NARROW>(ops, lines, span.some(GROUP));
             store(ops, lower, place, bytes);
             place += self.columns.filled;
         }
@@ -291,6 +351,9 @@ impl<V: Copy> Unrolled<'_, V> {
     /// The permuted bytes stay in registers, so that the digits can be taken one after the other: a sum of the first ones
     /// is shifted and goes on as that of the second ones, which saves additions. The last ones have sums of their own, for
     /// a chain of all of them would be waited for.
+    ///
+    /// A narrow last step has words for its two highest digits, which go where the lower of them would: nothing is lost by
+    /// the shifts above that place.
     #[inline(always)]
     fn quad<
         O: Ops<V = V>,
@@ -298,18 +361,20 @@ impl<V: Copy> Unrolled<'_, V> {
         const WORDS: bool,
         const STEP: usize,
         const STEPS: usize,
+        const NARROW: bool,
     >(
         &self,
         ops: O,
         lines: &[Line],
         rows: Span<'_, GROUP>,
     ) -> V {
-        let (lines, _) = lines.split_at(1 + STEPS * D);
+        let (lines, _) = lines.split_at(1 + STEPS * D - usize::from(NARROW));
+        let full = STEPS - usize::from(NARROW);
         let index = lines[0].load(ops);
         let mut bytes = [[index; GROUP]; STEPS];
         let mut sums = [self.rounding.half; GROUP];
         let mut last = [self.rounding.zero; GROUP];
-        for step in 0..STEPS {
+        for step in 0..full {
             let weights = lines[1 + step * D].load(ops);
             let last_weights = lines[step * D + D].load(ops);
             for r in 0..GROUP {
@@ -319,15 +384,35 @@ impl<V: Copy> Unrolled<'_, V> {
             }
             ops.settle(&mut sums, &mut last);
         }
+        if NARROW {
+            let weights = lines[1 + full * D].load(ops);
+            for r in 0..GROUP {
+                let near = rows.load(ops, r, full * STEP);
+                bytes[full][r] = ops.permute_masked(FIRST_TWO, index, near);
+                sums[r] = if D == 2 {
+                    ops.dot_words(sums[r], bytes[full][r], weights)
+                } else {
+                    ops.dot(sums[r], bytes[full][r], weights)
+                };
+            }
+            ops.settle(&mut sums, &mut last);
+        }
         for r in 0..GROUP {
             sums[r] = ops.shift_right_by::<8>(sums[r]);
         }
         ops.settle(&mut sums, &mut last);
         for d in 1..D - 1 {
-            for step in 0..STEPS {
+            for step in 0..full {
                 let weights = lines[1 + step * D + d].load(ops);
                 for r in 0..GROUP {
                     sums[r] = ops.dot(sums[r], bytes[step][r], weights);
+                }
+                ops.settle(&mut sums, &mut last);
+            }
+            if NARROW {
+                let weights = lines[1 + full * D + d].load(ops);
+                for r in 0..GROUP {
+                    sums[r] = ops.dot_words(sums[r], bytes[full][r], weights);
                 }
                 ops.settle(&mut sums, &mut last);
             }
