@@ -7,15 +7,14 @@ use std::arch::x86_64::{
     __m512i, _mm_loadu_si128, _mm_sfence, _mm_storeu_si128, _mm512_add_epi32, _mm512_castps_si512,
     _mm512_castsi512_ps, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32, _mm512_div_ps,
     _mm512_dpbusd_epi32, _mm512_extracti32x4_epi32, _mm512_fmadd_ps, _mm512_loadu_si512,
-    _mm512_mask_blend_epi8, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8,
-    _mm512_maskz_permutexvar_epi8, _mm512_movepi8_mask, _mm512_mul_ps, _mm512_packs_epi32,
-    _mm512_packus_epi16, _mm512_permutex2var_epi8, _mm512_permutex2var_epi32,
-    _mm512_permutexvar_epi8, _mm512_permutexvar_epi32, _mm512_set1_epi32, _mm512_set1_epi64,
-    _mm512_shuffle_epi8, _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_srai_epi32,
-    _mm512_srav_epi16, _mm512_srav_epi32, _mm512_srli_epi64, _mm512_storeu_si512,
-    _mm512_stream_si512, _mm512_sub_epi32, _mm512_sub_ps, _mm512_unpackhi_epi8,
-    _mm512_unpackhi_epi16, _mm512_unpackhi_epi64, _mm512_unpacklo_epi8, _mm512_unpacklo_epi16,
-    _mm512_unpacklo_epi64, _mm512_xor_si512,
+    _mm512_mask_blend_epi8, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_movepi8_mask,
+    _mm512_mul_ps, _mm512_packs_epi32, _mm512_packus_epi16, _mm512_permutex2var_epi8,
+    _mm512_permutex2var_epi32, _mm512_permutexvar_epi8, _mm512_permutexvar_epi32,
+    _mm512_set1_epi32, _mm512_set1_epi64, _mm512_shuffle_epi8, _mm512_shuffle_i32x4,
+    _mm512_slli_epi32, _mm512_srai_epi32, _mm512_srav_epi16, _mm512_srav_epi32, _mm512_srli_epi64,
+    _mm512_storeu_si512, _mm512_stream_si512, _mm512_sub_epi32, _mm512_sub_ps,
+    _mm512_unpackhi_epi8, _mm512_unpackhi_epi16, _mm512_unpackhi_epi64, _mm512_unpacklo_epi8,
+    _mm512_unpacklo_epi16, _mm512_unpacklo_epi64, _mm512_xor_si512,
 };
 
 use super::Avx512;
@@ -164,7 +163,7 @@ impl Ops for Avx512 {
     #[inline(always)]
     fn permute_masked(self, mask: u64, index: __m512i, v: __m512i) -> __m512i {
         // SAFETY: a value of Avx512 exists only where the processor has the instruction.
-        unsafe { _mm512_maskz_permutexvar_epi8(mask, index, v) }
+        unsafe { permute_masked(mask, index, v) }
     }
 
     #[inline(always)]
@@ -246,6 +245,25 @@ fn dot_words(mut sum: __m512i, words: __m512i, weights: __m512i) -> __m512i {
         );
     }
     sum
+}
+
+/// [`Ops::permute_masked`]: of the intrinsic the compiler makes a permute and a conjunction.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn permute_masked(mask: u64, index: __m512i, v: __m512i) -> __m512i {
+    let bytes;
+    // SAFETY: the function has the feature, and the instruction touches nothing but its registers.
+    unsafe {
+        asm!(
+            "vpermb {0} {{{1}}} {{z}}, {2}, {3}",
+            lateout(zmm_reg) bytes,
+            in(kreg) mask,
+            in(zmm_reg) index,
+            in(zmm_reg) v,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    bytes
 }
 
 /// [`Ops::settle`], in a function that may name the registers.

@@ -10,6 +10,8 @@
 //! next step   the same from 4 source pixels further on
 //! ```
 
+use std::ops::Range;
+
 use super::super::super::{GROUP, group_len};
 use super::super::ops::{Eight, Line, Ops, Span, load_dwords, store};
 use super::super::sums::{DIGITS, Rounding, below, reserved};
@@ -122,7 +124,8 @@ pub(super) fn columns<O: Ops>(
             Some(run) if (run.steps, run.inside) == (steps, inside) => run.count += 1,
             _ => columns.runs.push(Run { count: 1, steps, inside, narrow }),
         }
-        batch_lines(ops, axis, first, count, digits, [input, output], narrow, &mut columns.lines);
+        let pixels = first..first + count;
+        batch_lines(ops, axis, pixels, digits, [input, output], narrow, &mut columns.lines);
         columns.batches.push(Batch { from, start, end: columns.lines.len() as u32 });
     }
     Ok(Some(columns))
@@ -155,13 +158,13 @@ fn steps(axis: &Axis, first: usize, pixels: usize) -> usize {
 fn batch_lines<O: Ops>(
     ops: O,
     axis: &Axis,
-    first: usize,
-    count: usize,
+    pixels: Range<usize>,
     digits: usize,
     [input, output]: [usize; 2],
     narrow: bool,
     lines: &mut Vec<Line>,
 ) {
+    let (first, count) = (pixels.start, pixels.len());
     let base = axis.reads(first).start;
     let mut index = Line::ZERO;
     // Byte of the two vectors of weights, four dwords a pixel, that a byte of the first digit comes from.
@@ -288,6 +291,13 @@ struct Unrolled<'a, V> {
     narrow: bool,
 }
 
+/// The sums of four rows: of the digits below the last, before the last shift, and of the last.
+#[derive(Clone, Copy)]
+struct Rest<V> {
+    sums: [V; GROUP],
+    last: [V; GROUP],
+}
+
 /// Steps that are unrolled at most.
 const UNROLLED: usize = 4;
 
@@ -328,8 +338,12 @@ impl<V: Copy> Unrolled<'_, V> {
         let Some(first) = self.batches.first() else { return true };
         let count = 1 + STEPS * D - usize::from(NARROW);
         let lines = self.columns.lines[first.start as usize..].chunks_exact(count);
-        let mut place = self.place;
         let [upper, lower] = groups;
+        let zeros = [self.rounding.zero; GROUP];
+        let mut rest = Rest { sums: zeros, last: zeros };
+        // What the first one writes of no rows at all is written again.
+        let mut before = self.place;
+        let mut place = self.place;
         for (batch, lines) in self.batches.iter().zip(lines) {
             let from = batch.from as usize;
             self.rows.prefetch_next(from);
@@ -337,23 +351,26 @@ impl<V: Copy> Unrolled<'_, V> {
                 self.rows.prefetch(from + AHEAD);
             }
             let Some(span) = self.rows.span(from, (STEPS - 1) * STEP + 64) else { return false };
-            let bytes = self.quad::<O, D, WORDS, STEP, STEPS, NARROW>(ops, lines, span.some(0));
-            store(ops, upper, place, bytes);
-            let bytes = self.quad::<O, D, WORDS, STEP, STEPS, NARROW>(ops, lines, span.some(GROUP));
-            store(ops, lower, place, bytes);
+            let [a, b] = [span.some(0), span.some(GROUP)];
+            let out = &mut lower[before..];
+            rest = self.quad::<O, D, WORDS, STEP, STEPS, NARROW>(ops, lines, a, rest, out);
+            let out = &mut upper[place..];
+            rest = self.quad::<O, D, WORDS, STEP, STEPS, NARROW>(ops, lines, b, rest, out);
+            before = place;
             place += self.columns.filled;
         }
+        store(ops, lower, before, self.finish::<O, WORDS>(ops, rest));
         true
     }
 
-    /// Four rows of a batch.
+    /// Four rows of a batch, but for their end; the end of the four before them, to `out`.
     ///
     /// The permuted bytes stay in registers, so that the digits can be taken one after the other: a sum of the first ones
     /// is shifted and goes on as that of the second ones, which saves additions. The last ones have sums of their own, for
-    /// a chain of all of them would be waited for.
+    /// a chain of all of them would be waited for. So would the end be, if products that need not wait did not come first.
     ///
-    /// A narrow last step has words for its two highest digits, which go where the lower of them would: nothing is lost by
-    /// the shifts above that place.
+    /// A narrow step has words for its two highest digits, which go where the lower of them would: the shifts above that
+    /// place lose nothing of them.
     #[inline(always)]
     fn quad<
         O: Ops<V = V>,
@@ -367,62 +384,68 @@ impl<V: Copy> Unrolled<'_, V> {
         ops: O,
         lines: &[Line],
         rows: Span<'_, GROUP>,
-    ) -> V {
+        mut before: Rest<V>,
+        out: &mut [u8],
+    ) -> Rest<V> {
         let (lines, _) = lines.split_at(1 + STEPS * D - usize::from(NARROW));
         let full = STEPS - usize::from(NARROW);
         let index = lines[0].load(ops);
         let mut bytes = [[index; GROUP]; STEPS];
         let mut sums = [self.rounding.half; GROUP];
         let mut last = [self.rounding.zero; GROUP];
-        for step in 0..full {
+        for step in 0..STEPS {
             let weights = lines[1 + step * D].load(ops);
-            let last_weights = lines[step * D + D].load(ops);
-            for r in 0..GROUP {
-                bytes[step][r] = ops.permute(index, rows.load(ops, r, step * STEP));
-                sums[r] = ops.dot(sums[r], bytes[step][r], weights);
-                last[r] = ops.dot(last[r], bytes[step][r], last_weights);
-            }
-            ops.settle(&mut sums, &mut last);
-        }
-        if NARROW {
-            let weights = lines[1 + full * D].load(ops);
-            for r in 0..GROUP {
-                let near = rows.load(ops, r, full * STEP);
-                bytes[full][r] = ops.permute_masked(FIRST_TWO, index, near);
-                sums[r] = if D == 2 {
-                    ops.dot_words(sums[r], bytes[full][r], weights)
-                } else {
-                    ops.dot(sums[r], bytes[full][r], weights)
-                };
-            }
-            ops.settle(&mut sums, &mut last);
-        }
-        for r in 0..GROUP {
-            sums[r] = ops.shift_right_by::<8>(sums[r]);
-        }
-        ops.settle(&mut sums, &mut last);
-        for d in 1..D - 1 {
-            for step in 0..full {
-                let weights = lines[1 + step * D + d].load(ops);
+            if step < full {
+                let last_weights = lines[step * D + D].load(ops);
                 for r in 0..GROUP {
+                    bytes[step][r] = ops.permute(index, rows.load(ops, r, step * STEP));
                     sums[r] = ops.dot(sums[r], bytes[step][r], weights);
+                    last[r] = ops.dot(last[r], bytes[step][r], last_weights);
                 }
-                ops.settle(&mut sums, &mut last);
-            }
-            if NARROW {
-                let weights = lines[1 + full * D + d].load(ops);
+            } else {
                 for r in 0..GROUP {
-                    sums[r] = ops.dot_words(sums[r], bytes[full][r], weights);
+                    let near = rows.load(ops, r, step * STEP);
+                    bytes[step][r] = ops.permute_masked(FIRST_TWO, index, near);
+                    sums[r] = if D == 2 {
+                        ops.dot_words(sums[r], bytes[step][r], weights)
+                    } else {
+                        ops.dot(sums[r], bytes[step][r], weights)
+                    };
                 }
-                ops.settle(&mut sums, &mut last);
             }
+            ops.settle(&mut sums, &mut last);
+            if step == (STEPS - 1).min(1) {
+                // The store keeps its place among the loads, and with it what it takes.
+                ops.settle(&mut before.sums, &mut before.last);
+                store(ops, out, 0, self.finish::<O, WORDS>(ops, before));
+            }
+        }
+        for d in 1..D - 1 {
             for r in 0..GROUP {
                 sums[r] = ops.shift_right_by::<8>(sums[r]);
             }
             ops.settle(&mut sums, &mut last);
+            for step in 0..STEPS {
+                let weights = lines[1 + step * D + d].load(ops);
+                for r in 0..GROUP {
+                    sums[r] = if step < full {
+                        ops.dot(sums[r], bytes[step][r], weights)
+                    } else {
+                        ops.dot_words(sums[r], bytes[step][r], weights)
+                    };
+                }
+                ops.settle(&mut sums, &mut last);
+            }
         }
+        Rest { sums, last }
+    }
+
+    /// The end of four rows.
+    #[inline(always)]
+    fn finish<O: Ops<V = V>, const WORDS: bool>(&self, ops: O, rest: Rest<V>) -> V {
+        let Rest { mut sums, last } = rest;
         for r in 0..GROUP {
-            sums[r] = ops.add(sums[r], last[r]);
+            sums[r] = ops.add(ops.shift_right_by::<8>(sums[r]), last[r]);
         }
         let [ab, cd] = self.rounding.last_words::<O, WORDS>(ops, sums);
         ops.shuffle(ops.pack_words(ab, cd), INTERLEAVE.load(ops))
