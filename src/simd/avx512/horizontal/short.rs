@@ -5,9 +5,19 @@
 //!
 //! ```text
 //! source      r0 g0 b0 r1 g1 b1 r2 g2 b2 r3 g3 b3 r4 g4 b4 ...            64 bytes, 128 for wide windows
-//! vpermb      r0r1r2r3 g0g1g2g3 b0b1b2b3  r2r3r4r5 g2g3g4g5 b2b3b4b5  r4r5r6r7 ...
+//! vpermb      r0r2r1r3 g0g2g1g3 b0b2b1b3  r2r4r3r5 g2g4g3g5 b2b4b3b5  r4r6r5r7 ...
 //! vpdpbusd    pixel 0: r, g, b            pixel 1: r, g, b            pixel 2: r, ...
 //! next step   the same from 4 source pixels further on
+//! ```
+//!
+//! Where at most two taps of any window are left for the last step, it is *narrow*: the second and the fourth byte are
+//! zeroed, what remains are words, and one product of words stands for those of two digits. So 22 bits take two products
+//! instead of three, int16 one instead of two:
+//!
+//! ```text
+//! vpermb {z}  r0 0 r1 0  g0 0 g1 0  b0 0 b1 0 ...
+//! vpdpbusd    the lowest of three digits
+//! vpdpwssd    (weight - lowest digit) >> 8, of two digits the weight itself
 //! ```
 
 use std::ops::Range;
