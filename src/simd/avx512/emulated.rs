@@ -103,6 +103,15 @@ impl Ops for Emulated {
         of_dwords(sums)
     }
 
+    fn dot_words(self, sum: Bytes, left: Bytes, right: Bytes) -> Bytes {
+        let (mut sums, left, right) = (dwords(sum), words(left), words(right));
+        for i in 0..32 {
+            let product = i32::from(left[i]) * i32::from(right[i]);
+            sums[i / 2] = sums[i / 2].wrapping_add(product);
+        }
+        of_dwords(sums)
+    }
+
     fn add(self, a: Bytes, b: Bytes) -> Bytes {
         let (a, b) = (dwords(a), dwords(b));
         of_dwords(std::array::from_fn(|i| a[i].wrapping_add(b[i])))
@@ -142,6 +151,10 @@ impl Ops for Emulated {
 
     fn permute(self, index: Bytes, v: Bytes) -> Bytes {
         index.map(|i| v[usize::from(i % 64)])
+    }
+
+    fn permute_masked(self, mask: u64, index: Bytes, v: Bytes) -> Bytes {
+        self.blend(mask, [0; 64], self.permute(index, v))
     }
 
     fn permute2(self, a: Bytes, index: Bytes, b: Bytes) -> Bytes {

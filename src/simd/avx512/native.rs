@@ -115,6 +115,7 @@ impl Ops for Avx512 {
 
     instructions! {
         fn dot(sum, bytes, weights) = _mm512_dpbusd_epi32(sum, bytes, weights);
+        fn dot_words(sum, words, weights) = dot_words(sum, words, weights);
         fn add(a, b) = _mm512_add_epi32(a, b);
         fn subtract_dwords(a, b) = _mm512_sub_epi32(a, b);
         fn high_dwords(v) = _mm512_srli_epi64::<32>(v);
@@ -157,6 +158,12 @@ impl Ops for Avx512 {
     fn blend(self, mask: u64, low: __m512i, high: __m512i) -> __m512i {
         // SAFETY: a value of Avx512 exists only where the processor has the instruction.
         unsafe { _mm512_mask_blend_epi8(mask, low, high) }
+    }
+
+    #[inline(always)]
+    fn permute_masked(self, mask: u64, index: __m512i, v: __m512i) -> __m512i {
+        // SAFETY: a value of Avx512 exists only where the processor has the instruction.
+        unsafe { permute_masked(mask, index, v) }
     }
 
     #[inline(always)]
@@ -210,6 +217,42 @@ impl Ops for Avx512 {
         // SAFETY: every x86-64 processor has it.
         unsafe { _mm_sfence() }
     }
+}
+
+/// [`Ops::dot_words`]: of the intrinsic the compiler makes a multiplication and an addition.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn dot_words(mut sum: __m512i, words: __m512i, weights: __m512i) -> __m512i {
+    // SAFETY: the function has the feature, and the instruction touches nothing but its registers.
+    unsafe {
+        asm!(
+            "vpdpwssd {0}, {1}, {2}",
+            inout(zmm_reg) sum,
+            in(zmm_reg) words,
+            in(zmm_reg) weights,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    sum
+}
+
+/// [`Ops::permute_masked`]: of the intrinsic the compiler makes a permute and a conjunction.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn permute_masked(mask: u64, index: __m512i, v: __m512i) -> __m512i {
+    let bytes;
+    // SAFETY: the function has the feature, and the instruction touches nothing but its registers.
+    unsafe {
+        asm!(
+            "vpermb {0} {{{1}}} {{z}}, {2}, {3}",
+            lateout(zmm_reg) bytes,
+            in(kreg) mask,
+            in(zmm_reg) index,
+            in(zmm_reg) v,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    bytes
 }
 
 /// [`Ops::settle`], in a function that may name the registers.

@@ -53,6 +53,8 @@ pub(super) trait Ops: Copy {
     fn splat_qword(self, dwords: [i32; 2]) -> Self::V;
     /// `vpdpbusd`: to each dword of `sum` four products of an unsigned with a signed byte, modulo 2^32.
     fn dot(self, sum: Self::V, bytes: Self::V, weights: Self::V) -> Self::V;
+    /// `vpdpwssd`: to each dword of `sum` two products of signed words, modulo 2^32.
+    fn dot_words(self, sum: Self::V, words: Self::V, weights: Self::V) -> Self::V;
     /// `vpaddd`.
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// `vpsubd`.
@@ -71,6 +73,8 @@ pub(super) trait Ops: Copy {
     fn shift_right_words(self, v: Self::V, counts: Self::V) -> Self::V;
     /// `vpermb`: byte `index[i] % 64` of `v`.
     fn permute(self, index: Self::V, v: Self::V) -> Self::V;
+    /// `vpermb` with zeroing: the same where `mask` has a bit, else zero.
+    fn permute_masked(self, mask: u64, index: Self::V, v: Self::V) -> Self::V;
     /// `vpermt2b`: byte `index[i] % 128` of `a` followed by `b`.
     fn permute2(self, a: Self::V, index: Self::V, b: Self::V) -> Self::V;
     /// `vpermd`: dword `index[i] % 16` of `v`.

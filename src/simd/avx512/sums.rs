@@ -11,10 +11,9 @@ use crate::resample::Axis;
 /// Signed bytes that hold every weight of an axis; none where three do not.
 pub(super) fn digits(axis: &Axis) -> Option<usize> {
     let fits = |digits: u32| {
-        // 127 in every place, and -128 in every place.
+        // 127 in every place. -128 in every place is a little less than what two of them hold as one word.
         let most = (0..digits).fold(0, |sum, place| sum + (127 << (8 * place)));
-        let least = (0..digits).fold(0, |sum, place| sum - (128 << (8 * place)));
-        let range = least..=most;
+        let range = -(1 << (8 * digits - 1))..=most;
         (0..axis.target).all(|i| axis.window(i).1.iter().all(|weight| range.contains(weight)))
     };
     if axis.int16 && fits(2) {

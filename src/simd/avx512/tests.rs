@@ -110,7 +110,17 @@ fn one_horizontal<B: Backend>(
     output: usize,
     random: &mut Random,
 ) {
-    let image: Vec<Vec<u8>> = (0..BAND).map(|_| random.bytes(axis.source * input)).collect();
+    let image = std::array::from_fn(|_| random.bytes(axis.source * input));
+    horizontal_of(backend, axis, input, output, &image);
+}
+
+fn horizontal_of<B: Backend>(
+    backend: B,
+    axis: &Axis,
+    input: usize,
+    output: usize,
+    image: &[Vec<u8>; BAND],
+) {
     let rows: [Row<'_>; BAND] = std::array::from_fn(|r| Row::from(image[r].as_slice()));
     let group = group_len(axis.target * output);
     let (mut expected, mut band) = (vec![0; 2 * group], vec![CANARY; 2 * group]);
@@ -176,6 +186,54 @@ fn random_passes<B: Backend>(backend: B, seed: u64) {
 #[test]
 fn passes_of_random_sizes() {
     both!(random_passes(0x9E37_79B9_7F4A_7C15));
+}
+
+/// Windows of one and two taps more than whole steps, on rows that drive sums up and down as far as they go.
+fn narrow_steps<B: Backend>(backend: B) {
+    let mut random = Random(29);
+    let mut found = Vec::new();
+    for filter in Filter::ALL {
+        for source in 20..260 {
+            for int16 in [false, true] {
+                let axis = Axis::new(filter, source, 60, int16).expect("memory");
+                let taps = axis.longest();
+                if !matches!(taps, 1 | 2 | 5 | 6 | 9 | 10 | 13 | 14) {
+                    continue;
+                }
+                let what = (taps, int16);
+                if found.iter().filter(|&&other| other == what).count() == 4 {
+                    continue;
+                }
+                found.push(what);
+                for (input, output) in [(3, 3), (4, 4), (4, 3)] {
+                    one_horizontal(backend, &axis, input, output, &mut random);
+                    // White where the weights of one target pixel in the middle are positive, or negative, or anywhere.
+                    let image = std::array::from_fn(|r| {
+                        let mut row = vec![if r == 0 { 255 } else { 0 }; source * input];
+                        let (first, weights) = axis.window(26 + r);
+                        for (pixel, &weight) in row[first * input..].chunks_mut(input).zip(weights)
+                        {
+                            if (weight > 0) == (r % 2 == 0) {
+                                pixel.fill(255);
+                            }
+                        }
+                        row
+                    });
+                    horizontal_of(backend, &axis, input, output, &image);
+                }
+            }
+        }
+    }
+    for taps in [2, 5, 6, 9, 10, 13, 14] {
+        for int16 in [false, true] {
+            assert!(found.contains(&(taps, int16)), "an axis of {taps} taps, int16 {int16}");
+        }
+    }
+}
+
+#[test]
+fn windows_that_end_in_a_narrow_step() {
+    both!(narrow_steps());
 }
 
 fn passes_at_every_length<B: Backend>(backend: B) {
@@ -463,6 +521,7 @@ fn instructions_do_what_their_emulation_does() {
         }
         same! {
             dot(a, b, c);
+            dot_words(a, b, c);
             add(a, b);
             shift_right_words(a, word_counts);
             to_floats(a);
@@ -490,6 +549,10 @@ fn instructions_do_what_their_emulation_does() {
             unpack_words::<true>(a, b);
             select(a, b, c);
         }
+        let mask = random.next();
+        let mut masked = Line::ZERO;
+        masked.store(native, native.permute_masked(mask, c.load(native), a.load(native)));
+        assert_eq!(masked.0, Emulated.permute_masked(mask, c.0, a.0));
         let mut widened = Line::ZERO;
         widened.store(native, load_widened(native, &a.0, 7));
         assert_eq!(widened.0, load_widened(Emulated, &a.0, 7));

@@ -5,10 +5,22 @@
 //!
 //! ```text
 //! source      r0 g0 b0 r1 g1 b1 r2 g2 b2 r3 g3 b3 r4 g4 b4 ...            64 bytes, 128 for wide windows
-//! vpermb      r0r1r2r3 g0g1g2g3 b0b1b2b3  r2r3r4r5 g2g3g4g5 b2b3b4b5  r4r5r6r7 ...
+//! vpermb      r0r2r1r3 g0g2g1g3 b0b2b1b3  r2r4r3r5 g2g4g3g5 b2b4b3b5  r4r6r5r7 ...
 //! vpdpbusd    pixel 0: r, g, b            pixel 1: r, g, b            pixel 2: r, ...
 //! next step   the same from 4 source pixels further on
 //! ```
+//!
+//! Where at most two taps of any window are left for the last step, it is *narrow*: the second and the fourth byte are
+//! zeroed, what remains are words, and one product of words stands for those of two digits. So 22 bits take two products
+//! instead of three, int16 one instead of two:
+//!
+//! ```text
+//! vpermb {z}  r0 0 r1 0  g0 0 g1 0  b0 0 b1 0 ...
+//! vpdpbusd    the lowest of three digits
+//! vpdpwssd    (weight - lowest digit) >> 8, of two digits the weight itself
+//! ```
+
+use std::ops::Range;
 
 use super::super::super::{GROUP, group_len};
 use super::super::ops::{Eight, Line, Ops, Span, load_dwords, store};
@@ -31,6 +43,8 @@ struct Batch {
 pub(super) struct Columns {
     /// Whether the bytes of a step lie within 128, not 64.
     pub(super) wide: bool,
+    /// Whether the digits below the last may be shifted out, for [`Unrolled`].
+    apart: bool,
     precision: u32,
     /// Bytes of a source row and of a step.
     source: usize,
@@ -55,7 +69,13 @@ struct Run {
     count: usize,
     steps: usize,
     inside: bool,
+    narrow: bool,
 }
+
+/// Which tap of a step a byte of a dword holds: the first two are the low bytes of words, for narrow steps.
+const TAPS: [usize; 4] = [0, 2, 1, 3];
+/// Those bytes.
+const FIRST_TWO: u64 = 0x5555_5555_5555_5555;
 
 /// Lays out the weights of `axis`, which fit `digits` signed bytes; none where its windows are too far apart.
 #[inline(always)]
@@ -80,8 +100,17 @@ pub(super) fn columns<O: Ops>(
     for first in (0..axis.target).step_by(pixels) {
         total += 1 + digits * steps(axis, first, pixels);
     }
+    let apart = !wide && axis.precision >= below(digits);
+    // One number of steps only: were it each batch's own affair, runs would be short.
+    let longest = axis.longest();
+    let narrow_steps = if apart && longest <= UNROLLED * 4 && (longest + 3) % 4 < 2 {
+        longest.div_ceil(4)
+    } else {
+        0
+    };
     let mut columns = Columns {
         wide,
+        apart,
         precision: axis.precision,
         source: axis.source * input,
         step: 4 * input,
@@ -100,11 +129,13 @@ pub(super) fn columns<O: Ops>(
         let end =
             from as usize + steps.saturating_sub(1) * columns.step + if wide { 128 } else { 64 };
         let inside = end <= columns.source;
+        let narrow = inside && steps == narrow_steps;
         match columns.runs.last_mut() {
             Some(run) if (run.steps, run.inside) == (steps, inside) => run.count += 1,
-            _ => columns.runs.push(Run { count: 1, steps, inside }),
+            _ => columns.runs.push(Run { count: 1, steps, inside, narrow }),
         }
-        batch_lines(ops, axis, first, count, digits, [input, output], &mut columns.lines);
+        let pixels = first..first + count;
+        batch_lines(ops, axis, pixels, digits, [input, output], narrow, &mut columns.lines);
         columns.batches.push(Batch { from, start, end: columns.lines.len() as u32 });
     }
     Ok(Some(columns))
@@ -129,31 +160,36 @@ fn steps(axis: &Axis, first: usize, pixels: usize) -> usize {
 ///
 /// ```text
 /// dword   0    1    2    3    4    5   ...            output 3, up to five pixels; output 4, up to four
-///         x0c0 x0c1 x0c2 x1c0 x1c1 x1c2               byte j of a dword: tap 4 step + j
+///         x0c0 x0c1 x0c2 x1c0 x1c1 x1c2               byte j of a dword: tap 4 step + TAPS[j]
 /// ```
+///
+/// For a narrow last step, the last vector has the two highest digits in words.
 #[inline(always)]
 fn batch_lines<O: Ops>(
     ops: O,
     axis: &Axis,
-    first: usize,
-    count: usize,
+    pixels: Range<usize>,
     digits: usize,
     [input, output]: [usize; 2],
+    narrow: bool,
     lines: &mut Vec<Line>,
 ) {
+    let (first, count) = (pixels.start, pixels.len());
     let base = axis.reads(first).start;
     let mut index = Line::ZERO;
     // Byte of the two vectors of weights, four dwords a pixel, that a byte of the first digit comes from.
     let mut order = [Line([127; 64]); 3];
+    let mut word_order = Line([127; 64]);
     for p in 0..count {
         let lead = axis.reads(first + p).start - base;
         for c in 0..output {
-            for j in 0..4 {
+            for (j, tap) in TAPS.into_iter().enumerate() {
                 let at = (p * output + c) * 4 + j;
-                index.0[at] = ((lead + j) * input + c) as u8;
+                index.0[at] = ((lead + tap) * input + c) as u8;
                 for (digit, order) in order.iter_mut().enumerate() {
-                    order.0[at] = ((p * 4 + j) * 4 + digit) as u8;
+                    order.0[at] = ((p * 4 + tap) * 4 + digit) as u8;
                 }
+                word_order.0[at] = ((p * 4 + j / 2) * 4 + digits - 2 + j % 2) as u8;
             }
         }
     }
@@ -163,7 +199,10 @@ fn batch_lines<O: Ops>(
         *window = axis.window(first + p).1;
     }
     let flip = ops.splat(DIGITS);
-    for step in 0..steps(axis, first, count) {
+    // What the lowest of three digits, as it is signed, takes from the word above it.
+    let carry = ops.splat(if digits == 2 { 0 } else { 128 });
+    let steps = steps(axis, first, count);
+    for step in 0..steps {
         let mut near = [0; 16];
         let mut far = [0; 16];
         let (near_pixels, far_pixels) = (near.as_chunks_mut::<4>().0, far.as_chunks_mut::<4>().0);
@@ -175,13 +214,20 @@ fn batch_lines<O: Ops>(
                 pixel[..rest.len()].copy_from_slice(rest);
             }
         }
-        let near = load_dwords(ops, &near);
-        let far = load_dwords(ops, &far);
-        let near = ops.xor(ops.add(near, flip), flip);
-        let far = ops.xor(ops.add(far, flip), flip);
-        for order in &order[..digits] {
+        let whole_near = load_dwords(ops, &near);
+        let whole_far = load_dwords(ops, &far);
+        let near = ops.xor(ops.add(whole_near, flip), flip);
+        let far = ops.xor(ops.add(whole_far, flip), flip);
+        let narrow = narrow && step + 1 == steps;
+        for order in &order[..if narrow { digits - 2 } else { digits }] {
             let mut line = Line::ZERO;
             line.store(ops, ops.permute2(near, order.load(ops), far));
+            lines.push(line);
+        }
+        if narrow {
+            let [near, far] = [ops.add(whole_near, carry), ops.add(whole_far, carry)];
+            let mut line = Line::ZERO;
+            line.store(ops, ops.permute2(near, word_order.load(ops), far));
             lines.push(line);
         }
     }
@@ -198,14 +244,14 @@ pub(super) fn pass<O: Ops, const D: usize, const WIDE: bool, const WORDS: bool>(
     let mut groups = [first, second];
     let rounding = Rounding::new(ops, columns.precision, D);
     let quads = INTERLEAVE.load(ops);
-    let apart = !WIDE && columns.precision >= below(D);
     let mut first = 0;
     for run in &columns.runs {
         let batches = &columns.batches[first..first + run.count];
         let place = first * columns.filled;
         first += run.count;
-        if apart && run.inside {
-            let way = Unrolled { rounding: &rounding, columns, rows, batches, place };
+        if !WIDE && columns.apart && run.inside {
+            let narrow = run.narrow;
+            let way = Unrolled { rounding: &rounding, columns, rows, batches, place, narrow };
             let made = match (columns.step, run.steps) {
                 (12, 1) => way.make::<O, D, WORDS, 12, 1>(ops, &mut groups),
                 (12, 2) => way.make::<O, D, WORDS, 12, 2>(ops, &mut groups),
@@ -220,6 +266,7 @@ pub(super) fn pass<O: Ops, const D: usize, const WIDE: bool, const WORDS: bool>(
             if made {
                 continue;
             }
+            assert!(!narrow, "a narrow run is unrolled");
         }
         for (number, batch) in batches.iter().enumerate() {
             let lines = &columns.lines[batch.start as usize..batch.end as usize];
@@ -250,7 +297,19 @@ struct Unrolled<'a, V> {
     batches: &'a [Batch],
     /// The first one's place in a group.
     place: usize,
+    /// Whether the last step is narrow.
+    narrow: bool,
 }
+
+/// The sums of four rows: of the digits below the last, before the last shift, and of the last.
+#[derive(Clone, Copy)]
+struct Rest<V> {
+    sums: [V; GROUP],
+    last: [V; GROUP],
+}
+
+/// Steps that are unrolled at most.
+const UNROLLED: usize = 4;
 
 impl<V: Copy> Unrolled<'_, V> {
     /// The batches in `STEPS` steps of `STEP` bytes; whether they were made.
@@ -266,10 +325,35 @@ impl<V: Copy> Unrolled<'_, V> {
         ops: O,
         groups: &mut [&mut [u8]; 2],
     ) -> bool {
+        if self.narrow {
+            self.each::<O, D, WORDS, STEP, STEPS, true>(ops, groups)
+        } else {
+            self.each::<O, D, WORDS, STEP, STEPS, false>(ops, groups)
+        }
+    }
+
+    #[inline(always)]
+    fn each<
+        O: Ops<V = V>,
+        const D: usize,
+        const WORDS: bool,
+        const STEP: usize,
+        const STEPS: usize,
+        const NARROW: bool,
+    >(
+        &self,
+        ops: O,
+        groups: &mut [&mut [u8]; 2],
+    ) -> bool {
         let Some(first) = self.batches.first() else { return true };
-        let lines = self.columns.lines[first.start as usize..].chunks_exact(1 + STEPS * D);
-        let mut place = self.place;
+        let count = 1 + STEPS * D - usize::from(NARROW);
+        let lines = self.columns.lines[first.start as usize..].chunks_exact(count);
         let [upper, lower] = groups;
+        let zeros = [self.rounding.zero; GROUP];
+        let mut rest = Rest { sums: zeros, last: zeros };
+        // What the first one writes of no rows at all is written again.
+        let mut before = self.place;
+        let mut place = self.place;
         for (batch, lines) in self.batches.iter().zip(lines) {
             let from = batch.from as usize;
             self.rows.prefetch_next(from);
@@ -277,20 +361,26 @@ impl<V: Copy> Unrolled<'_, V> {
                 self.rows.prefetch(from + AHEAD);
             }
             let Some(span) = self.rows.span(from, (STEPS - 1) * STEP + 64) else { return false };
-            let bytes = self.quad::<O, D, WORDS, STEP, STEPS>(ops, lines, span.some(0));
-            store(ops, upper, place, bytes);
-            let bytes = self.quad::<O, D, WORDS, STEP, STEPS>(ops, lines, span.some(GROUP));
-            store(ops, lower, place, bytes);
+            let [a, b] = [span.some(0), span.some(GROUP)];
+            let out = &mut lower[before..];
+            rest = self.quad::<O, D, WORDS, STEP, STEPS, NARROW>(ops, lines, a, rest, out);
+            let out = &mut upper[place..];
+            rest = self.quad::<O, D, WORDS, STEP, STEPS, NARROW>(ops, lines, b, rest, out);
+            before = place;
             place += self.columns.filled;
         }
+        store(ops, lower, before, self.finish::<O, WORDS>(ops, rest));
         true
     }
 
-    /// Four rows of a batch.
+    /// Four rows of a batch, but for their end; the end of the four before them, to `out`.
     ///
     /// The permuted bytes stay in registers, so that the digits can be taken one after the other: a sum of the first ones
     /// is shifted and goes on as that of the second ones, which saves additions. The last ones have sums of their own, for
-    /// a chain of all of them would be waited for.
+    /// a chain of all of them would be waited for. So would the end be, if products that need not wait did not come first.
+    ///
+    /// A narrow step has words for its two highest digits, which go where the lower of them would: the shifts above that
+    /// place lose nothing of them.
     #[inline(always)]
     fn quad<
         O: Ops<V = V>,
@@ -298,46 +388,74 @@ impl<V: Copy> Unrolled<'_, V> {
         const WORDS: bool,
         const STEP: usize,
         const STEPS: usize,
+        const NARROW: bool,
     >(
         &self,
         ops: O,
         lines: &[Line],
         rows: Span<'_, GROUP>,
-    ) -> V {
-        let (lines, _) = lines.split_at(1 + STEPS * D);
+        mut before: Rest<V>,
+        out: &mut [u8],
+    ) -> Rest<V> {
+        let (lines, _) = lines.split_at(1 + STEPS * D - usize::from(NARROW));
+        let full = STEPS - usize::from(NARROW);
         let index = lines[0].load(ops);
         let mut bytes = [[index; GROUP]; STEPS];
         let mut sums = [self.rounding.half; GROUP];
         let mut last = [self.rounding.zero; GROUP];
         for step in 0..STEPS {
             let weights = lines[1 + step * D].load(ops);
-            let last_weights = lines[step * D + D].load(ops);
-            for r in 0..GROUP {
-                bytes[step][r] = ops.permute(index, rows.load(ops, r, step * STEP));
-                sums[r] = ops.dot(sums[r], bytes[step][r], weights);
-                last[r] = ops.dot(last[r], bytes[step][r], last_weights);
+            if step < full {
+                let last_weights = lines[step * D + D].load(ops);
+                for r in 0..GROUP {
+                    bytes[step][r] = ops.permute(index, rows.load(ops, r, step * STEP));
+                    sums[r] = ops.dot(sums[r], bytes[step][r], weights);
+                    last[r] = ops.dot(last[r], bytes[step][r], last_weights);
+                }
+            } else {
+                for r in 0..GROUP {
+                    let near = rows.load(ops, r, step * STEP);
+                    bytes[step][r] = ops.permute_masked(FIRST_TWO, index, near);
+                    sums[r] = if D == 2 {
+                        ops.dot_words(sums[r], bytes[step][r], weights)
+                    } else {
+                        ops.dot(sums[r], bytes[step][r], weights)
+                    };
+                }
             }
             ops.settle(&mut sums, &mut last);
-        }
-        for r in 0..GROUP {
-            sums[r] = ops.shift_right_by::<8>(sums[r]);
-        }
-        ops.settle(&mut sums, &mut last);
-        for d in 1..D - 1 {
-            for step in 0..STEPS {
-                let weights = lines[1 + step * D + d].load(ops);
-                for r in 0..GROUP {
-                    sums[r] = ops.dot(sums[r], bytes[step][r], weights);
-                }
-                ops.settle(&mut sums, &mut last);
+            if step == (STEPS - 1).min(1) {
+                // The store keeps its place among the loads, and with it what it takes.
+                ops.settle(&mut before.sums, &mut before.last);
+                store(ops, out, 0, self.finish::<O, WORDS>(ops, before));
             }
+        }
+        for d in 1..D - 1 {
             for r in 0..GROUP {
                 sums[r] = ops.shift_right_by::<8>(sums[r]);
             }
             ops.settle(&mut sums, &mut last);
+            for step in 0..STEPS {
+                let weights = lines[1 + step * D + d].load(ops);
+                for r in 0..GROUP {
+                    sums[r] = if step < full {
+                        ops.dot(sums[r], bytes[step][r], weights)
+                    } else {
+                        ops.dot_words(sums[r], bytes[step][r], weights)
+                    };
+                }
+                ops.settle(&mut sums, &mut last);
+            }
         }
+        Rest { sums, last }
+    }
+
+    /// The end of four rows.
+    #[inline(always)]
+    fn finish<O: Ops<V = V>, const WORDS: bool>(&self, ops: O, rest: Rest<V>) -> V {
+        let Rest { mut sums, last } = rest;
         for r in 0..GROUP {
-            sums[r] = ops.add(sums[r], last[r]);
+            sums[r] = ops.add(ops.shift_right_by::<8>(sums[r]), last[r]);
         }
         let [ab, cd] = self.rounding.last_words::<O, WORDS>(ops, sums);
         ops.shuffle(ops.pack_words(ab, cd), INTERLEAVE.load(ops))
