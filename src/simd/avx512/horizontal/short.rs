@@ -70,6 +70,8 @@ struct Run {
     steps: usize,
     inside: bool,
     narrow: bool,
+    /// Whether the bytes of all its steps lie within 64.
+    near: bool,
 }
 
 /// Which tap of a step a byte of a dword holds: the first two are the low bytes of words, for narrow steps.
@@ -96,6 +98,7 @@ pub(super) fn columns<O: Ops>(
         }
     }
     let Some((pixels, wide)) = found else { return Ok(None) };
+    let widest = spread(axis, pixels);
     let mut total = 0;
     for first in (0..axis.target).step_by(pixels) {
         total += 1 + digits * steps(axis, first, pixels);
@@ -130,9 +133,11 @@ pub(super) fn columns<O: Ops>(
             from as usize + steps.saturating_sub(1) * columns.step + if wide { 128 } else { 64 };
         let inside = end <= columns.source;
         let narrow = inside && steps == narrow_steps;
+        let taps = 4 * steps - if narrow { 2 } else { 0 };
+        let near = (widest + taps) * input <= 64;
         match columns.runs.last_mut() {
             Some(run) if (run.steps, run.inside) == (steps, inside) => run.count += 1,
-            _ => columns.runs.push(Run { count: 1, steps, inside, narrow }),
+            _ => columns.runs.push(Run { count: 1, steps, inside, narrow, near }),
         }
         let pixels = first..first + count;
         batch_lines(ops, axis, pixels, digits, [input, output], narrow, &mut columns.lines);
@@ -250,8 +255,8 @@ pub(super) fn pass<O: Ops, const D: usize, const WIDE: bool, const WORDS: bool>(
         let place = first * columns.filled;
         first += run.count;
         if !WIDE && columns.apart && run.inside {
-            let narrow = run.narrow;
-            let way = Unrolled { rounding: &rounding, columns, rows, batches, place, narrow };
+            let (narrow, near) = (run.narrow, run.near);
+            let way = Unrolled { rounding: &rounding, columns, rows, batches, place, narrow, near };
             let made = match (columns.step, run.steps) {
                 (12, 1) => way.make::<O, D, WORDS, 12, 1>(ops, &mut groups),
                 (12, 2) => way.make::<O, D, WORDS, 12, 2>(ops, &mut groups),
@@ -299,6 +304,8 @@ struct Unrolled<'a, V> {
     place: usize,
     /// Whether the last step is narrow.
     narrow: bool,
+    /// Whether one load has the bytes of all steps.
+    near: bool,
 }
 
 /// The sums of four rows: of the digits below the last, before the last shift, and of the last.
@@ -325,10 +332,12 @@ impl<V: Copy> Unrolled<'_, V> {
         ops: O,
         groups: &mut [&mut [u8]; 2],
     ) -> bool {
-        if self.narrow {
-            self.each::<O, D, WORDS, STEP, STEPS, true>(ops, groups)
-        } else {
-            self.each::<O, D, WORDS, STEP, STEPS, false>(ops, groups)
+        // Of three steps, one load of all leaves too few registers.
+        match (self.narrow, self.near && STEPS == 2) {
+            (true, true) => self.each::<O, D, WORDS, STEP, STEPS, true, true>(ops, groups),
+            (true, false) => self.each::<O, D, WORDS, STEP, STEPS, true, false>(ops, groups),
+            (false, true) => self.each::<O, D, WORDS, STEP, STEPS, false, true>(ops, groups),
+            (false, false) => self.each::<O, D, WORDS, STEP, STEPS, false, false>(ops, groups),
         }
     }
 
@@ -340,6 +349,7 @@ impl<V: Copy> Unrolled<'_, V> {
         const STEP: usize,
         const STEPS: usize,
         const NARROW: bool,
+        const NEAR: bool,
     >(
         &self,
         ops: O,
@@ -363,9 +373,9 @@ impl<V: Copy> Unrolled<'_, V> {
             let Some(span) = self.rows.span(from, (STEPS - 1) * STEP + 64) else { return false };
             let [a, b] = [span.some(0), span.some(GROUP)];
             let out = &mut lower[before..];
-            rest = self.quad::<O, D, WORDS, STEP, STEPS, NARROW>(ops, lines, a, rest, out);
+            rest = self.quad::<O, D, WORDS, STEP, STEPS, NARROW, NEAR>(ops, lines, a, rest, out);
             let out = &mut upper[place..];
-            rest = self.quad::<O, D, WORDS, STEP, STEPS, NARROW>(ops, lines, b, rest, out);
+            rest = self.quad::<O, D, WORDS, STEP, STEPS, NARROW, NEAR>(ops, lines, b, rest, out);
             before = place;
             place += self.columns.filled;
         }
@@ -389,6 +399,7 @@ impl<V: Copy> Unrolled<'_, V> {
         const STEP: usize,
         const STEPS: usize,
         const NARROW: bool,
+        const NEAR: bool,
     >(
         &self,
         ops: O,
@@ -399,23 +410,34 @@ impl<V: Copy> Unrolled<'_, V> {
     ) -> Rest<V> {
         let (lines, _) = lines.split_at(1 + STEPS * D - usize::from(NARROW));
         let full = STEPS - usize::from(NARROW);
-        let index = lines[0].load(ops);
+        let mut index = lines[0].load(ops);
         let mut bytes = [[index; GROUP]; STEPS];
+        let mut near = [index; GROUP];
+        // In each byte.
+        let next = ops.splat(i32::from_ne_bytes([STEP as u8; 4]));
         let mut sums = [self.rounding.half; GROUP];
         let mut last = [self.rounding.zero; GROUP];
         for step in 0..STEPS {
             let weights = lines[1 + step * D].load(ops);
+            if NEAR && step > 0 {
+                index = ops.add(index, next);
+            }
             if step < full {
                 let last_weights = lines[step * D + D].load(ops);
                 for r in 0..GROUP {
-                    bytes[step][r] = ops.permute(index, rows.load(ops, r, step * STEP));
+                    if !NEAR || step == 0 {
+                        near[r] = rows.load(ops, r, step * STEP);
+                    }
+                    bytes[step][r] = ops.permute(index, near[r]);
                     sums[r] = ops.dot(sums[r], bytes[step][r], weights);
                     last[r] = ops.dot(last[r], bytes[step][r], last_weights);
                 }
             } else {
                 for r in 0..GROUP {
-                    let near = rows.load(ops, r, step * STEP);
-                    bytes[step][r] = ops.permute_masked(FIRST_TWO, index, near);
+                    if !NEAR || step == 0 {
+                        near[r] = rows.load(ops, r, step * STEP);
+                    }
+                    bytes[step][r] = ops.permute_masked(FIRST_TWO, index, near[r]);
                     sums[r] = if D == 2 {
                         ops.dot_words(sums[r], bytes[step][r], weights)
                     } else {
