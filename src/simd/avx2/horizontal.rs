@@ -312,18 +312,21 @@ fn sum<const C: usize, const W: usize, const N: usize>(
     let (vectors, lanes) = (&vectors[..pairs], &lanes.as_chunks::<W>().0[..pairs]);
     let mut highs = [_mm256_setzero_si256(); C];
     let mut sums = [rounding; C];
-    for j in 0..pairs {
-        let last = _mm256_set1_epi32(lanes[j][W - 1]);
-        for c in 0..C {
-            sums[c] = _mm256_add_epi32(sums[c], _mm256_madd_epi16(vectors[j][c], last));
+    if N > 0 {
+        for j in 0..N {
+            add_pair(&mut sums, &mut highs, &vectors[j], &lanes[j]);
         }
-        if W == 2 {
-            let first = _mm256_set1_epi32(lanes[j][0]);
-            for c in 0..C {
-                highs[c] = _mm256_add_epi32(highs[c], _mm256_madd_epi16(vectors[j][c], first));
+    } else {
+        let (fours, others) = vectors.as_chunks::<4>();
+        let (lane_fours, lane_others) = lanes.as_chunks::<4>();
+        for (vectors, lanes) in fours.iter().zip(lane_fours) {
+            for j in 0..4 {
+                add_pair(&mut sums, &mut highs, &vectors[j], &lanes[j]);
             }
         }
-        settle(&mut sums, &mut highs);
+        for (vectors, lanes) in others.iter().zip(lane_others) {
+            add_pair(&mut sums, &mut highs, vectors, lanes);
+        }
     }
     if W == 2 {
         for c in 0..C {
@@ -331,6 +334,28 @@ fn sum<const C: usize, const W: usize, const N: usize>(
         }
     }
     sums
+}
+
+/// Adds the products of two columns.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn add_pair<const C: usize, const W: usize>(
+    sums: &mut [__m256i; C],
+    highs: &mut [__m256i; C],
+    vectors: &[__m256i; C],
+    lanes: &[i32; W],
+) {
+    let last = _mm256_set1_epi32(lanes[W - 1]);
+    for c in 0..C {
+        sums[c] = _mm256_add_epi32(sums[c], _mm256_madd_epi16(vectors[c], last));
+    }
+    if W == 2 {
+        let first = _mm256_set1_epi32(lanes[0]);
+        for c in 0..C {
+            highs[c] = _mm256_add_epi32(highs[c], _mm256_madd_epi16(vectors[c], first));
+        }
+    }
+    settle(sums, highs);
 }
 
 /// Sums of a pixel, lane r = row r, to bytes: `c0 r0..r3, c1 r0..r3, ..`, rows 4 to 7 in the high half.
