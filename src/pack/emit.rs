@@ -27,14 +27,13 @@ pub struct Emit<'a> {
     runs: Vec<Run>,
     writer: Writer,
     stream: bool,
+    /// The most rows of a strip of tiles.
+    tile_rows: usize,
 }
-
-/// Rows of a strip of tiles.
-const TILE_ROWS: usize = 8;
 
 impl<'a> Emit<'a> {
     /// `slots` says for each frame which places over time of a patch it fills: all of them, together. `out` begins at
-    /// canvas row `first`. `stream` bypasses the cache.
+    /// canvas row `first`. `stream` bypasses the cache. A strip of tiles has up to `tile_rows` rows.
     ///
     /// # Errors
     /// `OutOfMemory`.
@@ -44,11 +43,12 @@ impl<'a> Emit<'a> {
         slots: &[Range<usize>],
         stream: bool,
         first: usize,
+        tile_rows: usize,
         out: &'a mut [u8],
     ) -> Result<Self> {
         let area = match view.cut {
             Cut::Patches { patch, .. } => patch * patch,
-            Cut::Tiles { tile } => tile.1 * TILE_ROWS,
+            Cut::Tiles { tile } => tile.1 * tile_rows,
             Cut::Rows { .. } => 0,
         };
         let planes = zeroed(3 * slots.len() * (area + PAD) + PAD)?;
@@ -61,25 +61,25 @@ impl<'a> Emit<'a> {
         }
         let (cut, columns) = (view.cut, view.grid.columns);
         let writer = Writer::new();
-        Ok(Self { cut, columns, lut, first, out, planes, runs, writer, stream })
+        Ok(Self { cut, columns, lut, first, out, planes, runs, writer, stream, tile_rows })
     }
 
     /// The most canvas rows of a strip.
     #[must_use]
-    pub const fn strip_rows(cut: Cut) -> usize {
-        match cut {
+    pub const fn strip_rows(&self) -> usize {
+        match self.cut {
             Cut::Patches { patch, merge, .. } => patch * merge,
-            Cut::Tiles { .. } => TILE_ROWS,
+            Cut::Tiles { .. } => self.tile_rows,
             Cut::Rows { .. } => 1,
         }
     }
 
     /// One past the last row of the strip that begins at canvas row `y`.
     #[must_use]
-    pub fn strip_end(cut: Cut, y: usize) -> usize {
-        match cut {
+    pub fn strip_end(&self, y: usize) -> usize {
+        match self.cut {
             Cut::Patches { patch, merge, .. } => y + patch * merge,
-            Cut::Tiles { tile } => (y + TILE_ROWS).min((y / tile.0 + 1) * tile.0),
+            Cut::Tiles { tile } => (y + self.tile_rows).min((y / tile.0 + 1) * tile.0),
             Cut::Rows { .. } => y + 1,
         }
     }
@@ -175,14 +175,14 @@ impl<'a> Emit<'a> {
         rows: &[Row<'_>],
         pixel: usize,
     ) {
-        let Self { lut, out, planes, runs, writer, .. } = self;
+        let Self { lut, out, planes, runs, writer, tile_rows, .. } = self;
         let line = width * lut.element.size();
         let area = rows.len() * width;
         for column in 0..self.columns {
             for (r, row) in rows.iter().enumerate() {
                 let row = row.slice(column * width * pixel, width * pixel);
                 let (_, planes) = planes.split_at_mut(PAD + r * width);
-                let mut planes = planes.chunks_mut(width * TILE_ROWS + PAD);
+                let mut planes = planes.chunks_mut(width * *tile_rows + PAD);
                 let lines = std::array::from_fn(|_| match planes.next() {
                     Some(plane) => &mut plane[..width],
                     None => &mut [],

@@ -268,12 +268,14 @@ impl<'a, B: Backend> ViewRun<'a, B> {
         let Part { view: number, rows: Range { start, end }, out } = part;
         let view = &plan.views[number];
         let frames = slots.len();
+        let lut = &settings.luts[view.output];
+        let emit = Emit::new(view, lut, slots, settings.stream, start, B::TILE_ROWS, out)?;
         let mut scalers = Vec::with_capacity(frames);
         let mut strips = Vec::with_capacity(frames);
         for _ in 0..frames {
             let scaler = Scaler::new(view, input, start, settings.numerics, tables)?;
             let stride = row_stride(scaler.row_bytes());
-            strips.push(Aligned::zeroed(Emit::strip_rows(view.cut) * stride)?);
+            strips.push(Aligned::zeroed(emit.strip_rows() * stride)?);
             scalers.push(scaler);
         }
         let kept = if keep {
@@ -295,9 +297,9 @@ impl<'a, B: Backend> ViewRun<'a, B> {
             scalers,
             strips,
             first: start,
-            last: Emit::strip_end(view.cut, start).min(end),
+            last: emit.strip_end(start).min(end),
             end,
-            emit: Emit::new(view, &settings.luts[view.output], slots, settings.stream, start, out)?,
+            emit,
             kept,
         })
     }
@@ -367,6 +369,6 @@ impl<'a, B: Backend> ViewRun<'a, B> {
 
     fn next_strip(&mut self) {
         self.first = self.last;
-        self.last = Emit::strip_end(self.view.cut, self.first).min(self.end);
+        self.last = self.emit.strip_end(self.first).min(self.end);
     }
 }

@@ -44,6 +44,10 @@ pub const fn group_len(components: usize) -> usize {
 
 /// The kernels of one instruction set.
 pub trait Backend: Copy + Send + Sync + 'static {
+    /// Rows of tiles that are best written together: short runs of memory cost some instruction sets more than waiting
+    /// for memory does.
+    const TILE_ROWS: usize;
+
     /// The weights of a horizontal pass, laid out for its kernel.
     type Columns: Send + Sync + 'static;
     /// The weights of a vertical pass, laid out for its kernel.

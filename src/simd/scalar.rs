@@ -28,6 +28,8 @@ const fn half(precision: u32) -> i32 {
 }
 
 impl Backend for Scalar {
+    const TILE_ROWS: usize = 8;
+
     type Columns = Columns;
     type Rows = Axis;
 

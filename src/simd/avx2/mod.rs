@@ -35,6 +35,8 @@ impl Avx2 {
 }
 
 impl Backend for Avx2 {
+    const TILE_ROWS: usize = 4;
+
     type Columns = horizontal::Columns;
     type Rows = vertical::Rows;
 

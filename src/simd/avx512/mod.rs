@@ -72,6 +72,8 @@ pub(super) type Rows = Weights<vertical::Rows, Axis>;
 macro_rules! backend {
     ($backend:ty, $call:ident) => {
         impl Backend for $backend {
+            const TILE_ROWS: usize = 1;
+
             type Columns = Columns;
             type Rows = Rows;
 
