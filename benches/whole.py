@@ -4,10 +4,12 @@
     python benches/whole.py --only resize   the cases with that word; prints, writes nothing
     python benches/whole.py --rounds 5      fewer rounds
 
-One process a backend, one thread, pinned to one core. In a case everybody takes turns, round
-after round, so that the machine's drift hits all alike; medians are reported, and ratios within
-one process only. An own row asserts its answer against its oracle before it is timed; a
-competitor's row says how far it is off.
+One process a case and backend, as in a program that does nothing else: what other cases leave of
+a heap changes how often the kernel must clear pages for anybody, by a tenth of the time. One
+thread, pinned to one core. In a case everybody takes turns, round after round, so that the
+machine's drift hits all alike; medians are reported, and ratios within one process only. An own row
+asserts its answer against its oracle before it is timed; a competitor's row says how far it is
+off.
 """
 
 from __future__ import annotations
@@ -160,35 +162,27 @@ def cases() -> dict[str, Case]:
     return table
 
 
-def measure(rounds: int, only: str | None) -> dict[str, Any]:
-    """All cases in this process, under the backend it was started with."""
+def measure(rounds: int, case: str) -> list[dict[str, Any]]:
+    """The rows of one case, in this process, under the backend it was started with."""
     import dynres_rs as dr
 
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    print(
-        f"backend {dr.simd()}, Pillow {version('pillow')}, numpy {np.__version__}", file=sys.stderr
-    )
-    result: dict[str, Any] = {"backend": dr.simd(), "cases": {}}
-    for name, make in cases().items():
-        if only and only not in name:
-            continue
-        peers, exact = make()
-        answers = {peer.name: peer.other or difference(peer.run(), exact) for peer in peers}
-        ours = peers[0].name
-        assert answers[ours] == "exact", f"{name}: {ours} {answers[ours]}"
-        times = time_all(peers, rounds)
-        rows = [
-            {"name": peer.name, "ms": times[peer.name], "answer": answers[peer.name]}
-            for peer in peers
-        ]
-        result["cases"][name] = rows
-        for row in rows:
-            ratio = row["ms"] / rows[0]["ms"]
-            print(
-                f"{name:28} {row['name']:48} {row['ms']:9.2f} ms {ratio:7.2f}x  {row['answer']}",
-                file=sys.stderr,
-            )
-    return result
+    assert dr.simd() == os.environ["DYNRES_SIMD"]
+    peers, exact = cases()[case]()
+    answers = {peer.name: peer.other or difference(peer.run(), exact) for peer in peers}
+    ours = peers[0].name
+    assert answers[ours] == "exact", f"{case}: {ours} {answers[ours]}"
+    times = time_all(peers, rounds)
+    rows = [
+        {"name": peer.name, "ms": times[peer.name], "answer": answers[peer.name]} for peer in peers
+    ]
+    for row in rows:
+        ratio = row["ms"] / rows[0]["ms"]
+        print(
+            f"{case:28} {row['name']:48} {row['ms']:9.2f} ms {ratio:7.2f}x  {row['answer']}",
+            file=sys.stderr,
+        )
+    return rows
 
 
 def cpu() -> str:
@@ -206,7 +200,7 @@ def table(results: list[dict[str, Any]]) -> str:
     best = results[-1]
     lines = [
         f"{cpu()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions};",
-        "one thread, pinned, medians of interleaved rounds;",
+        "one thread, pinned, one process a case, medians of interleaved rounds;",
         f"dynres_rs {version('dynres_rs')} with the `{best['backend']}` backend.",
         "",
         "| case | | ms | times ours | answer |",
@@ -281,21 +275,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--only")
-    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--case", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.child:
-        json.dump(measure(arguments.rounds, arguments.only), sys.stdout)
+    if arguments.case:
+        json.dump(measure(arguments.rounds, arguments.case), sys.stdout)
         return
     from dynres_rs import _dynres_rs
 
     results = []
     for backend in _dynres_rs.backends():
-        command = [sys.executable, __file__, "--child", "--rounds", str(arguments.rounds)]
-        if arguments.only:
-            command += ["--only", arguments.only]
-        environment = {**os.environ, "DYNRES_SIMD": backend}
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
-        results.append(json.loads(done.stdout))
+        print(
+            f"backend {backend}, Pillow {version('pillow')}, numpy {np.__version__}",
+            file=sys.stderr,
+        )
+        result: dict[str, Any] = {"backend": backend, "cases": {}}
+        for case in cases():
+            if arguments.only and arguments.only not in case:
+                continue
+            command = [sys.executable, __file__, "--case", case, "--rounds", str(arguments.rounds)]
+            environment = {**os.environ, "DYNRES_SIMD": backend}
+            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
+            result["cases"][case] = json.loads(done.stdout)
+        results.append(result)
     if not arguments.only:
         write(results)
 
