@@ -95,6 +95,24 @@ def test_a_said_layout_is_left_to_the_careful_way() -> None:
     )
 
 
+class Stubborn:
+    """What is kept, and raises whatever it is asked."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __getattr__(self, name: str) -> Any:
+        raise self.error
+
+
+def test_exceptions_decline_and_interrupts_go_on() -> None:
+    spec = dr.Processor("qwen2-vl")._base.spec
+    image = noise(60, 84)
+    assert spec.plain(image, None, "expand", "raise", 1, Stubborn(MemoryError())) is None
+    with pytest.raises(KeyboardInterrupt):
+        spec.plain(image, None, "expand", "raise", 1, Stubborn(KeyboardInterrupt()))
+
+
 def test_the_careful_way_has_the_words() -> None:
     processor = dr.Processor("qwen2-vl", max_image_pixels=5000)
     with pytest.raises(dr.ImageTooLargeError, match="max_image_pixels"):

@@ -5,6 +5,7 @@
 //! nothing about it is unusual, and else declines: the careful way does it all again, and has the words for what is wrong.
 
 use pyo3::buffer::PyUntypedBuffer;
+use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -23,14 +24,23 @@ use crate::spec::Spec;
 
 /// An image whose pixels are read as they are: a numpy array (H, W, 3) of uint8 that cannot be taken for one with the
 /// channels first, or a loaded Pillow image of mode RGB without a transparent colour.
-pub(super) fn pixels(image: &Bound<'_, PyAny>) -> Option<Pixels> {
+fn pixels(image: &Bound<'_, PyAny>) -> PyResult<Option<Pixels>> {
     if is_array(image) {
-        let buffer = ImageBuffer::get(image).ok()?;
+        let Ok(buffer) = ImageBuffer::get(image) else { return Ok(None) };
         let ((height, width), pixel) = (buffer.size(), buffer.pixel());
         let plain = height > 4 && width > 0 && pixel == 3;
-        return plain.then_some(Pixels::Buffer(buffer));
+        return Ok(plain.then_some(Pixels::Buffer(buffer)));
     }
-    PilImage::plain(image).ok().flatten().map(Pixels::Pil)
+    Ok(declined(image.py(), PilImage::plain(image))?.flatten().map(Pixels::Pil))
+}
+
+/// None for an exception; what is none, as `KeyboardInterrupt`, goes on.
+fn declined<T>(py: Python<'_>, result: PyResult<T>) -> PyResult<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_instance_of::<PyException>(py) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether the object is of numpy's own class of arrays, not of one made of it.
@@ -102,7 +112,7 @@ pub(super) fn batch<'py>(
     kept: &Bound<'py, PyAny>,
 ) -> PyResult<Option<Bound<'py, PyDict>>> {
     let Some((element, copies, threads)) = understood(family, arguments) else { return Ok(None) };
-    let Some(pixels) = pixels(image) else { return Ok(None) };
+    let Some(pixels) = pixels(image)? else { return Ok(None) };
     let Ok(plan) = Plan::new(family.spec, pixels.size(), 1) else { return Ok(None) };
     let batch = PyDict::new(py);
     let mut buffers = Vec::with_capacity(plan.outputs.len());
@@ -114,7 +124,8 @@ pub(super) fn batch<'py>(
         shape.extend(row);
         // Without memory the careful way fails as well, and says at what.
         let shape = PyTuple::new(py, shape)?;
-        let Ok(array) = memory(kept, shape, element, output.rows * bytes) else { return Ok(None) };
+        let array = memory(kept, shape, element, output.rows * bytes);
+        let Some(array) = declined(py, array)? else { return Ok(None) };
         buffers.push(OutBuffer::get(&array, "out", output.rows * bytes)?);
         row_bytes.push(bytes);
         batch.set_item(output.key, array)?;
