@@ -3,6 +3,8 @@ else to the careful way, and gives what that gives."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import dynres_rs as dr
@@ -93,6 +95,15 @@ def test_a_said_layout_is_left_to_the_careful_way() -> None:
     np.testing.assert_array_equal(
         said(image)["pixel_values"], dr.Processor("qwen2-vl")(image)["pixel_values"]
     )
+
+
+def test_pillow_stays_unimported() -> None:
+    code = (
+        "import sys, numpy as np, dynres_rs as dr; p = dr.Processor('qwen2-vl');"
+        "image = np.zeros((60, 84, 3), np.uint8); p(image); p([image]);"
+        "assert 'PIL.Image' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 class Stubborn:

@@ -136,7 +136,7 @@ impl PilImage {
     /// colour; none for anything else. Asks the image's core, so that none of Pillow's Python runs.
     pub(super) fn plain(image: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
         let py = image.py();
-        if !image.get_type().is(class(py)?) || !trusts_arrow(py)? {
+        if !is_image(image)? || !trusts_arrow(py)? {
             return Ok(None);
         }
         let info = image.getattr(intern!(py, "info"))?;
@@ -187,13 +187,20 @@ impl PilImage {
     }
 }
 
-/// Pillow's class of images.
-fn class(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+/// Whether the object is of Pillow's own class of images, which is asked only where somebody has imported it.
+fn is_image(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = object.py();
+    if CLASS.get(py).is_none() {
+        let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
+        if !modules.contains(intern!(py, "PIL.Image"))? {
+            return Ok(false);
+        }
+    }
     let class = CLASS.get_or_try_init(py, || {
         Ok::<_, PyErr>(py.import("PIL.Image")?.getattr("Image")?.unbind())
     })?;
-    Ok(class.bind(py))
+    Ok(object.get_type().is(class.bind(py)))
 }
 
 fn trusts_arrow(py: Python<'_>) -> PyResult<bool> {
