@@ -232,10 +232,7 @@ impl<'a, B: Backend> Scaler<'a, B> {
                 let last = target + count - 1;
                 let rows: [Row<'_>; BAND] =
                     std::array::from_fn(|r| self.source_row(window, (target + r).min(last)));
-                let line = (
-                    self.view.resized.1 * self.output,
-                    self.ahead && self.passes == Passes::Horizontal,
-                );
+                let line = (self.view.resized.1 * self.output, self.ahead);
                 let made = (&self.columns, &mut self.band, &mut self.lines);
                 lines(self.backend, made, &rows, line, target, count);
                 true
@@ -261,10 +258,7 @@ impl<'a, B: Backend> Scaler<'a, B> {
                     let at = r.min(count - 1) * stride;
                     Row::from(&self.tall[at..at + len])
                 });
-                let line = (
-                    self.view.resized.1 * self.output,
-                    self.ahead && self.passes == Passes::Horizontal,
-                );
+                let line = (self.view.resized.1 * self.output, false);
                 let made = (&self.columns, &mut self.band, &mut self.lines);
                 lines(self.backend, made, &rows, line, target, count);
                 self.tall_count = 0;

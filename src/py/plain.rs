@@ -130,7 +130,7 @@ pub(super) fn batch<'py>(
         row_bytes.push(bytes);
         batch.set_item(output.key, array)?;
     }
-    let plan = Arc::new(plan);
+    let plans = [Arc::new(plan)];
     let mut settings = Settings {
         simd: simd(),
         numerics: family.spec.numerics,
@@ -139,9 +139,9 @@ pub(super) fn batch<'py>(
         stream: false,
         threads,
     };
-    execute(py, &mut settings, &[Arc::clone(&plan)], &[pixels], &mut buffers, &row_bytes)?;
+    execute(py, &mut settings, &plans, &[pixels], &mut buffers, &row_bytes)?;
     let int64 = numpy(py)?.getattr(intern!(py, "int64"))?;
-    for fact in &plan.facts {
+    for fact in &plans[0].facts {
         let values = PyList::new(py, &fact.values)?;
         let values = if fact.scalar { values } else { PyList::new(py, [values])? };
         let array = numpy(py)?.call_method1(intern!(py, "array"), (values, &int64))?;
