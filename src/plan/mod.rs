@@ -10,7 +10,7 @@ use crate::spec::{
     AspectGrid, BestCanvas, Coords, MultiImage, PadSquare, Rule, SmartResize, Spec, mean_colour,
 };
 
-pub use view::{Cells, Cut, Fact, From, Output, Rect, Role, Run, View};
+pub use view::{Cells, Cut, Fact, From, Inside, Order, Output, Rect, Role, Run, View};
 
 /// Everything that will happen to an image of one size.
 #[derive(Clone, Debug, PartialEq)]
@@ -138,11 +138,11 @@ fn whole(
         resized: placement.resized,
         filter,
         canvas,
-        offset: placement.offset,
+        offset: (placement.offset.0 as isize, placement.offset.1 as isize),
         background: [0; 3],
         cut,
         grid,
-        output: 0,
+        output: Some(0),
         index: 0,
     }
 }
@@ -168,6 +168,7 @@ fn smart_resize(spec: &Spec, rule: &SmartResize, size: Size) -> Result<Plan> {
         patch: rule.patch_size,
         merge: rule.merge_size,
         temporal: rule.temporal_patch_size,
+        inside: Inside::Ctpp,
     };
     let view = whole(size, stretched(resized), resized, cut, grid, spec.resample);
     let mut plan = Plan::of(spec.family, size, vec![view]);
@@ -203,7 +204,7 @@ fn aspect_grid(spec: &Spec, rule: &AspectGrid, size: Size, num_images: usize) ->
     };
     let canvas = (tile.0 * grid.rows, tile.1 * grid.columns);
     check_area(spec, "resized image", canvas)?;
-    let cut = Cut::Tiles { tile };
+    let cut = Cut::tiles(tile);
     let tiles = View {
         role: if grid.count() == 1 { Role::Whole } else { Role::Tiles },
         ..whole(size, stretched(canvas), canvas, cut, grid, spec.resample)
@@ -282,7 +283,7 @@ fn best_canvas(spec: &Spec, rule: &BestCanvas, size: Size, num_images: usize) ->
         tile
     };
     check_area(spec, "resized image", canvas)?;
-    let cut = Cut::Tiles { tile };
+    let cut = Cut::tiles(tile);
     let background = mean_colour(spec.image_mean);
     let padded = |role, canvas: Size, grid, index| View {
         role,
@@ -337,7 +338,7 @@ fn pad_square(spec: &Spec, rule: &PadSquare, size: Size) -> Result<Plan> {
         // Upstream centres on the shorter axis only, rounding down.
         let offset = ((canvas.0 - resized.0) / 2, (canvas.1 - resized.1) / 2);
         let placement = Placement { resized, offset };
-        let cut = Cut::Tiles { tile: canvas };
+        let cut = Cut::tiles(canvas);
         let view = whole(from, placement, canvas, cut, ONE, filter);
         View { background, ..view }
     };
@@ -355,7 +356,7 @@ fn pad_square(spec: &Spec, rule: &PadSquare, size: Size) -> Result<Plan> {
             high.resample,
             high.background_color.unwrap_or_else(|| mean_colour(high.image_mean)),
         );
-        views.push(View { role: Role::HighRes, output: 1, ..view });
+        views.push(View { role: Role::HighRes, output: Some(1), ..view });
     }
     let from = views.first().map_or(size, |view: &View| view.canvas);
     let background = rule.background_color.unwrap_or_else(|| mean_colour(spec.image_mean));
@@ -369,7 +370,7 @@ fn pad_square(spec: &Spec, rule: &PadSquare, size: Size) -> Result<Plan> {
     let keys = [PIXEL_VALUES, "high_res_pixel_values"];
     plan.outputs = (0..plan.views.len())
         .map(|output| {
-            let view = plan.views.iter().find(|view| view.output == output);
+            let view = plan.views.iter().find(|view| view.output == Some(output));
             let cut = view.map_or(Cut::Rows { pixel: 3 }, |view| view.cut);
             Output { key: keys[output], rows: 1, cut }
         })

@@ -1,6 +1,6 @@
 //! Plans of videos.
 
-use super::{Cells, Cut, Fact, ONE, Output, Plan, Run, check_area, stretched, whole};
+use super::{Cells, Cut, Fact, Inside, ONE, Output, Plan, Run, check_area, stretched, whole};
 use crate::error::{Error, Result, Size};
 use crate::sizing::{self, Budget, Grid};
 use crate::spec::{FrameBudget, Spec, Video};
@@ -50,6 +50,7 @@ pub(super) fn plan(spec: &Spec, rule: &Video, size: Size, frames: usize) -> Resu
         patch: patches.patch_size,
         merge: patches.merge_size,
         temporal: patches.temporal_patch_size,
+        inside: Inside::Ctpp,
     };
     let view = whole(size, stretched(resized), resized, cut, grid, spec.resample);
     let mut plan = Plan::of(spec.family, size, vec![view]);

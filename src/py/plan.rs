@@ -9,7 +9,7 @@ use super::error::{guard, to_python};
 use super::value;
 use crate::coords::Kind;
 use crate::pack::{Element, Normalise};
-use crate::plan::{Cut, From, Plan, Run, View};
+use crate::plan::{Cut, From, Order, Plan, Run, View};
 use crate::spec::{Rule, Spec};
 
 /// Calls a function of the facade with the object first.
@@ -65,7 +65,7 @@ impl PyView {
     }
 
     #[getter]
-    fn offset(&self) -> (usize, usize) {
+    fn offset(&self) -> (isize, isize) {
         self.view().offset
     }
 
@@ -88,7 +88,7 @@ impl PyView {
     }
 
     #[getter]
-    fn target(&self) -> Four {
+    fn target(&self) -> (isize, isize, usize, usize) {
         let view = self.view();
         (view.offset.0, view.offset.1, view.resized.0, view.resized.1)
     }
@@ -96,9 +96,13 @@ impl PyView {
     #[getter]
     fn padding(&self) -> Four {
         let view = self.view();
+        let before = |offset: isize| usize::try_from(offset).unwrap_or(0);
+        let after = |canvas: usize, offset: isize, resized: usize| {
+            canvas.saturating_sub(resized.saturating_add_signed(offset))
+        };
         let (top, left) = view.offset;
-        let bottom = view.canvas.0 - view.resized.0 - top;
-        (top, left, bottom, view.canvas.1 - view.resized.1 - left)
+        let bottom = after(view.canvas.0, top, view.resized.0);
+        (before(top), before(left), bottom, after(view.canvas.1, left, view.resized.1))
     }
 
     #[getter]
@@ -114,8 +118,8 @@ impl PyView {
     }
 
     #[getter]
-    fn output(&self) -> &'static str {
-        self.plan.outputs[self.view().output].key
+    fn output(&self) -> Option<&'static str> {
+        self.view().output.map(|output| self.plan.outputs[output].key)
     }
 
     #[getter]
@@ -429,7 +433,8 @@ pub(super) const TOKEN_KINDS: [&str; Kind::ALL.len()] = {
 pub(super) fn row_shape(cut: Cut, copies: usize) -> Vec<usize> {
     match cut {
         Cut::Patches { patch, temporal, .. } => vec![3 * temporal.min(copies) * patch * patch],
-        Cut::Tiles { tile } => vec![3, tile.0, tile.1],
+        Cut::Tiles { tile, order: Order::ChannelsFirst, .. } => vec![3, tile.0, tile.1],
+        Cut::Tiles { tile, order: Order::ChannelsLast, .. } => vec![tile.0, tile.1, 3],
         Cut::Rows { pixel } => vec![pixel],
     }
 }

@@ -332,7 +332,7 @@ impl PySpec {
                 let mut rows = 0;
                 for plan in &plans {
                     let other = &plan.outputs[number];
-                    if let (Cut::Tiles { tile: first }, Cut::Tiles { tile: other }) =
+                    if let (Cut::Tiles { tile: first, .. }, Cut::Tiles { tile: other, .. }) =
                         (output.cut, other.cut)
                         && first != other
                     {

@@ -490,7 +490,7 @@ fn check_plan(random: &mut Random, plan: &Plan, pixel: usize, numerics: Numerics
             output.rows
                 * match output.cut {
                     Cut::Patches { patch, .. } => copies * 3 * patch * patch * element.size(),
-                    Cut::Tiles { tile } => 3 * tile.0 * tile.1 * element.size(),
+                    Cut::Tiles { tile, .. } => 3 * tile.0 * tile.1 * element.size(),
                     Cut::Rows { pixel } => plan.resized.0 * plan.resized.1 * pixel,
                 }
         })
