@@ -4,35 +4,20 @@
 //! to the image linearly on each axis: `x = source.left + (x' - offset.left) * source.width / resized.width`.
 
 use crate::error::{Error, Result};
+use crate::names::names;
 use crate::plan::{Cells, From, Plan, Run, View};
 
-/// What a token stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Kind {
-    /// A part of the image.
-    Image,
-    /// The end of a row of tokens.
-    Newline,
-    /// The border between two views.
-    Separator,
-    /// A part of a canvas where there is nothing but background.
-    Padding,
-}
-
-impl Kind {
-    /// Every kind, in the order of their codes.
-    pub const ALL: [Self; 4] = [Self::Image, Self::Newline, Self::Separator, Self::Padding];
-
-    /// Its name in Python.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Image => "image",
-            Self::Newline => "newline",
-            Self::Separator => "separator",
-            Self::Padding => "padding",
-        }
+names! {
+    /// What a token stands for.
+    pub enum Kind: "kind" {
+        /// A part of the image.
+        Image = "image",
+        /// The end of a row of tokens.
+        Newline = "newline",
+        /// The border between two views.
+        Separator = "separator",
+        /// A part of a canvas where there is nothing but background.
+        Padding = "padding",
     }
 }
 
@@ -99,10 +84,12 @@ impl Plan {
                 given: format!("{} tokens for {:?}", self.num_tokens, self.resized),
             });
         }
-        for run in &self.runs {
-            match run {
-                Run::Separator => emit([0.0; 4], Kind::Separator),
-                Run::Cells(cells) => self.walk_cells(cells, &mut emit),
+        for _ in 0..self.groups {
+            for run in &self.runs {
+                match run {
+                    Run::Mark(kind) => emit([0.0; 4], *kind),
+                    Run::Cells(cells) => self.walk_cells(cells, &mut emit),
+                }
             }
         }
         Ok(())
@@ -167,7 +154,8 @@ mod tests {
     fn every_token_has_a_box() {
         for family in families::all() {
             for size in [(1, 1), (1080, 1920), (2000, 300), (37, 411)] {
-                let Ok(plan) = Plan::new(&family.spec, size, 1) else {
+                let Ok(spec) = family.spec.clone().prepare() else { panic!("{}", family.name) };
+                let Ok(plan) = Plan::new(&spec, size, 1) else {
                     panic!("{}: {size:?}", family.name);
                 };
                 let Ok(boxes) = plan.token_boxes() else {

@@ -88,6 +88,8 @@ pub enum Error {
         /// Bytes asked for.
         bytes: usize,
     },
+    /// A strategy met what another strategy prepared: which is always a bug.
+    Unprepared,
     /// A row source broke off; the owner of the source knows why.
     Source,
     /// The caller asked to stop.
@@ -126,6 +128,7 @@ impl fmt::Display for Error {
                 "{key}: images of one call must give tiles of one size, got {first:?} and {other:?}"
             ),
             Self::OutOfMemory { bytes } => write!(f, "cannot allocate {bytes} bytes"),
+            Self::Unprepared => write!(f, "the spec was prepared for another strategy"),
             Self::Source => write!(f, "image: its rows could not be read"),
             Self::Interrupted => write!(f, "interrupted"),
         }

@@ -15,8 +15,19 @@
 //! 3. A budget is a bound on a sum of costs: tokens, or 1 for each image that has too many of them.
 
 use crate::error::{Error, Result, Size};
-use crate::spec::{Rule, SmartResize, Spec, Value};
-use crate::tokens::{At, Counter};
+use crate::options::Value;
+use crate::plan::count_tokens;
+use crate::spec::{Prepared, Spec};
+use crate::strategy::{Knob, Measure};
+
+/// What went wrong, and with which size.
+#[derive(Debug, PartialEq)]
+pub struct At {
+    /// The number of the size.
+    pub index: usize,
+    /// What it raises.
+    pub error: Error,
+}
 
 /// What a setting must meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,12 +84,13 @@ impl Sizes {
 
     /// Tokens of each distinct size; a resized image above the limit costs more than any budget.
     fn tokens(&self, spec: &Spec, num_images: usize) -> std::result::Result<Vec<u64>, At> {
-        let counter = Counter::new(spec, num_images).map_err(|error| At { index: 0, error })?;
-        let one = |&(size, _, index): &(Size, u64, usize)| match counter.count(size) {
-            Ok(tokens) => Ok(tokens as u64),
-            Err(Error::TooLarge { what, .. }) if what != "image" => Ok(OVER),
-            Err(error) => Err(At { index, error }),
-        };
+        let spec = spec.clone().prepare().map_err(|error| At { index: 0, error })?;
+        let one =
+            |&(size, _, index): &(Size, u64, usize)| match count_tokens(&spec, size, num_images) {
+                Ok(tokens) => Ok(tokens as u64),
+                Err(Error::TooLarge { what, .. }) if what != "image" => Ok(OVER),
+                Err(error) => Err(At { index, error }),
+            };
         self.0.iter().map(one).collect()
     }
 }
@@ -111,39 +123,26 @@ pub fn fit(
         spec.set(setting.0, &setting.1).map_err(|error| At { index: 0, error })?;
         Ok(total(&spec)? <= target.limit())
     };
-    match &spec.rule {
-        Rule::SmartResize(rule) => {
-            let pixels = Pixels::new(spec, rule, &sizes, num_images, target)?;
+    match spec.strategy.knob() {
+        None => Ok(None),
+        Some(Knob::Pixels { name, range, cell }) => {
+            let pixels = Pixels::new(spec, (name, range, cell), &sizes, num_images, target)?;
             let found = pixels.solve()?;
-            Ok(found.map(|max_pixels| vec![("max_pixels", Value::Int(max_pixels as i64))]))
+            Ok(found.map(|most| vec![(name, Value::Int(most as i64))]))
         }
-        Rule::AspectGrid(rule) => {
-            let setting = |max_num: usize| ("max_num", Value::Int(max_num as i64));
-            let found = last(rule.min_num, rule.max_num - 1, |max_num| meets(setting(max_num)))?;
-            Ok(found.map(|max_num| vec![setting(max_num)]))
+        Some(Knob::Count { name, range: (least, most) }) => {
+            let setting = |count: usize| (name, Value::Int(count as i64));
+            let found = last(least, most - 1, |count| meets(setting(count)))?;
+            Ok(found.map(|count| vec![setting(count)]))
         }
-        Rule::BestCanvas(rule) => {
-            let tile = rule.tile();
-            let area = |&(width, height): &(usize, usize)| (width / tile) * (height / tile);
-            let mut areas: Vec<usize> = rule.candidate_resolutions.iter().map(area).collect();
-            areas.sort_unstable();
-            areas.dedup();
-            areas.pop();
-            for most in areas.into_iter().rev() {
-                let all = rule.candidate_resolutions.iter().copied();
-                let fewer: Vec<_> = all.filter(|canvas| area(canvas) <= most).collect();
-                // The first canvas says what a tile is.
-                if fewer.first().map(|canvas| canvas.0) != Some(tile) {
-                    break;
-                }
-                let setting = ("candidate_resolutions", Value::Pairs(fewer));
-                if meets(setting.clone())? {
-                    return Ok(Some(vec![setting]));
+        Some(Knob::Settings { name, values }) => {
+            for value in values {
+                if meets((name, value.clone()))? {
+                    return Ok(Some(vec![(name, value)]));
                 }
             }
             Ok(None)
         }
-        Rule::PadSquare(_) | Rule::Video(_) => Ok(None),
     }
 }
 
@@ -175,6 +174,8 @@ fn last<E>(
 /// The search for `max_pixels`.
 struct Pixels<'a> {
     spec: &'a Spec,
+    /// The option that is searched.
+    name: &'static str,
     sizes: &'a Sizes,
     num_images: usize,
     target: Target,
@@ -203,22 +204,21 @@ enum Bound {
 impl<'a> Pixels<'a> {
     fn new(
         spec: &'a Spec,
-        rule: &SmartResize,
+        (name, (low, high), cell): (&'static str, (usize, usize), usize),
         sizes: &'a Sizes,
         num_images: usize,
         target: Target,
     ) -> std::result::Result<Self, At> {
-        let low = rule.min_pixels.min(rule.max_pixels);
-        let factor = (rule.patch_size * rule.merge_size) as f64;
-        let mut pixels =
-            Self { spec, sizes, num_images, target, low, high: rule.max_pixels, ends: Vec::new() };
+        let factor = cell as f64;
+        let ends = Vec::new();
+        let mut pixels = Self { spec, name, sizes, num_images, target, low, high, ends };
         let unlimited = pixels.costs(usize::MAX >> 1)?;
         for (&((height, width), count, index), after) in sizes.0.iter().zip(unlimited) {
             let round = |side: usize| ((side as f64 / factor).round_ties_even() * factor) as usize;
             let at = round(height).saturating_mul(round(width));
             let mut before = after;
             if at > low && at <= pixels.high {
-                let tokens = pixels.counter(at - 1)?.count((height, width));
+                let tokens = pixels.count(&pixels.with(at - 1)?, (height, width));
                 before = pixels.cost(tokens, count, index)?;
             }
             pixels.ends.push(End { at, after, before });
@@ -226,12 +226,15 @@ impl<'a> Pixels<'a> {
         Ok(pixels)
     }
 
-    fn counter(&self, max_pixels: usize) -> std::result::Result<Counter, At> {
+    fn with(&self, max_pixels: usize) -> std::result::Result<Prepared, At> {
         let mut spec = self.spec.clone();
-        if let Rule::SmartResize(rule) = &mut spec.rule {
-            rule.max_pixels = max_pixels;
-        }
-        Counter::new(&spec, self.num_images).map_err(|error| At { index: 0, error })
+        spec.set(self.name, &Value::Int(max_pixels as i64))
+            .and_then(|()| spec.prepare())
+            .map_err(|error| At { index: 0, error })
+    }
+
+    fn count(&self, spec: &Prepared, size: Size) -> Result<usize> {
+        count_tokens(spec, size, self.num_images)
     }
 
     fn cost(
@@ -250,17 +253,17 @@ impl<'a> Pixels<'a> {
     }
 
     fn costs(&self, max_pixels: usize) -> std::result::Result<Vec<u128>, At> {
-        let counter = self.counter(max_pixels)?;
+        let spec = self.with(max_pixels)?;
         let all = self.sizes.0.iter();
-        all.map(|&(size, count, index)| self.cost(counter.count(size), count, index)).collect()
+        all.map(|&(size, count, index)| self.cost(self.count(&spec, size), count, index)).collect()
     }
 
     fn meets(&self, max_pixels: usize, bound: Bound) -> std::result::Result<bool, At> {
-        let counter = self.counter(max_pixels)?;
+        let spec = self.with(max_pixels)?;
         let mut sum = 0;
         for (&(size, count, index), end) in self.sizes.0.iter().zip(&self.ends) {
             sum += if max_pixels < end.at {
-                let now = self.cost(counter.count(size), count, index)?;
+                let now = self.cost(self.count(&spec, size), count, index)?;
                 if matches!(bound, Bound::Lower) { now.min(end.after) } else { now }
             } else if matches!(bound, Bound::Upper) {
                 end.before.max(end.after)
@@ -357,7 +360,8 @@ mod tests {
     }
 
     fn met(spec: &Spec, sizes: &[Size], target: Target) -> bool {
-        let tokens = |size: &Size| match Plan::new(spec, *size, 1) {
+        let Ok(spec) = spec.clone().prepare() else { panic!("options contradict each other") };
+        let tokens = |size: &Size| match Plan::new(&spec, *size, 1) {
             Ok(plan) => plan.num_tokens as u64,
             Err(_) => OVER,
         };
@@ -386,14 +390,14 @@ mod tests {
             high in 100_usize..20_000,
         ) {
             let Ok(family) = families::find("qwen2-vl") else { panic!("no qwen2-vl") };
-            let mut spec = family.spec;
-            let Rule::SmartResize(rule) = &mut spec.rule else { panic!("another rule") };
-            (rule.patch_size, rule.min_pixels, rule.max_pixels) = (3, 40, high);
+            let mut spec = family.spec.clone();
+            for (name, value) in [("patch_size", 3), ("min_pixels", 40), ("max_pixels", high as i64)] {
+                prop_assert_eq!(spec.set(name, &Value::Int(value)), Ok(()));
+            }
             let mut plain = None;
             for max_pixels in (40..=high.max(40)).rev() {
                 let mut other = spec.clone();
-                let Rule::SmartResize(rule) = &mut other.rule else { panic!("another rule") };
-                rule.max_pixels = max_pixels.min(high);
+                prop_assert_eq!(other.set("max_pixels", &Value::Int(max_pixels.min(high) as i64)), Ok(()));
                 if met(&other, &sizes, target) {
                     plain = Some(max_pixels.min(high));
                     break;
@@ -415,7 +419,7 @@ mod tests {
             high in 1_usize..30,
         ) {
             let Ok(family) = families::find("internvl") else { panic!("no internvl") };
-            let mut spec = family.spec;
+            let mut spec = family.spec.clone();
             prop_assert_eq!(spec.set("image_size", &Value::Int(56)), Ok(()));
             prop_assert_eq!(spec.set("max_num", &Value::Int(high as i64)), Ok(()));
             let plain = (1..=high).rev().find(|&max_num| {

@@ -129,7 +129,7 @@ fn split<'a>(item: Item<'a>, settings: &Settings<'_>, shares: usize) -> Vec<Task
     for (output, mut rest) in outs.into_iter().enumerate() {
         let element = settings.luts[output].element;
         let mut views: Vec<usize> =
-            (0..plan.views.len()).filter(|&view| plan.views[view].output == output).collect();
+            (0..plan.views.len()).filter(|&view| plan.views[view].output == Some(output)).collect();
         views.sort_by_key(|&view| plan.views[view].index);
         for number in views {
             let view = &plan.views[number];
@@ -268,7 +268,7 @@ impl<'a, B: Backend> ViewRun<'a, B> {
         let Part { view: number, rows: Range { start, end }, out } = part;
         let view = &plan.views[number];
         let frames = slots.len();
-        let lut = &settings.luts[view.output];
+        let lut = &settings.luts[view.output.unwrap_or(0)];
         let emit = Emit::new(view, lut, slots, settings.stream, start, B::TILE_ROWS, out)?;
         let mut scalers = Vec::with_capacity(frames);
         let mut strips = Vec::with_capacity(frames);

@@ -98,7 +98,7 @@ impl<'a, B: Backend> Scaler<'a, B> {
             Passes::Vertical | Passes::VerticalHorizontal => source.1 * input,
             Passes::Copy | Passes::Horizontal => 0,
         };
-        let first_target = first.saturating_sub(view.offset.0);
+        let first_target = first.saturating_sub_signed(view.offset.0);
         let ring = match &rows {
             Some((axis, _)) => {
                 let bands = axis.longest().div_ceil(BAND) + 1;
@@ -155,9 +155,9 @@ impl<'a, B: Backend> Scaler<'a, B> {
     /// The first source row that is still to be read, of the whole image.
     pub(super) fn next_source(&self) -> usize {
         let row = match self.passes {
-            Passes::Copy => self.next.saturating_sub(self.view.offset.0),
+            Passes::Copy => self.next.saturating_sub_signed(self.view.offset.0),
             Passes::Horizontal => {
-                let target = self.next.saturating_sub(self.view.offset.0);
+                let target = self.next.saturating_sub_signed(self.view.offset.0);
                 if self.has_line(target) { self.lines.first + self.lines.count } else { target }
             }
             _ => self.ring.next_band * BAND,
@@ -184,12 +184,13 @@ impl<'a, B: Backend> Scaler<'a, B> {
     /// Makes the next canvas row in `slot`, unless source rows are missing.
     pub(super) fn row(&mut self, window: &Window<'_>, limit: usize, slot: &mut [u8]) -> bool {
         let (top, left) = self.view.offset;
-        let target = self.next.wrapping_sub(top);
+        let target = self.next.wrapping_sub(top.cast_unsigned());
         let inside = target < self.view.resized.0 && self.view.resized.1 > 0;
         if inside && !self.ready(window, limit, target) {
             return false;
         }
         self.next += 1;
+        let left = left.cast_unsigned();
         let (start, end) = (left * self.output, (left + self.view.resized.1) * self.output);
         let (start, end) = if inside { (start, end) } else { (0, 0) };
         for margin in [0..start, end..slot.len()] {

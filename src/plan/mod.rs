@@ -1,16 +1,16 @@
 //! Everything that will happen to an image, from its size alone. Every size error is raised here.
+//!
+//! A plan interprets data: the layout that the strategy measured, and the recipe of the family (`crate::spec`).
 
-mod video;
 mod view;
 
 use crate::error::{Error, Result, Size};
-use crate::resample::{Filter, Numerics};
-use crate::sizing::{self, Budget, Grid, Placement};
-use crate::spec::{
-    AspectGrid, BestCanvas, Coords, MultiImage, PadSquare, Rule, SmartResize, Spec, mean_colour,
-};
+use crate::resample::Filter;
+use crate::sizing::Grid;
+use crate::spec::{Coords, CutSpec, Part, Prepared, Recipe, ViewSpec, What};
+use crate::strategy::{self, Context, Layout, Measure, Shape};
 
-pub use view::{Cells, Cut, Fact, From, Output, Rect, Role, Run, View};
+pub use view::{Cells, Cut, Fact, From, Inside, Order, Output, Rect, Role, Run, View};
 
 /// Everything that will happen to an image of one size.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,34 +39,54 @@ pub struct Plan {
     pub num_patches: usize,
     /// Tokens as the language model sees them.
     pub num_tokens: usize,
-    /// What each of them sees; empty where the options give tiles that no such model can take.
+    /// What each of them sees, once a temporal patch; empty where the options give tiles that no such model can take.
     pub runs: Vec<Run>,
+    /// Temporal patches; 1 for an image.
+    pub groups: usize,
     /// The coordinates that the family was trained to speak.
     pub coords: Coords,
 }
 
-const PIXEL_VALUES: &str = "pixel_values";
-const ONE: Grid = Grid { rows: 1, columns: 1 };
+/// Most frames of a video: more than two years of them at ten a second.
+pub const MAX_FRAMES: usize = 1 << 30;
 
 impl Plan {
     /// The plan for one image of `size` in a sample of `count` images, or for a video of `count` frames.
     ///
     /// # Errors
     /// Every error that a size can cause.
-    pub fn new(spec: &Spec, size: Size, count: usize) -> Result<Self> {
-        if size.0 == 0 || size.1 == 0 {
-            return Err(Error::ZeroSide { what: "image", size });
-        }
-        check_area(spec, "image", size)?;
-        let plan = match &spec.rule {
-            Rule::SmartResize(rule) => smart_resize(spec, rule, size)?,
-            Rule::AspectGrid(rule) => aspect_grid(spec, rule, size, count)?,
-            Rule::BestCanvas(rule) => best_canvas(spec, rule, size, count)?,
-            Rule::PadSquare(rule) => pad_square(spec, rule, size)?,
-            Rule::Video(rule) => video::plan(spec, rule, size, count)?,
+    pub fn new(spec: &Prepared, size: Size, count: usize) -> Result<Self> {
+        let (layout, frames) = measured(spec, size, count)?;
+        let groups = frames.div_ceil(spec.strategy.temporal_patch_size());
+        let video = spec.strategy.is_video();
+        let groups = if video { groups } else { 1 };
+        let (views, outputs) = views(spec, &layout, groups)?;
+        let main = &views[layout.main];
+        let (resized, grid) = (main.resized, main.grid);
+        let tiles =
+            |view: &View| if matches!(view.cut, Cut::Tiles { .. }) { view.count() } else { 0 };
+        let first = |view: &&View| view.output == Some(0);
+        let mut plan = Self {
+            family: spec.family,
+            source: size,
+            frames,
+            num_images: if video { 1 } else { count },
+            resized,
+            grid,
+            outputs,
+            facts: Vec::new(),
+            num_tiles: views.iter().filter(first).map(tiles).sum(),
+            num_patches: groups
+                * views.iter().filter(first).map(|view| encoded(spec, view)).sum::<usize>(),
+            num_tokens: groups * tokens(spec, &layout),
+            runs: Vec::new(),
+            groups,
+            coords: spec.common.coords,
+            views,
         };
-        let num_images = if matches!(spec.rule, Rule::Video(_)) { 1 } else { count };
-        Ok(Self { num_images, coords: spec.coords, ..plan })
+        plan.runs = runs(spec, &layout);
+        plan.facts = plan.facts_of(&spec.recipe);
+        Ok(plan)
     }
 
     /// A plan that resizes to `target` and does nothing else.
@@ -88,310 +108,215 @@ impl Plan {
                 return Err(Error::TooLarge { what, size, limit });
             }
         }
-        let placement = Placement { resized: target, offset: (0, 0) };
         let cut = Cut::Rows { pixel };
-        let view = whole(source, placement, target, cut, ONE, filter);
-        let mut plan = Self::of("resize", source, vec![view]);
-        plan.outputs = vec![Output { key: "image", rows: 1, cut }];
-        Ok(plan)
-    }
-
-    fn of(family: &'static str, source: Size, views: Vec<View>) -> Self {
-        let main = views.len() - 1;
-        Self {
-            family,
+        let shape = Shape::stretched(Role::Whole, source, target, filter);
+        let view = view(&shape, cut, Some(0), 0);
+        Ok(Self {
+            family: "resize",
             source,
             frames: 1,
             num_images: 1,
-            resized: views[main].resized,
-            grid: views[main].grid,
-            views,
-            outputs: Vec::new(),
+            resized: target,
+            grid: view.grid,
+            views: vec![view],
+            outputs: vec![Output { key: "image", rows: 1, cut }],
             facts: Vec::new(),
             num_tiles: 0,
             num_patches: 0,
             num_tokens: 0,
             runs: Vec::new(),
+            groups: 1,
             coords: Coords::Resized,
-        }
-    }
-}
-
-fn check_area(spec: &Spec, what: &'static str, size: Size) -> Result<()> {
-    let limit = spec.max_image_pixels;
-    let area = size.0 as u128 * size.1 as u128;
-    if area > u128::from(limit) { Err(Error::TooLarge { what, size, limit }) } else { Ok(()) }
-}
-
-fn whole(
-    source: Size,
-    placement: Placement,
-    canvas: Size,
-    cut: Cut,
-    grid: Grid,
-    filter: Filter,
-) -> View {
-    View {
-        role: Role::Whole,
-        from: From::Image,
-        source: Rect { top: 0, left: 0, size: source },
-        resized: placement.resized,
-        filter,
-        canvas,
-        offset: placement.offset,
-        background: [0; 3],
-        cut,
-        grid,
-        output: 0,
-        index: 0,
-    }
-}
-
-const fn stretched(size: Size) -> Placement {
-    Placement { resized: size, offset: (0, 0) }
-}
-
-fn smart_resize(spec: &Spec, rule: &SmartResize, size: Size) -> Result<Plan> {
-    let factor = rule.patch_size * rule.merge_size;
-    let budget = Budget { factor, min_pixels: rule.min_pixels, max_pixels: rule.max_pixels };
-    let resized = if spec.do_resize {
-        sizing::smart_resize(size, budget)?
-    } else if size.0.is_multiple_of(factor) && size.1.is_multiple_of(factor) {
-        size
-    } else {
-        let unit_name = "patch_size * merge_size";
-        return Err(Error::NotMultiple { size, unit: (factor, factor), unit_name });
-    };
-    check_area(spec, "resized image", resized)?;
-    let grid = Grid { rows: resized.0 / rule.patch_size, columns: resized.1 / rule.patch_size };
-    let cut = Cut::Patches {
-        patch: rule.patch_size,
-        merge: rule.merge_size,
-        temporal: rule.temporal_patch_size,
-    };
-    let view = whole(size, stretched(resized), resized, cut, grid, spec.resample);
-    let mut plan = Plan::of(spec.family, size, vec![view]);
-    plan.outputs = vec![Output { key: PIXEL_VALUES, rows: grid.count(), cut }];
-    plan.facts = vec![Fact {
-        key: "image_grid_thw",
-        values: vec![1, grid.rows as i64, grid.columns as i64],
-        scalar: false,
-    }];
-    plan.num_patches = grid.count();
-    plan.num_tokens = grid.count() / (rule.merge_size * rule.merge_size);
-    plan.runs = vec![Run::Cells(Cells {
-        view: 0,
-        tiles: ONE,
-        tile: resized,
-        seen: resized,
-        cell: factor,
-        grid: Grid { rows: resized.0 / factor, columns: resized.1 / factor },
-        newline: false,
-    })];
-    Ok(plan)
-}
-
-fn aspect_grid(spec: &Spec, rule: &AspectGrid, size: Size, num_images: usize) -> Result<Plan> {
-    // An image that is neither cropped nor resized is one tile of its own size, as upstream has it.
-    let crops = crops(spec, rule);
-    let tile = if crops || spec.do_resize { rule.image_size } else { size };
-    let grid = if crops {
-        let (min_num, max_num) = tile_budget(rule, num_images);
-        sizing::closest_aspect_grid(rule.order, size, tile, min_num, max_num)?
-    } else {
-        ONE
-    };
-    let canvas = (tile.0 * grid.rows, tile.1 * grid.columns);
-    check_area(spec, "resized image", canvas)?;
-    let cut = Cut::Tiles { tile };
-    let tiles = View {
-        role: if grid.count() == 1 { Role::Whole } else { Role::Tiles },
-        ..whole(size, stretched(canvas), canvas, cut, grid, spec.resample)
-    };
-    let mut plan = Plan::of(spec.family, size, vec![tiles]);
-    if rule.use_thumbnail && grid.count() > 1 {
-        plan.views.push(View {
-            role: Role::Thumbnail,
-            index: grid.count(),
-            ..whole(size, stretched(tile), tile, cut, ONE, spec.resample)
-        });
-    }
-    plan.num_tiles = plan.views.iter().map(View::count).sum();
-    plan.outputs = vec![Output { key: PIXEL_VALUES, rows: plan.num_tiles, cut }];
-    plan.facts =
-        vec![Fact { key: "num_patches", values: vec![plan.num_tiles as i64], scalar: true }];
-    let encoder = Grid { rows: tile.0 / rule.patch_size, columns: tile.1 / rule.patch_size };
-    let tokens = tokens_of_tile(rule, tile);
-    plan.num_patches = plan.num_tiles * encoder.count();
-    plan.num_tokens = plan.num_tiles * tokens;
-    // Pixel shuffle merges whole squares of patches or nothing.
-    let merge = (1.0 / rule.downsample_ratio).round_ties_even() as usize;
-    let side = |patches: usize| patches.checked_div(merge).unwrap_or(0);
-    let cells = Grid { rows: side(encoder.rows), columns: side(encoder.columns) };
-    if cells.rows * merge == encoder.rows
-        && cells.columns * merge == encoder.columns
-        && cells.count() == tokens
-    {
-        plan.runs = (0..plan.views.len())
-            .map(|view| {
-                Run::Cells(Cells {
-                    view,
-                    tiles: plan.views[view].grid,
-                    tile,
-                    seen: (encoder.rows * rule.patch_size, encoder.columns * rule.patch_size),
-                    cell: merge * rule.patch_size,
-                    grid: cells,
-                    newline: false,
-                })
-            })
-            .collect();
-    }
-    Ok(plan)
-}
-
-/// Whether images are cut into tiles: upstream's PIL backend cuts only above one, which shows where nothing is resized.
-pub(crate) fn crops(spec: &Spec, rule: &AspectGrid) -> bool {
-    let several = rule.max_num > 1 || spec.do_resize || spec.numerics == Numerics::Torchvision;
-    rule.crop_to_patches && several
-}
-
-/// Fewest and most tiles of an image in a sample of `num_images`.
-pub(crate) fn tile_budget(rule: &AspectGrid, num_images: usize) -> (usize, usize) {
-    let max_num = match rule.multi_image {
-        MultiImage::Full => rule.max_num,
-        MultiImage::Divide => (rule.max_num / num_images.max(1)).max(1),
-    };
-    // A share below `min_num` leaves upstream without any candidate, and its grid is then 1 x 1.
-    if rule.min_num > max_num { (1, 1) } else { (rule.min_num, max_num) }
-}
-
-/// Upstream's own arithmetic: `int((side // patch) ** 2 * downsample_ratio ** 2)`.
-pub(crate) fn tokens_of_tile(rule: &AspectGrid, (height, width): Size) -> usize {
-    let patches = (height / rule.patch_size) * (width / rule.patch_size);
-    (patches as f64 * (rule.downsample_ratio * rule.downsample_ratio)) as usize
-}
-
-fn best_canvas(spec: &Spec, rule: &BestCanvas, size: Size, num_images: usize) -> Result<Plan> {
-    let side = rule.tile();
-    let tile = (side, side);
-    let canvas = if num_images <= rule.max_images_tiled {
-        let candidates: Vec<Size> =
-            rule.candidate_resolutions.iter().map(|&(width, height)| (height, width)).collect();
-        sizing::best_canvas(size, &candidates)?
-    } else {
-        tile
-    };
-    check_area(spec, "resized image", canvas)?;
-    let cut = Cut::Tiles { tile };
-    let background = mean_colour(spec.image_mean);
-    let padded = |role, canvas: Size, grid, index| View {
-        role,
-        background,
-        index,
-        ..whole(size, sizing::contain(size, canvas), canvas, cut, grid, spec.resample)
-    };
-    let grid = Grid { rows: canvas.0 / side, columns: canvas.1 / side };
-    let views = vec![padded(Role::Global, tile, ONE, 0), padded(Role::Tiles, canvas, grid, 1)];
-    let mut plan = Plan::of(spec.family, size, views);
-    plan.num_tiles = 1 + grid.count();
-    plan.outputs = vec![Output { key: PIXEL_VALUES, rows: plan.num_tiles, cut }];
-    let encoder = side / rule.patch_size;
-    let tokens = encoder.div_ceil(rule.downsample_ratio);
-    plan.num_patches = plan.num_tiles * encoder * encoder;
-    plan.num_tokens = tokens_of_canvas(rule, grid);
-    let cells = |view, tiles| {
-        Run::Cells(Cells {
-            view,
-            tiles,
-            tile,
-            seen: (encoder * rule.patch_size, encoder * rule.patch_size),
-            cell: rule.patch_size * rule.downsample_ratio,
-            grid: Grid { rows: tokens, columns: tokens },
-            newline: true,
         })
-    };
-    plan.runs = vec![cells(0, ONE), Run::Separator, cells(1, grid)];
-    plan.facts = vec![
-        Fact {
-            key: "images_spatial_crop",
-            values: vec![grid.columns as i64, grid.rows as i64],
-            scalar: false,
-        },
-        Fact { key: "num_image_tokens", values: vec![plan.num_tokens as i64], scalar: true },
-    ];
-    Ok(plan)
+    }
+
+    fn facts_of(&self, recipe: &Recipe) -> Vec<Fact> {
+        let fact = |what| match what {
+            What::GridThw => vec![self.groups, self.grid.rows, self.grid.columns],
+            What::ColumnsRows => vec![self.grid.columns, self.grid.rows],
+            What::RowCount => vec![self.outputs[0].rows],
+            What::Tokens => vec![self.num_tokens],
+        };
+        let facts = recipe.facts.iter().map(|spec| Fact {
+            key: spec.key,
+            values: fact(spec.what).into_iter().map(|number| number as i64).collect(),
+            scalar: spec.form == crate::spec::Form::Scalar,
+        });
+        facts.collect()
+    }
 }
 
-/// Global view, separator, local tiles; each row of tokens ends in a newline.
-pub(crate) fn tokens_of_canvas(rule: &BestCanvas, grid: Grid) -> usize {
-    let side = (rule.tile() / rule.patch_size).div_ceil(rule.downsample_ratio);
-    side * (side + 1) + 1 + (grid.rows * side) * (grid.columns * side + 1)
+/// Tokens of one image of `size` in a sample of `count` images: [`Plan::num_tokens`], without the plan.
+///
+/// # Errors
+/// As [`Plan::new`].
+pub fn count_tokens(spec: &Prepared, size: Size, count: usize) -> Result<usize> {
+    let (layout, frames) = measured(spec, size, count)?;
+    for shape in &layout.shapes {
+        spec.check_area(what_is_resized(spec), shape.canvas)?;
+    }
+    let video = spec.strategy.is_video();
+    let groups = if video { frames.div_ceil(spec.strategy.temporal_patch_size()) } else { 1 };
+    Ok(groups * tokens(spec, &layout))
 }
 
-fn pad_square(spec: &Spec, rule: &PadSquare, size: Size) -> Result<Plan> {
-    let square = |side: usize, from: Size, filter: Filter, background: [u8; 3]| {
-        let resized =
-            if spec.do_resize { sizing::longest_side(from, side, rule.min_size) } else { from };
-        let side = resized.0.max(resized.1);
-        let canvas = if rule.do_pad { (side, side) } else { resized };
-        // Upstream centres on the shorter axis only, rounding down.
-        let offset = ((canvas.0 - resized.0) / 2, (canvas.1 - resized.1) / 2);
-        let placement = Placement { resized, offset };
-        let cut = Cut::Tiles { tile: canvas };
-        let view = whole(from, placement, canvas, cut, ONE, filter);
-        View { background, ..view }
-    };
-    let mut views = Vec::new();
-    if let Some(high) = &rule.high_res {
-        for (name, on) in [("do_resize", spec.do_resize), ("do_pad", rule.do_pad)] {
-            if !on {
-                let rule = "True in a family of two resolutions";
-                return Err(Error::Option { name, rule, given: "False".into() });
+fn what_is_resized(spec: &Prepared) -> &'static str {
+    if spec.strategy.is_video() { "resized frame" } else { "resized image" }
+}
+
+/// The layout, and the number of frames.
+fn measured(spec: &Prepared, size: Size, count: usize) -> Result<(Layout, usize)> {
+    if size.0 == 0 || size.1 == 0 {
+        return Err(Error::ZeroSide { what: "image", size });
+    }
+    spec.check_area("image", size)?;
+    let video = spec.strategy.is_video();
+    let (images, frames) = if video { (1, count) } else { (count, 1) };
+    if frames > MAX_FRAMES {
+        let rule = "at most 2**30";
+        return Err(Error::Option { name: "num_frames", rule, given: frames.to_string() });
+    }
+    let context = Context { common: &spec.common, numerics: spec.numerics, images, frames };
+    Ok((spec.strategy.measure(&spec.ready, size, &context)?, frames))
+}
+
+fn view(shape: &Shape, cut: Cut, output: Option<usize>, index: usize) -> View {
+    View {
+        role: shape.role,
+        from: shape.from,
+        source: shape.source,
+        resized: shape.resized,
+        filter: shape.filter,
+        canvas: shape.canvas,
+        offset: shape.offset,
+        background: shape.background,
+        cut,
+        grid: shape.grid(),
+        output,
+        index,
+    }
+}
+
+/// What the recipe makes of shapes of that role.
+fn view_spec(recipe: &Recipe, role: Role) -> Option<&'static ViewSpec> {
+    recipe.views.iter().find(|spec| spec.role == role)
+}
+
+/// Views in the order of the shapes, and what they fill. `groups`: how often each is made.
+fn views(spec: &Prepared, layout: &Layout, groups: usize) -> Result<(Vec<View>, Vec<Output>)> {
+    let mut outputs: Vec<Option<Output>> = vec![None; spec.recipe.arrays.len()];
+    let mut views = Vec::with_capacity(layout.shapes.len());
+    for shape in &layout.shapes {
+        spec.check_area(what_is_resized(spec), shape.canvas)?;
+        let found = view_spec(&spec.recipe, shape.role);
+        let cut = cut(spec, shape, found.map_or(CutSpec::TILES, |found| found.cut));
+        let array = found.and_then(|found| found.array);
+        let mut index = 0;
+        if let Some(array) = array {
+            let key = spec.recipe.arrays[array].key;
+            let output = outputs[array].get_or_insert(Output { key, rows: 0, cut });
+            index = output.rows;
+            output.rows += shape.grid().count() * groups;
+            if let (Cut::Tiles { tile: held, .. }, Cut::Tiles { tile, .. }) = (output.cut, cut) {
+                let tile = (held.0.max(tile.0), held.1.max(tile.1));
+                if let Cut::Tiles { step, order, .. } = output.cut {
+                    output.cut = Cut::Tiles { tile, step, order };
+                }
             }
         }
-        let view = square(
-            high.image_size,
-            size,
-            high.resample,
-            high.background_color.unwrap_or_else(|| mean_colour(high.image_mean)),
-        );
-        views.push(View { role: Role::HighRes, output: 1, ..view });
+        views.push(view(shape, cut, array, index));
     }
-    let from = views.first().map_or(size, |view: &View| view.canvas);
-    let background = rule.background_color.unwrap_or_else(|| mean_colour(spec.image_mean));
-    let main = square(rule.image_size, from, spec.resample, background);
-    let source = if views.is_empty() { From::Image } else { From::View(0) };
-    views.push(View { from: source, ..main });
-    for view in &views {
-        check_area(spec, "resized image", view.canvas)?;
+    let none = |(number, output): (usize, Option<Output>)| {
+        let key = spec.recipe.arrays[number].key;
+        output.unwrap_or(Output { key, rows: 0, cut: Cut::tiles((0, 0)) })
+    };
+    Ok((views, outputs.into_iter().enumerate().map(none).collect()))
+}
+
+fn cut(spec: &Prepared, shape: &Shape, cut: CutSpec) -> Cut {
+    match cut {
+        CutSpec::Tiles { order } => Cut::Tiles { tile: shape.unit, step: shape.step, order },
+        CutSpec::Patches { inside } => Cut::Patches {
+            patch: shape.unit.0,
+            merge: spec.strategy.merge_size(),
+            temporal: spec.strategy.temporal_patch_size(),
+            inside,
+        },
+        CutSpec::RasterPatches { inside } => Cut::Patches {
+            patch: shape.unit.0,
+            merge: 1,
+            temporal: spec.strategy.temporal_patch_size(),
+            inside,
+        },
     }
-    let mut plan = Plan::of(spec.family, size, views);
-    let keys = [PIXEL_VALUES, "high_res_pixel_values"];
-    plan.outputs = (0..plan.views.len())
-        .map(|output| {
-            let view = plan.views.iter().find(|view| view.output == output);
-            let cut = view.map_or(Cut::Rows { pixel: 3 }, |view| view.cut);
-            Output { key: keys[output], rows: 1, cut }
-        })
-        .collect();
-    let patches = (rule.image_size / rule.patch_size) * (rule.image_size / rule.patch_size);
-    plan.num_tiles = 1;
-    plan.num_patches = patches;
-    plan.num_tokens = patches;
-    let view = plan.views.len() - 1;
-    let tile = (rule.image_size, rule.image_size);
-    if plan.views[view].canvas == tile {
-        let side = rule.image_size / rule.patch_size;
-        let seen = side * rule.patch_size;
-        plan.runs = vec![Run::Cells(Cells {
-            view,
-            tiles: ONE,
-            tile,
-            seen: (seen, seen),
-            cell: rule.patch_size,
-            grid: Grid { rows: side, columns: side },
-            newline: false,
-        })];
+}
+
+/// Patches of the vision encoder in one view.
+fn encoded(spec: &Prepared, view: &View) -> usize {
+    match view.cut {
+        Cut::Patches { .. } => view.count(),
+        Cut::Tiles { tile, .. } => {
+            let side = spec.strategy.patch_size();
+            view.count() * (tile.0 / side) * (tile.1 / side)
+        }
+        Cut::Rows { .. } => 0,
     }
-    Ok(plan)
+}
+
+/// What the language model sees of each unit of a shape, and how many units it has: patches are seen on their canvas.
+fn seen(spec: &Prepared, shape: &Shape) -> (strategy::Cells, Grid) {
+    let cells = spec.strategy.cells(shape);
+    let tiles = match view_spec(&spec.recipe, shape.role) {
+        Some(ViewSpec { cut: CutSpec::Tiles { .. }, .. }) => shape.grid(),
+        _ => Grid { rows: 1, columns: 1 },
+    };
+    (cells, tiles)
+}
+
+/// Tokens of an image, or of a temporal patch of a video.
+fn tokens(spec: &Prepared, layout: &Layout) -> usize {
+    let of = |role: Role| layout.shapes.iter().filter(move |shape| shape.role == role);
+    let part = |part: &Part| match *part {
+        Part::Mark(_) => 1,
+        Part::Units(role) => of(role)
+            .map(|shape| {
+                let (cells, tiles) = seen(spec, shape);
+                tiles.count() * cells.tokens
+            })
+            .sum(),
+        Part::Rows(role) => of(role)
+            .map(|shape| {
+                let (cells, tiles) = seen(spec, shape);
+                let rows = cells.grid.map_or(0, |grid| grid.rows);
+                tiles.count() * cells.tokens + tiles.rows * rows
+            })
+            .sum(),
+    };
+    spec.recipe.tokens.parts.iter().map(part).sum()
+}
+
+/// What each token of an image sees; nothing where its units are no grid of cells.
+fn runs(spec: &Prepared, layout: &Layout) -> Vec<Run> {
+    let mut runs = Vec::new();
+    for part in spec.recipe.tokens.parts {
+        let (role, newline) = match *part {
+            Part::Mark(kind) => {
+                runs.push(Run::Mark(kind));
+                continue;
+            }
+            Part::Units(role) => (role, false),
+            Part::Rows(role) => (role, true),
+        };
+        for (view, shape) in layout.shapes.iter().enumerate() {
+            if shape.role != role {
+                continue;
+            }
+            let (cells, tiles) = seen(spec, shape);
+            let Some(grid) = cells.grid else { return Vec::new() };
+            let tile = if tiles.count() == 1 { shape.canvas } else { shape.unit };
+            let (side, seen) = (cells.side, cells.seen);
+            runs.push(Run::Cells(Cells { view, tiles, tile, seen, cell: side, grid, newline }));
+        }
+    }
+    runs
 }

@@ -1,35 +1,28 @@
 //! One resize and its place in the outputs: the words in which a plan speaks to the pipeline.
 
+use crate::coords::Kind;
 use crate::error::Size;
+use crate::names::names;
 use crate::resample::Filter;
 use crate::sizing::Grid;
 
-/// What a view is to the model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// The whole image, once.
-    Whole,
-    /// The whole image over a grid of tiles.
-    Tiles,
-    /// The whole image at tile size beside its tiles.
-    Thumbnail,
-    /// The whole image, padded, before its tiles.
-    Global,
-    /// The larger of two resolutions.
-    HighRes,
-}
-
-impl Role {
-    /// Its name in Python.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Whole => "whole",
-            Self::Tiles => "tiles",
-            Self::Thumbnail => "thumbnail",
-            Self::Global => "global",
-            Self::HighRes => "high_res",
-        }
+names! {
+    /// What a view is to the model.
+    pub enum Role: "role" {
+        /// The whole image, once.
+        Whole = "whole",
+        /// The whole image over a grid of tiles.
+        Tiles = "tiles",
+        /// The whole image at tile size beside its tiles.
+        Thumbnail = "thumbnail",
+        /// The whole image, padded or scaled, before or after its tiles.
+        Global = "global",
+        /// The larger of two resolutions.
+        HighRes = "high_res",
+        /// A part of the image.
+        Crop = "crop",
+        /// What later views are made from; no model sees it.
+        Step = "step",
     }
 }
 
@@ -38,7 +31,8 @@ impl Role {
 pub enum From {
     /// The image.
     Image,
-    /// The canvas of an earlier view.
+    /// The canvas of an earlier view of the plan, as bytes: a chain may have any number of views, and several views may
+    /// come from one.
     View(usize),
 }
 
@@ -53,28 +47,62 @@ pub struct Rect {
     pub size: Size,
 }
 
-/// How a canvas is cut into the rows of an output.
+/// The order of the elements of a patch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inside {
+    /// (channel, frame, row, column).
+    Ctpp,
+    /// (frame, channel, row, column).
+    Tcpp,
+    /// (frame, row, column, channel); of one frame (row, column, channel).
+    Tppc,
+}
+
+/// The order of the elements of a tile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// (channel, row, column).
+    ChannelsFirst,
+    /// (row, column, channel).
+    ChannelsLast,
+}
+
+/// How a canvas is cut into the rows of an output. What the view's grid does not reach of it fills nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// Square patches, merge block by merge block, each as (channel, frame, row, column).
+    /// Square patches, merge block by merge block, rows of blocks from top to bottom.
     Patches {
         /// Side of a patch in pixels.
         patch: usize,
-        /// Patches a side of a merge block.
+        /// Patches a side of a merge block: the grid is made of whole blocks. 1 for patches row by row.
         merge: usize,
         /// Frames of a patch.
         temporal: usize,
+        /// The order inside a patch.
+        inside: Inside,
     },
-    /// Tiles row by row, each as (channel, row, column).
+    /// Tiles row by row.
     Tiles {
         /// Height and width of a tile.
         tile: Size,
+        /// Rows and columns from one tile to the next: tiles overlap where it is less than the tile.
+        step: Size,
+        /// The order inside a tile.
+        order: Order,
     },
     /// The canvas itself as (row, column, channel) of bytes.
     Rows {
         /// Bytes of a pixel.
         pixel: usize,
     },
+}
+
+impl Cut {
+    /// Tiles side by side, channels first.
+    #[must_use]
+    pub const fn tiles(tile: Size) -> Self {
+        Self::Tiles { tile, step: tile, order: Order::ChannelsFirst }
+    }
 }
 
 /// One resize of the image, or of an earlier view, and where it goes.
@@ -84,7 +112,7 @@ pub struct View {
     pub role: Role,
     /// Where its pixels come from.
     pub from: From,
-    /// The part of them it shows.
+    /// The part of them it shows. A crop before the resize: no pixel outside counts.
     pub source: Rect,
     /// The size that part is scaled to; a side of zero leaves the canvas empty.
     pub resized: Size,
@@ -92,17 +120,19 @@ pub struct View {
     pub filter: Filter,
     /// The canvas it is laid on.
     pub canvas: Size,
-    /// Rows above and columns left of it on the canvas.
-    pub offset: (usize, usize),
+    /// Rows above and columns left of it on the canvas. Negative ones cut that much off, as does what lies beyond the
+    /// canvas's end: a crop after the resize.
+    pub offset: (isize, isize),
     /// The canvas's colour where the image does not reach.
     pub background: [u8; 3],
-    /// How the canvas is cut.
+    /// How the canvas is cut; without meaning where it fills no output.
     pub cut: Cut,
     /// Patches or tiles of the canvas.
     pub grid: Grid,
-    /// Which of the plan's outputs it fills, and with which normalisation of the spec.
-    pub output: usize,
-    /// The first row of this image's part of that output that it fills.
+    /// Which of the plan's outputs it fills, and with which normalisation of the spec; none for what only later views
+    /// come from.
+    pub output: Option<usize>,
+    /// The first row of this image's part of that output that it fills. Views fill no row twice.
     pub index: usize,
 }
 
@@ -110,7 +140,7 @@ impl View {
     /// How many rows of its output it fills.
     #[must_use]
     pub const fn count(&self) -> usize {
-        self.grid.count()
+        if self.output.is_some() { self.grid.count() } else { 0 }
     }
 }
 
@@ -121,7 +151,7 @@ pub struct Output {
     pub key: &'static str,
     /// Patches or tiles.
     pub rows: usize,
-    /// How one of them is cut.
+    /// How one of them is cut. Where views have tiles of several sizes: the tile that holds each of them.
     pub cut: Cut,
 }
 
@@ -141,8 +171,8 @@ pub struct Fact {
 pub enum Run {
     /// The cells of a view.
     Cells(Cells),
-    /// One token between two views.
-    Separator,
+    /// One token that sees no pixel.
+    Mark(Kind),
 }
 
 /// How the canvas of a view becomes tokens: each tile is a grid of square cells, a token each.

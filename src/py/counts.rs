@@ -14,9 +14,8 @@ use super::processor::PySpec;
 use super::value;
 use crate::error::Size;
 use crate::pack::{Element, Lut, Normalise};
-use crate::solver::{self, Target};
-
-use crate::tokens::{At, Counter};
+use crate::plan::count_tokens;
+use crate::solver::{self, At, Target};
 
 /// The error of one of the sizes, by its number.
 fn at(py: Python<'_>, failure: &At) -> PyErr {
@@ -74,12 +73,11 @@ pub(super) fn num_tokens<'py>(
     super::error::guard(|| {
         let numbers = integers("sizes", sizes)?.to_vec(py)?;
         let pairs = numbers.as_chunks::<2>().0;
-        let counter =
-            Counter::new(&spec.get().spec, num_images).map_err(|error| to_python(&error))?;
+        let spec = &spec.get().spec;
         let counts = py.detach(|| {
             let mut counts: Vec<[u8; 8]> = Vec::with_capacity(pairs.len());
             for (index, &[height, width]) in pairs.iter().enumerate() {
-                match counter.count((side(height), side(width))) {
+                match count_tokens(spec, (side(height), side(width)), num_images) {
                     Ok(tokens) => counts.push((tokens as i64).to_ne_bytes()),
                     Err(error) => return Err(At { index, error }),
                 }
@@ -122,7 +120,7 @@ pub(super) fn fit<'py>(
         let Some(settings) = found.map_err(|failure| at(py, &failure))? else { return Ok(None) };
         let options = PyDict::new(py);
         for (name, setting) in settings {
-            options.set_item(name, value::to_object(py, name, &setting)?)?;
+            options.set_item(name, value::to_object(py, &setting)?)?;
         }
         Ok(Some(options))
     })

@@ -27,6 +27,7 @@ pub(super) fn to_python(error: &Error) -> PyErr {
         Error::TooLarge { .. } => ImageTooLargeError::new_err(text),
         Error::OutOfMemory { .. } => PyMemoryError::new_err(text),
         Error::Source => PyOSError::new_err(text),
+        Error::Unprepared => InternalError::new_err(text),
         Error::Interrupted
         | Error::ZeroSide { .. }
         | Error::AspectRatio { .. }

@@ -9,8 +9,9 @@ use super::error::{guard, to_python};
 use super::value;
 use crate::coords::Kind;
 use crate::pack::{Element, Normalise};
-use crate::plan::{Cut, From, Plan, Run, View};
-use crate::spec::{Rule, Spec};
+use crate::plan::{Cut, From, Order, Plan, Run, View};
+use crate::spec::Prepared;
+use crate::strategy::Measure;
 
 /// Calls a function of the facade with the object first.
 fn facade<'py>(
@@ -31,7 +32,7 @@ type Four = (usize, usize, usize, usize);
 #[pyclass(name = "View", module = "dynres_rs", frozen)]
 pub(super) struct PyView {
     plan: Arc<Plan>,
-    spec: Arc<Spec>,
+    spec: Arc<Prepared>,
     number: usize,
 }
 
@@ -65,7 +66,7 @@ impl PyView {
     }
 
     #[getter]
-    fn offset(&self) -> (usize, usize) {
+    fn offset(&self) -> (isize, isize) {
         self.view().offset
     }
 
@@ -88,7 +89,7 @@ impl PyView {
     }
 
     #[getter]
-    fn target(&self) -> Four {
+    fn target(&self) -> (isize, isize, usize, usize) {
         let view = self.view();
         (view.offset.0, view.offset.1, view.resized.0, view.resized.1)
     }
@@ -96,9 +97,13 @@ impl PyView {
     #[getter]
     fn padding(&self) -> Four {
         let view = self.view();
+        let before = |offset: isize| usize::try_from(offset).unwrap_or(0);
+        let after = |canvas: usize, offset: isize, resized: usize| {
+            canvas.saturating_sub(resized.saturating_add_signed(offset))
+        };
         let (top, left) = view.offset;
-        let bottom = view.canvas.0 - view.resized.0 - top;
-        (top, left, bottom, view.canvas.1 - view.resized.1 - left)
+        let bottom = after(view.canvas.0, top, view.resized.0);
+        (before(top), before(left), bottom, after(view.canvas.1, left, view.resized.1))
     }
 
     #[getter]
@@ -114,8 +119,8 @@ impl PyView {
     }
 
     #[getter]
-    fn output(&self) -> &'static str {
-        self.plan.outputs[self.view().output].key
+    fn output(&self) -> Option<&'static str> {
+        self.view().output.map(|output| self.plan.outputs[output].key)
     }
 
     #[getter]
@@ -161,7 +166,7 @@ impl PyView {
 #[pyclass(name = "Plan", module = "dynres_rs", frozen)]
 pub(super) struct PyPlan {
     pub(super) plan: Arc<Plan>,
-    pub(super) spec: Arc<Spec>,
+    pub(super) spec: Arc<Prepared>,
 }
 
 #[pymethods]
@@ -188,7 +193,7 @@ impl PyPlan {
 
     #[getter]
     fn is_video(&self) -> bool {
-        matches!(self.spec.rule, Rule::Video(_))
+        self.spec.strategy.is_video()
     }
 
     #[getter]
@@ -294,7 +299,7 @@ impl PyPlan {
     > {
         let runs = self.plan.runs.iter();
         runs.map(|run| match run {
-            Run::Separator => None,
+            Run::Mark(_) => None,
             Run::Cells(cells) => Some((
                 cells.view,
                 (cells.tiles.rows, cells.tiles.columns),
@@ -398,7 +403,7 @@ impl PyPlan {
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
         other.cast::<Self>().is_ok_and(|other| {
             let other = other.get();
-            other.plan == self.plan && other.spec == self.spec
+            other.plan == self.plan && other.spec.spec == self.spec.spec
         })
     }
 
@@ -429,7 +434,8 @@ pub(super) const TOKEN_KINDS: [&str; Kind::ALL.len()] = {
 pub(super) fn row_shape(cut: Cut, copies: usize) -> Vec<usize> {
     match cut {
         Cut::Patches { patch, temporal, .. } => vec![3 * temporal.min(copies) * patch * patch],
-        Cut::Tiles { tile } => vec![3, tile.0, tile.1],
+        Cut::Tiles { tile, order: Order::ChannelsFirst, .. } => vec![3, tile.0, tile.1],
+        Cut::Tiles { tile, order: Order::ChannelsLast, .. } => vec![tile.0, tile.1, 3],
         Cut::Rows { pixel } => vec![pixel],
     }
 }

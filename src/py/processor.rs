@@ -22,7 +22,8 @@ use crate::pipeline::{self, Frame, Item, Settings, Source};
 use crate::plan::{Cut, Plan};
 use crate::resample::Numerics;
 use crate::simd::Simd;
-use crate::spec::{Rule, Spec};
+use crate::spec::Prepared;
+use crate::strategy::Measure;
 
 /// The backend chosen at import.
 pub(super) static SIMD: OnceLock<Simd> = OnceLock::new();
@@ -223,7 +224,7 @@ fn detached(
 /// A family with its options, frozen.
 #[pyclass(name = "Spec", module = "dynres_rs._dynres_rs", frozen)]
 pub(super) struct PySpec {
-    pub(super) spec: Arc<Spec>,
+    pub(super) spec: Arc<Prepared>,
     luts: [OnceLock<Vec<Lut>>; Element::ALL.len()],
 }
 
@@ -246,11 +247,7 @@ impl PySpec {
     }
 
     fn temporal(&self) -> usize {
-        match &self.spec.rule {
-            Rule::SmartResize(rule) => rule.temporal_patch_size,
-            Rule::Video(rule) => rule.patches.temporal_patch_size,
-            Rule::AspectGrid(_) | Rule::BestCanvas(_) | Rule::PadSquare(_) => 1,
-        }
+        self.spec.strategy.temporal_patch_size()
     }
 
     fn copies(&self, temporal: &str) -> PyResult<usize> {
@@ -289,12 +286,13 @@ impl PySpec {
     ) -> PyResult<Self> {
         guard(|| {
             let family = families::find(family).map_err(|error| to_python(&error))?;
-            let spec = if video { family.video } else { Some(family.spec) };
-            let mut spec = spec.ok_or_else(|| {
+            let spec = if video { family.video.as_ref() } else { Some(&family.spec) };
+            let mut spec = spec.cloned().ok_or_else(|| {
                 PyValueError::new_err(format!("family: '{}' takes no videos", family.name))
             })?;
             spec.numerics = Numerics::parse(numerics).map_err(|error| to_python(&error))?;
             value::apply(&mut spec, options)?;
+            let spec = spec.prepare().map_err(|error| to_python(&error))?;
             Ok(Self { spec: Arc::new(spec), luts: Default::default() })
         })
     }
@@ -332,7 +330,7 @@ impl PySpec {
                 let mut rows = 0;
                 for plan in &plans {
                     let other = &plan.outputs[number];
-                    if let (Cut::Tiles { tile: first }, Cut::Tiles { tile: other }) =
+                    if let (Cut::Tiles { tile: first, .. }, Cut::Tiles { tile: other, .. }) =
                         (output.cut, other.cut)
                         && first != other
                     {

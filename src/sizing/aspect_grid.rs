@@ -74,7 +74,63 @@ pub fn aspect_ratios(
     Ok(ratios)
 }
 
-/// The grid for an image, with ties going to the larger grid only when the image has more than half its pixels.
+/// Candidates of [`closest_aspect_grid`], made once.
+#[derive(Clone, Debug)]
+pub struct Ratios(Vec<Candidate>);
+
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    grid: Grid,
+    columns: f64,
+    rows: f64,
+    ratio: f64,
+}
+
+impl Ratios {
+    /// All grids of `min_tiles..=max_tiles`.
+    ///
+    /// # Errors
+    /// As [`aspect_ratios`].
+    pub fn new(order: RatioOrder, min_tiles: usize, max_tiles: usize) -> Result<Self> {
+        let ratios = aspect_ratios(order, min_tiles, max_tiles)?;
+        let candidate = |(columns, rows): (usize, usize)| {
+            let grid = Grid { rows, columns };
+            let (columns, rows) = (columns as f64, rows as f64);
+            Candidate { grid, columns, rows, ratio: columns / rows }
+        };
+        Ok(Self(ratios.into_iter().map(candidate).collect()))
+    }
+
+    /// The grid for an image, with ties going to the larger grid only when the image has more than half its pixels.
+    ///
+    /// # Errors
+    /// `ZeroSide`.
+    pub fn closest(&self, size: Size, tile: Size) -> Result<Grid> {
+        if size.0 == 0 || size.1 == 0 {
+            return Err(Error::ZeroSide { what: "image", size });
+        }
+        if tile.0 == 0 || tile.1 == 0 {
+            return Err(Error::ZeroSide { what: "tile_size", size: tile });
+        }
+        let aspect = size.1 as f64 / size.0 as f64;
+        let area = size.0 as f64 * size.1 as f64;
+        let half = 0.5 * (tile.0 as f64 * tile.1 as f64);
+        let mut best = Grid { rows: 1, columns: 1 };
+        let mut best_difference = f64::INFINITY;
+        for candidate in &self.0 {
+            let difference = (aspect - candidate.ratio).abs();
+            let closer = difference < best_difference;
+            let tie = difference.total_cmp(&best_difference).is_eq();
+            if closer || (tie && area > half * candidate.columns * candidate.rows) {
+                best = candidate.grid;
+                best_difference = difference;
+            }
+        }
+        Ok(best)
+    }
+}
+
+/// The grid for an image, of all of `min_tiles..=max_tiles`: see [`Ratios::closest`].
 ///
 /// # Errors
 /// `ZeroSide`, or `Option` as [`aspect_ratios`].
@@ -85,36 +141,7 @@ pub fn closest_aspect_grid(
     min_tiles: usize,
     max_tiles: usize,
 ) -> Result<Grid> {
-    let ratios = aspect_ratios(order, min_tiles, max_tiles)?;
-    closest_in(size, tile, &ratios)
-}
-
-/// As [`closest_aspect_grid`], over a list of `(columns, rows)` that is at hand.
-///
-/// # Errors
-/// `ZeroSide`.
-pub fn closest_in(size: Size, tile: Size, ratios: &[(usize, usize)]) -> Result<Grid> {
-    if size.0 == 0 || size.1 == 0 {
-        return Err(Error::ZeroSide { what: "image", size });
-    }
-    if tile.0 == 0 || tile.1 == 0 {
-        return Err(Error::ZeroSide { what: "tile_size", size: tile });
-    }
-    let aspect = size.1 as f64 / size.0 as f64;
-    let area = size.0 as f64 * size.1 as f64;
-    let tile_area = tile.0 as f64 * tile.1 as f64;
-    let mut best = (1, 1);
-    let mut best_difference = f64::INFINITY;
-    for &(columns, rows) in ratios {
-        let difference = (aspect - columns as f64 / rows as f64).abs();
-        let closer = difference < best_difference;
-        let tie = difference.total_cmp(&best_difference).is_eq();
-        if closer || (tie && area > 0.5 * tile_area * columns as f64 * rows as f64) {
-            best = (columns, rows);
-            best_difference = difference;
-        }
-    }
-    Ok(Grid { rows: best.1, columns: best.0 })
+    Ratios::new(order, min_tiles, max_tiles)?.closest(size, tile)
 }
 
 /// A CPython set of pairs of small positive integers: open addressing with 9 linear probes, then
