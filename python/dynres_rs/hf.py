@@ -373,6 +373,8 @@ def _load(path: Path, shown: str) -> dict[str, Any]:
         raise kind(f"path: {path.name} of '{shown}' cannot be read") from None
     except ValueError:
         raise ValueError(f"path: {path.name} of '{shown}' is no JSON") from None
+    except RecursionError:
+        raise ValueError(f"path: {path.name} of '{shown}' is nested too deeply") from None
     if not isinstance(config, dict):
         raise ValueError(f"path: {path.name} of '{shown}' must hold an object")
     return config
@@ -380,9 +382,11 @@ def _load(path: Path, shown: str) -> dict[str, Any]:
 
 def _model_type(path: Path) -> str | None:
     """The model's type in a config.json; None where there is none to be had."""
+    if not path.is_file():
+        return None
     try:
         found = json.loads(path.read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
     return found if isinstance(found, str) else None
 
