@@ -6,7 +6,7 @@ import os
 import stat
 from typing import Final
 
-__all__ = ["check_openable", "shown"]
+__all__ = ["as_key", "check_openable", "shown"]
 
 #: Characters of a caller's text that a message repeats at most.
 LONGEST: Final = 160
@@ -41,6 +41,11 @@ def shown(value: object, longest: int = LONGEST) -> str:
         return cut
     escaped = [c if c.isprintable() else repr(c)[1:-1] for c in cut]
     return "".join(escaped)
+
+
+def as_key(key: object) -> str:
+    """A key of a caller's dict as text; one that is no text matches no name that is known."""
+    return key if isinstance(key, str) else shown(key)
 
 
 def check_openable(name: str) -> None:

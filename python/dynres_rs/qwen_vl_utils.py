@@ -27,6 +27,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from ._pil import resize, rgb
+from .arguments import as_list, finite_number
 from .files import check_openable, shown
 
 __all__ = [
@@ -147,12 +148,23 @@ def limit_fetching(
         if isinstance(given, str | bytes | os.PathLike):
             raise TypeError(f"{name}: must be a list, got {type(given).__name__}")
     for name, number in (("max_bytes", max_bytes), ("timeout", timeout)):
-        if number is not None and not 0 < number < math.inf:
+        if number is not None and not finite_number(name, number) > 0:
             raise ValueError(f"{name}: must be above 0, got {shown(number)}")
-    hosts = None if allowed_hosts is None else frozenset(host.lower() for host in allowed_hosts)
+    hosts: frozenset[str] | None = None
+    if allowed_hosts is not None:
+        names = as_list("allowed_hosts", allowed_hosts)
+        if not all(isinstance(name, str) for name in names):
+            raise TypeError("allowed_hosts: must be strings")
+        hosts = frozenset(name.lower() for name in names)
     folders: tuple[str, ...] | None = None
     if allowed_folders is not None:
-        folders = tuple(os.path.realpath(folder) for folder in allowed_folders)
+        paths = as_list("allowed_folders", allowed_folders)
+        if not all(isinstance(path, str | os.PathLike) for path in paths):
+            raise TypeError("allowed_folders: must be paths")
+        try:
+            folders = tuple(os.path.realpath(os.fspath(path)) for path in paths)
+        except ValueError:  # a null byte, or a lone surrogate
+            raise ValueError("allowed_folders: must be paths") from None
     _limits = _Limits(hosts, folders, max_bytes, timeout)
 
 
