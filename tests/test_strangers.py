@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 LIMIT = 1_000_000
+COMMAND = "from dynres_rs.cli import main; main()"
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +248,7 @@ def test_configs_that_are_nested_too_deeply(tmp_path: Path, opening: str) -> Non
         with pytest.raises(ValueError, match=" is nested too deeply$"):
             dr.VideoProcessor.from_pretrained(path)
     done = subprocess.run(
-        [sys.executable, "-m", "dynres_rs.cli", "plan", "x.png", "--model", str(tmp_path)],
+        [sys.executable, "-c", COMMAND, "plan", "x.png", "--model", str(tmp_path)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2

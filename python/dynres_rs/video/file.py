@@ -84,6 +84,12 @@ class VideoFile:
             stream = self._stream(container)
             self.height: int = stream.height
             self.width: int = stream.width
+            if not self.height or not self.width:
+                # FFmpeg finds the size of some codings by decoding a frame, within the limit.
+                raise _native.ImageTooLargeError(
+                    f"{self.name}: has frames of more than max_image_pixels={max_pixels} pixels, or"
+                    " of no size"
+                )
             if self.height * self.width > max_pixels:
                 raise _native.ImageTooLargeError(
                     f"{self.name}: more than max_image_pixels={max_pixels} pixels, got"
@@ -92,7 +98,7 @@ class VideoFile:
             rate = stream.average_rate or stream.guessed_rate
             self.fps: float | None = float(rate) if rate else None
             self._scan(container, stream)
-            if not self.total_num_frames or not self.height or not self.width:
+            if not self.total_num_frames:
                 raise ValueError(f"{self.name}: has no frames")
 
     @contextlib.contextmanager
