@@ -15,6 +15,7 @@ from ._dynres_rs import Spec
 from ._types import U8, DType, Options
 from .arguments import _dtype, _integer, _out_view, _side
 from .images import as_array
+from .files import shown
 from .memory import _empty
 from .numerics import resolve
 from .options import canonical, core_options, preset
@@ -222,6 +223,8 @@ def resize(
     premultiplied), or torchvision's `resize(antialias=True)` of a uint8 tensor on the CPU.
     """
     rule = resolve(numerics)
+    if isinstance(resample, str):
+        resample = shown(resample, 40)  # as errors may repeat it
     if out is not None and _native.resize_plain(
         image, size, resample, rule, out, num_threads, MAX_IMAGE_PIXELS
     ):

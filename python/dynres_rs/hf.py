@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from ._types import Options
 from .options import canonical, preset, with_backgrounds
+from .files import as_key, shown
 
 __all__ = ["Config", "read", "read_pretrained"]
 
@@ -176,10 +177,10 @@ def read(
     """
     if not isinstance(config, Mapping):
         raise TypeError(f"config: must be a dict, got {type(config).__name__}")
-    given = {str(key): value for key, value in config.items() if value is not None}
+    given = {as_key(key): value for key, value in config.items() if value is not None}
     nested = given.get("image_processor")
     if isinstance(nested, Mapping):
-        inner = {str(key): value for key, value in nested.items() if value is not None}
+        inner = {as_key(key): value for key, value in nested.items() if value is not None}
         given = {"processor_class": given.get("processor_class"), **inner}
     elif given.get("processor_class") == "DeepseekVLV2Processor":
         return _deepseek_vl2(given, overrides)
@@ -203,7 +204,7 @@ def _transformers(
     if defaults is None:
         raise ValueError(
             f"image_processor_type: must be one of {', '.join(CLASSES)}, or those with 'Fast' or"
-            f" 'Pil' at the end; got '{kind[:80]}'"
+            f" 'Pil' at the end; got '{shown(kind, 80)}'"
         )
     family = _family(name, given, model_type)
     base = {**preset(family), **defaults}
@@ -253,7 +254,7 @@ def _internvl_chat(given: dict[str, Any], overrides: Mapping[str, Any]) -> Confi
     version = overrides.pop("ps_version", None) or given.get("ps_version", "v2")
     if version != "v2":
         raise ValueError(
-            f"ps_version: must be 'v2', got '{str(version)[:40]}'; v1 orders tokens otherwise"
+            f"ps_version: must be 'v2', got '{shown(version, 40)}'; v1 orders tokens otherwise"
         )
     if given.get("pad2square", False):
         raise ValueError("pad2square: must be false; images padded to squares are not supported")
@@ -314,7 +315,7 @@ def _refuse_unknown(given: Mapping[str, Any], allowed: set[str], known: set[str]
     for key in given:
         if key not in allowed:
             raise ValueError(
-                f"config: unknown key '{key[:60]}'; the keys that matter are"
+                f"config: unknown key '{shown(key, 60)}'; the keys that matter are"
                 f" {', '.join(sorted(known))}"
             )
 
@@ -342,7 +343,7 @@ def read_pretrained(
     folder = path if os.path.isdir(name) else _cached(name, revision)  # noqa: PTH112
     if folder is None:
         raise FileNotFoundError(
-            f"path: '{name}' is no folder, no json file, and no model in the local Hugging Face"
+            f"path: '{shown(name)}' is no folder, no json file, and no model in the local Hugging Face"
             " cache"
         )
     model_type = _model_type(folder / "config.json")
@@ -360,29 +361,33 @@ def read_pretrained(
     if image.is_file():
         return read(_load(image, name), overrides, model_type)
     raise FileNotFoundError(
-        f"path: '{name}' has no preprocessor_config.json, no processor_config.json with an image"
+        f"path: '{shown(name)}' has no preprocessor_config.json, no processor_config.json with an image"
         " processor, and no config.json of InternVL"
     )
 
 
-def _load(path: Path, shown: str) -> dict[str, Any]:
+def _load(path: Path, given: str) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         kind = type(error)
-        raise kind(f"path: {path.name} of '{shown}' cannot be read") from None
+        raise kind(f"path: {path.name} of '{shown(given)}' cannot be read") from None
     except ValueError:
-        raise ValueError(f"path: {path.name} of '{shown}' is no JSON") from None
+        raise ValueError(f"path: {path.name} of '{shown(given)}' is no JSON") from None
+    except RecursionError:
+        raise ValueError(f"path: {path.name} of '{shown(given)}' is nested too deeply") from None
     if not isinstance(config, dict):
-        raise ValueError(f"path: {path.name} of '{shown}' must hold an object")
+        raise ValueError(f"path: {path.name} of '{shown(given)}' must hold an object")
     return config
 
 
 def _model_type(path: Path) -> str | None:
     """The model's type in a config.json; None where there is none to be had."""
+    if not path.is_file():
+        return None
     try:
         found = json.loads(path.read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
     return found if isinstance(found, str) else None
 
@@ -390,6 +395,8 @@ def _model_type(path: Path) -> str | None:
 def _cached(name: str, revision: str | None) -> Path | None:
     """The snapshot of a hub id in the local cache: `models--org--name/snapshots/<commit>`."""
     parts = name.split("/")
+    if "\0" in name or len(name) > 512 or not shown(name, 512) == name:
+        return None
     if len(parts) > 2 or not all(part and part not in (".", "..") for part in parts):
         return None
     home = os.environ.get("HF_HOME") or os.path.join(  # noqa: PTH118
@@ -398,6 +405,8 @@ def _cached(name: str, revision: str | None) -> Path | None:
     hub = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
     root = Path(hub) if hub else Path(home) / "hub"
     model = root.expanduser() / ("models--" + "--".join(parts))
+    if revision is not None and not isinstance(revision, str):
+        raise TypeError(f"revision: must be a string, got {type(revision).__name__}")
     wanted = revision or "main"
     if any(part in ("", ".", "..") for part in wanted.split("/")):
         return None

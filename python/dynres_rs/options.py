@@ -7,6 +7,8 @@ own, `do_convert_rgb` and `input_data_format`.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Final
@@ -15,6 +17,7 @@ import numpy as np
 
 from . import _dynres_rs as _native
 from ._types import Options
+from .files import shown
 
 __all__ = [
     "FACADE",
@@ -68,6 +71,10 @@ IGNORED: Final = frozenset(
 
 #: More numbers than any option has.
 _MOST: Final = 1024
+#: More characters than any text that is an option.
+_LONGEST: Final = 60
+#: More keys than any family has.
+_NAMED: Final = 64
 #: Pillow's numbers of the filters. 0 (nearest), 4 (box) and 5 (Hamming) have no kernel here.
 FILTERS: Final = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
 LAYOUTS: Final = {
@@ -87,7 +94,7 @@ def family_row(family: object) -> tuple[str, dict[str, Any]]:
     for name, row in table.items():
         if family == name or family in row.get("aliases", ()):
             return name, row
-    raise ValueError(f"family: must be one of {_names(table)}; got '{family[:60]}'")
+    raise ValueError(f"family: must be one of {_names(table)}; got '{shown(family, 60)}'")
 
 
 def preset(family: str) -> Options:
@@ -109,7 +116,8 @@ def with_backgrounds(options: Options, given: Mapping[str, Any]) -> Options:
         name = prefix + "background_color"
         if name in options and given.get(name) is None:
             mean = options[prefix + "image_mean"]
-            options[name] = [min(max(int(value * 255), 0), 255) for value in mean]
+            if all(math.isfinite(value) for value in mean):  # else the core says so
+                options[name] = [int(min(max(value * 255, 0), 255)) for value in mean]
     return options
 
 
@@ -156,7 +164,7 @@ def canonical(
             if not isinstance(value, str) and type(value).__module__ != "torch":
                 raise TypeError(f"{where}: device: must be 'cpu', got {type(value).__name__}")
             if str(value) != "cpu":
-                raise ValueError(f"{where}: device: must be 'cpu' here, got '{str(value)[:40]}'")
+                raise ValueError(f"{where}: device: must be 'cpu' here, got '{shown(str(value), 40)}'")
         elif key == "high_res_size" and "high_res_image_size" in current:
             put("high_res_image_size", _sides("high_res_size", value, square=True), key)
         elif key in ("min_patches", "max_patches") and "min_num" in current:
@@ -171,7 +179,7 @@ def canonical(
             names = {k for k in current if not k.startswith("_")} | {"size"}
             owner = f" of '{family}'" if family else ""
             raise ValueError(
-                f"{where}: unknown key '{key[:60]}'; the keys{owner} are {_names(names)}"
+                f"{where}: unknown key '{shown(key, 60)}'; the keys{owner} are {_names(names)}"
             )
     return options
 
@@ -215,11 +223,19 @@ def _value(key: str, value: Any) -> Any:
             raise ValueError(f"{key}: must be (width, height) pairs")
         return pairs
     if key in ("downsample_ratio", "rescale_factor"):
-        return value if not isinstance(value, np.generic) else value.item()
+        value = value if not isinstance(value, np.generic) else value.item()
     if key == "image_size" and not isinstance(value, int | np.integer):
         return tuple(_int(key, side) for side in _items(key, value))
     if isinstance(value, np.integer):
         return int(value)
+    if isinstance(value, str):
+        # Longer than any that is known, or with characters that none has: the core refuses it, and
+        # repeats it.
+        return shown(value, _LONGEST)
+    if isinstance(value, bytes | bytearray | memoryview | Mapping):
+        raise TypeError(f"{key}: must be a number or a string, got {type(value).__name__}")
+    if isinstance(value, Sequence | np.ndarray) and len(value) > _MOST:
+        raise ValueError(f"{key}: must be one value, got {len(value)}")
     return value
 
 
@@ -252,7 +268,7 @@ def _filter(name: str, value: Any) -> str:
             )
         found = text.lower() if text.lower() in FILTERS.values() else None
     if found is None:
-        what = int(value) if isinstance(value, int | np.integer) else f"'{str(value)[:40]}'"
+        what = int(value) if isinstance(value, int | np.integer) else f"'{shown(text, 40)}'"
         raise ValueError(
             f"{name}: must be 'bilinear' (2), 'bicubic' (3) or 'lanczos' (1), got {what}"
         )
@@ -267,7 +283,10 @@ def _three(name: str, value: Any) -> list[float]:
             raise TypeError(f"{name}: must be three numbers, got {type(item).__name__}")
     if len(items) != 3:
         raise ValueError(f"{name}: must be three numbers, got {len(items)}")
-    return [float(item) for item in items]
+    try:
+        return [float(item) for item in items]
+    except OverflowError:
+        raise ValueError(f"{name}: must be finite numbers, got an integer above 2**1023") from None
 
 
 def _layout(value: Any) -> str:
@@ -276,7 +295,7 @@ def _layout(value: Any) -> str:
         raise TypeError(f"input_data_format: must be a string, got {type(value).__name__}")
     if text.lower() not in LAYOUTS:
         raise ValueError(
-            f"input_data_format: must be 'channels_first' or 'channels_last', got '{text[:40]}'"
+            f"input_data_format: must be 'channels_first' or 'channels_last', got '{shown(text, 40)}'"
         )
     return LAYOUTS[text.lower()]
 
@@ -329,4 +348,5 @@ def _sides(name: str, size: Any, square: bool) -> int | tuple[int, int]:
 
 
 def _names(keys: Any) -> str:
-    return ", ".join(f"'{str(key)[:60]}'" for key in sorted(str(key) for key in keys))
+    texts = sorted(shown(key, 60) for key in itertools.islice(keys, _NAMED + 1))
+    return ", ".join(f"'{text}'" for text in texts[:_NAMED]) + ", ..." * (len(texts) > _NAMED)

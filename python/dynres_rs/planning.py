@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _dynres_rs as _native
 from ._types import I64, Numerics
 from .arguments import as_numbers, whole_number
+from .files import shown
 
 if TYPE_CHECKING:
     from ._dynres_rs import Plan, Spec, View
@@ -190,7 +191,7 @@ def _scales(plan: Plan, coords: object) -> tuple[float, float]:
             raise ValueError("coords: nothing is left of the image in its resized pixels")
         return float(width), float(height)
     if coords not in RANGES:
-        raise ValueError(f"coords: must be one of {', '.join(COORDS)}; got '{coords[:40]}'")
+        raise ValueError(f"coords: must be one of {', '.join(COORDS)}; got '{shown(coords, 40)}'")
     return RANGES[coords], RANGES[coords]
 
 
@@ -424,6 +425,9 @@ class Planner:
         Matches `get_number_of_image_patches` of transformers' `Qwen2VLImageProcessor` and
         `GotOcr2ImageProcessor`; as there, `max_image_pixels` and `do_resize` do not matter.
         """
+        if not isinstance(images_kwargs, Mapping | None):
+            kind = type(images_kwargs).__name__
+            raise TypeError(f"images_kwargs: must be a dict, got {kind}")
         given = {key: value for key, value in (images_kwargs or {}).items() if value is not None}
         height, width = whole_number("height", height), whole_number("width", width)
         if not 0 < min(height, width) <= max(height, width) < 2**31:
@@ -431,15 +435,15 @@ class Planner:
         spec, family, numerics, options = self._planned()
         if "merge_size" in options:
             keys = ("min_pixels", "max_pixels", "patch_size", "merge_size")
-            least, most, patch, merge = (given.get(key, options[key]) for key in keys)
+            least, most, patch, merge = (_positive(key, given.get(key, options[key])) for key in keys)
             resized = _native.smart_resize(height, width, patch * merge, least, most)
             return int((resized[0] // patch) * (resized[1] // patch))
         if "crop_to_patches" not in options:
             return spec.plan(height, width, 1).num_tiles
         changed = {
             **spec.options,
-            "min_num": given.get("min_patches", options["min_num"]),
-            "max_num": given.get("max_patches", options["max_num"]),
+            "min_num": _positive("min_patches", given.get("min_patches", options["min_num"])),
+            "max_num": _positive("max_patches", given.get("max_patches", options["max_num"])),
             "max_image_pixels": _UNLIMITED,
             "do_resize": True,
         }
@@ -478,6 +482,9 @@ class Planner:
         and crops to patches unless told otherwise.
         """
         alone, of_videos = kwargs.pop("images_kwargs", {}), kwargs.pop("videos_kwargs", {})
+        for name, given in (("images_kwargs", alone), ("videos_kwargs", of_videos)):
+            if not isinstance(given, Mapping):
+                raise TypeError(f"{name}: must be a dict, got {type(given).__name__}")
         tokens, patches, video_tokens = None, None, None
         if image_sizes is not None:
             tokens, patches = self._image_tokens(image_sizes, {**alone, **kwargs})
@@ -519,10 +526,19 @@ class Planner:
 def _tile(size: Any) -> tuple[int, int]:
     """(height, width) of transformers' size dict or `SizeDict`."""
     if isinstance(size, Mapping):
-        return size["height"], size["width"]
-    if isinstance(size, int):
-        return size, size
-    return size.height, size.width
+        height, width = size.get("height"), size.get("width")
+    elif isinstance(size, int):
+        height = width = size
+    else:
+        height, width = getattr(size, "height", None), getattr(size, "width", None)
+    return _positive("patch_size", height), _positive("patch_size", width)
+
+
+def _positive(name: str, value: object) -> int:
+    number = whole_number(name, value)
+    if not 0 < number < 2**63:
+        raise ValueError(f"{name}: must be in 1..2**63, got {shown(number)}")
+    return number
 
 
 def _budget(

@@ -32,6 +32,7 @@ from .arguments import (
     _torch,
     as_numbers,
 )
+from .files import as_key
 from .images import Policy, Ready, is_batch_array, prepare
 from .memory import _empty
 from .numerics import resolve
@@ -151,10 +152,8 @@ class Processor(Planner):
         full = canonical(options, preset(name), "options", name)
         self._set(name, numerics, with_backgrounds(full, options))
         if video is not None:
-            if not isinstance(video, Mapping):
-                raise TypeError(f"video: must be a dict, got {type(video).__name__}")
             # The file may be one of another family's video processor: its name is stored with it.
-            given = {str(key): value for key, value in video.items()}
+            given = _as_options("video", video)
             own = given.pop("family", name)
             self._video = VideoProcessor(own, numerics=self._numerics, **given)
             self._video_options = self._video.options
@@ -201,7 +200,7 @@ class Processor(Planner):
             TypeError: `config` is no dict, or a value has the wrong type.
             ValueError: an unknown class or key, or a value that is out of range.
         """
-        video = overrides.pop("video", None) or {}
+        video = _as_options("video", overrides.pop("video", None))
         if isinstance(config, Mapping) and video_config.is_video_only(config):
             family, _ = video_config.read(config, {})
             made = cls(family, numerics=numerics, **overrides)
@@ -235,7 +234,7 @@ class Processor(Planner):
             FileNotFoundError: nothing there.
             ValueError: no JSON, and all that `from_config` raises.
         """
-        video = overrides.pop("video", None) or {}
+        video = _as_options("video", overrides.pop("video", None))
         made = cls._make(hf.read_pretrained(path, revision, overrides), numerics)
         return made._with_video(lambda: video_config.read_pretrained(path, revision, video))
 
@@ -249,7 +248,7 @@ class Processor(Planner):
         """
         if not isinstance(data, Mapping):
             raise TypeError(f"data: must be a dict, got {type(data).__name__}")
-        options = {str(key): value for key, value in data.items()}
+        options = {as_key(key): value for key, value in data.items()}
         family = options.pop("family", None)
         if family is None:
             raise ValueError("data: must have 'family', as to_dict() writes it")
@@ -446,7 +445,7 @@ class Processor(Planner):
         """A call with videos: each option and output to whichever knows it."""
         video = self.video
         own = {"video_metadata", "return_metadata"}
-        alone = options.pop("videos_kwargs", None) or {}
+        alone = _as_options("videos_kwargs", options.pop("videos_kwargs", None))
         names = video_config.names(video.options) | own
         for_videos = {key: value for key, value in options.items() if key in names} | dict(alone)
         if images is None:
@@ -592,6 +591,15 @@ class Processor(Planner):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Processor:
         return self
+
+
+def _as_options(name: str, given: object) -> dict[str, Any]:
+    """A dict of options that a caller gave, or none."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{name}: must be a dict, got {type(given).__name__}")
+    return {as_key(key): value for key, value in given.items()}
 
 
 def _from_dict(cls: type[Processor], data: dict[str, Any]) -> Processor:

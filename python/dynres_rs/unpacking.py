@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from . import _dynres_rs as _native
 from ._types import U8, DType
+from .files import shown
 
 if TYPE_CHECKING:
     from ._dynres_rs import Plan
@@ -50,7 +51,7 @@ def unpack(pixel_values: Any, plan: Plan, *, key: str = "pixel_values") -> U8 | 
         raise TypeError(f"plan: must be a Plan, got {type(plan).__name__}")
     shapes = plan.shapes
     if key not in shapes:
-        raise ValueError(f"key: must be one of {', '.join(shapes)}; got '{str(key)[:40]}'")
+        raise ValueError(f"key: must be one of {', '.join(shapes)}; got '{shown(key, 40)}'")
     array = _array(pixel_values)
     element = ELEMENTS.get(array.dtype.name)
     if element is None or not array.dtype.isnative:

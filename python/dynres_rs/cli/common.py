@@ -32,7 +32,7 @@ def options_of(settings: list[str]) -> dict[str, Any]:
             raise ValueError(f"--set: must be KEY=VALUE, got '{setting}'")
         try:
             options[key.replace("-", "_")] = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             lowered = {"True": True, "False": False, "None": None}
             options[key.replace("-", "_")] = lowered.get(text, text)
     return options

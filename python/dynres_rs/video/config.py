@@ -17,6 +17,7 @@ from .. import _dynres_rs as _native
 from .. import hf
 from .. import options as vocabulary
 from .._types import Options
+from ..files import as_key, shown
 
 __all__ = ["canonical", "is_video_only", "names", "preset", "read", "read_pretrained"]
 
@@ -100,7 +101,7 @@ def preset(family: str) -> Options:
     table = _native.video_families()
     if family not in table:
         known = ", ".join(table)
-        raise ValueError(f"family: must be one that takes videos, {known}; got '{family}'")
+        raise ValueError(f"family: must be one that takes videos, {known}; got '{shown(family, 60)}'")
     return {**table[family], "do_convert_rgb": True, "input_data_format": None}
 
 
@@ -159,10 +160,10 @@ def read(
     """
     if not isinstance(config, Mapping):
         raise TypeError(f"config: must be a dict, got {type(config).__name__}")
-    given = {str(key): value for key, value in config.items() if value is not None}
+    given = {as_key(key): value for key, value in config.items() if value is not None}
     nested = given.get("video_processor") or given.get("image_processor")
     if isinstance(nested, Mapping):
-        inner = {str(key): value for key, value in nested.items() if value is not None}
+        inner = {as_key(key): value for key, value in nested.items() if value is not None}
         given = {"processor_class": given.get("processor_class"), **inner}
     kind = given.get("video_processor_type")
     if kind is None:
@@ -179,7 +180,7 @@ def read(
     defaults = CLASSES.get(kind)
     if defaults is None:
         raise ValueError(
-            f"video_processor_type: must be one of {', '.join(CLASSES)}; got '{kind[:80]}'"
+            f"video_processor_type: must be one of {', '.join(CLASSES)}; got '{shown(kind, 80)}'"
         )
     family = _family(kind, given, model_type)
     base = {**preset(family), **defaults}
@@ -217,13 +218,15 @@ def read_pretrained(
     if not isinstance(source, str | os.PathLike):
         raise TypeError(f"path: must be a string or os.PathLike, got {type(source).__name__}")
     name = os.fspath(source)
+    if not isinstance(name, str):
+        raise TypeError("path: must be a string or os.PathLike of str")
     path = Path(name)
-    if path.is_file():
+    if os.path.isfile(name):  # noqa: PTH113 (never raises, whatever the name)
         return read(hf._load(path, name), overrides, hf._model_type(path.parent / "config.json"))
-    folder = path if path.is_dir() else hf._cached(name, revision)
+    folder = path if os.path.isdir(name) else hf._cached(name, revision)  # noqa: PTH112
     if folder is None:
         raise FileNotFoundError(
-            f"path: '{name}' is no folder, no json file, and no model in the local Hugging Face"
+            f"path: '{shown(name)}' is no folder, no json file, and no model in the local Hugging Face"
             " cache"
         )
     model_type = hf._model_type(folder / "config.json")
@@ -236,6 +239,6 @@ def read_pretrained(
         if (folder / file).is_file():
             return read(hf._load(folder / file, name), overrides, model_type)
     raise FileNotFoundError(
-        f"path: '{name}' has no video_preprocessor_config.json, no preprocessor_config.json, and no"
+        f"path: '{shown(name)}' has no video_preprocessor_config.json, no preprocessor_config.json, and no"
         " processor_config.json with a video processor"
     )

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 
 from .._dynres_rs import Plan
 from .._types import I64, Batch, DType, ErrorPolicy, Numerics, Options
-from ..arguments import ERRORS, _check_name, _dtype, _integer, _side, _torch
+from ..arguments import ERRORS, _check_name, _dtype, _integer, _side, _torch, as_numbers
+from ..files import as_key
 from ..numerics import resolve
 from ..options import family_row, freeze
 from .call import PIXELS, Call
@@ -122,7 +123,7 @@ class VideoProcessor:
         """The processor that `to_dict` described."""
         if not isinstance(data, Mapping):
             raise TypeError(f"data: must be a dict, got {type(data).__name__}")
-        options = dict(data)
+        options = {as_key(key): value for key, value in data.items()}
         family = options.pop("family", None)
         if family is None:
             raise ValueError("data: must have 'family', as to_dict() writes it")
@@ -268,7 +269,7 @@ class VideoProcessor:
         Returns:
             (n,) int64: t * h * w / merge_size ** 2.
         """
-        array = np.asarray(sizes)
+        array = as_numbers("sizes", sizes)
         if array.dtype.kind not in "iu" and array.size:
             raise TypeError(f"sizes: must be integers, got {array.dtype.name}")
         if array.ndim != 2 or array.shape[1] != 3:
@@ -327,7 +328,7 @@ class VideoProcessor:
         try:
             key = freeze(given)
             found = self._variants.get(key)
-        except TypeError:
+        except Exception:  # a value that cannot be hashed, or is nested too deeply
             key, found = None, None
         if found is None:
             options = canonical(given, self._base.options, self._family)
