@@ -99,10 +99,12 @@ impl Plan {
                 given: format!("{} tokens for {:?}", self.num_tokens, self.resized),
             });
         }
-        for run in &self.runs {
-            match run {
-                Run::Separator => emit([0.0; 4], Kind::Separator),
-                Run::Cells(cells) => self.walk_cells(cells, &mut emit),
+        for _ in 0..self.repeats {
+            for run in &self.runs {
+                match run {
+                    Run::Separator => emit([0.0; 4], Kind::Separator),
+                    Run::Cells(cells) => self.walk_cells(cells, &mut emit),
+                }
             }
         }
         Ok(())

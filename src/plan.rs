@@ -207,6 +207,8 @@ pub struct Plan {
     pub num_tokens: usize,
     /// What each of them sees; empty where the options give tiles that no such model can take.
     pub runs: Vec<Run>,
+    /// How often the runs follow one another: once for each temporal patch of a video, else once.
+    pub repeats: usize,
     /// The coordinates that the family was trained to speak.
     pub coords: Coords,
 }
@@ -278,6 +280,7 @@ impl Plan {
             num_patches: 0,
             num_tokens: 0,
             runs: Vec::new(),
+            repeats: 1,
             coords: Coords::Resized,
         }
     }

@@ -220,6 +220,8 @@ pub enum Value {
     Bool(bool),
     /// A count or a size.
     Int(i64),
+    /// An integer beyond 64 bits, rounded; infinite where no float holds it.
+    Wide(f64),
     /// A number.
     Float(f64),
     /// A name.
@@ -230,6 +232,9 @@ pub enum Value {
     Pairs(Vec<(usize, usize)>),
 }
 
+/// How many pairs of a list a message shows.
+const SHOWN: usize = 16;
+
 impl std::fmt::Display for Value {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -238,8 +243,13 @@ impl std::fmt::Display for Value {
             Self::Bool(false) => f.write_str("False"),
             Self::Int(value) => write!(f, "{value}"),
             Self::Float(value) => write!(f, "{value}"),
+            Self::Wide(value) if value.is_infinite() => f.write_str("one of more than 1024 bits"),
+            Self::Wide(value) => write!(f, "{value:e}"),
             Self::Text(value) => write!(f, "{value:?}"),
             Self::Triple(value) => write!(f, "{value:?}"),
+            Self::Pairs(value) if value.len() > SHOWN => {
+                write!(f, "{:?} and {} more", &value[..SHOWN], value.len() - SHOWN)
+            }
             Self::Pairs(value) => write!(f, "{value:?}"),
         }
     }
@@ -265,9 +275,11 @@ fn count(name: &'static str, value: &Value) -> Result<usize> {
     }
 }
 
-/// Budgets of pixels may be as large as an integer goes.
+/// Budgets of pixels may be as large as an integer goes; above 2^63 they are as good as 2^63 - 1, since no image has so
+/// many pixels.
 fn budget(name: &'static str, value: &Value) -> Result<usize> {
     match value {
+        Value::Wide(given) if *given > 0.0 => Ok(i64::MAX as usize),
         Value::Int(given) if *given >= 1 => Ok(*given as usize),
         _ => Err(wrong(name, "an integer of at least 1", value)),
     }
@@ -279,7 +291,7 @@ fn text<'a>(name: &'static str, value: &'a Value) -> Result<&'a str> {
 
 fn number(name: &'static str, value: &Value) -> Result<f64> {
     match value {
-        Value::Float(number) if number.is_finite() => Ok(*number),
+        Value::Float(number) | Value::Wide(number) if number.is_finite() => Ok(*number),
         Value::Int(number) => Ok(*number as f64),
         _ => Err(wrong(name, "a finite number", value)),
     }
@@ -505,9 +517,12 @@ impl BestCanvas {
         let tile = self.tile();
         let fits = |side: usize| side > 0 && side < 1 << 31 && side.is_multiple_of(tile);
         let good = tile > 0 && self.candidate_resolutions.iter().all(|&(w, h)| fits(w) && fits(h));
+        if good {
+            return Ok(());
+        }
         let given = Value::Pairs(self.candidate_resolutions.clone());
         let rule = "a list of (width, height), all multiples of the first width";
-        if good { Ok(()) } else { Err(wrong("candidate_resolutions", rule, &given)) }
+        Err(wrong("candidate_resolutions", rule, &given))
     }
 }
 

@@ -6,6 +6,8 @@ use crate::sizing::{self, Budget, Grid};
 use crate::spec::{FrameBudget, Spec, Video};
 
 const PIXEL_VALUES_VIDEOS: &str = "pixel_values_videos";
+/// The most frames of a video: six days at 30 a second. Products of frames and patches then fit in 64 bits.
+const MAX_FRAMES: usize = 1 << 24;
 
 fn resized(rule: &Video, size: Size, frames: usize) -> Result<Size> {
     let patches = &rule.patches;
@@ -33,6 +35,10 @@ fn resized(rule: &Video, size: Size, frames: usize) -> Result<Size> {
 
 /// The plan of a video of `frames` frames of one size. Its view is that of every frame, in each temporal patch.
 pub(super) fn plan(spec: &Spec, rule: &Video, size: Size, frames: usize) -> Result<Plan> {
+    if frames > MAX_FRAMES {
+        let (name, given) = ("num_frames", frames.to_string());
+        return Err(Error::Option { name, rule: "at most 2**24", given });
+    }
     let patches = &rule.patches;
     let factor = patches.patch_size * patches.merge_size;
     let resized = if spec.do_resize {
@@ -57,18 +63,17 @@ pub(super) fn plan(spec: &Spec, rule: &Video, size: Size, frames: usize) -> Resu
     let groups = frames.div_ceil(patches.temporal_patch_size);
     plan.num_patches = groups * grid.count();
     plan.num_tokens = plan.num_patches / (patches.merge_size * patches.merge_size);
-    plan.runs = vec![
-        Run::Cells(Cells {
-            view: 0,
-            tiles: ONE,
-            tile: resized,
-            seen: resized,
-            cell: factor,
-            grid: Grid { rows: resized.0 / factor, columns: resized.1 / factor },
-            newline: false,
-        });
-        groups
-    ];
+    // The tokens of every temporal patch are those of the first: a plan does not grow with its frames.
+    plan.runs = vec![Run::Cells(Cells {
+        view: 0,
+        tiles: ONE,
+        tile: resized,
+        seen: resized,
+        cell: factor,
+        grid: Grid { rows: resized.0 / factor, columns: resized.1 / factor },
+        newline: false,
+    })];
+    plan.repeats = groups;
     plan.outputs = vec![Output { key: PIXEL_VALUES_VIDEOS, rows: plan.num_patches, cut }];
     plan.facts = vec![Fact {
         key: "video_grid_thw",

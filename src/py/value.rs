@@ -1,6 +1,6 @@
 //! Option values between Python and the core.
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString};
 
@@ -20,41 +20,87 @@ pub(super) fn from_python(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Val
         return Ok(Value::Text(object.extract()?));
     }
     if object.is_instance_of::<PyInt>() {
-        // Beyond 64 bits is beyond every range: the nearest end fails the same check.
-        return Ok(Value::Int(object.extract().unwrap_or(i64::MAX)));
+        return Ok(integer(object));
     }
     if object.is_instance_of::<PyFloat>() {
         return Ok(Value::Float(object.extract()?));
     }
-    if let Ok(integer) = object.call_method0(pyo3::intern!(object.py(), "__index__")) {
-        return Ok(Value::Int(integer.extract().unwrap_or(i64::MAX)));
+    if let Ok(index) = object.call_method0(pyo3::intern!(object.py(), "__index__")) {
+        return Ok(integer(&index));
     }
-    if let Ok(pair) = object.extract::<Vec<usize>>()
-        && pair.len() == 2
+    // A sequence's own length decides how much is read of it: a range may have more items than memory holds.
+    if !object.is_instance_of::<PyDict>()
+        && let Ok(len) = object.len()
     {
-        return Ok(Value::Pairs(vec![(pair[0], pair[1])]));
-    }
-    if let Ok(lists) = object.extract::<Vec<Vec<usize>>>()
-        && lists.iter().all(|pair| pair.len() == 2)
-    {
-        return Ok(Value::Pairs(lists.iter().map(|pair| (pair[0], pair[1])).collect()));
-    }
-    if let Ok(three) = object.extract::<Vec<f64>>() {
-        let given = format!("{three:?}");
-        return three.try_into().map(Value::Triple).map_err(|_| {
+        if len > MAX_PAIRS {
+            let rule = format!("{name}: must have at most {MAX_PAIRS} items, got {len}");
+            return Err(PyValueError::new_err(rule));
+        }
+        if let Some(pair) = pair(object, len) {
+            return Ok(Value::Pairs(vec![pair]));
+        }
+        if let Some(pairs) = pairs(object, len)? {
+            return Ok(Value::Pairs(pairs));
+        }
+        if let Some(three) = three(object, len) {
+            return Ok(Value::Triple(three));
+        }
+        if object.get_item(0).is_ok_and(|first| first.extract::<f64>().is_ok()) {
             let rule = if name == "image_size" {
                 "an integer or (height, width)"
             } else {
                 "three numbers"
             };
-            pyo3::exceptions::PyValueError::new_err(format!("{name}: must be {rule}, got {given}"))
-        });
+            let text = format!("{name}: must be {rule}, got {len} items");
+            return Err(PyValueError::new_err(text));
+        }
     }
     if let Ok(number) = object.extract::<f64>() {
         return Ok(Value::Float(number));
     }
     let kind = object.get_type().name()?.to_string();
     Err(PyTypeError::new_err(format!("{name}: a value of type {kind} is not supported")))
+}
+
+/// The most pairs of an option. Released models have 36.
+const MAX_PAIRS: usize = 1024;
+
+/// A Python integer of any size.
+fn integer(object: &Bound<'_, PyAny>) -> Value {
+    // Python refuses to make a float of an integer of more than 1024 bits.
+    let wide = || {
+        let negative = object.lt(0).unwrap_or(false);
+        let infinite = if negative { f64::NEG_INFINITY } else { f64::INFINITY };
+        Value::Wide(object.extract().unwrap_or(infinite))
+    };
+    object.extract().map_or_else(|_| wide(), Value::Int)
+}
+
+/// Two sides, where the object is a sequence of just them.
+fn pair(object: &Bound<'_, PyAny>, len: usize) -> Option<(usize, usize)> {
+    let side = |number: usize| object.get_item(number).ok()?.extract().ok();
+    if len == 2 { Some((side(0)?, side(1)?)) } else { None }
+}
+
+/// Pairs of sides, where every item is one.
+fn pairs(object: &Bound<'_, PyAny>, len: usize) -> PyResult<Option<Vec<(usize, usize)>>> {
+    let mut pairs = Vec::new();
+    let bytes = len * size_of::<(usize, usize)>();
+    pairs.try_reserve_exact(len).map_err(|_| to_python(&Error::OutOfMemory { bytes }))?;
+    for number in 0..len {
+        let item = object.get_item(number).ok();
+        let Some(pair) = item.and_then(|item| pair(&item, item.len().ok()?)) else {
+            return Ok(None);
+        };
+        pairs.push(pair);
+    }
+    Ok(Some(pairs))
+}
+
+/// Three numbers, where the object is a sequence of just them.
+fn three(object: &Bound<'_, PyAny>, len: usize) -> Option<[f64; 3]> {
+    let number = |number: usize| object.get_item(number).ok()?.extract().ok();
+    if len == 3 { Some([number(0)?, number(1)?, number(2)?]) } else { None }
 }
 
 /// The Python object for a value; pairs of one become a tuple, since only sizes have them.
@@ -67,7 +113,7 @@ pub(super) fn to_object<'py>(
         Value::Nothing => py.None().into_bound(py),
         Value::Bool(value) => PyBool::new(py, *value).to_owned().into_any(),
         Value::Int(value) => value.into_pyobject(py)?.into_any(),
-        Value::Float(value) => value.into_pyobject(py)?.into_any(),
+        Value::Float(value) | Value::Wide(value) => value.into_pyobject(py)?.into_any(),
         Value::Text(value) => value.into_pyobject(py)?.into_any(),
         Value::Triple(value) if name.ends_with("background_color") => {
             value.map(|byte| i64::from(byte as u8)).to_vec().into_pyobject(py)?.into_any()

@@ -22,6 +22,8 @@ __all__ = ["format_timestamps", "frame_range", "sample_indices", "timestamps"]
 LANES: Final = 8
 #: What upstream assumes where a rate is missing.
 DEFAULT_FPS: Final = 24.0
+#: The most frames of a video, as the compiled core has it: six days at 30 a second.
+MAX_FRAMES: Final = 1 << 24
 #: qwen-vl-utils: frames of a temporal patch, and the rate and limits where nothing is said.
 FRAME_FACTOR: Final = 2
 
@@ -61,11 +63,17 @@ def sample_indices(
         are.
 
     Raises:
-        ValueError: both `num_frames` and `fps`, a rate that is needed and missing, or numbers that
-            leave no frame or more than there are (upstream raises `ZeroDivisionError` for some).
+        ValueError: both `num_frames` and `fps`, a rate that is needed and missing, numbers that
+            leave no frame or more than there are (upstream raises `ZeroDivisionError` for some), or
+            more than 2**24 frames.
     """
     if total_num_frames < 1:
         raise ValueError(f"total_num_frames: must be at least 1, got {total_num_frames}")
+    for name, frames in (("total_num_frames", total_num_frames), ("num_frames", num_frames)):
+        if frames is not None and frames > MAX_FRAMES:
+            raise ValueError(f"{name}: must be at most 2**24, got {frames}")
+    if min_frames > MAX_FRAMES:
+        raise ValueError(f"min_frames: must be at most 2**24, got {min_frames}")
     if video_fps is not None and not (math.isfinite(video_fps) and video_fps > 0):
         raise ValueError(f"video_fps: must be a finite number above 0, got {video_fps}")
     if fps is not None and num_frames is not None:
