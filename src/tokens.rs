@@ -9,7 +9,7 @@
 //!    difference is that of a neighbour, and any other ratio that ties with it in floats is next to it.
 //! 3. All canvases are tried without a branch.
 
-use crate::error::{Error, Result, Size};
+use crate::error::{Error, Result, Size, collected, push, reserved};
 use crate::plan::{Plan, crops, tile_budget, tokens_of_canvas, tokens_of_tile};
 use crate::sizing::{self, Grid};
 use crate::spec::{AspectGrid, BestCanvas, Rule, SmartResize, Spec};
@@ -195,30 +195,37 @@ impl Ratios {
     fn new(spec: &Spec, rule: &AspectGrid, num_images: usize) -> Result<Self> {
         let (min_num, max_num) = tile_budget(rule, num_images);
         let list = sizing::aspect_ratios(rule.order, min_num, max_num)?;
-        let mut ratios: Vec<f64> = list.iter().map(|&(c, r)| c as f64 / r as f64).collect();
-        ratios.sort_by(f64::total_cmp);
-        ratios.dedup();
+        let mut places: Vec<usize> = collected(0..list.len())?;
+        let ratio = |place: usize| list[place].0 as f64 / list[place].1 as f64;
+        // By ratio, and of one ratio in the order of the plain rule.
+        places.sort_unstable_by(|&a, &b| ratio(a).total_cmp(&ratio(b)).then(a.cmp(&b)));
         let mut made = Self {
             tile: rule.image_size,
-            list,
-            distinct: ratios,
+            distinct: Vec::new(),
             spans: Vec::new(),
-            candidates: Vec::new(),
+            candidates: reserved(list.len())?,
+            list,
             tokens_of_tile: tokens_of_tile(rule, rule.image_size),
             use_thumbnail: rule.use_thumbnail,
             limit: spec.max_image_pixels,
         };
         let tile_area = made.tile.0 as f64 * made.tile.1 as f64;
-        for &ratio in &made.distinct {
-            let start = made.candidates.len();
-            for &(columns, rows) in &made.list {
-                if (columns as f64 / rows as f64).total_cmp(&ratio).is_eq() {
-                    // The product in the order of the plain rule.
-                    let threshold = 0.5 * tile_area * columns as f64 * rows as f64;
-                    made.candidates.push((threshold, made.tokens(Grid { rows, columns })));
+        for place in places {
+            let (columns, rows) = made.list[place];
+            let ratio = columns as f64 / rows as f64;
+            let number = made.candidates.len();
+            if made.distinct.last().is_some_and(|last| last.total_cmp(&ratio).is_eq()) {
+                if let Some(span) = made.spans.last_mut() {
+                    span.1 = number + 1;
                 }
+            } else {
+                push(&mut made.distinct, ratio)?;
+                push(&mut made.spans, (number, number + 1))?;
             }
-            made.spans.push((start, made.candidates.len()));
+            // The product in the order of the plain rule.
+            let threshold = 0.5 * tile_area * columns as f64 * rows as f64;
+            let tokens = made.tokens(Grid { rows, columns });
+            made.candidates.push((threshold, tokens));
         }
         Ok(made)
     }
