@@ -17,6 +17,8 @@ pub enum Value {
     Bool(bool),
     /// A count or a size.
     Int(i64),
+    /// An integer beyond 64 bits, rounded; infinite where no float holds it.
+    Wide(f64),
     /// A number.
     Float(f64),
     /// A name.
@@ -31,6 +33,17 @@ pub enum Value {
     Pairs(Vec<(usize, usize)>),
 }
 
+/// How many items of a list a message shows.
+const SHOWN: usize = 16;
+
+fn write_items<T: fmt::Debug>(f: &mut fmt::Formatter<'_>, items: &[T]) -> fmt::Result {
+    if items.len() > SHOWN {
+        write!(f, "{:?} and {} more", &items[..SHOWN], items.len() - SHOWN)
+    } else {
+        write!(f, "{items:?}")
+    }
+}
+
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -39,11 +52,13 @@ impl fmt::Display for Value {
             Self::Bool(false) => f.write_str("False"),
             Self::Int(value) => write!(f, "{value}"),
             Self::Float(value) => write!(f, "{value}"),
+            Self::Wide(value) if value.is_infinite() => f.write_str("one of more than 1024 bits"),
+            Self::Wide(value) => write!(f, "{value:e}"),
             Self::Text(value) => write!(f, "{value:?}"),
-            Self::Numbers(value) => write!(f, "{value:?}"),
+            Self::Numbers(value) => write_items(f, value),
             Self::Colour(value) => write!(f, "{value:?}"),
             Self::Size(value) => write!(f, "{value:?}"),
-            Self::Pairs(value) => write!(f, "{value:?}"),
+            Self::Pairs(value) => write_items(f, value),
         }
     }
 }
@@ -130,7 +145,7 @@ fn as_count(value: &Value) -> Option<usize> {
 
 fn as_number(value: &Value) -> Option<f64> {
     match value {
-        Value::Float(number) if number.is_finite() => Some(*number),
+        Value::Float(number) | Value::Wide(number) if number.is_finite() => Some(*number),
         Value::Int(number) => Some(*number as f64),
         _ => None,
     }
@@ -184,10 +199,12 @@ kind!(
     |value| Value::Int(*value as i64)
 );
 kind!(
-    /// A budget of pixels or tokens, as large as an integer goes.
+    /// A budget of pixels or tokens, as large as an integer goes: above 2^63 as good as 2^63 - 1, since no image has so
+    /// many pixels.
     Budget: usize, "budget", "an integer of at least 1",
     |value| match value {
         Value::Int(given) if *given >= 1 => Some(*given as usize),
+        Value::Wide(given) if *given > 0.0 => Some(i64::MAX as usize),
         _ => None,
     },
     |value| Value::Int(*value as i64)

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::error::{Result, zeroed};
+use crate::error::{Result, push, zeroed};
 use crate::image::Row;
 use crate::plan::{Cut, View};
 use crate::simd::Backend;
@@ -56,7 +56,9 @@ impl<'a> Emit<'a> {
         for channel in 0..3 {
             for (frame, slots) in slots.iter().enumerate() {
                 let from = PAD + (3 * frame + channel) * (area + PAD);
-                runs.extend(slots.clone().map(|_| Run { channel, from }));
+                for _ in slots.clone() {
+                    push(&mut runs, Run { channel, from })?;
+                }
             }
         }
         let (cut, columns) = (view.cut, view.grid.columns);

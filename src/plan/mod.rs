@@ -47,8 +47,8 @@ pub struct Plan {
     pub coords: Coords,
 }
 
-/// Most frames of a video: more than two years of them at ten a second.
-pub const MAX_FRAMES: usize = 1 << 30;
+/// Most frames of a video: six days at 30 a second. Products of frames and patches then fit in 64 bits.
+pub const MAX_FRAMES: usize = 1 << 24;
 
 impl Plan {
     /// The plan for one image of `size` in a sample of `count` images, or for a video of `count` frames.
@@ -173,7 +173,7 @@ fn measured(spec: &Prepared, size: Size, count: usize) -> Result<(Layout, usize)
     let video = spec.strategy.is_video();
     let (images, frames) = if video { (1, count) } else { (count, 1) };
     if frames > MAX_FRAMES {
-        let rule = "at most 2**30";
+        let rule = "at most 2**24";
         return Err(Error::Option { name: "num_frames", rule, given: frames.to_string() });
     }
     let context = Context { common: &spec.common, numerics: spec.numerics, images, frames };

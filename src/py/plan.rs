@@ -1,10 +1,12 @@
 //! Plans as Python objects. What needs numpy or Pillow is asked of `dynres_rs.planning` and `dynres_rs.draw`.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyDict, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use super::array::OutBuffer;
+use super::calls::watched;
 use super::error::{guard, to_python};
 use super::value;
 use crate::coords::Kind;
@@ -21,7 +23,7 @@ fn facade<'py>(
     arguments: impl IntoIterator<Item = Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let all: Vec<_> = std::iter::once(object.clone()).chain(arguments).collect();
-    object.py().import(module)?.call_method1(name, PyTuple::new(object.py(), all)?)
+    guard(|| object.py().import(module)?.call_method1(name, PyTuple::new(object.py(), all)?))
 }
 
 const PLANNING: &str = "dynres_rs.planning";
@@ -208,7 +210,7 @@ impl PyPlan {
 
     #[getter]
     fn options<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        value::options(py, &self.spec)
+        guard(|| value::options(py, &self.spec))
     }
 
     #[getter]
@@ -313,26 +315,36 @@ impl PyPlan {
         .collect()
     }
 
-    /// The bits of float64 `(num_tokens, 4)`.
-    fn _token_boxes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyByteArray>> {
+    /// Fills float64 `(num_tokens, 4)`.
+    fn _token_boxes(&self, py: Python<'_>, out: &Bound<'_, PyAny>) -> PyResult<()> {
         guard(|| {
-            let boxes = self.plan.token_boxes().map_err(|error| to_python(&error))?;
-            PyByteArray::new_with(py, boxes.len() * 32, |bytes| {
-                let values = boxes.iter().flatten();
-                for (place, value) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(values) {
-                    *place = value.to_ne_bytes();
-                }
-                Ok(())
-            })
+            let mut out = OutBuffer::get(out, "out", self.plan.num_tokens * 32)?;
+            let mut places = out.bytes().as_chunks_mut::<32>().0.iter_mut();
+            watched(py, |watch| {
+                self.plan.tokens(watch, |bounds, _| {
+                    let Some(place) = places.next() else { return };
+                    for (bytes, value) in place.as_chunks_mut::<8>().0.iter_mut().zip(bounds) {
+                        *bytes = value.to_ne_bytes();
+                    }
+                })
+            })?
+            .map_err(|error| to_python(&error))
         })
     }
 
-    /// A byte a token: a number of `TOKEN_KINDS`.
-    fn _token_kinds<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyByteArray>> {
+    /// Fills a byte a token: a number of `TOKEN_KINDS`.
+    fn _token_kinds(&self, py: Python<'_>, out: &Bound<'_, PyAny>) -> PyResult<()> {
         guard(|| {
-            let kinds = self.plan.token_kinds().map_err(|error| to_python(&error))?;
-            let codes: Vec<u8> = kinds.into_iter().map(|kind| kind as u8).collect();
-            Ok(PyByteArray::new(py, &codes))
+            let mut out = OutBuffer::get(out, "out", self.plan.num_tokens)?;
+            let mut places = out.bytes().iter_mut();
+            watched(py, |watch| {
+                self.plan.tokens(watch, |_, kind| {
+                    if let Some(place) = places.next() {
+                        *place = kind as u8;
+                    }
+                })
+            })?
+            .map_err(|error| to_python(&error))
         })
     }
 

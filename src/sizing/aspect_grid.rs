@@ -1,6 +1,6 @@
 //! The tile grid whose aspect ratio is closest to the image's, as InternVL's `dynamic_preprocess`.
 
-use crate::error::{Error, Result, Size};
+use crate::error::{Error, Result, Size, collected, filled};
 
 /// Rows and columns of tiles or patches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,7 +37,7 @@ pub enum RatioOrder {
 /// order is CPython's hash table: it is rebuilt here, because the published list of 35 ratios for 12 tiles shows it.
 ///
 /// # Errors
-/// `Option` when the bounds are zero, crossed or above 4096.
+/// `Option` when the bounds are zero, crossed or above 4096; `OutOfMemory`.
 pub fn aspect_ratios(
     order: RatioOrder,
     min_tiles: usize,
@@ -52,26 +52,20 @@ pub fn aspect_ratios(
         return Err(Error::Option { name: "min_tiles", rule: "in 1..=max_tiles", given });
     }
     let mut set = PairSet::default();
-    // Upstream's comprehension runs n, then columns, then rows; only the first insertion of a pair counts.
+    // Upstream's comprehension runs n, then columns, then rows up to n / columns. Only the first insertion of a pair
+    // counts: that at n = columns * rows.
     for n in min_tiles..=max_tiles {
-        for columns in 1..=n {
-            for rows in 1..=(n / columns) {
-                if columns * rows >= min_tiles {
-                    set.insert((columns, rows));
-                }
-            }
+        for columns in (1..=n).filter(|columns| n.is_multiple_of(*columns)) {
+            set.insert((columns, n / columns))?;
         }
     }
-    let mut ratios = match order {
-        RatioOrder::Set => set.into_ordered(),
-        RatioOrder::Columns => {
-            let mut ratios = set.into_ordered();
-            ratios.sort_unstable();
-            ratios
-        }
-    };
-    ratios.sort_by_key(|(columns, rows)| columns * rows);
-    Ok(ratios)
+    let ratios = set.into_ordered()?;
+    let mut sorted = collected(ratios.into_iter().enumerate().map(|(place, (columns, rows))| {
+        let place = if order == RatioOrder::Set { place } else { columns };
+        (columns * rows, place, (columns, rows))
+    }))?;
+    sorted.sort_unstable();
+    collected(sorted.into_iter().map(|(_, _, pair)| pair))
 }
 
 /// Candidates of [`closest_aspect_grid`], made once.
@@ -156,34 +150,33 @@ const LINEAR_PROBES: usize = 9;
 const PERTURB_SHIFT: u32 = 5;
 
 impl PairSet {
-    fn insert(&mut self, pair: (usize, usize)) {
+    fn insert(&mut self, pair: (usize, usize)) -> Result<()> {
         if self.table.is_empty() {
-            self.table = vec![None; 8];
+            self.table = filled(None, 8)?;
         }
         let hash = tuple_hash(pair);
         let slot = Self::slot(&self.table, hash, Some(pair));
         if self.table[slot].is_some() {
-            return;
+            return Ok(());
         }
         self.table[slot] = Some((hash, pair));
         self.used += 1;
         let mask = self.table.len() - 1;
-        if self.used * 5 >= mask * 3 {
-            self.grow();
-        }
+        if self.used * 5 >= mask * 3 { self.grow() } else { Ok(()) }
     }
 
-    fn grow(&mut self) {
+    fn grow(&mut self) -> Result<()> {
         let wanted = if self.used > 50_000 { self.used * 2 } else { self.used * 4 };
         let mut size = 8;
         while size <= wanted {
             size *= 2;
         }
-        let old = std::mem::replace(&mut self.table, vec![None; size]);
+        let old = std::mem::replace(&mut self.table, filled(None, size)?);
         for entry in old.into_iter().flatten() {
             let slot = Self::slot(&self.table, entry.0, None);
             self.table[slot] = Some(entry);
         }
+        Ok(())
     }
 
     /// The slot that holds `pair`, or the free one where it would go.
@@ -208,8 +201,8 @@ impl PairSet {
         }
     }
 
-    fn into_ordered(self) -> Vec<(usize, usize)> {
-        self.table.into_iter().flatten().map(|(_, pair)| pair).collect()
+    fn into_ordered(self) -> Result<Vec<(usize, usize)>> {
+        collected(self.table.into_iter().flatten().map(|(_, pair)| pair))
     }
 }
 
