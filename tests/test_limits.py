@@ -46,7 +46,7 @@ MOST = "must be at most 2**24, got"
         ),
         (
             "p(videos=frames, do_sample_frames=True)",
-            f"ValueError: total_num_frames: {MOST} 1099511627776",
+            "ValueError: total_num_frames: must be in 1..2**31, got 1099511627776",
         ),
         (
             "p.video.sample_frames(2**31 - 1)",
@@ -58,7 +58,7 @@ MOST = "must be at most 2**24, got"
         ),
         (
             "dr.Processor('qwen2-vl', patch_size=range(10**13))",
-            "ValueError: patch_size: must have at most 1024 items, got 10000000000000",
+            "ValueError: patch_size: must be one value, got 10000000000000",
         ),
         (
             "dr.Processor('deepseek-vl2', candidate_resolutions=range(10**13))",
