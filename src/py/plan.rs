@@ -10,8 +10,9 @@ use super::calls::watched;
 use super::error::{guard, to_python};
 use super::value;
 use crate::coords::Kind;
+use crate::error::Result;
 use crate::pack::{Element, Normalise};
-use crate::plan::{Cut, From, Order, Plan, Run, View};
+use crate::plan::{Array, Batch, From, Plan, Run, View};
 use crate::spec::Prepared;
 use crate::strategy::Measure;
 
@@ -171,6 +172,22 @@ pub(super) struct PyPlan {
     pub(super) spec: Arc<Prepared>,
 }
 
+impl PyPlan {
+    /// The arrays of this image alone.
+    fn alone(&self) -> Result<Batch> {
+        let elements = vec![Element::Float32; self.plan.outputs.len()];
+        Batch::new(&self.spec, &[&*self.plan], &[1], &elements, usize::MAX)
+    }
+}
+
+/// A number of a fact: whole ones are integers.
+fn number(py: Python<'_>, value: f64) -> PyResult<Bound<'_, PyAny>> {
+    if value.fract() == 0.0 {
+        return Ok((value as i64).into_pyobject(py)?.into_any());
+    }
+    Ok(value.into_pyobject(py)?.into_any())
+}
+
 #[pymethods]
 impl PyPlan {
     #[getter]
@@ -249,22 +266,20 @@ impl PyPlan {
         self.plan.num_tokens
     }
 
+    /// The shape of the main array of pixels for this image alone.
     #[getter]
     fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let output = &self.plan.outputs[0];
-        let mut shape = vec![output.rows];
-        shape.extend(row_shape(output.cut, usize::MAX));
-        PyTuple::new(py, shape)
+        let batch = self.alone().map_err(|error| to_python(&error))?;
+        PyTuple::new(py, batch.arrays.first().map_or(&[][..], |array| &array.shape))
     }
 
-    /// The shape of every array of pixels, by key.
+    /// The shape of every array of pixels for this image alone, by key.
     #[getter]
     fn shapes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let batch = self.alone().map_err(|error| to_python(&error))?;
         let shapes = PyDict::new(py);
-        for output in &self.plan.outputs {
-            let mut shape = vec![output.rows];
-            shape.extend(row_shape(output.cut, usize::MAX));
-            shapes.set_item(output.key, PyTuple::new(py, shape)?)?;
+        for array in &batch.arrays {
+            shapes.set_item(array.key, PyTuple::new(py, &array.shape)?)?;
         }
         Ok(shapes)
     }
@@ -274,9 +289,13 @@ impl PyPlan {
     fn metadata<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let metadata = PyDict::new(py);
         for fact in &self.plan.facts {
-            match fact.values[..] {
-                [value] if fact.scalar => metadata.set_item(fact.key, value)?,
-                _ => metadata.set_item(fact.key, &fact.values)?,
+            match &fact.values[..] {
+                [value] if fact.scalar => metadata.set_item(fact.key, number(py, *value)?)?,
+                values => {
+                    let values: PyResult<Vec<_>> =
+                        values.iter().map(|&value| number(py, value)).collect();
+                    metadata.set_item(fact.key, values?)?;
+                }
             }
         }
         Ok(metadata)
@@ -354,10 +373,9 @@ impl PyPlan {
             Some(name) => Element::parse(name).map_err(|error| to_python(&error))?,
             None => Normalise::of(&self.spec)[0].element(),
         };
-        let bytes = |output: &crate::plan::Output| {
-            output.rows * row_shape(output.cut, usize::MAX).iter().product::<usize>()
-        };
-        Ok(self.plan.outputs.iter().map(bytes).sum::<usize>() * element.size())
+        let batch = self.alone().map_err(|error| to_python(&error))?;
+        let count = |array: &Array| array.shape.iter().product::<usize>();
+        Ok(batch.arrays.iter().map(count).sum::<usize>() * element.size())
     }
 
     #[pyo3(signature = (boxes, coords=None))]
@@ -441,13 +459,3 @@ pub(super) const TOKEN_KINDS: [&str; Kind::ALL.len()] = {
     }
     names
 };
-
-/// The shape of one patch or tile with at most `copies` frames.
-pub(super) fn row_shape(cut: Cut, copies: usize) -> Vec<usize> {
-    match cut {
-        Cut::Patches { patch, temporal, .. } => vec![3 * temporal.min(copies) * patch * patch],
-        Cut::Tiles { tile, order: Order::ChannelsFirst, .. } => vec![3, tile.0, tile.1],
-        Cut::Tiles { tile, order: Order::ChannelsLast, .. } => vec![tile.0, tile.1, 3],
-        Cut::Rows { pixel } => vec![pixel],
-    }
-}
