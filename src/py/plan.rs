@@ -247,34 +247,40 @@ impl PyPlan {
     #[getter]
     fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let output = &self.plan.outputs[0];
-        let mut shape = vec![output.rows];
-        shape.extend(row_shape(output.cut, usize::MAX));
-        PyTuple::new(py, shape)
+        guard(|| {
+            let mut shape = vec![output.rows];
+            shape.extend(row_shape(output.cut, usize::MAX));
+            PyTuple::new(py, shape)
+        })
     }
 
     /// The shape of every array of pixels, by key.
     #[getter]
     fn shapes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let shapes = PyDict::new(py);
-        for output in &self.plan.outputs {
-            let mut shape = vec![output.rows];
-            shape.extend(row_shape(output.cut, usize::MAX));
-            shapes.set_item(output.key, PyTuple::new(py, shape)?)?;
-        }
-        Ok(shapes)
+        guard(|| {
+            let shapes = PyDict::new(py);
+            for output in &self.plan.outputs {
+                let mut shape = vec![output.rows];
+                shape.extend(row_shape(output.cut, usize::MAX));
+                shapes.set_item(output.key, PyTuple::new(py, shape)?)?;
+            }
+            Ok(shapes)
+        })
     }
 
     /// This image's row in every other array, by key.
     #[getter]
     fn metadata<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let metadata = PyDict::new(py);
-        for fact in &self.plan.facts {
-            match fact.values[..] {
-                [value] if fact.scalar => metadata.set_item(fact.key, value)?,
-                _ => metadata.set_item(fact.key, &fact.values)?,
+        guard(|| {
+            let metadata = PyDict::new(py);
+            for fact in &self.plan.facts {
+                match fact.values[..] {
+                    [value] if fact.scalar => metadata.set_item(fact.key, value)?,
+                    _ => metadata.set_item(fact.key, &fact.values)?,
+                }
             }
-        }
-        Ok(metadata)
+            Ok(metadata)
+        })
     }
 
     /// How views become tokens: (view, rows and columns of tiles, height and width of a tile, of its part that is
@@ -396,7 +402,7 @@ impl PyPlan {
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let arguments = (slf, image);
-        slf.py().import("dynres_rs.draw")?.getattr("draw")?.call(arguments, options)
+        guard(|| slf.py().import("dynres_rs.draw")?.getattr("draw")?.call(arguments, options))
     }
 
     fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
