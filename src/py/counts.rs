@@ -23,7 +23,7 @@ use crate::solver::{self, At, Target};
 /// The error of one of the sizes, by its number.
 fn at(py: Python<'_>, failure: &At) -> PyErr {
     let error = to_python(&failure.error);
-    let text = error.value(py).to_string();
+    let text = failure.error.to_string();
     let text = text.strip_prefix("image: ").unwrap_or(&text);
     let index = failure.index;
     PyErr::from_type(error.get_type(py), format!("sizes[{index}]: {text}"))

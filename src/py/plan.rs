@@ -269,36 +269,42 @@ impl PyPlan {
     /// The shape of the main array of pixels for this image alone.
     #[getter]
     fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let batch = self.alone().map_err(|error| to_python(&error))?;
-        PyTuple::new(py, batch.arrays.first().map_or(&[][..], |array| &array.shape))
+        guard(|| {
+            let batch = self.alone().map_err(|error| to_python(&error))?;
+            PyTuple::new(py, batch.arrays.first().map_or(&[][..], |array| &array.shape))
+        })
     }
 
     /// The shape of every array of pixels for this image alone, by key.
     #[getter]
     fn shapes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let batch = self.alone().map_err(|error| to_python(&error))?;
-        let shapes = PyDict::new(py);
-        for array in &batch.arrays {
-            shapes.set_item(array.key, PyTuple::new(py, &array.shape)?)?;
-        }
-        Ok(shapes)
+        guard(|| {
+            let batch = self.alone().map_err(|error| to_python(&error))?;
+            let shapes = PyDict::new(py);
+            for array in &batch.arrays {
+                shapes.set_item(array.key, PyTuple::new(py, &array.shape)?)?;
+            }
+            Ok(shapes)
+        })
     }
 
     /// This image's row in every other array, by key.
     #[getter]
     fn metadata<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let metadata = PyDict::new(py);
-        for fact in &self.plan.facts {
-            match &fact.values[..] {
-                [value] if fact.scalar => metadata.set_item(fact.key, number(py, *value)?)?,
-                values => {
-                    let values: PyResult<Vec<_>> =
-                        values.iter().map(|&value| number(py, value)).collect();
-                    metadata.set_item(fact.key, values?)?;
+        guard(|| {
+            let metadata = PyDict::new(py);
+            for fact in &self.plan.facts {
+                match &fact.values[..] {
+                    [value] if fact.scalar => metadata.set_item(fact.key, number(py, *value)?)?,
+                    values => {
+                        let values: PyResult<Vec<_>> =
+                            values.iter().map(|&value| number(py, value)).collect();
+                        metadata.set_item(fact.key, values?)?;
+                    }
                 }
             }
-        }
-        Ok(metadata)
+            Ok(metadata)
+        })
     }
 
     /// How views become tokens: (view, rows and columns of tiles, height and width of a tile, of its part that is
@@ -419,7 +425,7 @@ impl PyPlan {
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let arguments = (slf, image);
-        slf.py().import("dynres_rs.draw")?.getattr("draw")?.call(arguments, options)
+        guard(|| slf.py().import("dynres_rs.draw")?.getattr("draw")?.call(arguments, options))
     }
 
     fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {

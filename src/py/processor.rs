@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use std::sync::{Arc, OnceLock};
 
-use super::array::{ImageBuffer, OutBuffer, disjoint};
+use super::array::{Claim, ImageBuffer, OutBuffer, claim, disjoint};
 use super::arrow::PilImage;
 use super::batch::PyBatch;
 use super::calls::watched;
@@ -118,7 +118,7 @@ pub(super) fn execute(
     pixels: &[Pixels],
     outs: &mut [OutBuffer],
 ) -> Result<(), Failed> {
-    check_disjoint(pixels, outs)?;
+    let _claim = claimed(pixels, outs)?;
     let views: Vec<Option<ImageRef<'_>>> =
         collected(pixels.iter().map(Pixels::view)).map_err(no_memory)?;
     let mut rests: Vec<&mut [u8]> =
@@ -153,7 +153,7 @@ fn execute_frames(
 ) -> PyResult<()> {
     let temporal = settings.copies;
     let mut outs = [out];
-    check_disjoint(pixels, &outs)?;
+    let _claim = claimed(pixels, &outs)?;
     let views: Vec<Option<ImageRef<'_>>> =
         collected(pixels.iter().map(Pixels::view)).map_err(no_memory)?;
     settings.stream = pays_to_stream(outs[0].bytes());
@@ -173,10 +173,12 @@ fn execute_frames(
     Ok(detached(py, settings, items, pixels, temporal)?)
 }
 
-fn check_disjoint(pixels: &[Pixels], outs: &[OutBuffer]) -> PyResult<()> {
+/// Checks that outputs lie apart from images and from each other, and are no other call's.
+fn claimed(pixels: &[Pixels], outs: &[OutBuffer]) -> PyResult<Claim> {
     let extents = collected(pixels.iter().filter_map(Pixels::extent)).map_err(no_memory)?;
     let out_extents = collected(outs.iter().map(OutBuffer::extent)).map_err(no_memory)?;
-    disjoint(&out_extents, &extents)
+    disjoint(&out_extents, &extents)?;
+    claim(out_extents)
 }
 
 fn source<'a>(pixels: &'a Pixels, view: Option<&'a ImageRef<'_>>) -> PyResult<&'a dyn Source> {
