@@ -4,6 +4,7 @@ use std::hint::black_box;
 
 use _dynres_rs::image::{ImageRef, Row};
 use _dynres_rs::memory::pays_to_stream;
+use _dynres_rs::options::Value;
 use _dynres_rs::pack::{Element, LINE, Lut, Normalise, PAD, Run, Writer};
 use _dynres_rs::parallel::Watch;
 use _dynres_rs::pipeline::{Frame, Item, Settings, run};
@@ -11,7 +12,6 @@ use _dynres_rs::plan::{Cut, Plan};
 use _dynres_rs::resample::{Axis, Filter, Numerics};
 use _dynres_rs::simd::{BAND, Backend, GROUP, Simd, group_len};
 use _dynres_rs::sizing::{Budget, smart_resize};
-use _dynres_rs::spec::Value;
 use _dynres_rs::{families, with_backend};
 
 /// Height and width.
@@ -157,7 +157,7 @@ impl Stage {
                 Box::new(SplitPatch { backend, rows, planes, columns: target.1 / PATCH })
             }
             Self::Elements(element) => {
-                let spec = families::find("qwen2-vl").expect("family").spec;
+                let spec = &families::find("qwen2-vl").expect("family").spec.common;
                 let mean_std = Some((spec.image_mean, spec.image_std));
                 let rescale = Some(spec.rescale_factor);
                 let columns = target.1 / PATCH;
@@ -192,16 +192,17 @@ fn target(size: Size) -> Size {
 
 /// A family's plan and normalisation, with patches within the same budget.
 fn plan(family: &str, size: Size, numerics: Numerics) -> (Plan, Normalise) {
-    let mut spec = families::find(family).expect("family").spec;
+    let mut spec = families::find(family).expect("family").spec.clone();
     spec.numerics = numerics;
     if family == "qwen2-vl" {
         spec.set("max_pixels", &Value::Int(MOST_PIXELS as i64)).expect("max_pixels");
     }
     let normalise = Normalise {
-        rescale: Some(spec.rescale_factor),
-        mean_std: Some((spec.image_mean, spec.image_std)),
+        rescale: Some(spec.common.rescale_factor),
+        mean_std: Some((spec.common.image_mean, spec.common.image_std)),
         numerics,
     };
+    let spec = spec.prepare().expect("options");
     (Plan::new(&spec, size, 1).expect("plan"), normalise)
 }
 
@@ -417,7 +418,7 @@ impl Whole {
             Cut::Patches { patch, temporal, .. } => {
                 (Element::Float32, temporal, temporal * 3 * patch * patch)
             }
-            Cut::Tiles { tile } => (Element::Float32, 1, 3 * tile.0 * tile.1),
+            Cut::Tiles { tile, .. } => (Element::Float32, 1, 3 * tile.0 * tile.1),
             Cut::Rows { pixel } => (Element::Uint8, 1, plan.resized.0 * plan.resized.1 * pixel),
         };
         let len = output.rows * each * element.size();

@@ -69,7 +69,7 @@ IGNORED: Final = frozenset(
     }
 )
 
-#: More numbers than any option has.
+#: The most numbers, or pairs of them, that an option has: released models have 36 pairs.
 _MOST: Final = 1024
 #: More characters than any text that is an option.
 _LONGEST: Final = 60
@@ -218,6 +218,8 @@ def _value(key: str, value: Any) -> Any:
     if key == "candidate_resolutions":
         if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
             raise TypeError(f"{key}: must be (width, height) pairs, got {type(value).__name__}")
+        if len(value) > _MOST:
+            raise ValueError(f"{key}: must be at most {_MOST} pairs, got {len(value)}")
         pairs = [tuple(_int(key, side) for side in _items(key, pair)) for pair in value]
         if any(len(pair) != 2 for pair in pairs):
             raise ValueError(f"{key}: must be (width, height) pairs")

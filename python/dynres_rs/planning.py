@@ -234,12 +234,19 @@ def to_view(plan: Plan, points: ArrayLike, view: View | int) -> F64:
 
 def token_boxes(plan: Plan) -> F64:
     """(num_tokens, 4) xyxy in the image, clipped to it, in token order."""
-    return np.frombuffer(plan._token_boxes(), np.float64).reshape(-1, 4)
+    boxes = np.empty((plan.num_tokens, 4))
+    plan._token_boxes(boxes)
+    return boxes
 
 
 def token_kinds(plan: Plan) -> NDArray[np.str_]:
     """(num_tokens,) of `TOKEN_KINDS`, in token order."""
-    return np.array(TOKEN_KINDS)[np.frombuffer(plan._token_kinds(), np.uint8)]
+    codes, names = np.empty(plan.num_tokens, np.uint8), np.array(TOKEN_KINDS)
+    plan._token_kinds(codes)
+    kinds = np.empty(codes.shape, names.dtype)
+    for start in range(0, len(codes), _CHUNK):  # signals are answered in between
+        kinds[start : start + _CHUNK] = names[codes[start : start + _CHUNK]]
+    return kinds
 
 
 # Tokens of many sizes
@@ -329,7 +336,9 @@ def pack(token_counts: ArrayLike, max_len: int) -> Packing:
     if not 0 < longest < 2**31:
         raise ValueError(f"max_len: must be in 1..2**31, got {longest}")
     lengths = np.ascontiguousarray(array, np.int64)
-    bins = [np.array(members, np.int64) for members in _native.pack(lengths, longest)]
+    members = np.empty(len(lengths), np.int64)
+    ends = np.frombuffer(_native.pack(lengths, longest, members), np.int64).tolist()
+    bins = [members[start:end] for start, end in zip([0, *ends], ends, strict=False)]
     offsets = [
         np.concatenate([[0], np.cumsum(lengths[members])]).astype(np.int32) for members in bins
     ]

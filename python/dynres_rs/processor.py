@@ -176,8 +176,9 @@ class Processor(Planner):
     def _with_video(self, read: Callable[[], tuple[str, Options]]) -> Processor:
         """The same with the video options of its own config, where its family has any."""
         if self._family in _native.video_families():
-            family, self._video_options = read()
-            self._video = VideoProcessor._make(family, self._video_options, self._numerics)
+            self._video = VideoProcessor._make(*read(), self._numerics)
+            # As the core took them, so that what `to_dict` writes makes an equal processor.
+            self._video_options = self._video.options
         return self
 
     @classmethod

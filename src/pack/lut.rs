@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::resample::Numerics;
-use crate::spec::{Rule, Spec};
+use crate::spec::Spec;
+use crate::strategy::Measure;
 use half::{bf16, f16};
 
 /// The type of an output's elements.
@@ -68,22 +69,20 @@ pub struct Normalise {
 }
 
 impl Normalise {
-    /// The arithmetic of each output of a family.
+    /// The arithmetic of each array of pixels of a family.
     #[must_use]
     pub fn of(spec: &Spec) -> Vec<Self> {
-        let rescale = spec.do_rescale.then_some(spec.rescale_factor);
-        let one = |mean, std| Self {
-            rescale,
-            mean_std: spec.do_normalize.then_some((mean, std)),
-            numerics: spec.numerics,
+        let values = spec.strategy.values_of(&spec.common);
+        let one = |array: usize| {
+            let view = spec.recipe.views.iter().find(|view| view.array == Some(array));
+            let (mean, std) = values[view.map_or(0, |view| view.values)];
+            Self {
+                rescale: spec.common.do_rescale.then_some(spec.common.rescale_factor),
+                mean_std: spec.common.do_normalize.then_some((mean, std)),
+                numerics: spec.numerics,
+            }
         };
-        let mut all = vec![one(spec.image_mean, spec.image_std)];
-        if let Rule::PadSquare(rule) = &spec.rule
-            && let Some(high) = &rule.high_res
-        {
-            all.push(one(high.image_mean, high.image_std));
-        }
-        all
+        (0..spec.recipe.arrays.len()).map(one).collect()
     }
 
     /// The value of byte `x` in channel `c`, in the order of operations of the library in question.

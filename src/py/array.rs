@@ -9,10 +9,12 @@
 
 #![expect(unsafe_code, reason = "turns checked Python buffers into slices and views")]
 
-use pyo3::buffer::PyUntypedBuffer;
+use pyo3::buffer::{Element, PyBuffer, PyUntypedBuffer};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
+use super::error::to_python;
+use crate::error::reserved;
 use crate::image::ImageRef;
 
 /// An image in a Python buffer of uint8 (height, width, 3 or 4).
@@ -121,6 +123,39 @@ impl OutBuffer {
         // no byte with any other view of this call.
         unsafe { std::slice::from_raw_parts_mut(self.buffer.buf_ptr().cast(), len) }
     }
+}
+
+/// Numbers copied between two looks at signals.
+const CHUNK: usize = 1 << 18;
+
+/// The numbers of a C-contiguous buffer; `name` is the argument it came in.
+pub(super) fn copied<T: Element>(
+    py: Python<'_>,
+    name: &str,
+    buffer: &PyBuffer<T>,
+) -> PyResult<Vec<T>> {
+    if !buffer.is_c_contiguous() {
+        return Err(PyValueError::new_err(format!("{name}: must be C-contiguous")));
+    }
+    let len = buffer.item_count();
+    let mut numbers: Vec<T> = reserved(len).map_err(|error| to_python(&error))?;
+    let source = buffer.buf_ptr().cast::<T>();
+    for start in (0..len).step_by(CHUNK) {
+        let count = CHUNK.min(len - start);
+        // SAFETY: `source` is `len` numbers of `T`, held by `buffer`, and `numbers` has room for as many of its own.
+        // Whatever another thread stores there meanwhile, every pattern of bits is a number of `T`.
+        #[expect(clippy::multiple_unsafe_ops_per_block, reason = "one copy")]
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                source.add(start),
+                numbers.as_mut_ptr().add(start),
+                count,
+            );
+            numbers.set_len(start + count);
+        }
+        py.check_signals()?;
+    }
+    Ok(numbers)
 }
 
 /// Refuses outputs that overlap an image or one another.

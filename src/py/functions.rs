@@ -1,7 +1,7 @@
 //! The bare functions.
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyList};
 use std::sync::Arc;
 
 use super::array::{ImageBuffer, OutBuffer};
@@ -9,7 +9,7 @@ use super::error::{guard, to_python};
 use super::plain;
 use super::processor::{Pixels, execute, simd};
 use super::value;
-use crate::error::Size;
+use crate::error::{Size, push};
 use crate::families::all as all_families;
 use crate::pack::{Element, Lut, Normalise};
 use crate::pipeline::Settings;
@@ -137,21 +137,31 @@ pub(super) fn closest_aspect_grid(
 
 #[pyfunction]
 #[pyo3(signature = (min_tiles=1, max_tiles=12))]
-pub(super) fn aspect_ratios(min_tiles: usize, max_tiles: usize) -> PyResult<Vec<(usize, usize)>> {
+pub(super) fn aspect_ratios(
+    py: Python<'_>,
+    min_tiles: usize,
+    max_tiles: usize,
+) -> PyResult<Bound<'_, PyList>> {
     guard(|| {
-        sizing::aspect_ratios(RatioOrder::Set, min_tiles, max_tiles)
-            .map_err(|error| to_python(&error))
+        let ratios = sizing::aspect_ratios(RatioOrder::Set, min_tiles, max_tiles)
+            .map_err(|error| to_python(&error))?;
+        PyList::new(py, ratios)
     })
 }
 
 #[pyfunction]
-#[expect(clippy::needless_pass_by_value, reason = "arguments arrive owned")]
 pub(super) fn best_canvas(
     height: usize,
     width: usize,
-    candidates: Vec<(usize, usize)>,
+    candidates: &Bound<'_, PyList>,
 ) -> PyResult<Size> {
-    guard(|| sizing::best_canvas((height, width), &candidates).map_err(|error| to_python(&error)))
+    guard(|| {
+        let mut sizes: Vec<Size> = Vec::new();
+        for candidate in candidates {
+            push(&mut sizes, candidate.extract()?).map_err(|error| to_python(&error))?;
+        }
+        sizing::best_canvas((height, width), &sizes).map_err(|error| to_python(&error))
+    })
 }
 
 #[pyfunction]

@@ -2,6 +2,7 @@
 
 mod array;
 mod arrow;
+mod calls;
 mod counts;
 mod error;
 mod functions;
@@ -24,6 +25,7 @@ fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
         .map_err(|error| PyImportError::new_err(error.to_string()))?;
     processor::SIMD.get_or_init(|| simd);
     crate::parallel::remember_process();
+    calls::register(module)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("ImageTooLargeError", py.get_type::<error::ImageTooLargeError>())?;
     module.add("InternalError", py.get_type::<error::InternalError>())?;

@@ -20,7 +20,7 @@ use crate::error::Size;
 use crate::pack::{Element, LINE, Lut};
 use crate::pipeline::Settings;
 use crate::plan::Plan;
-use crate::spec::Spec;
+use crate::spec::Prepared;
 
 /// An image whose pixels are read as they are: a numpy array (H, W, 3) of uint8 that cannot be taken for one with the
 /// channels first, or a loaded Pillow image of mode RGB without a transparent colour.
@@ -95,7 +95,7 @@ pub(super) struct Arguments<'a, 'py> {
 
 /// What a family makes of one image.
 pub(super) struct Family<'a> {
-    pub(super) spec: &'a Spec,
+    pub(super) spec: &'a Prepared,
     /// The element type of upstream.
     pub(super) element: Element,
     /// Places over time of a patch.

@@ -1,16 +1,19 @@
 //! Plans as Python objects. What needs numpy or Pillow is asked of `dynres_rs.planning` and `dynres_rs.draw`.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyDict, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use super::array::OutBuffer;
+use super::calls::watched;
 use super::error::{guard, to_python};
 use super::value;
 use crate::coords::Kind;
 use crate::pack::{Element, Normalise};
-use crate::plan::{Cut, From, Plan, Run, View};
-use crate::spec::{Rule, Spec};
+use crate::plan::{Cut, From, Order, Plan, Run, View};
+use crate::spec::Prepared;
+use crate::strategy::Measure;
 
 /// Calls a function of the facade with the object first.
 fn facade<'py>(
@@ -20,7 +23,7 @@ fn facade<'py>(
     arguments: impl IntoIterator<Item = Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let all: Vec<_> = std::iter::once(object.clone()).chain(arguments).collect();
-    object.py().import(module)?.call_method1(name, PyTuple::new(object.py(), all)?)
+    guard(|| object.py().import(module)?.call_method1(name, PyTuple::new(object.py(), all)?))
 }
 
 const PLANNING: &str = "dynres_rs.planning";
@@ -31,7 +34,7 @@ type Four = (usize, usize, usize, usize);
 #[pyclass(name = "View", module = "dynres_rs", frozen)]
 pub(super) struct PyView {
     plan: Arc<Plan>,
-    spec: Arc<Spec>,
+    spec: Arc<Prepared>,
     number: usize,
 }
 
@@ -65,7 +68,7 @@ impl PyView {
     }
 
     #[getter]
-    fn offset(&self) -> (usize, usize) {
+    fn offset(&self) -> (isize, isize) {
         self.view().offset
     }
 
@@ -88,7 +91,7 @@ impl PyView {
     }
 
     #[getter]
-    fn target(&self) -> Four {
+    fn target(&self) -> (isize, isize, usize, usize) {
         let view = self.view();
         (view.offset.0, view.offset.1, view.resized.0, view.resized.1)
     }
@@ -96,9 +99,13 @@ impl PyView {
     #[getter]
     fn padding(&self) -> Four {
         let view = self.view();
+        let before = |offset: isize| usize::try_from(offset).unwrap_or(0);
+        let after = |canvas: usize, offset: isize, resized: usize| {
+            canvas.saturating_sub(resized.saturating_add_signed(offset))
+        };
         let (top, left) = view.offset;
-        let bottom = view.canvas.0 - view.resized.0 - top;
-        (top, left, bottom, view.canvas.1 - view.resized.1 - left)
+        let bottom = after(view.canvas.0, top, view.resized.0);
+        (before(top), before(left), bottom, after(view.canvas.1, left, view.resized.1))
     }
 
     #[getter]
@@ -114,8 +121,8 @@ impl PyView {
     }
 
     #[getter]
-    fn output(&self) -> &'static str {
-        self.plan.outputs[self.view().output].key
+    fn output(&self) -> Option<&'static str> {
+        self.view().output.map(|output| self.plan.outputs[output].key)
     }
 
     #[getter]
@@ -161,7 +168,7 @@ impl PyView {
 #[pyclass(name = "Plan", module = "dynres_rs", frozen)]
 pub(super) struct PyPlan {
     pub(super) plan: Arc<Plan>,
-    pub(super) spec: Arc<Spec>,
+    pub(super) spec: Arc<Prepared>,
 }
 
 #[pymethods]
@@ -188,7 +195,7 @@ impl PyPlan {
 
     #[getter]
     fn is_video(&self) -> bool {
-        matches!(self.spec.rule, Rule::Video(_))
+        self.spec.strategy.is_video()
     }
 
     #[getter]
@@ -203,7 +210,7 @@ impl PyPlan {
 
     #[getter]
     fn options<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        value::options(py, &self.spec)
+        guard(|| value::options(py, &self.spec))
     }
 
     #[getter]
@@ -294,7 +301,7 @@ impl PyPlan {
     > {
         let runs = self.plan.runs.iter();
         runs.map(|run| match run {
-            Run::Separator => None,
+            Run::Mark(_) => None,
             Run::Cells(cells) => Some((
                 cells.view,
                 (cells.tiles.rows, cells.tiles.columns),
@@ -308,26 +315,36 @@ impl PyPlan {
         .collect()
     }
 
-    /// The bits of float64 `(num_tokens, 4)`.
-    fn _token_boxes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyByteArray>> {
+    /// Fills float64 `(num_tokens, 4)`.
+    fn _token_boxes(&self, py: Python<'_>, out: &Bound<'_, PyAny>) -> PyResult<()> {
         guard(|| {
-            let boxes = self.plan.token_boxes().map_err(|error| to_python(&error))?;
-            PyByteArray::new_with(py, boxes.len() * 32, |bytes| {
-                let values = boxes.iter().flatten();
-                for (place, value) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(values) {
-                    *place = value.to_ne_bytes();
-                }
-                Ok(())
-            })
+            let mut out = OutBuffer::get(out, "out", self.plan.num_tokens * 32)?;
+            let mut places = out.bytes().as_chunks_mut::<32>().0.iter_mut();
+            watched(py, |watch| {
+                self.plan.tokens(watch, |bounds, _| {
+                    let Some(place) = places.next() else { return };
+                    for (bytes, value) in place.as_chunks_mut::<8>().0.iter_mut().zip(bounds) {
+                        *bytes = value.to_ne_bytes();
+                    }
+                })
+            })?
+            .map_err(|error| to_python(&error))
         })
     }
 
-    /// A byte a token: a number of `TOKEN_KINDS`.
-    fn _token_kinds<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyByteArray>> {
+    /// Fills a byte a token: a number of `TOKEN_KINDS`.
+    fn _token_kinds(&self, py: Python<'_>, out: &Bound<'_, PyAny>) -> PyResult<()> {
         guard(|| {
-            let kinds = self.plan.token_kinds().map_err(|error| to_python(&error))?;
-            let codes: Vec<u8> = kinds.into_iter().map(|kind| kind as u8).collect();
-            Ok(PyByteArray::new(py, &codes))
+            let mut out = OutBuffer::get(out, "out", self.plan.num_tokens)?;
+            let mut places = out.bytes().iter_mut();
+            watched(py, |watch| {
+                self.plan.tokens(watch, |_, kind| {
+                    if let Some(place) = places.next() {
+                        *place = kind as u8;
+                    }
+                })
+            })?
+            .map_err(|error| to_python(&error))
         })
     }
 
@@ -398,7 +415,7 @@ impl PyPlan {
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
         other.cast::<Self>().is_ok_and(|other| {
             let other = other.get();
-            other.plan == self.plan && other.spec == self.spec
+            other.plan == self.plan && other.spec.spec == self.spec.spec
         })
     }
 
@@ -429,7 +446,8 @@ pub(super) const TOKEN_KINDS: [&str; Kind::ALL.len()] = {
 pub(super) fn row_shape(cut: Cut, copies: usize) -> Vec<usize> {
     match cut {
         Cut::Patches { patch, temporal, .. } => vec![3 * temporal.min(copies) * patch * patch],
-        Cut::Tiles { tile } => vec![3, tile.0, tile.1],
+        Cut::Tiles { tile, order: Order::ChannelsFirst, .. } => vec![3, tile.0, tile.1],
+        Cut::Tiles { tile, order: Order::ChannelsLast, .. } => vec![tile.0, tile.1, 3],
         Cut::Rows { pixel } => vec![pixel],
     }
 }

@@ -1,44 +1,20 @@
 //! The three filters, in f64, as both libraries evaluate them.
 
-use crate::error::{Error, Result};
+use crate::names::names;
 
-/// An antialiased filter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Filter {
-    /// Triangle, radius 1.
-    Bilinear,
-    /// Cubic with a = -0.5, radius 2.
-    Bicubic,
-    /// Windowed sinc, radius 3.
-    Lanczos,
+names! {
+    /// An antialiased filter.
+    pub enum Filter: "resample" {
+        /// Triangle, radius 1.
+        Bilinear = "bilinear",
+        /// Cubic with a = -0.5, radius 2.
+        Bicubic = "bicubic",
+        /// Windowed sinc, radius 3.
+        Lanczos = "lanczos",
+    }
 }
 
 impl Filter {
-    /// Every filter.
-    pub const ALL: [Self; 3] = [Self::Bilinear, Self::Bicubic, Self::Lanczos];
-
-    /// Its name in Python.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Bilinear => "bilinear",
-            Self::Bicubic => "bicubic",
-            Self::Lanczos => "lanczos",
-        }
-    }
-
-    /// The filter of that name.
-    ///
-    /// # Errors
-    /// `Unknown`.
-    pub fn parse(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|filter| filter.name() == name).ok_or_else(|| Error::Unknown {
-            what: "resample",
-            given: name.into(),
-            known: Self::ALL.map(Self::name).to_vec(),
-        })
-    }
-
     /// Half the width of the window at scale 1.
     #[must_use]
     pub const fn radius(self) -> f64 {

@@ -1,7 +1,7 @@
 //! The integer weights of one axis: f64 windows, then quantised once.
 
 use super::filter::{Filter, bicubic, bilinear, lanczos};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, collected};
 
 /// Bits after the point of Pillow's weights, and the most that torchvision's have.
 const MOST_BITS: u32 = 22;
@@ -77,6 +77,16 @@ impl Axis {
             (if weight < 0.0 { scaled - 0.5 } else { scaled + 0.5 }) as i32
         }));
         Ok(Self { source, target, precision, int16, windows, weights })
+    }
+
+    /// The same again.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn copied(&self) -> Result<Self> {
+        let windows = collected(self.windows.iter().copied())?;
+        let weights = collected(self.weights.iter().copied())?;
+        Ok(Self { windows, weights, ..*self })
     }
 
     /// The first source sample of target sample `i`, and its weights.

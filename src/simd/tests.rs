@@ -398,7 +398,7 @@ fn copies_of_patches() {
 fn usual_normalisations_have_a_recipe() {
     for family in families::all() {
         for numerics in [Numerics::Torchvision, Numerics::Pillow13] {
-            let spec = &family.spec;
+            let spec = &family.spec.common;
             let normalise = Normalise {
                 rescale: Some(spec.rescale_factor),
                 mean_std: Some((spec.image_mean, spec.image_std)),
@@ -418,7 +418,7 @@ fn usual_normalisations_have_a_recipe() {
 fn extremes_at_every_ratio() {
     for simd in backends() {
         let mut random = Random(4711);
-        with_backend!(simd, backend => for filter in Filter::ALL {
+        with_backend!(simd, backend => for &filter in Filter::ALL {
             for (source, target) in [
                 (1, 1), (1, 300), (2, 300), (3, 1000), (300, 1), (301, 2), (600, 3), (1000, 10),
                 (4000, 40), (4000, 1), (127, 128), (128, 127), (200, 150), (150, 200), (640, 644),
@@ -455,7 +455,7 @@ fn random_passes() {
     let mut random = Random(0x0123_4567_89ab_cdef);
     for case in 0..count {
         let (source, target) = (random.length(1500), random.length(1500));
-        let axis = axis(random.pick(&Filter::ALL), source, target, random.below(2) == 0);
+        let axis = axis(random.pick(Filter::ALL), source, target, random.below(2) == 0);
         let (input, output) = random.pick(&[(3, 3), (4, 3), (4, 4)]);
         let rows = rows_of(&mut random, BAND, source * input);
         let len = random.length(400);
@@ -490,7 +490,7 @@ fn check_plan(random: &mut Random, plan: &Plan, pixel: usize, numerics: Numerics
             output.rows
                 * match output.cut {
                     Cut::Patches { patch, .. } => copies * 3 * patch * patch * element.size(),
-                    Cut::Tiles { tile } => 3 * tile.0 * tile.1 * element.size(),
+                    Cut::Tiles { tile, .. } => 3 * tile.0 * tile.1 * element.size(),
                     Cut::Rows { pixel } => plan.resized.0 * plan.resized.1 * pixel,
                 }
         })
@@ -532,7 +532,7 @@ fn random_resizes() {
             1 => target.1 = source.1,
             _ => {}
         }
-        let filter = random.pick(&Filter::ALL);
+        let filter = random.pick(Filter::ALL);
         let numerics = random.pick(&Numerics::ALL);
         let pixel = random.pick(&[3, 4]);
         let plan = Plan::resize(source, target, pixel, filter, u64::MAX).expect("plan");
@@ -552,9 +552,10 @@ fn random_plans() {
         let family = &all[random.below(all.len())];
         let mut spec = family.spec.clone();
         spec.numerics = random.pick(&Numerics::ALL);
-        spec.resample = random.pick(&Filter::ALL);
+        spec.common.resample = random.pick(Filter::ALL);
         let most = random.pick(&[60, 400, 900]);
         let size = (random.length(most), random.length(most));
+        let Ok(spec) = spec.prepare() else { continue };
         let Ok(plan) = Plan::new(&spec, size, 1 + random.below(3)) else { continue };
         if plan.views.iter().map(|view| view.canvas.0 * view.canvas.1).sum::<usize>() > 4_000_000 {
             continue;

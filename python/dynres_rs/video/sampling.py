@@ -24,6 +24,8 @@ __all__ = ["format_timestamps", "frame_range", "sample_indices", "timestamps"]
 LANES: Final = 8
 #: What upstream assumes where a rate is missing.
 DEFAULT_FPS: Final = 24.0
+#: The most frames of a video, as the compiled core has it: six days at 30 a second.
+MAX_FRAMES: Final = 1 << 24
 #: qwen-vl-utils: frames of a temporal patch, and the rate and limits where nothing is said.
 FRAME_FACTOR: Final = 2
 
@@ -63,8 +65,9 @@ def sample_indices(
         are.
 
     Raises:
-        ValueError: both `num_frames` and `fps`, a rate that is needed and missing, or numbers that
-            leave no frame or more than there are (upstream raises `ZeroDivisionError` for some).
+        ValueError: both `num_frames` and `fps`, a rate that is needed and missing, numbers that
+            leave no frame or more than there are (upstream raises `ZeroDivisionError` for some), or
+            more than 2**24 frames.
     """
     total_num_frames = _side("total_num_frames", total_num_frames)
     temporal_patch_size = _side("temporal_patch_size", temporal_patch_size)
@@ -75,6 +78,10 @@ def sample_indices(
     max_frames = None if max_frames is None else _integer("max_frames", max_frames)
     video_start = None if video_start is None else finite_number("video_start", video_start)
     video_end = None if video_end is None else finite_number("video_end", video_end)
+    limited = {"total_num_frames": total_num_frames, "num_frames": num_frames}
+    for name, frames in {**limited, "min_frames": min_frames}.items():
+        if frames is not None and frames > MAX_FRAMES:
+            raise ValueError(f"{name}: must be at most 2**24, got {frames}")
     if fps is not None and num_frames is not None:
         raise ValueError("num_frames: must be None where fps is given; they exclude each other")
     if rule == "qwen-vl-utils":

@@ -192,7 +192,7 @@ fn passes_of_random_sizes() {
 fn narrow_steps<B: Backend>(backend: B) {
     let mut random = Random(29);
     let mut found = Vec::new();
-    for filter in Filter::ALL {
+    for &filter in Filter::ALL {
         for source in 20..260 {
             for int16 in [false, true] {
                 let axis = Axis::new(filter, source, 60, int16).expect("memory");

@@ -1,0 +1,84 @@
+//! Families of transformers that cut tiles, or pad to squares.
+
+use super::originals::TILES;
+use super::{CLIP, Family, IMAGENET, common};
+use crate::plan::Role;
+use crate::resample::Numerics;
+use crate::spec::{ArraySpec, Convert, Join, Part, Recipe, Spec, TokenSpec, ViewSpec};
+use crate::strategy::{AspectGrid, HybridSquare, PadSquare, Strategy};
+
+/// One square.
+const SQUARE: Recipe = Recipe {
+    views: &[ViewSpec::tiles(Role::Whole)],
+    arrays: &[ArraySpec::PIXEL_VALUES],
+    facts: &[],
+    tokens: TokenSpec { parts: &[Part::Units(Role::Whole)] },
+};
+
+/// A square, and the larger one that it is made from.
+const TWO_SQUARES: Recipe = Recipe {
+    views: &[ViewSpec::tiles(Role::Whole), ViewSpec::tiles(Role::HighRes).in_array(1, 1)],
+    arrays: &[
+        ArraySpec::PIXEL_VALUES,
+        ArraySpec { key: "high_res_pixel_values", join: Join::CONCAT },
+    ],
+    ..SQUARE
+};
+
+pub(super) fn families() -> Vec<Family> {
+    vec![
+        Family {
+            aliases: &["internvl_hf"],
+            ..Family::of(Spec {
+                family: "internvl-hf",
+                strategy: Strategy::AspectGrid(AspectGrid::default()),
+                common: common(IMAGENET),
+                numerics: Numerics::Torchvision,
+                recipe: TILES,
+            })
+        },
+        Family {
+            aliases: &["got_ocr2"],
+            ..Family::of(Spec {
+                family: "got-ocr2",
+                // Its encoder's 64 x 64 patches pass two convolutions of stride 2: 16 x 16 tokens.
+                strategy: Strategy::AspectGrid(AspectGrid {
+                    image_size: (1024, 1024),
+                    crop_to_patches: false,
+                    patch_size: 16,
+                    downsample_ratio: 0.25,
+                    ..AspectGrid::default()
+                }),
+                common: common(CLIP),
+                numerics: Numerics::Torchvision,
+                recipe: TILES,
+            })
+        },
+        Family {
+            aliases: &["deepseek_vl"],
+            convert: Convert::Never,
+            ..Family::of(Spec {
+                family: "deepseek-vl",
+                strategy: Strategy::PadSquare(PadSquare::default()),
+                common: common(CLIP),
+                numerics: Numerics::Torchvision,
+                recipe: SQUARE,
+            })
+        },
+        Family {
+            aliases: &["deepseek_vl_hybrid"],
+            convert: Convert::Never,
+            ..Family::of(Spec {
+                family: "deepseek-vl-hybrid",
+                strategy: Strategy::HybridSquare(HybridSquare {
+                    high_res_image_mean: CLIP.0,
+                    high_res_image_std: CLIP.1,
+                    ..HybridSquare::default()
+                }),
+                common: common(CLIP),
+                numerics: Numerics::Torchvision,
+                recipe: TWO_SQUARES,
+            })
+        },
+    ]
+}
