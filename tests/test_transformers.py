@@ -740,7 +740,7 @@ def test_other_models_are_left_alone(
         assert not isinstance(processor, enabled.ExactImages)
 
 
-def test_the_plugin_of_vllm(adapter: ModuleType) -> None:
+def test_the_plugin_of_vllm(adapter: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """What vLLM does in every process: load each entry point of the group, and call it."""
     group = "vllm.general_plugins"
     file = Path(__file__).parent.parent / "pyproject.toml"
@@ -749,8 +749,22 @@ def test_the_plugin_of_vllm(adapter: ModuleType) -> None:
     assert (name, others) == ("dynres", [])
     installed = {e.value for e in entry_points(group=group) if e.name == name}
     assert installed <= {value}
+    plugin = EntryPoint(name, value, group).load()
     try:
-        assert EntryPoint(name, value, group).load()() is None
+        for off in ("0", "off", "False", " no "):
+            monkeypatch.setenv("DYNRES_VLLM", off)
+            assert plugin() is None
+            assert not adapter.is_enabled()
+        monkeypatch.setenv("DYNRES_VLLM", "perhaps")
+        with pytest.raises(ValueError, match="^DYNRES_VLLM: must be 0 or 1$"):
+            plugin()
+        for on in ("1", "yes", ""):
+            monkeypatch.setenv("DYNRES_VLLM", on)
+            assert plugin() is None
+            assert adapter.is_enabled()
+            adapter.disable()
+        monkeypatch.delenv("DYNRES_VLLM")
+        assert plugin() is None
         assert adapter.is_enabled()
     finally:
         adapter.disable()

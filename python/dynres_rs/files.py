@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import unicodedata
 from typing import Final
 
 __all__ = ["as_key", "check_openable", "shown"]
@@ -39,8 +40,9 @@ def shown(value: object, longest: int = LONGEST) -> str:
     cut = value[:longest] + "..." if len(value) > longest else value
     if cut.isprintable():
         return cut
-    escaped = [c if c.isprintable() else repr(c)[1:-1] for c in cut]
-    return "".join(escaped)
+    # A space of any width is no printable character to Python, and harmless.
+    keep = [c.isprintable() or unicodedata.category(c) == "Zs" for c in cut]
+    return "".join(c if kept else repr(c)[1:-1] for c, kept in zip(cut, keep, strict=True))
 
 
 def as_key(key: object) -> str:

@@ -18,6 +18,11 @@ use crate::resample::{Filter, Numerics};
 use crate::simd::Simd;
 use crate::sizing::{self, Budget, RatioOrder};
 
+/// The instruction set that this process uses.
+///
+/// Returns:
+///     `"scalar"`, `"avx2"` or `"avx512"` (F, BW, VL, VNNI and VBMI): the widest that this CPU has, unless the
+///     environment variable `DYNRES_SIMD` named another when the package was imported. Results never depend on it.
 #[pyfunction]
 #[pyo3(name = "simd")]
 pub(super) fn simd_name() -> &'static str {
@@ -34,6 +39,15 @@ pub(super) fn is_forked() -> bool {
     crate::parallel::is_forked()
 }
 
+/// The families and the values of their released checkpoints.
+///
+/// Returns:
+///     a new dict by family name, of dicts by option: what `Processor(family)` starts from. Three keys are no
+///     options: `numerics` (upstream's default backend), `convert` (how images become RGB) and `aliases` (other
+///     names of the family).
+///
+/// Raises:
+///     MemoryError: no room for it.
 #[pyfunction]
 pub(super) fn families(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     guard(|| {

@@ -31,7 +31,9 @@ const PLANNING: &str = "dynres_rs.planning";
 
 type Four = (usize, usize, usize, usize);
 
-/// One resize of an image and where it goes.
+/// One resize of an image, or of a part of it, and where it goes.
+///
+/// Made by `Plan.views`. Sizes are (height, width) in pixels. Views are immutable, compare, hash and pickle.
 #[pyclass(name = "View", module = "dynres_rs", frozen)]
 pub(super) struct PyView {
     plan: Arc<Plan>,
@@ -47,32 +49,38 @@ impl PyView {
 
 #[pymethods]
 impl PyView {
+    /// What the view is for: `"whole"`, `"tiles"`, `"thumbnail"`, `"global"`, `"high_res"`, `"crop"` or `"step"`.
     #[getter]
     fn role(&self) -> &'static str {
         self.view().role.name()
     }
 
+    /// (top, left, height, width) of the part that is taken, in pixels of the image, or of the `parent` view's canvas.
     #[getter]
     fn source(&self) -> (usize, usize, usize, usize) {
         let rect = self.view().source;
         (rect.top, rect.left, rect.size.0, rect.size.1)
     }
 
+    /// (height, width) in pixels that the part is scaled to.
     #[getter]
     fn resized(&self) -> (usize, usize) {
         self.view().resized
     }
 
+    /// (height, width) in pixels of what is cut into patches or tiles, padding included.
     #[getter]
     fn canvas(&self) -> (usize, usize) {
         self.view().canvas
     }
 
+    /// (top, left) in pixels of the resized part on the canvas.
     #[getter]
     fn offset(&self) -> (isize, isize) {
         self.view().offset
     }
 
+    /// The number of the view that this one is made from; None is the image itself.
     #[getter]
     fn parent(&self) -> Option<usize> {
         match self.view().from {
@@ -81,22 +89,26 @@ impl PyView {
         }
     }
 
+    /// Its place in `plan.views`, from 0.
     #[getter]
     fn number(&self) -> usize {
         self.number
     }
 
+    /// The filter: `"bilinear"`, `"bicubic"` or `"lanczos"`.
     #[getter]
     fn resample(&self) -> &'static str {
         self.view().filter.name()
     }
 
+    /// (top, left, height, width) in pixels of the resized part on the canvas: `offset` and `resized`.
     #[getter]
     fn target(&self) -> (isize, isize, usize, usize) {
         let view = self.view();
         (view.offset.0, view.offset.1, view.resized.0, view.resized.1)
     }
 
+    /// (top, left, bottom, right) in pixels around the resized part.
     #[getter]
     fn padding(&self) -> Four {
         let view = self.view();
@@ -109,6 +121,7 @@ impl PyView {
         (before(top), before(left), bottom, after(view.canvas.1, left, view.resized.1))
     }
 
+    /// The (red, green, blue) bytes of the padding; None where there is no padding.
     #[getter]
     fn pad_color(&self) -> Option<(u8, u8, u8)> {
         let view = self.view();
@@ -116,26 +129,31 @@ impl PyView {
         (view.resized != view.canvas).then_some((r, g, b))
     }
 
+    /// (rows, columns) of the patches or tiles that the canvas is cut into.
     #[getter]
     fn grid(&self) -> (usize, usize) {
         (self.view().grid.rows, self.view().grid.columns)
     }
 
+    /// The key of the array that it is written to, such as `"pixel_values"`.
     #[getter]
     fn output(&self) -> Option<&'static str> {
         self.view().output.map(|output| self.plan.outputs[output].key)
     }
 
+    /// The first row of that array which this view fills, for this image alone.
     #[getter]
     fn index(&self) -> usize {
         self.view().index
     }
 
+    /// How many rows of that array it fills.
     #[getter]
     fn count(&self) -> usize {
         self.view().count()
     }
 
+    /// The view as values that JSON can hold: a dict by the names of these attributes.
     fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         facade(slf, PLANNING, "view_to_dict", [])
     }
@@ -159,13 +177,17 @@ impl PyView {
         facade(slf, PLANNING, "reduce_view", [slf.getattr("plan")?])
     }
 
+    /// The `Plan` that it belongs to.
     #[getter]
     fn plan(&self) -> PyPlan {
         PyPlan { plan: Arc::clone(&self.plan), spec: Arc::clone(&self.spec) }
     }
 }
 
-/// Everything that will happen to an image of one size.
+/// Everything that will happen to an image or a video of one size, known without its pixels.
+///
+/// Made by `Processor.plan`. Sizes are (height, width) in pixels; coordinates are xy, float64, continuous, with the
+/// origin at the top left corner of the top left pixel. Plans are immutable, compare, hash and pickle.
 #[pyclass(name = "Plan", module = "dynres_rs", frozen)]
 pub(super) struct PyPlan {
     pub(super) plan: Arc<Plan>,
@@ -190,56 +212,67 @@ fn number(py: Python<'_>, value: f64) -> PyResult<Bound<'_, PyAny>> {
 
 #[pymethods]
 impl PyPlan {
+    /// The family's name, a key of `dynres_rs.families()`.
     #[getter]
     fn family(&self) -> &'static str {
         self.plan.family
     }
 
+    /// (height, width) of the image in pixels, or of a video's frames.
     #[getter]
     fn source(&self) -> (usize, usize) {
         self.plan.source
     }
 
+    /// Images in the request, for the families that plan by it.
     #[getter]
     fn num_images(&self) -> usize {
         self.plan.num_images
     }
 
+    /// Frames that are taken of a video; 1 for an image.
     #[getter]
     fn num_frames(&self) -> usize {
         self.plan.frames
     }
 
+    /// Whether it is of a video.
     #[getter]
     fn is_video(&self) -> bool {
         self.spec.strategy.is_video()
     }
 
+    /// The coordinates that the family was trained to speak: `"resized"`, `"norm1000"`, `"norm999"` or `"norm1"`.
     #[getter]
     fn coords(&self) -> &'static str {
         self.plan.coords.name()
     }
 
+    /// The rule in use: `"torchvision"`, `"pillow-12.0"`, `"pillow-12.2"` or `"pillow-13"`.
     #[getter]
     fn numerics(&self) -> &'static str {
         self.spec.numerics.name()
     }
 
+    /// All options of the compiled core under the names of `dynres_rs.families()`; a new dict.
     #[getter]
     fn options<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         guard(|| value::options(py, &self.spec))
     }
 
+    /// (height, width) in pixels that the image is scaled to, padding not counted.
     #[getter]
     fn resized(&self) -> (usize, usize) {
         self.plan.resized
     }
 
+    /// (rows, columns) of tiles, or of patches where there are no tiles.
     #[getter]
     fn grid(&self) -> (usize, usize) {
         (self.plan.grid.rows, self.plan.grid.columns)
     }
 
+    /// A new list of `View`, each one resize of the image and where it goes, in the order of the output.
     #[getter]
     fn views(&self) -> Vec<PyView> {
         (0..self.plan.views.len())
@@ -251,22 +284,25 @@ impl PyPlan {
             .collect()
     }
 
+    /// Tiles, the thumbnail or global view among them; 0 for families without tiles.
     #[getter]
     fn num_tiles(&self) -> usize {
         self.plan.num_tiles
     }
 
+    /// Patches that the vision encoder sees.
     #[getter]
     fn num_patches(&self) -> usize {
         self.plan.num_patches
     }
 
+    /// Tokens that the language model sees; markers of the chat template are not counted.
     #[getter]
     fn num_tokens(&self) -> usize {
         self.plan.num_tokens
     }
 
-    /// The shape of the main array of pixels for this image alone.
+    /// The shape of the first array of pixels for this one image, a still image repeated over time as upstream does.
     #[getter]
     fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         guard(|| {
@@ -373,6 +409,13 @@ impl PyPlan {
         })
     }
 
+    /// Bytes of all arrays of pixels for this image.
+    ///
+    /// Args:
+    ///     dtype: `"float32"`, `"float16"`, `"bfloat16"` or `"uint8"`; None is upstream's own.
+    ///
+    /// Raises:
+    ///     ValueError: another name.
     #[pyo3(signature = (dtype=None))]
     fn nbytes(&self, dtype: Option<&str>) -> PyResult<usize> {
         let element = match dtype {
@@ -384,6 +427,18 @@ impl PyPlan {
         Ok(batch.arrays.iter().map(count).sum::<usize>() * element.size())
     }
 
+    /// Points or boxes of the image in the model's coordinates: `x * W' / W`, not rounded.
+    ///
+    /// Args:
+    ///     boxes: (n, 4) boxes xyxy or (n, 2) points xy, or one of them, in pixels of the image; numbers of any dtype.
+    ///     coords: the model's coordinates; None is `plan.coords`.
+    ///
+    /// Returns:
+    ///     float64 of the same shape.
+    ///
+    /// Raises:
+    ///     TypeError: no numbers.
+    ///     ValueError: another shape, or unknown coordinates.
     #[pyo3(signature = (boxes, coords=None))]
     fn to_model<'py>(
         slf: &Bound<'py, Self>,
@@ -393,6 +448,18 @@ impl PyPlan {
         facade(slf, PLANNING, "to_model", std::iter::once(boxes).chain(coords))
     }
 
+    /// Points or boxes of the model's coordinates in the image: `x * W / W'`, not rounded.
+    ///
+    /// Args:
+    ///     boxes: (n, 4) boxes xyxy or (n, 2) points xy, or one of them, in the model's coordinates; numbers of any dtype.
+    ///     coords: the model's coordinates; None is `plan.coords`.
+    ///
+    /// Returns:
+    ///     float64 of the same shape, in pixels of the image.
+    ///
+    /// Raises:
+    ///     TypeError: no numbers.
+    ///     ValueError: another shape, or unknown coordinates.
     #[pyo3(signature = (boxes, coords=None))]
     fn to_image<'py>(
         slf: &Bound<'py, Self>,
@@ -402,6 +469,18 @@ impl PyPlan {
         facade(slf, PLANNING, "to_image", std::iter::once(boxes).chain(coords))
     }
 
+    /// Points or boxes of the image on the canvas of a view, in its pixels.
+    ///
+    /// Args:
+    ///     points: (n, 2) points xy or (n, 4) boxes xyxy, or one of them, in pixels of the image.
+    ///     view: a `View` of this plan, or its number.
+    ///
+    /// Returns:
+    ///     float64 of the same shape.
+    ///
+    /// Raises:
+    ///     TypeError: no numbers, or no view.
+    ///     ValueError: another shape, or a number out of range.
     fn to_view<'py>(
         slf: &Bound<'py, Self>,
         points: Bound<'py, PyAny>,
@@ -410,14 +489,41 @@ impl PyPlan {
         facade(slf, PLANNING, "to_view", [points, view])
     }
 
+    /// Where each token lies in the image.
+    ///
+    /// Returns:
+    ///     (num_tokens, 4) float64, xyxy in pixels of the image, clipped to it, in token order. Tokens that see no
+    ///     pixel (newline, separator, padding) have a box without area inside the image.
+    ///
+    /// Raises:
+    ///     MemoryError: no room for them.
     fn token_boxes<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         facade(slf, PLANNING, "token_boxes", [])
     }
 
+    /// What each token stands for.
+    ///
+    /// Returns:
+    ///     (num_tokens,) of `"image"`, `"newline"`, `"separator"`, `"padding"`, in token order.
+    ///
+    /// Raises:
+    ///     MemoryError: no room for them.
     fn token_kinds<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         facade(slf, PLANNING, "token_kinds", [])
     }
 
+    /// A picture of what becomes of an image: `dynres_rs.draw.draw(plan, image, **options)`.
+    ///
+    /// Args:
+    ///     image: anything that a processor takes, of the plan's size.
+    ///     **options: `width` in pixels, `boxes`, `labels`, `tokens` and `title`.
+    ///
+    /// Returns:
+    ///     a Pillow image of mode RGB.
+    ///
+    /// Raises:
+    ///     TypeError: an image or boxes of the wrong type.
+    ///     ValueError: an image of another size, or a plan of a video.
     #[pyo3(signature = (image, **options))]
     fn draw<'py>(
         slf: &Bound<'py, Self>,
@@ -428,6 +534,7 @@ impl PyPlan {
         guard(|| slf.py().import("dynres_rs.draw")?.getattr("draw")?.call(arguments, options))
     }
 
+    /// The plan as values that JSON can hold: a dict by the names of these attributes, its views as dicts.
     fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         facade(slf, PLANNING, "plan_to_dict", [])
     }
