@@ -337,6 +337,16 @@ fn side_or_size(size: Size) -> Value {
 }
 
 impl Spec {
+    /// Mean and standard deviation of each output, in order.
+    #[must_use]
+    pub fn statistics(&self) -> Vec<([f64; 3], [f64; 3])> {
+        let mut all = vec![(self.image_mean, self.image_std)];
+        if let Rule::PadSquare(PadSquare { high_res: Some(high), .. }) = &self.rule {
+            all.push((high.image_mean, high.image_std));
+        }
+        all
+    }
+
     /// Sets one option by its name.
     ///
     /// # Errors

@@ -186,9 +186,10 @@ fn resize_into(
     limit: u64,
 ) -> PyResult<()> {
     let pixel = pixels.pixel();
+    numerics.check_filter("resample", filter).map_err(|error| to_python(&error))?;
     let plan = Plan::resize(pixels.size(), size, pixel, filter, limit)
         .map_err(|error| to_python(&error))?;
-    let luts = [Lut::new(&Normalise { rescale: None, mean_std: None, numerics }, Element::Uint8)];
+    let luts = [Lut::new(&Normalise::NONE, Element::Uint8)];
     let (simd, copies, stream) = (simd(), 1, false);
     let mut settings = Settings { simd, numerics, luts: &luts, copies, stream, threads };
     let bytes = [size.0 * size.1 * pixel];

@@ -1,10 +1,16 @@
-//! The three filters, in f64, as both libraries evaluate them.
+//! The filters, in f64, as both libraries evaluate them.
 
 use crate::error::{Error, Result};
 
-/// An antialiased filter.
+/// A resampling filter; all but the first are stretched by the scale when shrinking, which keeps aliases out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Filter {
+    /// One source sample for each target sample.
+    Nearest,
+    /// The mean, radius 0.5. Pillow alone has it.
+    Box,
+    /// Windowed sinc, radius 1. Pillow alone has it.
+    Hamming,
     /// Triangle, radius 1.
     Bilinear,
     /// Cubic with a = -0.5, radius 2.
@@ -15,12 +21,16 @@ pub enum Filter {
 
 impl Filter {
     /// Every filter.
-    pub const ALL: [Self; 3] = [Self::Bilinear, Self::Bicubic, Self::Lanczos];
+    pub const ALL: [Self; 6] =
+        [Self::Nearest, Self::Box, Self::Bilinear, Self::Hamming, Self::Bicubic, Self::Lanczos];
 
     /// Its name in Python.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Nearest => "nearest",
+            Self::Box => "box",
+            Self::Hamming => "hamming",
             Self::Bilinear => "bilinear",
             Self::Bicubic => "bicubic",
             Self::Lanczos => "lanczos",
@@ -43,11 +53,34 @@ impl Filter {
     #[must_use]
     pub const fn radius(self) -> f64 {
         match self {
-            Self::Bilinear => 1.0,
+            Self::Nearest | Self::Box => 0.5,
+            Self::Bilinear | Self::Hamming => 1.0,
             Self::Bicubic => 2.0,
             Self::Lanczos => 3.0,
         }
     }
+}
+
+/// The weight at distance `x`: of two samples at the same distance, the one to the right.
+#[inline]
+pub(super) fn boxed(x: f64) -> f64 {
+    if x > -0.5 && x <= 0.5 { 1.0 } else { 0.0 }
+}
+
+/// The weight at distance `x`.
+#[inline]
+pub(super) fn hamming(x: f64) -> f64 {
+    let x = x.abs();
+    if x == 0.0 {
+        return 1.0;
+    }
+    if x >= 1.0 {
+        return 0.0;
+    }
+    let x = x * std::f64::consts::PI;
+    // Pillow has these two in float32.
+    let (start, swing) = (f64::from(0.54f32), f64::from(0.46f32));
+    x.sin() / x * (start + swing * x.cos())
 }
 
 /// The weight at distance `x`.

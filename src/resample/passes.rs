@@ -1,5 +1,7 @@
-//! Which axis goes first: the part of the numerics that changed between releases.
+//! Whose numbers a resize gives: its weights, and which axis goes first, which changed between releases.
 
+use super::filter::Filter;
+use super::float::Float;
 use crate::error::{Error, Result, Size};
 
 /// Whose numbers to reproduce.
@@ -45,10 +47,31 @@ impl Numerics {
         })
     }
 
+    /// How it keeps the weights of a resize of bytes.
+    #[must_use]
+    pub const fn weights(self) -> Weights {
+        match self {
+            Self::Torchvision => Weights::Int16,
+            Self::Pillow120 | Self::Pillow122 | Self::Pillow13 => Weights::Pillow22,
+        }
+    }
+
     /// Whether weights are torchvision's int16 rather than Pillow's 22 bits.
     #[must_use]
     pub const fn int16_weights(self) -> bool {
-        matches!(self, Self::Torchvision)
+        matches!(self.weights(), Weights::Int16)
+    }
+
+    /// Checks that the library has a filter: torch interpolates tensors neither by box nor by Hamming.
+    ///
+    /// # Errors
+    /// `Option`, for the option `name`.
+    pub fn check_filter(self, name: &'static str, filter: Filter) -> Result<()> {
+        if self.int16_weights() && matches!(filter, Filter::Box | Filter::Hamming) {
+            let rule = "'nearest', 'bilinear', 'bicubic' or 'lanczos' with numerics='torchvision'";
+            return Err(Error::Option { name, rule, given: format!("'{}'", filter.name()) });
+        }
+        Ok(())
     }
 
     /// Whether the vertical pass comes first where both axes change.
@@ -63,6 +86,17 @@ impl Numerics {
             }
         }
     }
+}
+
+/// How the weights of a resize are kept, and hence what its sums are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Weights {
+    /// Integers of 22 bits after the point: Pillow on bytes.
+    Pillow22,
+    /// Integers of as many bits as fit in 16: torch on bytes.
+    Int16,
+    /// float32: torch on floats, or on bytes that became floats first.
+    Float(Float),
 }
 
 /// The passes a resize takes. An axis whose length stays is skipped.

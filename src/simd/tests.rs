@@ -4,7 +4,7 @@
 
 use super::{BAND, Backend, GROUP, Scalar, Simd, group_len};
 use crate::image::{ImageRef, Row};
-use crate::pack::{Element, LINE, Lut, Normalise, PAD, Recipe, Run, Scaling, Writer};
+use crate::pack::{Arithmetic, Element, LINE, Lut, Normalise, PAD, Recipe, Run, Scaling, Writer};
 use crate::parallel::Watch;
 use crate::pipeline::{Frame, Item, Settings, run};
 use crate::plan::{Cut, Plan};
@@ -251,10 +251,10 @@ fn normalisations() -> Vec<Normalise> {
     let half = ([0.5; 3], [0.5; 3]);
     let odd = ([0.0, 1e-30, 300.0], [1e-38, 0.0, 7.7e30]);
     let mut all = Vec::new();
-    for numerics in [Numerics::Torchvision, Numerics::Pillow13] {
+    for arithmetic in Arithmetic::ALL {
         for rescale in [None, Some(1.0 / 255.0), Some(1.0 / 127.5), Some(0.003_921_57)] {
             for mean_std in [None, Some(clip), Some(imagenet), Some(half), Some(odd)] {
-                all.push(Normalise { rescale, mean_std, numerics });
+                all.push(Normalise { rescale, mean_std, arithmetic });
             }
         }
     }
@@ -397,12 +397,12 @@ fn copies_of_patches() {
 #[test]
 fn usual_normalisations_have_a_recipe() {
     for family in families::all() {
-        for numerics in [Numerics::Torchvision, Numerics::Pillow13] {
+        for arithmetic in [Arithmetic::Fused, Arithmetic::TwoStep] {
             let spec = &family.spec;
             let normalise = Normalise {
                 rescale: Some(spec.rescale_factor),
                 mean_std: Some((spec.image_mean, spec.image_std)),
-                numerics,
+                arithmetic,
             };
             let lut = Lut::new(&normalise, Element::Float32);
             assert!(lut.recipe.is_some_and(|recipe| !recipe.divided), "{normalise:?}");
