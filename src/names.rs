@@ -18,7 +18,7 @@ macro_rules! names {
 
         impl $name {
             /// Every choice.
-            pub const ALL: &'static [Self] = &[$(Self::$choice),+];
+            pub const ALL: [Self; [$($text),+].len()] = [$(Self::$choice),+];
             /// The name of every choice, in the same order.
             pub const NAMES: &'static [&'static str] = &[$($text),+];
 

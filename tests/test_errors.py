@@ -119,7 +119,7 @@ NUMERICS = (
 )
 LIMIT = "max_image_pixels=178956970 pixels, got "
 BIG = np.broadcast_to(np.uint8(0), (40_000, 40_000, 3))
-QWEN_SIZE = "size: must have the keys 'shortest_edge' and 'longest_edge' (areas in pixels), got "
+QWEN_SIZE = "size: must have the keys 'shortest_edge', 'longest_edge', got "
 
 # fmt: off
 # fmt: off
@@ -237,8 +237,8 @@ ROWS: list[Row] = [
     ("mean of text", lambda: qwen(image_mean="0.5"), TypeError, "image_mean: must be a sequence, got str"),
     ("mean of lists", lambda: qwen(image_mean=[[1], [2], [3]]), TypeError, "image_mean: must be three numbers, got list"),
     ("rescale_factor", lambda: qwen(rescale_factor=float("nan")), ValueError, "rescale_factor: must be a finite number above 0, got NaN"),
-    ("resample", lambda: qwen(resample=0), ValueError, "resample: must be 'bilinear' (2), 'bicubic' (3) or 'lanczos' (1), got 0"),
-    ("resample name", lambda: qwen(resample="area"), ValueError, "resample: must be 'bilinear' (2), 'bicubic' (3) or 'lanczos' (1), got 'area'"),
+    ("resample", lambda: qwen(resample=6), ValueError, "resample: must be one of 'nearest', 'lanczos', 'bilinear', 'bicubic', 'box', 'hamming', got 6"),
+    ("resample name", lambda: qwen(resample="area"), ValueError, "resample: must be one of 'nearest', 'lanczos', 'bilinear', 'bicubic', 'box', 'hamming', got 'area'"),
     ("resample type", lambda: qwen(resample=[3]), TypeError, "resample: must be a filter's name or number, got list"),
     ("flag", lambda: qwen(do_resize=1), TypeError, "do_resize: must be True or False, got int"),
     ("size of one edge", lambda: dr.Processor("qwen2-vl", size={"shortest_edge": 5}), ValueError, QWEN_SIZE + "'shortest_edge'"),
@@ -320,7 +320,7 @@ ROWS: list[Row] = [
     ("resize to what raises", lambda: dr.resize(pixels(), Raising()), TypeError, "size: must be (height, width), got Raising"),  # type: ignore[arg-type]
     ("resize of what raises", lambda: dr.resize(Raising(), (3, 3)), TypeError, TYPES + "Raising"),
     ("resize to three", lambda: dr.resize(pixels(), (3, 3, 3)), ValueError, "size: must be (height, width), got 3 numbers"),  # type: ignore[arg-type]
-    ("resize by", lambda: dr.resize(pixels(), (3, 3), resample="area"), ValueError, 'resample: must be one of bilinear, bicubic, lanczos, got "area"'),
+    ("resize by", lambda: dr.resize(pixels(), (3, 3), resample="area"), ValueError, 'resample: must be one of nearest, box, bilinear, hamming, bicubic, lanczos, got "area"'),
     ("resize by number", lambda: dr.resize(pixels(), (3, 3), resample=3), TypeError, "resample: must be a string, got int"),  # type: ignore[arg-type]
     ("resize out shape", lambda: dr.resize(pixels(), (3, 3), out=np.zeros((3, 3, 4), np.uint8)), ValueError, "out: must have the shape (3, 3, 3), got (3, 3, 4)"),
     ("patchify size", lambda: dr.patchify(pixels()), ValueError, "image: height and width must be multiples of patch_size * merge_size (28, 28) when do_resize is off, got (50, 70)"),

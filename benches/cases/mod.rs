@@ -5,7 +5,7 @@ use std::hint::black_box;
 use _dynres_rs::image::{ImageRef, Row};
 use _dynres_rs::memory::pays_to_stream;
 use _dynres_rs::options::Value;
-use _dynres_rs::pack::{Element, LINE, Lut, Normalise, PAD, Run, Writer};
+use _dynres_rs::pack::{Arithmetic, Element, LINE, Lut, Normalise, PAD, Run, Writer};
 use _dynres_rs::parallel::Watch;
 use _dynres_rs::pipeline::{Frame, Item, Settings, run};
 use _dynres_rs::plan::{Cut, Plan};
@@ -164,7 +164,10 @@ impl Stage {
                 let len = columns * 6 * PATCH * PATCH * element.size();
                 Box::new(Elements {
                     backend,
-                    lut: Lut::new(&Normalise { rescale, mean_std, numerics }, element),
+                    lut: Lut::new(
+                        &Normalise { rescale, mean_std, arithmetic: Arithmetic::of(numerics) },
+                        element,
+                    ),
                     planes: noise(3 * (PATCH * PATCH + PAD) + PAD),
                     writer: Writer::new(),
                     out: vec![0; len + LINE],
@@ -200,7 +203,7 @@ fn plan(family: &str, size: Size, numerics: Numerics) -> (Plan, Normalise) {
     let normalise = Normalise {
         rescale: Some(spec.common.rescale_factor),
         mean_std: Some((spec.common.image_mean, spec.common.image_std)),
-        numerics,
+        arithmetic: Arithmetic::of(numerics),
     };
     let spec = spec.prepare().expect("options");
     (Plan::new(&spec, size, 1).expect("plan"), normalise)
@@ -422,7 +425,7 @@ impl Whole {
             Cut::Rows { pixel } => (Element::Uint8, 1, plan.resized.0 * plan.resized.1 * pixel),
         };
         let len = output.rows * each * element.size();
-        let nothing = Normalise { rescale: None, mean_std: None, numerics };
+        let nothing = Normalise::NONE;
         let pixel = if normalise.is_some() { 4 } else { 3 };
         Self {
             simd,
@@ -447,7 +450,7 @@ impl Work for Whole {
         let settings = Settings {
             simd: self.simd,
             numerics: self.numerics,
-            luts: &self.luts,
+            luts: &self.luts.iter().collect::<Vec<_>>(),
             copies: self.copies,
             stream: pays_to_stream(out),
             threads: 1,

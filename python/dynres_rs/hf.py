@@ -10,12 +10,14 @@ downloaded.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from . import _dynres_rs as _native
 from ._types import Options
 from .options import canonical, preset, with_backgrounds
 from .files import as_key, shown
@@ -30,85 +32,6 @@ class Config(NamedTuple):
     options: Options
     """All options of the family, the facade's two included."""
 
-
-CLIP: Final = {
-    "image_mean": [0.48145466, 0.4578275, 0.40821073],
-    "image_std": [0.26862954, 0.26130258, 0.27577711],
-}
-COMMON: Final[Options] = {
-    "do_resize": True,
-    "resample": "bicubic",
-    "do_rescale": True,
-    "rescale_factor": 1 / 255,
-    "do_normalize": True,
-    **CLIP,
-}
-
-#: Defaults of transformers' classes, which are not the presets of `families()`.
-CLASSES: Final[dict[str, Options]] = {
-    "Qwen2VLImageProcessor": {
-        **COMMON,
-        "do_convert_rgb": True,
-        "min_pixels": 56 * 56,
-        "max_pixels": 28 * 28 * 1280,
-        "patch_size": 14,
-        "temporal_patch_size": 2,
-        "merge_size": 2,
-    },
-    "GotOcr2ImageProcessor": {
-        **COMMON,
-        "do_convert_rgb": True,
-        "image_size": 384,
-        "crop_to_patches": False,
-        "min_num": 1,
-        "max_num": 12,
-        "use_thumbnail": True,
-    },
-    "DeepseekVLImageProcessor": {
-        **COMMON,
-        "do_convert_rgb": False,
-        "image_size": 384,
-        "min_size": 14,
-        "do_pad": True,
-    },
-    "DeepseekVLHybridImageProcessor": {
-        **COMMON,
-        "do_convert_rgb": False,
-        "image_size": 384,
-        "min_size": 14,
-        "do_pad": True,
-        "high_res_image_size": 1024,
-        "high_res_resample": "bicubic",
-        "high_res_image_mean": CLIP["image_mean"],
-        "high_res_image_std": CLIP["image_std"],
-    },
-}
-
-#: What else in a file tells the family of a class that several share: `processor_class`, or a
-#: model's type.
-FAMILIES: Final = {
-    "Qwen2VLImageProcessor": {
-        "Qwen2VLProcessor": "qwen2-vl",
-        "qwen2_vl": "qwen2-vl",
-        "Qwen2_5_VLProcessor": "qwen2.5-vl",
-        "Qwen2_5OmniProcessor": "qwen2.5-vl",
-        "qwen2_5_vl": "qwen2.5-vl",
-        "qwen2_5_omni": "qwen2.5-vl",
-        "Qwen3VLProcessor": "qwen3-vl",
-        "Qwen3OmniMoeProcessor": "qwen3-vl",
-        "qwen3_vl": "qwen3-vl",
-        "qwen3_vl_moe": "qwen3-vl",
-        "qwen3_5": "qwen3-vl",
-        "qwen3_5_moe": "qwen3-vl",
-        "qwen3_omni_moe": "qwen3-vl",
-    },
-    "GotOcr2ImageProcessor": {
-        "InternVLProcessor": "internvl-hf",
-        "internvl": "internvl-hf",
-        "GotOcr2Processor": "got-ocr2",
-        "got_ocr2": "got-ocr2",
-    },
-}
 
 #: Keys of InternVL's model config that the image side does not read.
 INTERNVL_IGNORED: Final = frozenset(
@@ -200,41 +123,62 @@ def _transformers(
     if not isinstance(kind, str):
         raise TypeError(f"image_processor_type: must be a string, got {type(kind).__name__}")
     name = kind.removesuffix("Fast").removesuffix("Pil")
-    defaults = CLASSES.get(name)
-    if defaults is None:
+    row = class_row(name, given, model_type, video=False)
+    if row is None:
         raise ValueError(
-            f"image_processor_type: must be one of {', '.join(CLASSES)}, or those with 'Fast' or"
-            f" 'Pil' at the end; got '{shown(kind, 80)}'"
+            f"image_processor_type: must be one of {', '.join(classes(video=False))}, or those with"
+            f" 'Fast' or 'Pil' at the end; got '{shown(kind, 80)}'"
         )
-    family = _family(name, given, model_type)
-    base = {**preset(family), **defaults}
+    family = row["family"]
+    base = {**preset(family), **row["defaults"]}
     options = canonical(given, base, "config", family)
     options = canonical(overrides, options, "overrides", family)
-    return Config(family, with_backgrounds(options, overrides))
+    return Config(family, with_backgrounds(family, options, overrides))
 
 
-def _family(name: str, given: Mapping[str, Any], model_type: str | None) -> str:
-    if name == "DeepseekVLImageProcessor":
-        return "deepseek-vl"
-    if name == "DeepseekVLHybridImageProcessor":
-        return "deepseek-vl-hybrid"
-    table = FAMILIES[name]
+@functools.cache
+def _upstream() -> dict[str, list[dict[str, Any]]]:
+    return _native.upstream()
+
+
+def classes(*, video: bool) -> list[str]:
+    """Upstream's classes of images, or of videos."""
+    return [name for name, rows in _upstream().items() if rows[0]["video"] is video]
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    """The families that a class of upstream is; empty for no class that is known."""
+    return _upstream().get(name, [])
+
+
+def class_row(
+    name: str, given: Mapping[str, Any], model_type: str | None, *, video: bool
+) -> dict[str, Any] | None:
+    """The row of the family that is meant by a class and what else its file says; None for no class
+    that is known. Several families may share a class."""
+    found = rows(name)
+    if not found or found[0]["video"] is not video:
+        return None
     for hint in (given.get("processor_class"), model_type):
-        if isinstance(hint, str) and hint in table:
-            return table[hint]
-    if name == "Qwen2VLImageProcessor":
-        return "qwen3-vl" if given.get("patch_size") == 16 else "qwen2-vl"
-    return "internvl-hf" if _is_of_28(given.get("size")) else "got-ocr2"
+        for row in found:
+            if hint in row["processors"] or hint in row["model_types"]:
+                return row
+    signs = [row for row in found if row["sign"] is not None and _has(given, row["sign"])]
+    without = [row for row in found if row["sign"] is None]
+    return (signs or without or found)[0]
 
 
-def _is_of_28(size: Any) -> bool:
-    """Whether such tiles hold whole tokens of 28 pixels, as InternVL's (448) and Aya's (364) do;
-    GOT-OCR2's are of 64."""
-    if isinstance(size, Mapping):
-        sides = [size.get("height"), size.get("width")]
+def _has(given: Mapping[str, Any], sign: tuple[str, str, int]) -> bool:
+    """Whether a file has a family's sign."""
+    form, key, number = sign
+    value = given.get(key)
+    if form == "equals":
+        return value == number
+    if isinstance(value, Mapping):
+        sides = [value.get("height"), value.get("width")]
     else:
-        sides = list(size) if isinstance(size, list | tuple) else [size]
-    return all(isinstance(side, int) and side > 0 and side % 28 == 0 for side in sides)
+        sides = list(value) if isinstance(value, list | tuple) else [value]
+    return all(isinstance(side, int) and side > 0 and side % number == 0 for side in sides)
 
 
 def _is_internvl_chat(given: Mapping[str, Any]) -> bool:

@@ -45,6 +45,8 @@ from .options import (
     preset,
     with_backgrounds,
 )
+from .options import names as option_names
+
 from .planning import Planned, Planner, count_tokens
 from .video import VideoProcessor, VideosInput
 from .video import config as video_config
@@ -129,7 +131,7 @@ class Processor(Planner):
     ) -> None:
         name, _ = family_row(family)
         full = canonical(options, preset(name), "options", name)
-        self._set(name, numerics, with_backgrounds(full, options))
+        self._set(name, numerics, with_backgrounds(name, full, options))
         if video is not None:
             # The file may be one of another family's video processor: its name is stored with it.
             given = _as_options("video", video)
@@ -444,12 +446,12 @@ class Processor(Planner):
         video = self.video
         own = {"video_metadata", "return_metadata"}
         alone = _as_options("videos_kwargs", options.pop("videos_kwargs", None))
-        names = video_config.names(video.options) | own
+        names = video_config.names(video.family) | own
         for_videos = {key: value for key, value in options.items() if key in names} | dict(alone)
         if images is None:
             for_videos = {**options, **alone}
             return video(videos, out=out, errors=errors, **common, **for_videos)
-        only = names - video_config.names(self._base.options)
+        only = names - option_names(self._family)
         for_images = {key: value for key, value in options.items() if key not in only}
         given: list[Any] = [out, out if callable(out) else None]
         if isinstance(out, Mapping):

@@ -6,7 +6,8 @@ use crate::plan::Role;
 use crate::resample::Numerics;
 use crate::sizing::RatioOrder;
 use crate::spec::{
-    ArraySpec, Common, Convert, Coords, FactSpec, Part, Recipe, Spec, TokenSpec, ViewSpec, What,
+    ArraySpec, Common, Convert, Coords, FactSpec, Key, Part, Recipe, Spec, TokenSpec, ViewSpec,
+    What,
 };
 use crate::strategy::{AspectGrid, BestCanvas, Strategy};
 
@@ -37,6 +38,13 @@ const DEEPSEEK_VL2_CANVASES: [(usize, usize); 23] = [
     (1152, 1152),
 ];
 
+/// How configs of tiles spell them.
+pub(super) const TILE_KEYS: &[Key] = &[
+    Key::Sides("size", "image_size"),
+    Key::Alias("min_patches", "min_num"),
+    Key::Alias("max_patches", "max_num"),
+];
+
 /// Tiles of the closest grid, and a thumbnail behind them.
 pub(super) const TILES: Recipe = Recipe {
     views: &[
@@ -49,6 +57,7 @@ pub(super) const TILES: Recipe = Recipe {
     tokens: TokenSpec {
         parts: &[Part::Units(Role::Whole), Part::Units(Role::Tiles), Part::Units(Role::Thumbnail)],
     },
+    arithmetic: None,
 };
 
 /// A padded global view before the tiles of a padded canvas.
@@ -62,6 +71,7 @@ const CANVAS: Recipe = Recipe {
     tokens: TokenSpec {
         parts: &[Part::Rows(Role::Global), Part::Mark(Kind::Separator), Part::Rows(Role::Tiles)],
     },
+    arithmetic: None,
 };
 
 pub(super) fn families() -> Vec<Family> {
@@ -69,6 +79,7 @@ pub(super) fn families() -> Vec<Family> {
         Family {
             aliases: &["internvl2", "internvl2.5", "internvl3", "internvl_chat"],
             convert: Convert::Original,
+            keys: TILE_KEYS,
             ..Family::of(Spec {
                 family: "internvl",
                 strategy: Strategy::AspectGrid(AspectGrid {
@@ -83,6 +94,7 @@ pub(super) fn families() -> Vec<Family> {
         Family {
             aliases: &["deepseek_vl2", "deepseek_vl_v2"],
             convert: Convert::Original,
+            keys: &[Key::Alias("normalize", "do_normalize")],
             ..Family::of(Spec {
                 family: "deepseek-vl2",
                 strategy: Strategy::BestCanvas(BestCanvas {

@@ -1,10 +1,12 @@
 //! Families of transformers that cut tiles, or pad to squares.
 
-use super::originals::TILES;
+use super::originals::{TILE_KEYS, TILES};
 use super::{CLIP, Family, IMAGENET, common};
 use crate::plan::Role;
 use crate::resample::Numerics;
-use crate::spec::{ArraySpec, Convert, Part, Recipe, Spec, TokenSpec, ViewSpec};
+use crate::spec::{
+    ArraySpec, Convert, Key, Part, Preset, Recipe, Sign, Spec, TokenSpec, Upstream, ViewSpec,
+};
 use crate::strategy::{AspectGrid, HybridSquare, PadSquare, Strategy};
 
 /// One square.
@@ -13,6 +15,7 @@ const SQUARE: Recipe = Recipe {
     arrays: &[ArraySpec::PIXEL_VALUES],
     facts: &[],
     tokens: TokenSpec { parts: &[Part::Units(Role::Whole)] },
+    arithmetic: None,
 };
 
 /// A square, and the larger one that it is made from.
@@ -22,10 +25,28 @@ const TWO_SQUARES: Recipe = Recipe {
     ..SQUARE
 };
 
+/// The class that InternVL's HF form, Aya and GOT-OCR2 share. Tiles of InternVL (448) and of Aya (364) hold whole tokens
+/// of 28 pixels, those of GOT-OCR2 tokens of 64.
+const GOT_OCR2: Upstream = Upstream {
+    defaults: &[
+        ("image_mean", Preset::Numbers(&CLIP.0)),
+        ("image_std", Preset::Numbers(&CLIP.1)),
+        ("image_size", Preset::Int(384)),
+        ("crop_to_patches", Preset::Bool(false)),
+    ],
+    ..Upstream::of("GotOcr2ImageProcessor", &["internvl"])
+};
+
 pub(super) fn families() -> Vec<Family> {
     vec![
         Family {
             aliases: &["internvl_hf"],
+            keys: TILE_KEYS,
+            upstream: Some(Upstream {
+                processors: &["InternVLProcessor"],
+                sign: Sign::Multiple("size", 28),
+                ..GOT_OCR2
+            }),
             ..Family::of(Spec {
                 family: "internvl-hf",
                 strategy: Strategy::AspectGrid(AspectGrid::default()),
@@ -36,6 +57,12 @@ pub(super) fn families() -> Vec<Family> {
         },
         Family {
             aliases: &["got_ocr2"],
+            keys: TILE_KEYS,
+            upstream: Some(Upstream {
+                model_types: &["got_ocr2"],
+                processors: &["GotOcr2Processor"],
+                ..GOT_OCR2
+            }),
             ..Family::of(Spec {
                 family: "got-ocr2",
                 // Its encoder's 64 x 64 patches pass two convolutions of stride 2: 16 x 16 tokens.
@@ -54,6 +81,8 @@ pub(super) fn families() -> Vec<Family> {
         Family {
             aliases: &["deepseek_vl"],
             convert: Convert::Never,
+            keys: &[Key::Square("size", "image_size"), Key::Derived("background_color")],
+            upstream: Some(Upstream::of("DeepseekVLImageProcessor", &["deepseek_vl"])),
             ..Family::of(Spec {
                 family: "deepseek-vl",
                 strategy: Strategy::PadSquare(PadSquare::default()),
@@ -65,6 +94,13 @@ pub(super) fn families() -> Vec<Family> {
         Family {
             aliases: &["deepseek_vl_hybrid"],
             convert: Convert::Never,
+            keys: &[
+                Key::Square("size", "image_size"),
+                Key::Square("high_res_size", "high_res_image_size"),
+                Key::Derived("background_color"),
+                Key::Derived("high_res_background_color"),
+            ],
+            upstream: Some(Upstream::of("DeepseekVLHybridImageProcessor", &["deepseek_vl_hybrid"])),
             ..Family::of(Spec {
                 family: "deepseek-vl-hybrid",
                 strategy: Strategy::HybridSquare(HybridSquare {

@@ -18,7 +18,9 @@
 //! | `source` | where rows come from |
 //! | `tables` | weights, made once and kept |
 //! | `scaler` | one resize: rows to canvas rows |
+//! | [`float`] | resizes in float32, a plane at a time, apart from all this |
 
+pub mod float;
 mod scaler;
 mod source;
 mod tables;

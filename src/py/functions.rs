@@ -71,7 +71,7 @@ pub(super) fn video_families(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         let table = PyDict::new(py);
         for family in all_families() {
             if let Some(video) = &family.video {
-                table.set_item(family.name, value::options(py, video)?)?;
+                table.set_item(family.name, value::options(py, &video.spec)?)?;
             }
         }
         Ok(table)
@@ -210,9 +210,10 @@ fn resize_into(
     limit: u64,
 ) -> PyResult<()> {
     let pixel = pixels.pixel();
+    numerics.check_filter("resample", filter).map_err(|error| to_python(&error))?;
     let plan = Plan::resize(pixels.size(), size, pixel, filter, limit)
         .map_err(|error| to_python(&error))?;
-    let lut = Lut::new(&Normalise { rescale: None, mean_std: None, numerics }, Element::Uint8);
+    let lut = Lut::new(&Normalise::NONE, Element::Uint8);
     let luts = [&lut];
     let (simd, copies, stream) = (simd(), 1, false);
     let mut settings = Settings { simd, numerics, luts: &luts, copies, stream, threads };

@@ -6,10 +6,12 @@ mod batch;
 mod calls;
 mod counts;
 mod error;
+mod float;
 mod functions;
 mod plain;
 mod plan;
 mod processor;
+mod schema;
 mod value;
 
 use pyo3::exceptions::PyImportError;
@@ -39,6 +41,9 @@ fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(functions::is_forked, module)?)?;
     module.add_function(wrap_pyfunction!(functions::families, module)?)?;
     module.add_function(wrap_pyfunction!(functions::video_families, module)?)?;
+    module.add_function(wrap_pyfunction!(schema::schema, module)?)?;
+    module.add_function(wrap_pyfunction!(schema::keys, module)?)?;
+    module.add_function(wrap_pyfunction!(schema::upstream, module)?)?;
     module.add_function(wrap_pyfunction!(functions::smart_resize_qwen_vl_utils, module)?)?;
     module.add_function(wrap_pyfunction!(functions::smart_resize, module)?)?;
     module.add_function(wrap_pyfunction!(functions::smart_resize_video, module)?)?;
@@ -47,6 +52,8 @@ fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(functions::best_canvas, module)?)?;
     module.add_function(wrap_pyfunction!(functions::resize, module)?)?;
     module.add_function(wrap_pyfunction!(functions::resize_plain, module)?)?;
+    module.add_function(wrap_pyfunction!(float::resize_float, module)?)?;
+    module.add_function(wrap_pyfunction!(float::normalised, module)?)?;
     module.add("TOKEN_KINDS", plan::TOKEN_KINDS)?;
     module.add_function(wrap_pyfunction!(counts::num_tokens, module)?)?;
     module.add_function(wrap_pyfunction!(counts::fit, module)?)?;

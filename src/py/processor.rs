@@ -269,7 +269,8 @@ impl PySpec {
     ) -> PyResult<Self> {
         guard(|| {
             let family = families::find(family).map_err(|error| to_python(&error))?;
-            let spec = if video { family.video.as_ref() } else { Some(&family.spec) };
+            let of_videos = || family.video.as_ref().map(|video| &video.spec);
+            let spec = if video { of_videos() } else { Some(&family.spec) };
             let mut spec = spec.cloned().ok_or_else(|| {
                 PyValueError::new_err(format!("family: '{}' takes no videos", family.name))
             })?;

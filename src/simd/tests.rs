@@ -4,7 +4,7 @@
 
 use super::{BAND, Backend, GROUP, Scalar, Simd, group_len};
 use crate::image::{ImageRef, Row};
-use crate::pack::{Element, LINE, Lut, Normalise, PAD, Recipe, Run, Scaling, Writer};
+use crate::pack::{Arithmetic, Element, LINE, Lut, Normalise, PAD, Recipe, Run, Scaling, Writer};
 use crate::parallel::Watch;
 use crate::pipeline::{Frame, Item, Settings, run};
 use crate::plan::{Cut, Plan};
@@ -251,10 +251,10 @@ fn normalisations() -> Vec<Normalise> {
     let half = ([0.5; 3], [0.5; 3]);
     let odd = ([0.0, 1e-30, 300.0], [1e-38, 0.0, 7.7e30]);
     let mut all = Vec::new();
-    for numerics in [Numerics::Torchvision, Numerics::Pillow13] {
+    for arithmetic in Arithmetic::ALL {
         for rescale in [None, Some(1.0 / 255.0), Some(1.0 / 127.5), Some(0.003_921_57)] {
             for mean_std in [None, Some(clip), Some(imagenet), Some(half), Some(odd)] {
-                all.push(Normalise { rescale, mean_std, numerics });
+                all.push(Normalise { rescale, mean_std, arithmetic });
             }
         }
     }
@@ -397,12 +397,12 @@ fn copies_of_patches() {
 #[test]
 fn usual_normalisations_have_a_recipe() {
     for family in families::all() {
-        for numerics in [Numerics::Torchvision, Numerics::Pillow13] {
+        for arithmetic in [Arithmetic::Fused, Arithmetic::TwoStep] {
             let spec = &family.spec.common;
             let normalise = Normalise {
                 rescale: Some(spec.rescale_factor),
                 mean_std: Some((spec.image_mean, spec.image_std)),
-                numerics,
+                arithmetic,
             };
             let lut = Lut::new(&normalise, Element::Float32);
             assert!(lut.recipe.is_some_and(|recipe| !recipe.divided), "{normalise:?}");
@@ -418,7 +418,7 @@ fn usual_normalisations_have_a_recipe() {
 fn extremes_at_every_ratio() {
     for simd in backends() {
         let mut random = Random(4711);
-        with_backend!(simd, backend => for &filter in Filter::ALL {
+        with_backend!(simd, backend => for filter in Filter::ALL {
             for (source, target) in [
                 (1, 1), (1, 300), (2, 300), (3, 1000), (300, 1), (301, 2), (600, 3), (1000, 10),
                 (4000, 40), (4000, 1), (127, 128), (128, 127), (200, 150), (150, 200), (640, 644),
@@ -455,7 +455,7 @@ fn random_passes() {
     let mut random = Random(0x0123_4567_89ab_cdef);
     for case in 0..count {
         let (source, target) = (random.length(1500), random.length(1500));
-        let axis = axis(random.pick(Filter::ALL), source, target, random.below(2) == 0);
+        let axis = axis(random.pick(&Filter::ALL), source, target, random.below(2) == 0);
         let (input, output) = random.pick(&[(3, 3), (4, 3), (4, 4)]);
         let rows = rows_of(&mut random, BAND, source * input);
         let len = random.length(400);
@@ -509,7 +509,8 @@ fn check_plan(random: &mut Random, plan: &Plan, pixel: usize, numerics: Numerics
                 .map(|(i, source)| Frame { source, slots: i * each..(i + 1) * each });
             let frames = frames.collect();
             let item = Item { plan, frames, outs: parts };
-            let settings = Settings { simd, numerics, luts: &luts, copies, stream, threads };
+            let settings =
+                Settings { simd, numerics, luts: &luts.each_ref(), copies, stream, threads };
             run(&settings, vec![item], &Watch::new(None)).expect("run");
             outs
         })
@@ -532,7 +533,7 @@ fn random_resizes() {
             1 => target.1 = source.1,
             _ => {}
         }
-        let filter = random.pick(Filter::ALL);
+        let filter = random.pick(&Filter::ALL);
         let numerics = random.pick(&Numerics::ALL);
         let pixel = random.pick(&[3, 4]);
         let plan = Plan::resize(source, target, pixel, filter, u64::MAX).expect("plan");
@@ -552,7 +553,7 @@ fn random_plans() {
         let family = &all[random.below(all.len())];
         let mut spec = family.spec.clone();
         spec.numerics = random.pick(&Numerics::ALL);
-        spec.common.resample = random.pick(Filter::ALL);
+        spec.common.resample = random.pick(&Filter::ALL);
         let most = random.pick(&[60, 400, 900]);
         let size = (random.length(most), random.length(most));
         let Ok(spec) = spec.prepare() else { continue };

@@ -17,12 +17,13 @@ use crate::names::names;
 use crate::options::{
     Budget, Choice, Deviation, Field, Flag, Mean, Options, Positive, Value, options,
 };
+use crate::pack::Arithmetic;
 use crate::resample::{Filter, Numerics};
 use crate::strategy::{Measure, Ready, Strategy};
 
 pub use array::{ArraySpec, FactSpec, Form, Group, Number, Per, Rows, What};
 pub use tokens::{Part, TokenSpec};
-pub use upstream::{Backends, Key, Upstream};
+pub use upstream::{Backends, Key, Preset, Sign, Upstream};
 pub use view::{CutSpec, ViewSpec};
 
 /// Mean and standard deviation of each channel.
@@ -92,6 +93,8 @@ pub struct Recipe {
     pub facts: &'static [FactSpec],
     /// What the language model sees.
     pub tokens: TokenSpec,
+    /// In which steps values are normalised, where it is not as the numerics have it.
+    pub arithmetic: Option<Arithmetic>,
 }
 
 /// A family with its options.

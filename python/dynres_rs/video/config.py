@@ -21,62 +21,11 @@ from ..files import as_key, shown
 
 __all__ = ["canonical", "is_video_only", "names", "preset", "read", "read_pretrained"]
 
-_COMMON: Final[Options] = {
-    "do_resize": True,
-    "resample": "bicubic",
-    "do_rescale": True,
-    "rescale_factor": 1 / 255,
-    "do_normalize": True,
-    "do_convert_rgb": True,
-    "temporal_patch_size": 2,
-    "merge_size": 2,
-    "min_frames": 4,
-    "max_frames": 768,
-    "cap_pixels_per_frame": False,
-    "num_frames": None,
-    "total_pixels": None,
-    "video_start": None,
-    "video_end": None,
-}
-
-#: Defaults of transformers' classes, which are not the presets of the families.
-CLASSES: Final[dict[str, Options]] = {
-    "Qwen2VLVideoProcessor": {
-        **_COMMON,
-        "image_mean": hf.CLIP["image_mean"],
-        "image_std": hf.CLIP["image_std"],
-        "patch_size": 14,
-        "min_pixels": 128 * 28 * 28,
-        "max_pixels": 768 * 28 * 28,
-        "budget": "frame",
-        "max_video_tokens": 128_000,
-        "sampling": "arange",
-        "do_sample_frames": False,
-        "fps": None,
-    },
-    "Qwen3VLVideoProcessor": {
-        **_COMMON,
-        "image_mean": [0.5, 0.5, 0.5],
-        "image_std": [0.5, 0.5, 0.5],
-        "patch_size": 16,
-        "min_pixels": 128 * 32 * 32,
-        "max_pixels": 768 * 32 * 32,
-        "budget": "video",
-        "max_video_tokens": 768,
-        "sampling": "linspace",
-        "do_sample_frames": True,
-        "fps": 2.0,
-    },
-}
-
 #: qwen-vl-utils' limits of a frame, in tokens, whatever a config file says.
 QWEN_VL_UTILS: Final = {"min_pixels": 128, "max_pixels": 768}
 
 #: Options of which None is a value, and takes one that was there before away.
 _RESET_BY_NONE: Final = ("fps", "num_frames", "total_pixels", "video_start", "video_end")
-
-#: Which class upstream's auto classes pick for the image processor's class alone.
-_OF_IMAGES: Final = {"Qwen2VLImageProcessor": "Qwen2VLVideoProcessor"}
 
 #: Upstream's keys that change no pixel.
 _IGNORED: Final = frozenset(
@@ -105,10 +54,9 @@ def preset(family: str) -> Options:
     return {**table[family], "do_convert_rgb": True, "input_data_format": None}
 
 
-def names(options: Options) -> set[str]:
-    """Every name under which one of these options may be given."""
-    aliases = {"size"} if "min_pixels" in options or "image_size" in options else set()
-    return set(options) | aliases
+def names(family: str) -> set[str]:
+    """Every name under which a video option of a family may be given."""
+    return vocabulary.names(family, True)
 
 
 def is_video_only(config: Mapping[str, Any]) -> bool:
@@ -132,7 +80,7 @@ def canonical(
         TypeError: a value of the wrong type.
     """
     known = {key: value for key, value in given.items() if key not in _IGNORED}
-    options = vocabulary.canonical(known, current, where, family)
+    options = vocabulary.canonical(known, current, where, family, video=True)
     if known.get("fps") is not None and known.get("num_frames") is not None:
         raise ValueError(f"{where}: 'fps' and 'num_frames' exclude each other")
     for one, other in (("fps", "num_frames"), ("num_frames", "fps")):
@@ -167,41 +115,31 @@ def read(
         given = {"processor_class": given.get("processor_class"), **inner}
     kind = given.get("video_processor_type")
     if kind is None:
-        image = given.get("image_processor_type") or given.get("feature_extractor_type")
-        image = str(image).removesuffix("Fast").removesuffix("Pil")
-        family = hf.read(
-            {"image_processor_type": image, "processor_class": given.get("processor_class")},
-            {},
-            model_type,
-        ).family
-        kind = _class_of(image, family)
-    if not isinstance(kind, str):
+        row = _of_images(given, model_type)
+    elif not isinstance(kind, str):
         raise TypeError(f"video_processor_type: must be a string, got {type(kind).__name__}")
-    defaults = CLASSES.get(kind)
-    if defaults is None:
-        raise ValueError(
-            f"video_processor_type: must be one of {', '.join(CLASSES)}; got '{shown(kind, 80)}'"
-        )
-    family = _family(kind, given, model_type)
-    base = {**preset(family), **defaults}
+    else:
+        row = hf.class_row(kind.removesuffix("Fast"), given, model_type, video=True)
+    if row is None:
+        known = ", ".join(hf.classes(video=True))
+        raise ValueError(f"video_processor_type: must be one of {known}; got '{shown(kind, 80)}'")
+    family = row["family"]
+    base = {**preset(family), **row["defaults"]}
     options = canonical(given, base, family, "config")
     return family, canonical(overrides, options, family, "overrides")
 
 
-def _class_of(image: str, family: str) -> str:
-    if image not in _OF_IMAGES:
-        raise ValueError("config: must have 'video_processor_type', or be of a model with videos")
-    spatial = preset(family)["budget"] == "frame"
-    return "Qwen2VLVideoProcessor" if spatial else "Qwen3VLVideoProcessor"
-
-
-def _family(kind: str, given: Mapping[str, Any], model_type: str | None) -> str:
-    """The family decides nothing that the class does not; it names coordinates and presets."""
-    table = hf.FAMILIES["Qwen2VLImageProcessor"]
-    for hint in (given.get("processor_class"), model_type):
-        if isinstance(hint, str) and hint in table:
-            return table[hint]
-    return "qwen2-vl" if kind == "Qwen2VLVideoProcessor" else "qwen3-vl"
+def _of_images(given: Mapping[str, Any], model_type: str | None) -> dict[str, Any] | None:
+    """The row that upstream's auto classes pick for the image processor's class alone."""
+    image = given.get("image_processor_type") or given.get("feature_extractor_type")
+    image = str(image).removesuffix("Fast").removesuffix("Pil")
+    hints = {"image_processor_type": image, "processor_class": given.get("processor_class")}
+    family = hf.read(hints, {}, model_type).family
+    for name in hf.classes(video=True):
+        for row in hf.rows(name):
+            if row["family"] == family:
+                return row
+    raise ValueError("config: must have 'video_processor_type', or be of a model with videos")
 
 
 def read_pretrained(
