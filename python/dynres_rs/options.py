@@ -63,6 +63,18 @@ IGNORED: Final = frozenset(
         "crop_size",
         "do_pad",
         "pad_size",
+        # of an audio extractor that shares the file
+        "chunk_length",
+        "dither",
+        "feature_size",
+        "hop_length",
+        "n_fft",
+        "n_samples",
+        "nb_max_frames",
+        "padding_side",
+        "padding_value",
+        "return_attention_mask",
+        "sampling_rate",
         # read by processors and models, never by the image processor
         "chat_template",
         "image_token",

@@ -78,7 +78,8 @@ fn common((image_mean, image_std): MeanStd) -> Common {
 #[must_use]
 pub fn all() -> &'static [Family] {
     static ALL: LazyLock<Vec<Family>> = LazyLock::new(|| {
-        let files = [patches::families(), originals::families(), tiles::families()];
+        let files =
+            [patches::families(), originals::families(), tiles::families(), patches::budgets()];
         files.into_iter().flatten().collect()
     });
     &ALL

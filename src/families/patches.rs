@@ -2,12 +2,12 @@
 
 use super::{AREAS, CLIP, Family, HALF, Video, common};
 use crate::plan::{Inside, Role};
-use crate::resample::Numerics;
+use crate::resample::{Filter, Numerics};
 use crate::spec::{
-    ArraySpec, Backends, Common, Coords, CutSpec, FactSpec, MeanStd, Part, Preset, Recipe, Sign,
-    Spec, TokenSpec, Upstream, ViewSpec, What,
+    ArraySpec, Backends, Common, Coords, CutSpec, FactSpec, Key, MeanStd, Part, Preset, Recipe,
+    Sign, Spec, TokenSpec, Upstream, ViewSpec, What,
 };
-use crate::strategy::{FrameBudget, Frames, PixelBudget, Sampling, Strategy};
+use crate::strategy::{FrameBudget, Frames, PixelBudget, Sampling, Small, Strategy, Unit};
 
 /// Patches merge block by merge block, and the grid of each image.
 const PATCHES: Recipe = Recipe {
@@ -16,17 +16,216 @@ const PATCHES: Recipe = Recipe {
     facts: &[grid_thw("image_grid_thw")],
     tokens: TokenSpec { parts: &[Part::Units(Role::Whole)] },
     arithmetic: None,
+    floats_on_pillow: true,
+    lacks: &["patch_expand_factor"],
+};
+
+/// The same patch row by patch row.
+const RASTER: Recipe = Recipe {
+    views: &[ViewSpec::patches(CutSpec::RasterPatches { inside: Inside::Ctpp })],
+    ..PATCHES
+};
+
+/// Whole canvases, laid into one as large as the largest.
+const PADDED: Recipe = Recipe {
+    views: &[ViewSpec::tiles(Role::Whole)],
+    arrays: &[ArraySpec::PIXEL_VALUES.padded()],
+    facts: &[FactSpec::row("image_sizes", What::Resized)],
+    floats_on_pillow: false,
+    lacks: &["patch_expand_factor", "merge_size", "temporal_patch_size"],
+    ..PATCHES
 };
 
 /// The same of videos.
 const VIDEO_PATCHES: Recipe = Recipe {
     arrays: &[ArraySpec::concatenated("pixel_values_videos")],
     facts: &[grid_thw("video_grid_thw")],
+    lacks: &[],
     ..PATCHES
 };
 
 const fn grid_thw(key: &'static str) -> FactSpec {
     FactSpec::row(key, What::GridThw)
+}
+
+/// A family of images alone, whose preset is its class's default.
+fn budget(
+    family: &'static str,
+    strategy: PixelBudget,
+    values: MeanStd,
+    recipe: Recipe,
+    upstream: Upstream,
+) -> Family {
+    Family {
+        keys: &[AREAS],
+        upstream: Some(upstream),
+        ..Family::of(Spec {
+            family,
+            strategy: Strategy::PixelBudget(strategy),
+            common: common(values),
+            numerics: Numerics::Torchvision,
+            recipe,
+        })
+    }
+}
+
+/// Families that round within a budget of pixels, in upstream's own variants of the rule.
+pub(super) fn budgets() -> Vec<Family> {
+    let glm = PixelBudget {
+        min_pixels: 12_544,
+        max_pixels: 11_760_000,
+        counts_frames: true,
+        ..PixelBudget::default()
+    };
+    let still = PixelBudget { temporal_patch_size: 1, ..PixelBudget::default() };
+    let hunyuan = PixelBudget {
+        patch_size: 16,
+        min_pixels: 262_144,
+        max_pixels: 4_194_304,
+        filter: Some(Filter::Bicubic),
+        ..still.clone()
+    };
+    let coded = |patch_size, min_pixels, max_pixels| PixelBudget {
+        patch_size,
+        merge_size: 1,
+        min_pixels,
+        max_pixels,
+        unit: Unit::Canvas,
+        ..still.clone()
+    };
+    let emu3 = budget(
+        "emu3",
+        coded(8, 262_144, 1_048_576),
+        HALF,
+        PADDED,
+        Upstream { backends: Backends::Pillow, ..Upstream::of("Emu3ImageProcessor", &["emu3"]) },
+    );
+    vec![
+        budget(
+            "glm4v",
+            glm.clone(),
+            CLIP,
+            PATCHES,
+            Upstream::of("Glm4vImageProcessor", &["glm4v", "glm4v_moe", "glm_ocr"]),
+        ),
+        budget(
+            "glm46v",
+            glm.clone(),
+            CLIP,
+            PATCHES,
+            Upstream::of("Glm46VImageProcessor", &["glm46v"]),
+        ),
+        budget(
+            "glmga",
+            glm.clone(),
+            CLIP,
+            Recipe { lacks: &[], ..PATCHES },
+            Upstream::of("GlmgaImageProcessor", &["glmga"]),
+        ),
+        budget(
+            "cosmos3-edge",
+            PixelBudget {
+                patch_size: 16,
+                temporal_patch_size: 1,
+                min_pixels: 65_536,
+                max_pixels: 16_777_216,
+                ..glm
+            },
+            HALF,
+            Recipe {
+                views: const { &[ViewSpec::patches(CutSpec::Patches { inside: Inside::Tppc })] },
+                ..PATCHES
+            },
+            Upstream::of("Cosmos3EdgeImageProcessor", &["cosmos3_edge"]),
+        ),
+        budget(
+            "paddleocr-vl",
+            PixelBudget {
+                min_pixels: 147_456,
+                max_pixels: 2_359_296,
+                small: Small::Grow,
+                ..still.clone()
+            },
+            CLIP,
+            Recipe { arrays: const { &[ArraySpec::PIXEL_VALUES.with_axes()] }, ..RASTER },
+            Upstream::of("PaddleOCRVLImageProcessor", &["paddleocr_vl"]),
+        ),
+        budget(
+            "ernie4.5-vl-moe",
+            PixelBudget { max_pixels: 4_842_768, ..still.clone() },
+            CLIP,
+            PATCHES,
+            Upstream::of("Ernie4_5_VLMoeImageProcessor", &["ernie4_5_vl_moe"]),
+        ),
+        budget(
+            "hunyuan-vl",
+            hunyuan.clone(),
+            CLIP,
+            RASTER,
+            Upstream::of("HunYuanVLImageProcessor", &["hunyuan_vl"]),
+        ),
+        budget(
+            "hy-v4-vl",
+            hunyuan,
+            CLIP,
+            RASTER,
+            Upstream::of("HYV4VLImageProcessor", &["hy_v4_vl"]),
+        ),
+        budget(
+            "video-llama-3",
+            PixelBudget { merge_size: 1, max_pixels: 1_003_520, ..still },
+            HALF,
+            Recipe {
+                facts: const {
+                    &[
+                        grid_thw("image_grid_thw"),
+                        FactSpec::scalar("image_merge_sizes", What::MergeSize),
+                    ]
+                },
+                ..PATCHES
+            },
+            Upstream::of("VideoLlama3ImageProcessor", &["video_llama_3"]),
+        ),
+        budget(
+            "minimax-m3-vl",
+            PixelBudget { max_pixels: 451_584, ..PixelBudget::default() },
+            CLIP,
+            PATCHES,
+            Upstream {
+                backends: Backends::Torchvision,
+                ..Upstream::of("MiniMaxM3VLImageProcessor", &["minimax_m3_vl"])
+            },
+        ),
+        budget(
+            "cohere-compass",
+            PixelBudget { max_pixels: 1_003_520, ..PixelBudget::default() },
+            CLIP,
+            PATCHES,
+            Upstream::of("CohereCompassImageProcessor", &["cohere_compass"]),
+        ),
+        Family {
+            keys: &[AREAS, Key::Alias("spatial_factor", "patch_size")],
+            spec: Spec { numerics: Numerics::Pillow13, ..emu3.spec.clone() },
+            ..emu3
+        },
+        Family {
+            keys: &[
+                AREAS,
+                Key::Alias("spatial_factor", "patch_size"),
+                Key::Must("do_pad", Preset::Bool(true)),
+            ],
+            ..budget(
+                "apertus1p5",
+                coded(16, 16_384, 1_960_000),
+                HALF,
+                PADDED,
+                Upstream {
+                    backends: Backends::Torchvision,
+                    ..Upstream::of("Apertus1p5ImageProcessor", &["apertus1p5"])
+                },
+            )
+        },
+    ]
 }
 
 /// Defaults of `Qwen2VLImageProcessor` beside the preset of any family that has it.

@@ -215,7 +215,12 @@ pub(super) struct PySpec {
 impl PySpec {
     /// The element type of every array of pixels: the one asked for, or upstream's own.
     pub(super) fn elements(&self, dtype: Option<Element>) -> Vec<Element> {
-        let own = |normalise: &Normalise| dtype.unwrap_or_else(|| normalise.element());
+        let floats = self.spec.recipe.floats_on_pillow && !self.spec.numerics.int16_weights();
+        let own = |normalise: &Normalise| match dtype {
+            Some(element) => element,
+            None if floats => Element::Float32,
+            None => normalise.element(),
+        };
         Normalise::of(&self.spec).iter().map(own).collect()
     }
 

@@ -95,6 +95,10 @@ pub struct Recipe {
     pub tokens: TokenSpec,
     /// In which steps values are normalised, where it is not as the numerics have it.
     pub arithmetic: Option<Arithmetic>,
+    /// Whether upstream's PIL backend gives bytes that are neither rescaled nor normalised as float32.
+    pub floats_on_pillow: bool,
+    /// Options of the strategy that the family does not have: they keep their values.
+    pub lacks: &'static [&'static str],
 }
 
 /// A family with its options.
@@ -124,7 +128,9 @@ impl Spec {
     /// # Errors
     /// `Unknown` for a name that the family does not have, `Option` for a value outside its range.
     pub fn set(&mut self, name: &str, value: &Value) -> Result<()> {
-        if self.common.set(name, value)? || self.strategy.set(name, value)? {
+        if !self.recipe.lacks.contains(&name)
+            && (self.common.set(name, value)? || self.strategy.set(name, value)?)
+        {
             return Ok(());
         }
         let known = self.options().into_iter().map(|(name, _)| name).collect();
@@ -142,6 +148,7 @@ impl Spec {
             let held = std::mem::replace(value, Value::Nothing);
             *value = self.strategy.shown(&self.common, name, held);
         }
+        values.retain(|(name, _)| !self.recipe.lacks.contains(name));
         values
     }
 
@@ -151,6 +158,7 @@ impl Spec {
         let mut fields = Vec::new();
         self.common.schema(&mut fields);
         self.strategy.schema(&mut fields);
+        fields.retain(|field| !self.recipe.lacks.contains(&field.name));
         fields
     }
 

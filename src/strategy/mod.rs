@@ -11,7 +11,7 @@ mod grid;
 mod layout;
 mod square;
 
-pub use budget::PixelBudget;
+pub use budget::{PixelBudget, Small, Unit};
 pub use canvas::BestCanvas;
 pub use frames::{FrameBudget, Frames, Sampling};
 pub use grid::{AspectGrid, MultiImage};
