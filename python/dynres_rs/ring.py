@@ -84,6 +84,7 @@ class Sample(Batch):
         self._place = None
 
     def __copy__(self) -> Sample:
+        """A new dict of the same arrays, sent as this one is."""
         made = Sample(self)
         made._place = self._place
         return made

@@ -184,6 +184,9 @@ def verify(
         progress: called with each image's row as it is done.
         **overrides: options that go over the file, for both, in upstream's names.
 
+    Returns:
+        a `Report`: a row an image, and whether all are equal.
+
     Raises:
         ImportError: transformers is not installed, or torchvision is asked for and is not.
         FileNotFoundError: no such model.
