@@ -2,12 +2,15 @@
 
 # ruff: noqa: E501 (a row of the table is a line)
 
+import ctypes
 import io
 import pickle
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -449,3 +452,75 @@ def test_inputs_are_unchanged_and_released() -> None:
             qwen()([image], do_resize=False)
     np.testing.assert_array_equal(image, before)
     assert sys.getrefcount(image) == count
+
+
+def test_two_calls_may_not_write_to_one_out() -> None:
+    image = pixels(1400, 1400)
+    p = dr.Processor("qwen2-vl")
+    want = p(image)["pixel_values"]
+    out = np.empty_like(want)
+    refused: list[str] = []
+
+    def write() -> None:
+        for _ in range(30):
+            try:
+                p(image, out=out)
+            except ValueError as error:
+                refused.append(str(error))
+
+    threads = [threading.Thread(target=write) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(refused) == {"out: another call is writing to it"}
+    np.testing.assert_array_equal(p(image, out=out)["pixel_values"], want)
+    # Parts of one array are no one's but their calls'.
+    both = np.empty((2, *want.shape), want.dtype)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda part: [p(image, out=part) for _ in range(5)], both))
+    assert (both == want).all()
+
+
+class ArrowArray(ctypes.Structure):
+    _fields_ = [
+        *[(name, ctypes.c_int64) for name in ("length", "nulls", "offset", "buffers", "children")],
+        *[(name, ctypes.c_void_p) for name in ("buffer", "child", "dictionary", "release", "own")],
+    ]
+
+
+class Released(Image.Image):
+    """A Pillow image whose Arrow export was released by somebody else."""
+
+    def __arrow_c_array__(self, *_: Any) -> Any:
+        schema, array = Image.Image.__arrow_c_array__(self)
+        pointer = ctypes.pythonapi.PyCapsule_GetPointer
+        pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+        address = pointer(array, b"arrow_array")
+        ctypes.CFUNCTYPE(None, ctypes.c_void_p)(ArrowArray.from_address(address).release)(address)
+        assert ArrowArray.from_address(address).release is None
+        return schema, array
+
+
+@pytest.mark.skipif(not hasattr(Image.Image, "__arrow_c_array__"), reason="Pillow without Arrow")
+def test_a_released_arrow_array_is_not_read() -> None:
+    image, made = Released(), Image.fromarray(pixels())
+    image.im, image._mode, image._size = made.im, "RGB", made.size  # type: ignore[attr-defined]
+    want = call(made)["pixel_values"]
+    for _ in range(20):
+        np.testing.assert_array_equal(call(image)["pixel_values"], want)
+
+
+class Unexportable(Image.Image):
+    """What Python says where Pillow has no memory for its export."""
+
+    def __arrow_c_array__(self, *_: Any) -> Any:
+        raise SystemError("<method at 0x7f0000000000> returned NULL without setting an exception")
+
+
+@pytest.mark.skipif(not hasattr(Image.Image, "__arrow_c_array__"), reason="Pillow without Arrow")
+def test_an_export_without_memory_is_a_memory_error() -> None:
+    image, made = Unexportable(), Image.fromarray(pixels())
+    image.im, image._mode, image._size = made.im, "RGB", made.size  # type: ignore[attr-defined]
+    with pytest.raises(MemoryError, match="^image: cannot allocate its Arrow export$"):
+        call(image)

@@ -187,10 +187,9 @@ class Spec:
     @property
     def options(self) -> dict[str, Any]: ...
     def plan(self, height: int, width: int, num_images: int = 1) -> Plan: ...
-    def arrays(
-        self, plans: Sequence[Plan], dtype: DType | None, temporal: Temporal
-    ) -> list[tuple[str, tuple[int, ...], str]]: ...
-    def metadata(self, plans: Sequence[Plan]) -> list[tuple[str, tuple[int, ...], list[int]]]: ...
+    def batch(
+        self, plans: list[Plan], samples: list[int], dtype: DType | None, temporal: Temporal
+    ) -> Batch: ...
     def plain(
         self,
         image: object,
@@ -208,12 +207,13 @@ class Spec:
         dtype: DType | None,
         num_threads: int,
     ) -> None: ...
+
+class Batch:
+    """The arrays of one call: asked for, then filled."""
+
+    @property
+    def arrays(self) -> list[tuple[str, tuple[int, ...], str, bool]]: ...
+    def facts(self) -> dict[str, Any]: ...
     def run(
-        self,
-        plans: Sequence[Plan],
-        images: Sequence[Any],
-        outs: dict[str, NDArray[Any]],
-        dtype: DType | None,
-        temporal: Temporal,
-        num_threads: int,
+        self, images: list[Any], outs: list[NDArray[Any]], num_threads: int
     ) -> tuple[int, Exception] | None: ...

@@ -112,12 +112,12 @@ def _dtype(dtype: object) -> DType:
 def _given_outs(
     out: Any,
     arrays: Sequence[tuple[str, tuple[int, ...], str]],
-    metadata: Sequence[tuple[str, tuple[int, ...], list[int]]],
+    facts: Mapping[str, tuple[tuple[int, ...], str]],
     pixels: Sequence[tuple[int, Any]],
 ) -> dict[str, NDArray[Any]]:
     """Views of the caller's arrays by key, all checked before anything is written."""
     wanted = {key: (shape, np.dtype(kind)) for key, shape, kind in arrays}
-    wanted |= {key: (shape, np.dtype(np.int64)) for key, shape, _ in metadata}
+    wanted |= {key: (shape, np.dtype(kind)) for key, (shape, kind) in facts.items()}
     if callable(out):
         made = {key: out(key, shape, np.dtype(kind)) for key, shape, kind in arrays}
         out = {key: array for key, array in made.items() if array is not None}

@@ -399,9 +399,10 @@ def _pack(family: str, image: U8, options: Options, numerics: str, dtype: Any) -
     full = canonical(options, preset(family), "options", family)
     spec = Spec(family, resolve(numerics), core_options(full))
     plans = [spec.plan(image.shape[0], image.shape[1], 1)]
-    ((key, shape, kind),) = spec.arrays(plans, name, "expand")
+    batch = spec.batch(plans, [1], name, "expand")
+    ((key, shape, kind, _),) = batch.arrays
     out = _empty(key, shape, "uint16" if kind == "bfloat16" else kind)
-    failed = spec.run(plans, [image], {key: out}, name, "expand", 1)
+    failed = batch.run([image], [out], 1)
     if failed is not None:
         raise failed[1]
     return out

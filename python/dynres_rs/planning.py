@@ -254,6 +254,14 @@ def token_kinds(plan: Plan) -> NDArray[np.str_]:
 
 def as_sizes(sizes: ArrayLike) -> I64:
     """(n, 2) int64, C-contiguous."""
+    if isinstance(sizes, list | tuple) and len(sizes) > _CHUNK:
+        # numpy reads a list in one go: part by part, signals are answered in between.
+        parts = [
+            as_numbers("sizes", sizes[start : start + _CHUNK])
+            for start in range(0, len(sizes), _CHUNK)
+        ]
+        if all(part.ndim == 2 and part.shape[1:] == (2,) for part in parts):
+            sizes = np.concatenate(parts)
     array = as_numbers("sizes", sizes)
     if array.size == 0 and array.ndim == 1:
         array = np.empty((0, 2), np.int64)

@@ -84,27 +84,6 @@ class _Variant:
         # both steps on.
         self.float_as_bytes = bool(self.options["do_rescale"] and self.options["do_normalize"])
 
-    def nothing(
-        self, dtype: DType | None, temporal: Temporal
-    ) -> tuple[
-        list[tuple[str, tuple[int, ...], str]], list[tuple[str, tuple[int, ...], list[int]]]
-    ]:
-        """The arrays and metadata of no image at all: those of any one, without its rows."""
-        options = self.options
-        if "merge_size" in options:
-            side: Any = options["patch_size"] * options["merge_size"]
-        else:
-            side = options.get("image_size", 1)
-        height, width = side if isinstance(side, list) else (side, side)
-        plans = [self.spec.plan(height, width, 1)]
-        return (
-            [
-                (key, (0, *shape[1:]), kind)
-                for key, shape, kind in self.spec.arrays(plans, dtype, temporal)
-            ],
-            [(key, (0, *shape[1:]), []) for key, shape, _ in self.spec.metadata(plans)],
-        )
-
 
 class Processor(Planner):
     """Bit for bit what upstream's image processor of a family returns.
@@ -396,39 +375,57 @@ class Processor(Planner):
             plans.append(plan)
             pixels.append(ready.pixels)
 
-        if plans:
-            arrays, metadata = spec.arrays(plans, dtype, temporal), spec.metadata(plans)
-        else:
-            arrays, metadata = variant.nothing(dtype, temporal)
-        if dtype == "bfloat16":  # numpy has none: its bits
-            arrays = [(key, shape, "uint16") for key, shape, _ in arrays]
-        given = None
+        asked = spec.batch(plans, _samples(counts, failures), dtype, temporal)
+        facts = asked.facts()
+        # numpy has no bfloat16: its bits
+        arrays = [
+            (key, shape, "uint16" if kind == "bfloat16" else kind, listed)
+            for key, shape, kind, listed in asked.arrays
+        ]
+        given: dict[str, Any] = {}
         if out is not None:
             bad = {index for index, _ in failures}
             indices = [index for index in range(len(flat)) if index not in bad]
-            given = _given_outs(out, arrays, metadata, list(zip(indices, pixels, strict=True)))
-        outs: dict[str, NDArray[Any]] = {}
-        for key, shape, kind in arrays:
-            there = None if given is None else given.get(key)
-            outs[key] = _empty(key, shape, kind) if there is None else there
-        failed = spec.run(plans, pixels, outs, dtype, temporal, num_threads)
+            where = list(zip(indices, pixels, strict=True))
+            shapes = {
+                key: (fact.shape, fact.dtype.name)
+                for key, fact in facts.items()
+                if isinstance(fact, np.ndarray)
+            }
+            given = _given_outs(out, [entry[:3] for entry in arrays], shapes, where)
+        outs = [given.get(key, None) for key, _, _, _ in arrays]
+        outs = [
+            _empty(key, shape, kind) if there is None else there
+            for there, (key, shape, kind, _) in zip(outs, arrays, strict=True)
+        ]
+        failed = asked.run(pixels, outs, num_threads)
         if failed is not None:
             bad = {index for index, _ in failures}
             indices = [index for index in range(len(flat)) if index not in bad]
             raise failed[1] if single else _name_index(failed[1], indices[failed[0]])
-        batch: Batch = dict(outs)
-        for key, shape, values in metadata:
-            array = np.array(values, np.int64).reshape(shape)
-            if given is not None and key in given:
-                given[key][...] = array
-                array = given[key]
-            batch[key] = array
-        if torch is not None:
-            for key, array in batch.items():
-                if key in outs and dtype == "bfloat16":
-                    batch[key] = torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
-                else:
-                    batch[key] = torch.from_numpy(array)
+        half = {key for key, _, kind, _ in asked.arrays if kind == "bfloat16"}
+
+        def finished(key: str, array: NDArray[Any]) -> Any:
+            if torch is None:
+                return array
+            if key in half:
+                return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+            return torch.from_numpy(array)
+
+        batch: Batch = {}
+        for array, (key, _, _, listed) in zip(outs, arrays, strict=True):
+            if listed:
+                batch.setdefault(key, []).append(finished(key, array))
+            else:
+                batch[key] = finished(key, array)
+        for key, fact in facts.items():
+            if isinstance(fact, list):
+                batch[key] = fact
+                continue
+            if key in given:
+                given[key][...] = fact
+                fact = given[key]
+            batch[key] = finished(key, fact)
         if errors == "collect":
             batch["errors"] = failures
         return batch
@@ -662,6 +659,18 @@ def _name_index(error: Exception, index: int) -> Exception:
         return kind(f"images[{index}]: {text}")
     except TypeError:
         return error
+
+
+def _samples(counts: list[int], failures: list[tuple[int, Exception]]) -> list[int]:
+    """How many good images each sample has. `counts`: by image, the images of its sample."""
+    bad = {index for index, _ in failures}
+    samples = []
+    index = 0
+    while index < len(counts):
+        count = counts[index]
+        samples.append(sum(number not in bad for number in range(index, index + count)))
+        index += count
+    return samples
 
 
 def _check_floating(ready: Ready, plan: Plan, variant: _Variant) -> None:

@@ -592,9 +592,10 @@ def _largest(processor: Processor, dtype: Any, temporal: Temporal) -> int:
         dtype = "float16"  # as wide
 
     def size(height: int, width: int) -> int:
-        arrays = spec.arrays([spec.plan(height, width, 1)], dtype, temporal)
+        arrays = spec.batch([spec.plan(height, width, 1)], [1], dtype, temporal).arrays
         return sum(
-            _up(math.prod(shape) * np.dtype(kind).itemsize, ALIGNMENT) for _, shape, kind in arrays
+            _up(math.prod(shape) * np.dtype(kind).itemsize, ALIGNMENT)
+            for _, shape, kind, _ in arrays
         )
 
     if "merge_size" in options:

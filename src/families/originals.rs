@@ -6,8 +6,7 @@ use crate::plan::Role;
 use crate::resample::Numerics;
 use crate::sizing::RatioOrder;
 use crate::spec::{
-    ArraySpec, Common, Convert, Coords, FactSpec, Form, Number, Part, Recipe, Spec, TokenSpec,
-    ViewSpec, What,
+    ArraySpec, Common, Convert, Coords, FactSpec, Part, Recipe, Spec, TokenSpec, ViewSpec, What,
 };
 use crate::strategy::{AspectGrid, BestCanvas, Strategy};
 
@@ -46,12 +45,7 @@ pub(super) const TILES: Recipe = Recipe {
         ViewSpec::tiles(Role::Thumbnail),
     ],
     arrays: &[ArraySpec::PIXEL_VALUES],
-    facts: &[FactSpec {
-        key: "num_patches",
-        what: What::RowCount,
-        number: Number::Int64,
-        form: Form::Scalar,
-    }],
+    facts: &[FactSpec::scalar("num_patches", What::RowCount(0))],
     tokens: TokenSpec {
         parts: &[Part::Units(Role::Whole), Part::Units(Role::Tiles), Part::Units(Role::Thumbnail)],
     },
@@ -62,18 +56,8 @@ const CANVAS: Recipe = Recipe {
     views: &[ViewSpec::tiles(Role::Global), ViewSpec::tiles(Role::Tiles)],
     arrays: &[ArraySpec::PIXEL_VALUES],
     facts: &[
-        FactSpec {
-            key: "images_spatial_crop",
-            what: What::ColumnsRows,
-            number: Number::Int64,
-            form: Form::Row,
-        },
-        FactSpec {
-            key: "num_image_tokens",
-            what: What::Tokens,
-            number: Number::Int64,
-            form: Form::Scalar,
-        },
+        FactSpec::row("images_spatial_crop", What::ColumnsRows),
+        FactSpec::scalar("num_image_tokens", What::Tokens),
     ],
     tokens: TokenSpec {
         parts: &[Part::Rows(Role::Global), Part::Mark(Kind::Separator), Part::Rows(Role::Tiles)],

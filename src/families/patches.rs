@@ -4,8 +4,8 @@ use super::{CLIP, Family, HALF, common};
 use crate::plan::{Inside, Role};
 use crate::resample::Numerics;
 use crate::spec::{
-    ArraySpec, Common, Coords, CutSpec, FactSpec, Form, Join, MeanStd, Number, Part, Recipe, Spec,
-    TokenSpec, ViewSpec, What,
+    ArraySpec, Common, Coords, CutSpec, FactSpec, MeanStd, Part, Recipe, Spec, TokenSpec, ViewSpec,
+    What,
 };
 use crate::strategy::{FrameBudget, Frames, PixelBudget, Sampling, Strategy};
 
@@ -19,13 +19,13 @@ const PATCHES: Recipe = Recipe {
 
 /// The same of videos.
 const VIDEO_PATCHES: Recipe = Recipe {
-    arrays: &[ArraySpec { key: "pixel_values_videos", join: Join::CONCAT }],
+    arrays: &[ArraySpec::concatenated("pixel_values_videos")],
     facts: &[grid_thw("video_grid_thw")],
     ..PATCHES
 };
 
 const fn grid_thw(key: &'static str) -> FactSpec {
-    FactSpec { key, what: What::GridThw, number: Number::Int64, form: Form::Row }
+    FactSpec::row(key, What::GridThw)
 }
 
 fn qwen(

@@ -4,7 +4,7 @@ use super::originals::TILES;
 use super::{CLIP, Family, IMAGENET, common};
 use crate::plan::Role;
 use crate::resample::Numerics;
-use crate::spec::{ArraySpec, Convert, Join, Part, Recipe, Spec, TokenSpec, ViewSpec};
+use crate::spec::{ArraySpec, Convert, Part, Recipe, Spec, TokenSpec, ViewSpec};
 use crate::strategy::{AspectGrid, HybridSquare, PadSquare, Strategy};
 
 /// One square.
@@ -18,10 +18,7 @@ const SQUARE: Recipe = Recipe {
 /// A square, and the larger one that it is made from.
 const TWO_SQUARES: Recipe = Recipe {
     views: &[ViewSpec::tiles(Role::Whole), ViewSpec::tiles(Role::HighRes).in_array(1, 1)],
-    arrays: &[
-        ArraySpec::PIXEL_VALUES,
-        ArraySpec { key: "high_res_pixel_values", join: Join::CONCAT },
-    ],
+    arrays: &[ArraySpec::PIXEL_VALUES, ArraySpec::concatenated("high_res_pixel_values")],
     ..SQUARE
 };
 

@@ -68,7 +68,7 @@ pub struct Settings<'a> {
     /// Whose numbers.
     pub numerics: Numerics,
     /// The table of every output.
-    pub luts: &'a [Lut],
+    pub luts: &'a [&'a Lut],
     /// Places over time of a patch.
     pub copies: usize,
     /// Streaming stores.
@@ -289,7 +289,7 @@ impl<'a, B: Backend> ViewRun<'a, B> {
         let Part { view: number, rows: Range { start, end }, out } = part;
         let view = &plan.views[number];
         let frames = slots.len();
-        let lut = &settings.luts[view.output.unwrap_or(0)];
+        let lut = settings.luts[view.output.unwrap_or(0)];
         let emit = Emit::new(view, lut, slots, settings.stream, start, B::TILE_ROWS, out)?;
         let mut scalers = reserved(frames)?;
         let mut strips = reserved(frames)?;

@@ -2,14 +2,16 @@
 //!
 //! A plan interprets data: the layout that the strategy measured, and the recipe of the family (`crate::spec`).
 
+mod batch;
 mod view;
 
 use crate::error::{Error, Result, Size};
 use crate::resample::Filter;
 use crate::sizing::Grid;
-use crate::spec::{Coords, CutSpec, Part, Prepared, Recipe, ViewSpec, What};
+use crate::spec::{Coords, CutSpec, Form, Part, Prepared, Recipe, ViewSpec, What};
 use crate::strategy::{self, Context, Layout, Measure, Shape};
 
+pub use batch::{Array, Batch, FactArray, FactForm, Samples, Slot, Tree, row_shape};
 pub use view::{Cells, Cut, Fact, From, Inside, Order, Output, Rect, Role, Run, View};
 
 /// Everything that will happen to an image of one size.
@@ -85,7 +87,7 @@ impl Plan {
             views,
         };
         plan.runs = runs(spec, &layout);
-        plan.facts = plan.facts_of(&spec.recipe);
+        plan.facts = plan.facts_of(&spec.recipe, spec.strategy.merge_size());
         Ok(plan)
     }
 
@@ -130,17 +132,22 @@ impl Plan {
         })
     }
 
-    fn facts_of(&self, recipe: &Recipe) -> Vec<Fact> {
+    fn facts_of(&self, recipe: &Recipe, merge_size: usize) -> Vec<Fact> {
         let fact = |what| match what {
             What::GridThw => vec![self.groups, self.grid.rows, self.grid.columns],
+            What::RowsColumns => vec![self.grid.rows, self.grid.columns],
             What::ColumnsRows => vec![self.grid.columns, self.grid.rows],
-            What::RowCount => vec![self.outputs[0].rows],
+            What::RowCount(output) => vec![self.outputs[output].rows],
             What::Tokens => vec![self.num_tokens],
+            What::Source => vec![self.source.0, self.source.1],
+            What::Resized => vec![self.resized.0, self.resized.1],
+            What::MergeSize => vec![merge_size],
+            What::Mask { .. } => Vec::new(),
         };
         let facts = recipe.facts.iter().map(|spec| Fact {
             key: spec.key,
-            values: fact(spec.what).into_iter().map(|number| number as i64).collect(),
-            scalar: spec.form == crate::spec::Form::Scalar,
+            values: fact(spec.what).into_iter().map(|number| number as f64).collect(),
+            scalar: spec.form == Form::Scalar,
         });
         facts.collect()
     }

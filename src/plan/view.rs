@@ -156,12 +156,12 @@ pub struct Output {
 }
 
 /// One number, or one row of numbers, about an image.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Fact {
     /// The array's key.
     pub key: &'static str,
     /// The numbers.
-    pub values: Vec<i64>,
+    pub values: Vec<f64>,
     /// Whether the array has one number an image instead of one row.
     pub scalar: bool,
 }

@@ -105,6 +105,7 @@ pub(super) fn end(py: Python<'_>) {
 #[pyfunction]
 pub(super) fn forked() {
     UNDER_WAY.store(usize::from(DEPTH.get() > 0), Ordering::SeqCst);
+    super::array::forget_claims();
 }
 
 /// Has Python call [`end`] and [`forked`].

@@ -11,19 +11,19 @@ use pyo3::types::{PyByteArray, PyDict};
 use super::array::{OutBuffer, copied};
 use super::calls::watched;
 use super::error::to_python;
-use super::plan::{PyPlan, row_shape};
+use super::plan::PyPlan;
 use super::processor::PySpec;
 use super::value;
 use crate::error::{Error, Result, Size, filled, reserved};
 use crate::pack::{Element, Lut, Normalise};
 use crate::parallel::Watch;
-use crate::plan::count_tokens;
+use crate::plan::{count_tokens, row_shape};
 use crate::solver::{self, At, Target};
 
 /// The error of one of the sizes, by its number.
 fn at(py: Python<'_>, failure: &At) -> PyErr {
     let error = to_python(&failure.error);
-    let text = error.value(py).to_string();
+    let text = failure.error.to_string();
     let text = text.strip_prefix("image: ").unwrap_or(&text);
     let index = failure.index;
     PyErr::from_type(error.get_type(py), format!("sizes[{index}]: {text}"))
@@ -297,7 +297,7 @@ pub(super) fn unpack(
         };
         let element = Element::parse(dtype).map_err(|error| to_python(&error))?;
         let lut = Lut::new(&Normalise::of(&plan.spec)[number], element);
-        let row = row_shape(plan.plan.outputs[number].cut, copies);
+        let row = row_shape(plan.plan.outputs[number].cut, copies, true);
         let run = row.iter().product::<usize>() / 3;
         let target = |len: usize| OutBuffer::get(out, "out", len);
         let found = match Inverse::new(&lut)? {

@@ -13,7 +13,7 @@ use crate::error::{Size, push};
 use crate::families::all as all_families;
 use crate::pack::{Element, Lut, Normalise};
 use crate::pipeline::Settings;
-use crate::plan::Plan;
+use crate::plan::{Array, Batch, Plan, Slot};
 use crate::resample::{Filter, Numerics};
 use crate::simd::Simd;
 use crate::sizing::{self, Budget, RatioOrder};
@@ -212,11 +212,22 @@ fn resize_into(
     let pixel = pixels.pixel();
     let plan = Plan::resize(pixels.size(), size, pixel, filter, limit)
         .map_err(|error| to_python(&error))?;
-    let luts = [Lut::new(&Normalise { rescale: None, mean_std: None, numerics }, Element::Uint8)];
+    let lut = Lut::new(&Normalise { rescale: None, mean_std: None, numerics }, Element::Uint8);
+    let luts = [&lut];
     let (simd, copies, stream) = (simd(), 1, false);
     let mut settings = Settings { simd, numerics, luts: &luts, copies, stream, threads };
-    let bytes = [size.0 * size.1 * pixel];
-    Ok(execute(py, &mut settings, &[Arc::new(plan)], &[pixels], &mut [out], &bytes)?)
+    let bytes = size.0 * size.1 * pixel;
+    let array = Array {
+        key: "image",
+        output: 0,
+        listed: false,
+        shape: vec![size.0, size.1, pixel],
+        element: Element::Uint8,
+        tile: None,
+        slots: vec![Slot { image: 0, bytes, rows: 1 }],
+    };
+    let batch = Batch { arrays: vec![array], facts: Vec::new() };
+    Ok(execute(py, &mut settings, &batch, &[Arc::new(plan)], &[pixels], &mut [out])?)
 }
 
 /// The same with arguments as the caller gave them; False, with nothing done, where one of them is unusual.

@@ -2,6 +2,7 @@
 
 mod array;
 mod arrow;
+mod batch;
 mod calls;
 mod counts;
 mod error;
@@ -30,6 +31,7 @@ fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("ImageTooLargeError", py.get_type::<error::ImageTooLargeError>())?;
     module.add("InternalError", py.get_type::<error::InternalError>())?;
     module.add_class::<processor::PySpec>()?;
+    module.add_class::<batch::PyBatch>()?;
     module.add_class::<plan::PyPlan>()?;
     module.add_class::<plan::PyView>()?;
     module.add_function(wrap_pyfunction!(functions::simd_name, module)?)?;

@@ -10,8 +10,9 @@ use super::calls::watched;
 use super::error::{guard, to_python};
 use super::value;
 use crate::coords::Kind;
+use crate::error::Result;
 use crate::pack::{Element, Normalise};
-use crate::plan::{Cut, From, Order, Plan, Run, View};
+use crate::plan::{Array, Batch, From, Plan, Run, View};
 use crate::spec::Prepared;
 use crate::strategy::Measure;
 
@@ -193,6 +194,22 @@ pub(super) struct PyPlan {
     pub(super) spec: Arc<Prepared>,
 }
 
+impl PyPlan {
+    /// The arrays of this image alone.
+    fn alone(&self) -> Result<Batch> {
+        let elements = vec![Element::Float32; self.plan.outputs.len()];
+        Batch::new(&self.spec, &[&*self.plan], &[1], &elements, usize::MAX)
+    }
+}
+
+/// A number of a fact: whole ones are integers.
+fn number(py: Python<'_>, value: f64) -> PyResult<Bound<'_, PyAny>> {
+    if value.fract() == 0.0 {
+        return Ok((value as i64).into_pyobject(py)?.into_any());
+    }
+    Ok(value.into_pyobject(py)?.into_any())
+}
+
 #[pymethods]
 impl PyPlan {
     /// The family's name, a key of `dynres_rs.families()`.
@@ -288,35 +305,42 @@ impl PyPlan {
     /// The shape of the first array of pixels for this one image, a still image repeated over time as upstream does.
     #[getter]
     fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let output = &self.plan.outputs[0];
-        let mut shape = vec![output.rows];
-        shape.extend(row_shape(output.cut, usize::MAX));
-        PyTuple::new(py, shape)
+        guard(|| {
+            let batch = self.alone().map_err(|error| to_python(&error))?;
+            PyTuple::new(py, batch.arrays.first().map_or(&[][..], |array| &array.shape))
+        })
     }
 
-    /// The shape of every array of pixels, by key.
+    /// The shape of every array of pixels for this image alone, by key.
     #[getter]
     fn shapes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let shapes = PyDict::new(py);
-        for output in &self.plan.outputs {
-            let mut shape = vec![output.rows];
-            shape.extend(row_shape(output.cut, usize::MAX));
-            shapes.set_item(output.key, PyTuple::new(py, shape)?)?;
-        }
-        Ok(shapes)
+        guard(|| {
+            let batch = self.alone().map_err(|error| to_python(&error))?;
+            let shapes = PyDict::new(py);
+            for array in &batch.arrays {
+                shapes.set_item(array.key, PyTuple::new(py, &array.shape)?)?;
+            }
+            Ok(shapes)
+        })
     }
 
     /// This image's row in every other array, by key.
     #[getter]
     fn metadata<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let metadata = PyDict::new(py);
-        for fact in &self.plan.facts {
-            match fact.values[..] {
-                [value] if fact.scalar => metadata.set_item(fact.key, value)?,
-                _ => metadata.set_item(fact.key, &fact.values)?,
+        guard(|| {
+            let metadata = PyDict::new(py);
+            for fact in &self.plan.facts {
+                match &fact.values[..] {
+                    [value] if fact.scalar => metadata.set_item(fact.key, number(py, *value)?)?,
+                    values => {
+                        let values: PyResult<Vec<_>> =
+                            values.iter().map(|&value| number(py, value)).collect();
+                        metadata.set_item(fact.key, values?)?;
+                    }
+                }
             }
-        }
-        Ok(metadata)
+            Ok(metadata)
+        })
     }
 
     /// How views become tokens: (view, rows and columns of tiles, height and width of a tile, of its part that is
@@ -398,10 +422,9 @@ impl PyPlan {
             Some(name) => Element::parse(name).map_err(|error| to_python(&error))?,
             None => Normalise::of(&self.spec)[0].element(),
         };
-        let bytes = |output: &crate::plan::Output| {
-            output.rows * row_shape(output.cut, usize::MAX).iter().product::<usize>()
-        };
-        Ok(self.plan.outputs.iter().map(bytes).sum::<usize>() * element.size())
+        let batch = self.alone().map_err(|error| to_python(&error))?;
+        let count = |array: &Array| array.shape.iter().product::<usize>();
+        Ok(batch.arrays.iter().map(count).sum::<usize>() * element.size())
     }
 
     /// Points or boxes of the image in the model's coordinates: `x * W' / W`, not rounded.
@@ -508,7 +531,7 @@ impl PyPlan {
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let arguments = (slf, image);
-        slf.py().import("dynres_rs.draw")?.getattr("draw")?.call(arguments, options)
+        guard(|| slf.py().import("dynres_rs.draw")?.getattr("draw")?.call(arguments, options))
     }
 
     /// The plan as values that JSON can hold: a dict by the names of these attributes, its views as dicts.
@@ -549,13 +572,3 @@ pub(super) const TOKEN_KINDS: [&str; Kind::ALL.len()] = {
     }
     names
 };
-
-/// The shape of one patch or tile with at most `copies` frames.
-pub(super) fn row_shape(cut: Cut, copies: usize) -> Vec<usize> {
-    match cut {
-        Cut::Patches { patch, temporal, .. } => vec![3 * temporal.min(copies) * patch * patch],
-        Cut::Tiles { tile, order: Order::ChannelsFirst, .. } => vec![3, tile.0, tile.1],
-        Cut::Tiles { tile, order: Order::ChannelsLast, .. } => vec![tile.0, tile.1, 3],
-        Cut::Rows { pixel } => vec![pixel],
-    }
-}

@@ -1,16 +1,17 @@
 //! A family with its options, and the call that fills arrays.
 
-use pyo3::exceptions::{PyException, PyIndexError, PyKeyError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyList};
 use std::sync::{Arc, OnceLock};
 
-use super::array::{ImageBuffer, OutBuffer, disjoint};
+use super::array::{Claim, ImageBuffer, OutBuffer, claim, disjoint};
 use super::arrow::PilImage;
+use super::batch::PyBatch;
 use super::calls::watched;
 use super::error::{guard, to_python};
 use super::plain;
-use super::plan::{PyPlan, row_shape};
+use super::plan::PyPlan;
 use super::value;
 use crate::error::{Error, collected, push, reserved};
 use crate::families;
@@ -18,7 +19,7 @@ use crate::image::ImageRef;
 use crate::memory::{self, pays_to_stream};
 use crate::pack::{Element, Lut, Normalise};
 use crate::pipeline::{self, Frame, Item, Settings, Source};
-use crate::plan::{Cut, Plan};
+use crate::plan::{Batch, Plan, row_shape};
 use crate::resample::Numerics;
 use crate::simd::Simd;
 use crate::spec::Prepared;
@@ -86,14 +87,14 @@ impl Pixels {
 }
 
 /// The exception for a refusal of the allocator.
-fn no_memory(error: Error) -> PyErr {
+pub(super) fn no_memory(error: Error) -> PyErr {
     to_python(&error)
 }
 
 /// What ended a call, and the number of the item it was about, where it was about one.
 pub(super) struct Failed {
-    item: Option<usize>,
-    error: PyErr,
+    pub(super) item: Option<usize>,
+    pub(super) error: PyErr,
 }
 
 impl From<PyErr> for Failed {
@@ -108,32 +109,35 @@ impl From<Failed> for PyErr {
     }
 }
 
-/// Runs plans over pixels into buffers, an image a plan.
+/// Runs plans over pixels into the arrays of a batch, an image a plan.
 pub(super) fn execute(
     py: Python<'_>,
     settings: &mut Settings<'_>,
+    batch: &Batch,
     plans: &[Arc<Plan>],
     pixels: &[Pixels],
     outs: &mut [OutBuffer],
-    row_bytes: &[usize],
 ) -> Result<(), Failed> {
-    check_disjoint(pixels, outs)?;
+    let _claim = claimed(pixels, outs)?;
     let views: Vec<Option<ImageRef<'_>>> =
         collected(pixels.iter().map(Pixels::view)).map_err(no_memory)?;
     let mut rests: Vec<&mut [u8]> =
         collected(outs.iter_mut().map(OutBuffer::bytes)).map_err(no_memory)?;
     settings.stream = rests.iter().all(|out| pays_to_stream(out));
-    let mut items = reserved(plans.len()).map_err(no_memory)?;
+    let mut items: Vec<Item<'_>> = reserved(plans.len()).map_err(no_memory)?;
     for ((plan, pixels), view) in plans.iter().zip(pixels).zip(&views) {
-        let mut parts = reserved(rests.len()).map_err(no_memory)?;
-        for ((output, rest), bytes) in plan.outputs.iter().zip(&mut rests).zip(row_bytes) {
-            let (part, others) = std::mem::take(rest).split_at_mut(output.rows * bytes);
-            *rest = others;
-            parts.push(part);
-        }
         let frame = Frame { source: source(pixels, view.as_ref())?, slots: 0..settings.copies };
+        let mut outs = reserved(plan.outputs.len()).map_err(no_memory)?;
+        outs.resize_with(plan.outputs.len(), Default::default);
         let frames = collected([frame]).map_err(no_memory)?;
-        items.push(Item { plan, frames, outs: parts });
+        items.push(Item { plan, frames, outs });
+    }
+    for (array, rest) in batch.arrays.iter().zip(&mut rests) {
+        for slot in &array.slots {
+            let (part, others) = std::mem::take(rest).split_at_mut(slot.bytes);
+            *rest = others;
+            items[slot.image].outs[array.output] = part;
+        }
     }
     detached(py, settings, items, pixels, 1)
 }
@@ -149,7 +153,7 @@ fn execute_frames(
 ) -> PyResult<()> {
     let temporal = settings.copies;
     let mut outs = [out];
-    check_disjoint(pixels, &outs)?;
+    let _claim = claimed(pixels, &outs)?;
     let views: Vec<Option<ImageRef<'_>>> =
         collected(pixels.iter().map(Pixels::view)).map_err(no_memory)?;
     settings.stream = pays_to_stream(outs[0].bytes());
@@ -169,10 +173,12 @@ fn execute_frames(
     Ok(detached(py, settings, items, pixels, temporal)?)
 }
 
-fn check_disjoint(pixels: &[Pixels], outs: &[OutBuffer]) -> PyResult<()> {
+/// Checks that outputs lie apart from images and from each other, and are no other call's.
+fn claimed(pixels: &[Pixels], outs: &[OutBuffer]) -> PyResult<Claim> {
     let extents = collected(pixels.iter().filter_map(Pixels::extent)).map_err(no_memory)?;
     let out_extents = collected(outs.iter().map(OutBuffer::extent)).map_err(no_memory)?;
-    disjoint(&out_extents, &extents)
+    disjoint(&out_extents, &extents)?;
+    claim(out_extents)
 }
 
 fn source<'a>(pixels: &'a Pixels, view: Option<&'a ImageRef<'_>>) -> PyResult<&'a dyn Source> {
@@ -207,28 +213,29 @@ pub(super) struct PySpec {
 }
 
 impl PySpec {
-    fn normalise(&self) -> Vec<Normalise> {
-        Normalise::of(&self.spec)
+    /// The element type of every array of pixels: the one asked for, or upstream's own.
+    pub(super) fn elements(&self, dtype: Option<Element>) -> Vec<Element> {
+        let own = |normalise: &Normalise| dtype.unwrap_or_else(|| normalise.element());
+        Normalise::of(&self.spec).iter().map(own).collect()
     }
 
-    fn element(&self, dtype: Option<&str>) -> PyResult<Element> {
-        match dtype {
-            Some(name) => Element::parse(name).map_err(|error| to_python(&error)),
-            None => Ok(self.normalise()[0].element()),
-        }
+    /// The table of every array of pixels.
+    pub(super) fn luts(&self, elements: &[Element]) -> Vec<&Lut> {
+        let table = |(array, &element): (usize, &Element)| {
+            let luts = self.luts[element as usize].get_or_init(|| {
+                let all = Normalise::of(&self.spec);
+                all.iter().map(|normalise| Lut::new(normalise, element)).collect()
+            });
+            &luts[array]
+        };
+        elements.iter().enumerate().map(table).collect()
     }
 
-    fn luts(&self, element: Element) -> &[Lut] {
-        self.luts[element as usize].get_or_init(|| {
-            self.normalise().iter().map(|normalise| Lut::new(normalise, element)).collect()
-        })
-    }
-
-    fn temporal(&self) -> usize {
+    pub(super) fn temporal(&self) -> usize {
         self.spec.strategy.temporal_patch_size()
     }
 
-    fn copies(&self, temporal: &str) -> PyResult<usize> {
+    pub(super) fn copies(&self, temporal: &str) -> PyResult<usize> {
         match temporal {
             "expand" => Ok(self.temporal()),
             "compact" => Ok(1),
@@ -250,12 +257,6 @@ fn plans_of(plans: &Bound<'_, PyList>) -> PyResult<Vec<Arc<Plan>>> {
     Ok(found)
 }
 
-/// Key, shape and dtype of an array to be filled.
-type ArrayShape<'py> = (&'static str, Bound<'py, PyTuple>, &'static str);
-/// Key, shape and values of an array of integers.
-type Facts<'py> = (&'static str, Bound<'py, PyTuple>, Bound<'py, PyList>);
-
-#[expect(clippy::unused_self, reason = "what a plan says about itself is asked of its spec")]
 #[pymethods]
 impl PySpec {
     #[new]
@@ -293,62 +294,18 @@ impl PySpec {
         })
     }
 
-    fn arrays<'py>(
-        &self,
-        py: Python<'py>,
-        plans: &Bound<'py, PyList>,
+    /// The arrays of images of these plans, in samples of these counts.
+    fn batch(
+        slf: &Bound<'_, Self>,
+        plans: &Bound<'_, PyList>,
+        samples: Vec<usize>,
         dtype: Option<&str>,
         temporal: &str,
-    ) -> PyResult<Vec<ArrayShape<'py>>> {
+    ) -> PyResult<PyBatch> {
         guard(|| {
-            let element = self.element(dtype)?;
-            let copies = self.copies(temporal)?;
-            let plans = plans_of(plans)?;
-            let Some(first) = plans.first() else {
-                return Err(PyIndexError::new_err("plans: must not be empty"));
-            };
-            let mut arrays = Vec::new();
-            for (number, output) in first.outputs.iter().enumerate() {
-                let mut rows = 0;
-                for plan in &plans {
-                    let other = &plan.outputs[number];
-                    if let (Cut::Tiles { tile: first, .. }, Cut::Tiles { tile: other, .. }) =
-                        (output.cut, other.cut)
-                        && first != other
-                    {
-                        let key = output.key;
-                        return Err(to_python(&Error::Ragged { key, first, other }));
-                    }
-                    rows += other.rows;
-                }
-                let mut shape = vec![rows];
-                shape.extend(row_shape(output.cut, copies));
-                let shape = PyTuple::new(py, shape)?;
-                arrays.push((output.key, shape, element.name()));
-            }
-            Ok(arrays)
-        })
-    }
-
-    fn metadata<'py>(
-        &self,
-        py: Python<'py>,
-        plans: &Bound<'py, PyList>,
-    ) -> PyResult<Vec<Facts<'py>>> {
-        guard(|| {
-            let plans = plans_of(plans)?;
-            let facts = plans.first().map_or(&[][..], |plan| &plan.facts);
-            let mut all = Vec::new();
-            for (number, fact) in facts.iter().enumerate() {
-                let values = plans.iter().flat_map(|plan| &plan.facts[number].values);
-                let values = collected(values).map_err(no_memory)?;
-                let mut shape = vec![plans.len()];
-                if !fact.scalar {
-                    shape.push(fact.values.len());
-                }
-                all.push((fact.key, PyTuple::new(py, shape)?, PyList::new(py, values)?));
-            }
-            Ok(all)
+            let spec = slf.get();
+            let dtype = dtype.map(Element::parse).transpose().map_err(|error| to_python(&error))?;
+            PyBatch::new(slf, plans_of(plans)?, &samples, dtype, spec.copies(temporal)?)
         })
     }
 
@@ -363,7 +320,9 @@ impl PySpec {
         num_threads: usize,
     ) -> PyResult<()> {
         guard(|| {
-            let element = self.element(dtype)?;
+            let dtype = dtype.map(Element::parse).transpose().map_err(|error| to_python(&error))?;
+            let elements = self.elements(dtype);
+            let (element, luts) = (elements[0], self.luts(&elements));
             let copies = self.temporal();
             let plan = &plan.get().plan;
             let mut pixels = reserved(frames.len()).map_err(no_memory)?;
@@ -375,13 +334,13 @@ impl PySpec {
                 }
                 push(&mut pixels, frame).map_err(no_memory)?;
             }
-            let row = row_shape(plan.outputs[0].cut, copies).iter().product::<usize>();
+            let row = row_shape(plan.outputs[0].cut, copies, true).iter().product::<usize>();
             let bytes = row * element.size() * plan.grid.count();
             let out = OutBuffer::get(out, "out", pixels.len().div_ceil(copies) * bytes)?;
             let mut settings = Settings {
                 simd: simd(),
                 numerics: self.spec.numerics,
-                luts: self.luts(element),
+                luts: &luts,
                 copies,
                 stream: false,
                 threads: num_threads,
@@ -392,11 +351,9 @@ impl PySpec {
 
     /// The batch of one image from a call's arguments as the caller gave them; None, with nothing done, where anything
     /// about them or the image is unusual.
-    #[expect(clippy::too_many_arguments, reason = "the whole of one call of the facade")]
     #[pyo3(signature = (image, dtype, temporal, errors, num_threads, kept))]
     fn plain<'py>(
-        &self,
-        py: Python<'py>,
+        slf: &Bound<'py, Self>,
         image: &Bound<'py, PyAny>,
         dtype: &Bound<'py, PyAny>,
         temporal: &Bound<'py, PyAny>,
@@ -405,73 +362,8 @@ impl PySpec {
         kept: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
         guard(|| {
-            let family = plain::Family {
-                spec: &self.spec,
-                element: self.element(None)?,
-                temporal: self.temporal(),
-                luts: &|element| self.luts(element),
-            };
             let arguments = plain::Arguments { dtype, temporal, errors, num_threads };
-            plain::batch(py, &family, image, &arguments, kept)
-        })
-    }
-
-    /// None, or the number of the image that failed and its exception.
-    #[expect(clippy::too_many_arguments, reason = "the whole of one call of the facade")]
-    #[pyo3(signature = (plans, images, outs, dtype, temporal, num_threads))]
-    fn run(
-        &self,
-        py: Python<'_>,
-        plans: &Bound<'_, PyList>,
-        images: &Bound<'_, PyList>,
-        outs: &Bound<'_, PyDict>,
-        dtype: Option<&str>,
-        temporal: &str,
-        num_threads: usize,
-    ) -> PyResult<Option<(usize, Py<PyAny>)>> {
-        guard(|| {
-            let element = self.element(dtype)?;
-            let copies = self.copies(temporal)?;
-            let plans = plans_of(plans)?;
-            let mut pixels = reserved(images.len()).map_err(no_memory)?;
-            for image in images {
-                push(&mut pixels, Pixels::get(&image)?).map_err(no_memory)?;
-            }
-            for (plan, pixels) in plans.iter().zip(&pixels) {
-                if plan.source != pixels.size() {
-                    let (size, expected) = (pixels.size(), plan.source);
-                    return Err(to_python(&Error::WrongSize { size, expected }));
-                }
-            }
-            let Some(first) = plans.first() else { return Ok(None) };
-            let mut buffers = Vec::new();
-            let mut row_bytes = Vec::new();
-            for (number, output) in first.outputs.iter().enumerate() {
-                let row = row_shape(output.cut, copies).iter().product::<usize>() * element.size();
-                let rows: usize = plans.iter().map(|plan| plan.outputs[number].rows).sum();
-                let array = outs.get_item(output.key)?.ok_or_else(|| {
-                    PyKeyError::new_err(format!("out: {} is missing", output.key))
-                })?;
-                buffers.push(OutBuffer::get(&array, "out", rows * row)?);
-                row_bytes.push(row);
-            }
-            let mut settings = Settings {
-                simd: simd(),
-                numerics: self.spec.numerics,
-                luts: self.luts(element),
-                copies,
-                stream: false,
-                threads: num_threads,
-            };
-            match execute(py, &mut settings, &plans, &pixels, &mut buffers, &row_bytes) {
-                Ok(()) => Ok(None),
-                Err(Failed { item: Some(number), error })
-                    if error.is_instance_of::<PyException>(py) =>
-                {
-                    Ok(Some((number, error.into_value(py).into_any())))
-                }
-                Err(failed) => Err(failed.into()),
-            }
+            plain::batch(slf, image, &arguments, kept)
         })
     }
 }

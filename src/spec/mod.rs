@@ -20,7 +20,7 @@ use crate::options::{
 use crate::resample::{Filter, Numerics};
 use crate::strategy::{Measure, Ready, Strategy};
 
-pub use array::{ArraySpec, FactSpec, Form, Group, Join, Number, Rows, What};
+pub use array::{ArraySpec, FactSpec, Form, Group, Number, Per, Rows, What};
 pub use tokens::{Part, TokenSpec};
 pub use upstream::{Backends, Key, Upstream};
 pub use view::{CutSpec, ViewSpec};
