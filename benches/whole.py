@@ -194,8 +194,11 @@ def measure(rounds: int, case: str) -> list[dict[str, Any]]:
     times = time_all(peers, rounds)
     rows = [
         {
-            **{"name": peer.name, "ms": times[peer.name], "answer": answers[peer.name]},
-            **{"numbers": peer.numbers, "setting": peer.setting},
+            "name": peer.name,
+            "ms": times[peer.name],
+            "answer": answers[peer.name],
+            "numbers": peer.numbers,
+            "setting": peer.setting,
         }
         for peer in peers
     ]
@@ -223,8 +226,9 @@ def table(results: list[dict[str, Any]]) -> str:
     best = results[-1]
     lines = [
         f"{cpu()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions};",
-        "one thread, pinned, one process a case, medians of interleaved rounds, each row in the faster",
-        "of two processes: as it starts, or with a heap that keeps what was freed (kept heap);",
+        "one thread, pinned, one process a case, medians of interleaved rounds, each row in the",
+        "faster of two processes: as it starts, or with a heap that keeps what was freed (kept",
+        "heap);",
         f"dynres_rs {version('dynres_rs')} with the `{best['backend']}` backend. Exact is to",
         "transformers' default where a row has torchvision's numbers, else to Pillow.",
         "",
@@ -259,8 +263,8 @@ def beside_decoding() -> list[str]:
     """What is left of the ratios where files are decoded and batches sent: the rows of
     transformers' default in `docs/performance-e2e.md`, which `make bench-e2e` writes."""
     lines = [
-        "From JPEG files, against transformers' default backend in the same program: decoding is part of",
-        "both sides, and the decode floor is the ratio if preprocessing took no time at all.",
+        "From JPEG files, against transformers' default backend in the same program: decoding is",
+        "part of both sides, and the decode floor is the ratio if preprocessing took no time.",
         "",
         "| files | program | times faster | the decode floor allows |",
         "|---|---|---:|---:|",

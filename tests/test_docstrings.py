@@ -57,9 +57,7 @@ def parameters(name: str) -> list[str]:
         found = inspect.signature(item).parameters
     except (TypeError, ValueError):
         return []
-    return [
-        key for key in found if key not in ("self", "cls") and not key.startswith("_")
-    ]
+    return [key for key in found if key not in ("self", "cls") and not key.startswith("_")]
 
 
 def is_function(name: str) -> bool:

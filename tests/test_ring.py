@@ -1186,7 +1186,12 @@ def test_a_forked_child_that_is_killed_holds_nothing() -> None:
     processor = dr.Processor("qwen2-vl")
     ring = SharedRing.for_processor(processor, 2, dtype="uint8")
     sample = ring.put(processor, np.zeros((56, 56, 3), np.uint8), dtype="uint8")
-    pid, _, hear = forked(lambda pipes: (os.write(pipes[1], b"1"), time.sleep(60)) and None)
+
+    def wait(pipes: Any) -> None:
+        os.write(pipes[1], b"1")
+        time.sleep(60)
+
+    pid, _, hear = forked(wait)
     os.read(hear, 1)
     del sample
     gc.collect()

@@ -164,7 +164,9 @@ def canonical(
             if not isinstance(value, str) and type(value).__module__ != "torch":
                 raise TypeError(f"{where}: device: must be 'cpu', got {type(value).__name__}")
             if str(value) != "cpu":
-                raise ValueError(f"{where}: device: must be 'cpu' here, got '{shown(str(value), 40)}'")
+                raise ValueError(
+                    f"{where}: device: must be 'cpu' here, got '{shown(str(value), 40)}'"
+                )
         elif key == "high_res_size" and "high_res_image_size" in current:
             put("high_res_image_size", _sides("high_res_size", value, square=True), key)
         elif key in ("min_patches", "max_patches") and "min_num" in current:
@@ -297,7 +299,8 @@ def _layout(value: Any) -> str:
         raise TypeError(f"input_data_format: must be a string, got {type(value).__name__}")
     if text.lower() not in LAYOUTS:
         raise ValueError(
-            f"input_data_format: must be 'channels_first' or 'channels_last', got '{shown(text, 40)}'"
+            "input_data_format: must be 'channels_first' or 'channels_last', got"
+            f" '{shown(text, 40)}'"
         )
     return LAYOUTS[text.lower()]
 

@@ -462,7 +462,9 @@ def _loaded(row: Row, path: str, ours: Processor, upstream: Upstream | None) -> 
             wrong.append(f"{way}: DIFFERS in {differing} values, by at most {largest:g}")
     loading = None
     if _compare(want, by_path) != (0, 0.0):
-        sizes = [ready.pixels for ready in (prepare(decoded, ours.policy), prepare(path, ours.policy))]
+        sizes = [
+            ready.pixels for ready in (prepare(decoded, ours.policy), prepare(path, ours.policy))
+        ]
         here, there = (f"{size[0]}x{size[1]}" for size in map(_size, sizes))
         what = f"{there} pixels, {here} opened" if here != there else "other pixels than opened"
         loading = f"by path and as bytes: {what}, as upstream"
