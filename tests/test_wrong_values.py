@@ -104,12 +104,6 @@ OPTIONS: dict[str, Any] = dict.fromkeys(
         *("resample", "input_data_format", "max_image_pixels", "do_convert_rgb", "device"),
     )
 )
-    (
-        *("min_pixels", "max_pixels", "size", "patch_size", "merge_size", "temporal_patch_size"),
-        *("do_resize", "do_rescale", "do_normalize", "rescale_factor", "image_mean", "image_std"),
-        *("resample", "input_data_format", "max_image_pixels", "do_convert_rgb", "device"),
-    )
-)
 TILES = {
     **dict.fromkeys(("min_num", "max_num", "image_size", "use_thumbnail", "patch_size")),
     **dict.fromkeys(("size", "crop_to_patches", "downsample_ratio", "multi_image")),
