@@ -30,7 +30,7 @@ def public() -> dict[str, Any]:
     return found
 
 
-PUBLIC = public()
+PUBLIC = dict(sorted(public().items()))
 
 
 def said(name: str) -> str:
