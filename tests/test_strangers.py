@@ -138,7 +138,9 @@ def video(av: ModuleType, path: Path, size: tuple[int, int], codec: str, count: 
 CONTAINERS = {
     **dict.fromkeys(("mp4", "mov", "mkv", "avi", "ts", "m4v", "3gp", "wmv"), "mpeg4"),
     **dict.fromkeys(("mpg", "mxf", "vob"), "mpeg2video"),
-    **{"flv": "flv", "webm": "libvpx", "asf": "msmpeg4"},
+    "flv": "flv",
+    "webm": "libvpx",
+    "asf": "msmpeg4",
 }
 
 
@@ -243,9 +245,9 @@ def test_configs_that_are_nested_too_deeply(tmp_path: Path, opening: str) -> Non
     for name in (*names, "video_preprocessor_config.json"):
         (tmp_path / name).write_text(opening * 100_000)
     for path in (tmp_path, *(tmp_path / name for name in names)):
-        with pytest.raises(ValueError, match=" is nested too deeply$"):
+        with pytest.raises(ValueError, match=r" is nested too deeply$"):
             dr.Processor.from_pretrained(path)
-        with pytest.raises(ValueError, match=" is nested too deeply$"):
+        with pytest.raises(ValueError, match=r" is nested too deeply$"):
             dr.VideoProcessor.from_pretrained(path)
     done = subprocess.run(
         [sys.executable, "-c", COMMAND, "plan", "x.png", "--model", str(tmp_path)],

@@ -756,7 +756,7 @@ def test_the_plugin_of_vllm(adapter: ModuleType, monkeypatch: pytest.MonkeyPatch
             assert plugin() is None
             assert not adapter.is_enabled()
         monkeypatch.setenv("DYNRES_VLLM", "perhaps")
-        with pytest.raises(ValueError, match="^DYNRES_VLLM: must be 0 or 1$"):
+        with pytest.raises(ValueError, match=r"^DYNRES_VLLM: must be 0 or 1$"):
             plugin()
         for on in ("1", "yes", ""):
             monkeypatch.setenv("DYNRES_VLLM", on)

@@ -14,8 +14,8 @@ from . import _dynres_rs as _native
 from ._dynres_rs import Spec
 from ._types import U8, DType, Options
 from .arguments import _dtype, _integer, _out_view, _side
-from .images import as_array
 from .files import shown
+from .images import as_array
 from .memory import _empty
 from .numerics import resolve
 from .options import canonical, core_options, preset

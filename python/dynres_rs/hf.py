@@ -19,8 +19,8 @@ from typing import Any, Final, NamedTuple
 
 from . import _dynres_rs as _native
 from ._types import Options
-from .options import canonical, preset, with_backgrounds
 from .files import as_key, shown
+from .options import canonical, preset, with_backgrounds
 
 __all__ = ["Config", "read", "read_pretrained"]
 
@@ -287,8 +287,8 @@ def read_pretrained(
     folder = path if os.path.isdir(name) else _cached(name, revision)  # noqa: PTH112
     if folder is None:
         raise FileNotFoundError(
-            f"path: '{shown(name)}' is no folder, no json file, and no model in the local Hugging Face"
-            " cache"
+            f"path: '{shown(name)}' is no folder, no json file, and no model in the local Hugging"
+            " Face cache"
         )
     model_type = _model_type(folder / "config.json")
     if model_type == "internvl_chat":
@@ -305,8 +305,8 @@ def read_pretrained(
     if image.is_file():
         return read(_load(image, name), overrides, model_type)
     raise FileNotFoundError(
-        f"path: '{shown(name)}' has no preprocessor_config.json, no processor_config.json with an image"
-        " processor, and no config.json of InternVL"
+        f"path: '{shown(name)}' has no preprocessor_config.json, no processor_config.json with an"
+        " image processor, and no config.json of InternVL"
     )
 
 
@@ -339,7 +339,7 @@ def _model_type(path: Path) -> str | None:
 def _cached(name: str, revision: str | None) -> Path | None:
     """The snapshot of a hub id in the local cache: `models--org--name/snapshots/<commit>`."""
     parts = name.split("/")
-    if "\0" in name or len(name) > 512 or not shown(name, 512) == name:
+    if "\0" in name or len(name) > 512 or shown(name, 512) != name:
         return None
     if len(parts) > 2 or not all(part and part not in (".", "..") for part in parts):
         return None

@@ -351,7 +351,8 @@ def _layout(value: Any) -> str:
         raise TypeError(f"input_data_format: must be a string, got {type(value).__name__}")
     if text.lower() not in LAYOUTS:
         raise ValueError(
-            f"input_data_format: must be 'channels_first' or 'channels_last', got '{shown(text, 40)}'"
+            "input_data_format: must be 'channels_first' or 'channels_last', got"
+            f" '{shown(text, 40)}'"
         )
     return LAYOUTS[text.lower()]
 

@@ -452,7 +452,9 @@ class Planner:
         spec, family, numerics, options = self._planned()
         if "merge_size" in options:
             keys = ("min_pixels", "max_pixels", "patch_size", "merge_size")
-            least, most, patch, merge = (_positive(key, given.get(key, options[key])) for key in keys)
+            least, most, patch, merge = (
+                _positive(key, given.get(key, options[key])) for key in keys
+            )
             resized = _native.smart_resize(height, width, patch * merge, least, most)
             return int((resized[0] // patch) * (resized[1] // patch))
         if "crop_to_patches" not in options:

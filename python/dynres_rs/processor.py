@@ -15,7 +15,6 @@ from ._dynres_rs import Plan, Spec
 from ._types import (
     I64,
     Batch,
-    DType,
     ErrorPolicy,
     ImagesInput,
     Numerics,

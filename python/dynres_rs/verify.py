@@ -184,6 +184,9 @@ def verify(
         progress: called with each image's row as it is done.
         **overrides: options that go over the file, for both, in upstream's names.
 
+    Returns:
+        a `Report`: a row an image, and whether all are equal.
+
     Raises:
         ImportError: transformers is not installed, or torchvision is asked for and is not.
         FileNotFoundError: no such model.
@@ -459,7 +462,9 @@ def _loaded(row: Row, path: str, ours: Processor, upstream: Upstream | None) -> 
             wrong.append(f"{way}: DIFFERS in {differing} values, by at most {largest:g}")
     loading = None
     if _compare(want, by_path) != (0, 0.0):
-        sizes = [ready.pixels for ready in (prepare(decoded, ours.policy), prepare(path, ours.policy))]
+        sizes = [
+            ready.pixels for ready in (prepare(decoded, ours.policy), prepare(path, ours.policy))
+        ]
         here, there = (f"{size[0]}x{size[1]}" for size in map(_size, sizes))
         what = f"{there} pixels, {here} opened" if here != there else "other pixels than opened"
         loading = f"by path and as bytes: {what}, as upstream"

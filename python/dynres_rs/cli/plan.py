@@ -313,7 +313,9 @@ def _print_text(
 
     console = Console(highlight=False)
     if not sys.stdout.isatty():
-        console = Console(highlight=False, width=max(100, 60 + max(len(as_line(r.path)) for r in rows)))
+        console = Console(
+            highlight=False, width=max(100, 60 + max(len(as_line(r.path)) for r in rows))
+        )
     if every or len(rows) <= ROWS:
         lines = []
         for path, made in rows:

@@ -159,7 +159,8 @@ def _run_shards(
     for one in failed:
         print(f"dynres: {as_line(one['image'])}: {as_line(one['text'])}", file=sys.stderr)
     kept = count - len(missing)
-    print(f"{as_line(out)}: {len(files) - len(failed)} images in {count} shards, {kept} of them from before")
+    images = len(files) - len(failed)
+    print(f"{as_line(out)}: {images} images in {count} shards, {kept} of them from before")
     if failed:
         raise fail(f"{len(failed)} of {len(files)} images failed", 1)
 

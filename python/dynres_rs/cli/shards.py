@@ -86,7 +86,9 @@ def start(job: Job, images: Sequence[str], shard_size: int) -> list[int]:
     """
     this = {
         "images": len(images),
-        "images_sha256": hashlib.sha256("\0".join(images).encode("utf-8", "surrogateescape")).hexdigest(),
+        "images_sha256": hashlib.sha256(
+            "\0".join(images).encode("utf-8", "surrogateescape")
+        ).hexdigest(),
         "shard_size": shard_size,
         "kind": job.kind,
         "dtype": job.dtype,

@@ -32,8 +32,9 @@ def verify(
     """Compare with upstream, bit for bit, on your own images.
 
     A line for each image and a sum: equal or the largest difference, both times, both token
-    counts, and whether the file gives another result by path or as bytes than opened with Pillow. The exit status is 0 if every image is equal, 1 if one is not or cannot be read, 2 if
-    there was nothing to compare.
+    counts, and whether the file gives another result by path or as bytes than opened with Pillow.
+    The exit status is 0 if every image is equal, 1 if one is not or cannot be read, 2 if there was
+    nothing to compare.
     """
     from dynres_rs.verify import verify as run
 

@@ -82,6 +82,13 @@ def compare(
         image: anything that a processor takes.
         width: of the picture, in pixels; at least 300 a plan.
         tokens: off: no grid and no numbers.
+
+    Returns:
+        a Pillow image of mode RGB.
+
+    Raises:
+        TypeError: no list of plans, or an image of the wrong type.
+        ValueError: no plan, one of a video or of another size, or a width out of range.
     """
     if not isinstance(plans, list | tuple):
         raise TypeError(f"plans: must be a list of plans, got {type(plans).__name__}")

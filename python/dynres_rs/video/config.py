@@ -50,7 +50,9 @@ def preset(family: str) -> Options:
     table = _native.video_families()
     if family not in table:
         known = ", ".join(table)
-        raise ValueError(f"family: must be one that takes videos, {known}; got '{shown(family, 60)}'")
+        raise ValueError(
+            f"family: must be one that takes videos, {known}; got '{shown(family, 60)}'"
+        )
     return {**table[family], "do_convert_rgb": True, "input_data_format": None}
 
 
@@ -164,8 +166,8 @@ def read_pretrained(
     folder = path if os.path.isdir(name) else hf._cached(name, revision)  # noqa: PTH112
     if folder is None:
         raise FileNotFoundError(
-            f"path: '{shown(name)}' is no folder, no json file, and no model in the local Hugging Face"
-            " cache"
+            f"path: '{shown(name)}' is no folder, no json file, and no model in the local Hugging"
+            " Face cache"
         )
     model_type = hf._model_type(folder / "config.json")
     nested = folder / "processor_config.json"
@@ -177,6 +179,6 @@ def read_pretrained(
         if (folder / file).is_file():
             return read(hf._load(folder / file, name), overrides, model_type)
     raise FileNotFoundError(
-        f"path: '{shown(name)}' has no video_preprocessor_config.json, no preprocessor_config.json, and no"
-        " processor_config.json with a video processor"
+        f"path: '{shown(name)}' has no video_preprocessor_config.json, no"
+        " preprocessor_config.json, and no processor_config.json with a video processor"
     )

@@ -94,6 +94,11 @@ class VideoProcessor:
         nested `processor_config.json`, or, as upstream falls back to, of a
         `preprocessor_config.json` of the same models.
 
+        Args:
+            config: the file's dict.
+            numerics: as in the constructor.
+            **overrides: options that go over the file.
+
         Raises:
             TypeError: `config` is no dict, or a value has the wrong type.
             ValueError: an unknown class or key, or a value that is out of range.
@@ -112,6 +117,12 @@ class VideoProcessor:
         """A processor from a model's folder, a json file, or a hub id in the local Hugging Face
         cache. Nothing is downloaded.
 
+        Args:
+            path: the folder, file or id.
+            numerics: as in the constructor.
+            revision: branch, tag or commit of a hub id; None is `main`.
+            **overrides: options that go over the file.
+
         Raises:
             FileNotFoundError: nothing there.
             ValueError: no JSON, and all that `from_config` raises.
@@ -120,7 +131,15 @@ class VideoProcessor:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> VideoProcessor:
-        """The processor that `to_dict` described."""
+        """The processor that `to_dict` described.
+
+        Args:
+            data: what `to_dict` returned.
+
+        Raises:
+            TypeError: `data` is no dict.
+            ValueError: no family in it, or what the constructor raises.
+        """
         if not isinstance(data, Mapping):
             raise TypeError(f"data: must be a dict, got {type(data).__name__}")
         options = {as_key(key): value for key, value in data.items()}

@@ -96,7 +96,9 @@ def sample_indices(
         return _arange(total_num_frames, video_fps, num_frames, fps, limits, temporal_patch_size)
     if rule == "linspace":
         return _linspace(total_num_frames, video_fps, num_frames, fps, (min_frames, most))
-    raise ValueError(f"sampling: must be one of arange, linspace, qwen-vl-utils; got '{shown(rule, 40)}'")
+    raise ValueError(
+        f"sampling: must be one of arange, linspace, qwen-vl-utils; got '{shown(rule, 40)}'"
+    )
 
 
 def _rate(name: str, value: float | None) -> float | None:
