@@ -8,7 +8,7 @@ use crate::resample::{Filter, Float, FloatAxis, Sum};
 use crate::simd::{Simd, float};
 
 /// Floats, all zero.
-fn floats(len: usize) -> Result<Vec<f32>> {
+pub(super) fn floats(len: usize) -> Result<Vec<f32>> {
     let mut all = Vec::new();
     let bytes = len.saturating_mul(size_of::<f32>());
     all.try_reserve_exact(len).map_err(|_| Error::OutOfMemory { bytes })?;

@@ -101,6 +101,17 @@ pub(super) fn bicubic(x: f64) -> f64 {
     if x < 1.0 { near } else { far }
 }
 
+/// The cubic with a = -0.75 at distance `x`, of at least 0, which torch takes without antialiasing.
+pub(super) fn sharp_bicubic(x: f64) -> f64 {
+    if x < 1.0 {
+        (1.25f64.mul_add(x, -2.25) * x).mul_add(x, 1.0)
+    } else if x < 2.0 {
+        (-0.75f64).mul_add(x, 3.75).mul_add(x, -6.0).mul_add(x, 3.0)
+    } else {
+        0.0
+    }
+}
+
 /// The weight at distance `x`.
 #[inline]
 pub(super) fn lanczos(x: f64) -> f64 {
