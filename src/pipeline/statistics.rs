@@ -27,6 +27,31 @@ pub enum Standardise {
 }
 
 impl Standardise {
+    /// Every rule.
+    pub const ALL: [Self; 3] = [Self::Pix2Struct, Self::Kosmos25, Self::Numpy];
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pix2Struct => "pix2struct",
+            Self::Kosmos25 => "kosmos-2.5",
+            Self::Numpy => "numpy",
+        }
+    }
+
+    /// The rule of that name.
+    ///
+    /// # Errors
+    /// `Unknown`.
+    pub fn parse(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|rule| rule.name() == name).ok_or_else(|| Error::Unknown {
+            what: "standardise",
+            given: name.into(),
+            known: Self::ALL.map(Self::name).to_vec(),
+        })
+    }
+
     /// The mean and the divisor of `values`, of which there are at least two.
     #[must_use]
     pub fn statistics(self, values: &[f32]) -> Statistics {
