@@ -317,7 +317,7 @@ ROWS: list[Row] = [
     ("resize to what raises", lambda: dr.resize(pixels(), Raising()), TypeError, "size: must be (height, width), got Raising"),  # type: ignore[arg-type]
     ("resize of what raises", lambda: dr.resize(Raising(), (3, 3)), TypeError, TYPES + "Raising"),
     ("resize to three", lambda: dr.resize(pixels(), (3, 3, 3)), ValueError, "size: must be (height, width), got 3 numbers"),  # type: ignore[arg-type]
-    ("resize by", lambda: dr.resize(pixels(), (3, 3), resample="area"), ValueError, 'resample: must be one of bilinear, bicubic, lanczos, got "area"'),
+    ("resize by", lambda: dr.resize(pixels(), (3, 3), resample="area"), ValueError, 'resample: must be one of nearest, box, bilinear, hamming, bicubic, lanczos, got "area"'),
     ("resize by number", lambda: dr.resize(pixels(), (3, 3), resample=3), TypeError, "resample: must be a string, got int"),  # type: ignore[arg-type]
     ("resize out shape", lambda: dr.resize(pixels(), (3, 3), out=np.zeros((3, 3, 4), np.uint8)), ValueError, "out: must have the shape (3, 3, 3), got (3, 3, 4)"),
     ("patchify size", lambda: dr.patchify(pixels()), ValueError, "image: height and width must be multiples of patch_size * merge_size (28, 28) when do_resize is off, got (50, 70)"),

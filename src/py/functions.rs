@@ -187,7 +187,7 @@ fn resize_into(
 ) -> PyResult<()> {
     let pixel = pixels.pixel();
     numerics.check_filter("resample", filter).map_err(|error| to_python(&error))?;
-    let plan = Plan::resize(pixels.size(), size, pixel, filter, limit)
+    let plan = Plan::resize(pixels.size(), size, pixel, filter.of_result(size), limit)
         .map_err(|error| to_python(&error))?;
     let luts = [Lut::new(&Normalise::NONE, Element::Uint8)];
     let (simd, copies, stream) = (simd(), 1, false);

@@ -111,7 +111,7 @@ fn fixed_taps(
         let axis = match kind {
             "pillow" => Axis::new(filter, source, target, false)?,
             "torchvision" => Axis::new(filter, source, target, true)?,
-            "torchvision-small" => Axis::nearest_small(source, target)?,
+            "torchvision-small" => Axis::new(filter.of_result((1, 1)), source, target, true)?,
             _ => Axis::sharp(filter, source, target)?,
         };
         let (starts, weights) =

@@ -1,12 +1,14 @@
 //! The filters, in f64, as both libraries evaluate them.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Size};
 
 /// A resampling filter; all but the first are stretched by the scale when shrinking, which keeps aliases out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Filter {
     /// One source sample for each target sample.
     Nearest,
+    /// The same in torch's kernel for small results: see [`Filter::of_result`].
+    NearestSmall,
     /// The mean, radius 0.5. Pillow alone has it.
     Box,
     /// Windowed sinc, radius 1. Pillow alone has it.
@@ -20,7 +22,7 @@ pub enum Filter {
 }
 
 impl Filter {
-    /// Every filter.
+    /// Every filter that has a name of its own.
     pub const ALL: [Self; 6] =
         [Self::Nearest, Self::Box, Self::Bilinear, Self::Hamming, Self::Bicubic, Self::Lanczos];
 
@@ -28,7 +30,7 @@ impl Filter {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Nearest => "nearest",
+            Self::Nearest | Self::NearestSmall => "nearest",
             Self::Box => "box",
             Self::Hamming => "hamming",
             Self::Bilinear => "bilinear",
@@ -49,11 +51,23 @@ impl Filter {
         })
     }
 
+    /// The filter for a result of that size.
+    ///
+    /// torch has another kernel of nearest for results whose height and width together are at most 128. One axis in
+    /// 20,000 differs, in one sample. Pillow knows no difference, and no other filter does.
+    #[must_use]
+    pub const fn of_result(self, size: Size) -> Self {
+        match self {
+            Self::Nearest if size.0.saturating_add(size.1) <= 128 => Self::NearestSmall,
+            _ => self,
+        }
+    }
+
     /// Half the width of the window at scale 1.
     #[must_use]
     pub const fn radius(self) -> f64 {
         match self {
-            Self::Nearest | Self::Box => 0.5,
+            Self::Nearest | Self::NearestSmall | Self::Box => 0.5,
             Self::Bilinear | Self::Hamming => 1.0,
             Self::Bicubic => 2.0,
             Self::Lanczos => 3.0,

@@ -83,7 +83,7 @@ pub fn resize_with_gap(
         let rule = "one of Pillow's with reducing_gap";
         return Err(Error::Option { name: "numerics", rule, given });
     }
-    let nearest = filter == Filter::Nearest;
+    let nearest = matches!(filter, Filter::Nearest | Filter::NearestSmall);
     let factors = if nearest { (1, 1) } else { reduction(size, target, gap) };
     let whole = extents(size, factors);
     let (mut bytes, mut size) = reduce(image, size, pixel, factors)?;

@@ -54,16 +54,16 @@ impl Axis {
         let stretch = scale.max(1.0);
         let support = filter.radius() * stretch;
         let shrink = 1.0 / stretch;
-        let most =
-            if filter == Filter::Nearest { 1 } else { ((2.0 * support) as usize + 2).min(source) };
+        let nearest = matches!(filter, Filter::Nearest | Filter::NearestSmall);
+        let most = if nearest { 1 } else { ((2.0 * support) as usize + 2).min(source) };
         let total = target.saturating_mul(most);
         let mut exact: Vec<f64> = Vec::new();
         let mut windows: Vec<Window> = Vec::new();
         let reserve = || Error::OutOfMemory { bytes: total.saturating_mul(8) };
         exact.try_reserve_exact(total).map_err(|_| reserve())?;
         windows.try_reserve_exact(target).map_err(|_| reserve())?;
-        if filter == Filter::Nearest {
-            let mut nearest = Nearest::new(source, scale, target, int16);
+        if nearest {
+            let mut nearest = Nearest::new(filter, source, scale, target, int16);
             for start in 0..target as u32 {
                 windows.push(Window { first: nearest.next(), start, len: 1 });
                 exact.push(1.0);
@@ -78,7 +78,7 @@ impl Axis {
             let distances =
                 (first as u32..last as u32).map(|x| (f64::from(x) - centre + 0.5) * shrink);
             match filter {
-                Filter::Nearest => {}
+                Filter::Nearest | Filter::NearestSmall => {}
                 Filter::Box => exact.extend(distances.map(boxed)),
                 Filter::Hamming => exact.extend(distances.map(hamming)),
                 Filter::Bilinear => exact.extend(distances.map(bilinear)),
@@ -99,20 +99,6 @@ impl Axis {
         let precision = if int16 { int16_precision(largest) } else { MOST_BITS };
         let weights = quantise(&exact, precision)?;
         Ok(Self { source, target, precision, int16, windows, weights })
-    }
-
-    /// What [`Self::new`] gives for `Nearest` and `int16`, but for results whose height and width together are at most 128:
-    /// torch has another kernel for these, which multiplies alone. One axis in 20,000 differs, in one sample.
-    ///
-    /// # Errors
-    /// `OutOfMemory`.
-    pub fn nearest_small(source: usize, target: usize) -> Result<Self> {
-        let mut axis = Self::new(Filter::Nearest, source, target, true)?;
-        let (scale, last) = (source as f32 / target as f32, source.saturating_sub(1) as u32);
-        for (i, window) in axis.windows.iter_mut().enumerate() {
-            window.first = (((i as f32 + 0.5) * scale) as u32).min(last);
-        }
-        Ok(axis)
     }
 
     /// The int16 weights of torch's resize of bytes without antialiasing, bilinear or bicubic with a = -0.75: two or four
@@ -192,36 +178,45 @@ impl Axis {
 }
 
 /// The source samples that [`Filter::Nearest`] takes, in order.
-enum Nearest {
+struct Nearest {
+    rule: NearestRule,
+    i: u32,
+    last: u32,
+}
+
+enum NearestRule {
     /// Pillow adds the scale to the centre of the last sample in float64, roundings and all.
-    Pillow { centre: f64, scale: f64, last: u32 },
+    Pillow { centre: f64, scale: f64 },
     /// torch's `nearest-exact`, which transformers asks of torchvision, in float32: half a sample back and forth.
-    Exact { i: u32, scale: f32, last: u32 },
+    Exact { scale: f32 },
+    /// Its kernel for small results, which leaves the half where it is.
+    ExactSmall { scale: f32 },
 }
 
 impl Nearest {
-    fn new(source: usize, scale: f64, target: usize, int16: bool) -> Self {
-        let last = source.saturating_sub(1) as u32;
-        if int16 {
-            Self::Exact { i: 0, scale: source as f32 / target as f32, last }
-        } else {
-            Self::Pillow { centre: scale * 0.5, scale, last }
-        }
+    fn new(filter: Filter, source: usize, scale: f64, target: usize, int16: bool) -> Self {
+        let single = source as f32 / target as f32;
+        let rule = match (int16, filter) {
+            (false, _) => NearestRule::Pillow { centre: scale * 0.5, scale },
+            (true, Filter::NearestSmall) => NearestRule::ExactSmall { scale: single },
+            (true, _) => NearestRule::Exact { scale: single },
+        };
+        Self { rule, i: 0, last: source.saturating_sub(1) as u32 }
     }
 
     fn next(&mut self) -> u32 {
-        match self {
-            Self::Pillow { centre, scale, last } => {
+        let middle = self.i as f32 + 0.5;
+        self.i += 1;
+        let found = match &mut self.rule {
+            NearestRule::Pillow { centre, scale } => {
                 let found = *centre as u32;
                 *centre += *scale;
-                found.min(*last)
+                found
             }
-            Self::Exact { i, scale, last } => {
-                let position = scale.mul_add(*i as f32 + 0.5, -0.5).max(0.0);
-                *i += 1;
-                ((position + 0.5) as u32).min(*last)
-            }
-        }
+            NearestRule::Exact { scale } => (scale.mul_add(middle, -0.5).max(0.0) + 0.5) as u32,
+            NearestRule::ExactSmall { scale } => (middle * *scale) as u32,
+        };
+        found.min(self.last)
     }
 }
 
