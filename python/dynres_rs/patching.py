@@ -106,6 +106,7 @@ class _Patch:
         self.owner: Any = None
         self.attribute = ""
         self.raw: Any = None
+        self.function: Any = None
 
     def status(self) -> Status:
         row = self.row
@@ -131,6 +132,9 @@ class _Patch:
         if found != self.row.parameters:
             self.step_aside(f"its parameters are ({found}), not ({self.row.parameters})")
             return
+        if function is not self.function:  # else it was checked before, and is what it was
+            self.checked.clear()
+        self.function = function
         new = self.replacement(function, module)
         setattr(owner, name, new if kind is None else kind(new))
         self.module, self.owner, self.attribute, self.raw = module, owner, name, raw
@@ -140,7 +144,6 @@ class _Patch:
         if self.raw is not None and self.attribute in vars(self.owner):
             setattr(self.owner, self.attribute, self.raw)
         self.raw = None
-        self.checked.clear()
         self.state, self.reason = "off", ""
 
     def replacement(self, original: Callable[..., Any], module: ModuleType) -> Callable[..., Any]:
@@ -179,8 +182,6 @@ class _Patch:
         assert row.small is not None
         settings = row.settings(upstream, *args, **kwargs) if row.settings is not None else None
         good = self.checked.get(settings)
-        if good:
-            return
         if good is None:
             if len(self.checked) >= MOST_SETTINGS:
                 raise Aside("too many different settings")

@@ -240,6 +240,37 @@ def _deepseek_vl2(
     return tokens.ids, list(views), tokens.mask, tokens.crops, tokens.counts
 
 
+def _deepseek_vl2_call(
+    upstream: Upstream,
+    self: Any,
+    prompt: str,
+    images: list[Any],
+    inference_mode: bool = True,
+    **kwargs: Any,
+) -> Any:
+    """The call around `tokenize_with_images`, without its copy of all views."""
+    module: Any = upstream.module
+    torch = module.torch
+    if prompt is None or images is None:
+        raise Aside("no prompt, or no images")
+    tokens = Tokens(self, prompt, images)
+    views = deepseek_views(self, tokens, images, len(images) <= 2, wanted_dtype())
+    tokens.close(True, True)
+    ids = torch.tensor(tokens.ids, dtype=torch.int64)
+    mask = torch.tensor(tokens.mask, dtype=torch.bool)
+    ids[ids < 0] = self.pad_id
+    if inference_mode:  # the end token goes again
+        ids, mask = ids[:-1], mask[:-1]
+    data = {
+        "input_ids": ids.unsqueeze(0),
+        "pixel_values": views,
+        "images_seq_mask": mask,
+        "images_spatial_crop": torch.tensor(tokens.crops, dtype=torch.long),
+        "num_image_tokens": tokens.counts,
+    }
+    return module.BatchFeature(data=data, tensor_type="pt")
+
+
 def _deepseek_settings(upstream: Upstream, *args: Any, **kwargs: Any) -> Any:
     return deepseek_settings(upstream, *args, **kwargs), wanted_dtype()
 
@@ -388,6 +419,15 @@ ROWS: Final = (
         "DeepseekVLV2Processor.tokenize_with_images",
         _TEXT,
         _deepseek_vl2,
+        _deepseek_settings,
+        deepseek_small,
+    ),
+    Row(
+        "DeepSeek-VL2 calls",
+        _PATH + "deepseek_vl2",
+        "DeepseekVLV2Processor.process_one",
+        "self, prompt, images, inference_mode=True, **kwargs",
+        _deepseek_vl2_call,
         _deepseek_settings,
         deepseek_small,
     ),
