@@ -106,9 +106,7 @@ def deepseek_norm(self: Any) -> Norm:
     return Norm(tuple(transform.mean), tuple(transform.std))
 
 
-def deepseek_settings(
-    _: Upstream, self: Any, conversation: Any, images: Any, *args: Any, **kwargs: Any
-) -> Any:
+def deepseek_settings(_: Upstream, self: Any, *args: Any, **kwargs: Any) -> Any:
     """What the numbers of a copy depend on."""
     transform = self.image_transform
     return (

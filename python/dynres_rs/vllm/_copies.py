@@ -143,12 +143,12 @@ def _embed_norm(module: Any, self: Any) -> tuple[Norm, str]:
     return Norm(module.SIGLIP_MEAN, module.SIGLIP_STD), wanted_dtype()
 
 
-def _tile_settings(_: Upstream, self: Any, images: Any, *args: Any, **kwargs: Any) -> Any:
+def _tile_settings(_: Upstream, self: Any, *args: Any, **kwargs: Any) -> Any:
     more = (getattr(self, "use_msac", None), getattr(self, "normalize_on_cpu", None))
     return self.image_size, self.use_thumbnail, *more, wanted_dtype()
 
 
-def _tile_small(_: Upstream, self: Any, images: Any, *args: Any, **kwargs: Any) -> Any:
+def _tile_small(_: Upstream, self: Any, *args: Any, **kwargs: Any) -> Any:
     return (self, [cutting.small_image()]), {"min_dynamic_patch": 1, "max_dynamic_patch": 3}
 
 
