@@ -8,18 +8,31 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ._pil import resize
+from .functional import resize as resize_array
 from .functional import tile
 from .patching import Aside
 from .processor import Processor
 
-__all__ = ["Cut", "Norm", "cut", "joined", "padded", "rgb_only", "small_image", "squares", "views"]
+__all__ = [
+    "Cut",
+    "Norm",
+    "cut",
+    "joined",
+    "padded",
+    "patch_processor",
+    "patches",
+    "rgb_only",
+    "small_image",
+    "squares",
+    "views",
+]
 
 #: More tiles than any model has; it only turns DeepSeek-VL2's rule on the number of images off.
 _ALWAYS: Final = 2**31 - 1
@@ -208,6 +221,66 @@ def padded(image: Any, side: int, color: Sequence[int], norm: Norm, dtype: str) 
         canvas[top : top + size[1], left : left + size[0]] = small
         small = canvas
     return _tensor(tile(small, side, norm.mean, norm.std, dtype=dtype), dtype)
+
+
+def patches(
+    images: Sequence[NDArray[np.uint8]],
+    size_of: Callable[[int, int], tuple[int, int]],
+    processor: Processor,
+    dtype: str,
+) -> tuple[Any, list[list[int]]]:
+    """Qwen-like patches of images that are resized to sizes of the copy's own rule.
+
+    Args:
+        images: (H, W, 3) uint8 arrays with any strides.
+        size_of: (height, width) of an image -> of what it is resized to.
+        processor: of the family `qwen2-vl`; its own rule on sizes counts only where it agrees.
+        dtype: as in `squares`.
+
+    Returns:
+        (patches, C * T * p * p) tensor, and [1, rows, columns] of each image.
+    """
+    side = processor.to_dict()["patch_size"]
+    sizes = [size_of(*image.shape[:2]) for image in images]
+    grids = [[1, height // side, width // side] for height, width in sizes]
+    counts = [rows * columns for _, rows, columns in grids]
+    columns = processor.plan(*sizes[0]).shape[1]
+    kind = "uint16" if dtype == "bfloat16" else dtype
+    out = np.empty((sum(counts), columns), np.dtype(kind))
+    start = 0
+    for image, size, count in zip(images, sizes, counts, strict=True):
+        part = out[start : start + count]
+        start += count
+        if tuple(processor.plan(*image.shape[:2]).resized) == tuple(size):
+            processor(image, dtype=dtype, out=part)
+        else:
+            large = resize_array(image, size, numerics="torchvision")
+            processor(large, dtype=dtype, out=part, do_resize=False)
+    return _tensor(out, dtype), grids
+
+
+@functools.lru_cache(maxsize=32)
+def patch_processor(
+    max_pixels: int,
+    patch_size: int,
+    merge_size: int,
+    temporal_patch_size: int,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    rescale_factor: float,
+) -> Processor:
+    """A processor for `patches`, with torchvision's numbers."""
+    return Processor(
+        "qwen2-vl",
+        numerics="torchvision",
+        max_pixels=max_pixels,
+        patch_size=patch_size,
+        merge_size=merge_size,
+        temporal_patch_size=temporal_patch_size,
+        image_mean=mean,
+        image_std=std,
+        rescale_factor=rescale_factor,
+    )
 
 
 def joined(tensors: Sequence[Any]) -> Any:

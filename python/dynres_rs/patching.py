@@ -144,6 +144,7 @@ class _Patch:
         if self.raw is not None and self.attribute in vars(self.owner):
             setattr(self.owner, self.attribute, self.raw)
         self.raw = None
+        self.checked = {settings: good for settings, good in self.checked.items() if good}
         self.state, self.reason = "off", ""
 
     def replacement(self, original: Callable[..., Any], module: ModuleType) -> Callable[..., Any]:

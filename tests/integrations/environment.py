@@ -26,7 +26,7 @@ SERVERS: Final = {
     "vllm": ("vllm==0.33.0", ("torchvision==0.29.0",)),
     "sglang": ("sglang==0.5.23", ("setproctitle",)),
 }
-TESTS: Final = ("pytest>=8", "pytest-timeout>=2", "httpx>=0.27")
+TESTS: Final = ("pytest>=8", "hypothesis>=6.100", "pytest-timeout>=2", "httpx>=0.27")
 
 #: Kernels, compilers and bindings for a GPU; nothing of the front half imports one unasked.
 GPU_ONLY: Final = {

@@ -359,6 +359,62 @@ def _kimi_small(*_: Any, **__: Any) -> Any:
     return (cutting.small_image(), 61, 39), {}
 
 
+def _minimax(upstream: Upstream, self: Any, images: list[Any], **options: Any) -> Any:
+    module: Any = upstream.module
+    torch = module.torch
+    if not options["do_resize"] or bool(options["do_rescale"]) != bool(options["do_normalize"]):
+        raise Aside("a call without one of its steps")
+    if str(options["resample"]).rpartition(".")[2].lower() not in ("3", "bicubic"):
+        raise Aside("another filter than bicubic")
+    for image in images:
+        if image.dtype != torch.uint8 or image.ndim != 3 or len(image) != 3 or not image.is_cpu:
+            raise Aside("an image that is not (3, height, width) uint8 on the CPU")
+    dtype = wanted_dtype() if options["do_rescale"] else "uint8"
+    patches, grid = cutting.patches(
+        [image.permute(1, 2, 0).numpy() for image in images],
+        lambda height, width: module.smart_resize(
+            height,
+            width,
+            factor=options["patch_size"] * options["merge_size"],
+            max_pixels=options["max_pixels"],
+            max_long_side_pixel=options["max_long_side_pixel"],
+            min_short_side_pixel=self.min_short_side_pixel,
+            max_total_pixels=self.max_total_pixels,
+        ),
+        cutting.patch_processor(
+            options["max_pixels"],
+            options["patch_size"],
+            options["merge_size"],
+            options["temporal_patch_size"],
+            tuple(options["image_mean"]),
+            tuple(options["image_std"]),
+            options["rescale_factor"],
+        ),
+        dtype,
+    )
+    data = {"pixel_values": patches, "image_grid_thw": torch.tensor(grid, dtype=torch.long)}
+    return module.BatchFeature(data=data, tensor_type=options["return_tensors"])
+
+
+def _minimax_settings(_: Upstream, self: Any, images: Any, **options: Any) -> Any:
+    numbers = ("image_mean", "image_std")
+    names = ("do_rescale", "do_normalize", "rescale_factor", "max_pixels", "max_long_side_pixel")
+    sizes = ("patch_size", "merge_size", "temporal_patch_size")
+    return (
+        *(tuple(options[name]) for name in numbers),
+        *(options[name] for name in (*names, *sizes)),
+        wanted_dtype(),
+    )
+
+
+def _minimax_small(upstream: Upstream, self: Any, images: Any, **options: Any) -> Any:
+    import numpy as np
+
+    tensor = upstream.module.torch.from_numpy
+    images = [cutting.small_image(), cutting.small_image(40, 60)]
+    return (self, [tensor(np.array(each)).permute(2, 0, 1) for each in images]), options
+
+
 _TILES: Final = (
     "self, images, min_dynamic_patch=None, max_dynamic_patch=None, dynamic_image_size=None"
 )
@@ -439,6 +495,17 @@ ROWS: Final = (
         _deepseek_ocr,
         _deepseek_settings,
         _ocr_small,
+    ),
+    Row(
+        "MiniMax-M3",
+        _PATH + "minimax_m3",
+        "MiniMaxM3VLImageProcessor._preprocess",
+        "self, images, do_resize, size, resample, do_rescale, rescale_factor, do_normalize,"
+        " image_mean, image_std, patch_size, temporal_patch_size, merge_size, max_pixels,"
+        " max_long_side_pixel, disable_grouping, return_tensors, **kwargs",
+        _minimax,
+        _minimax_settings,
+        _minimax_small,
     ),
     Row(
         "Kimi-K2.5 resizes",
