@@ -18,7 +18,7 @@ use crate::image::ImageRef;
 use crate::memory::pays_to_stream;
 use crate::pack::{Element, Lut, Normalise};
 use crate::parallel::Watch;
-use crate::pipeline::{self, Frame, Item, Settings, Source};
+use crate::pipeline::{self, Frame, Item, Part, Settings, Source};
 use crate::plan::{Cut, Plan};
 use crate::resample::Numerics;
 use crate::simd::Simd;
@@ -121,7 +121,7 @@ pub(super) fn execute(
         for ((output, rest), bytes) in plan.outputs.iter().zip(&mut rests).zip(row_bytes) {
             let (part, others) = std::mem::take(rest).split_at_mut(output.rows * bytes);
             *rest = others;
-            parts.push(part);
+            parts.push(Part::new(part));
         }
         let frame = Frame { source: source(pixels, view.as_ref())?, slots: 0..settings.copies };
         items.push(Item { plan, frames: vec![frame], outs: parts });
@@ -154,7 +154,7 @@ fn execute_frames(
         if let Some(last) = frames.last_mut() {
             last.slots.end = temporal;
         }
-        items.push(Item { plan, frames, outs: vec![out] });
+        items.push(Item { plan, frames, outs: vec![Part::new(out)] });
     }
     Ok(detached(py, settings, items, pixels, temporal)?)
 }

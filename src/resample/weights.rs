@@ -1,5 +1,7 @@
 //! The integer weights of one axis: f64 windows, then quantised once.
 
+use std::ops::Range;
+
 use super::filter::{Filter, bicubic, bilinear, lanczos};
 use crate::error::{Error, Result};
 
@@ -11,6 +13,8 @@ const MOST_BITS: u32 = 22;
 pub struct Axis {
     /// Source samples.
     pub source: usize,
+    /// The first of them, where they are part of a longer axis.
+    pub origin: usize,
     /// Target samples.
     pub target: usize,
     /// Bits after the point of every weight.
@@ -76,7 +80,25 @@ impl Axis {
             let scaled = weight * unit;
             (if weight < 0.0 { scaled - 0.5 } else { scaled + 0.5 }) as i32
         }));
-        Ok(Self { source, target, precision, int16, windows, weights })
+        Ok(Self { source, origin: 0, target, precision, int16, windows, weights })
+    }
+
+    /// The part of the axis that makes the target samples `shown`, from the source samples alone that they need.
+    #[must_use]
+    pub fn part(&self, shown: Range<usize>) -> Self {
+        let windows = &self.windows[shown.clone()];
+        let first = windows.iter().map(|window| window.first).min().unwrap_or(0);
+        let last = windows.iter().map(|window| window.first + window.len).max().unwrap_or(first);
+        let from_first = |window: &Window| Window { first: window.first - first, ..*window };
+        Self {
+            source: (last - first) as usize,
+            origin: self.origin + first as usize,
+            target: shown.len(),
+            precision: self.precision,
+            int16: self.int16,
+            windows: windows.iter().map(from_first).collect(),
+            weights: self.weights.clone(),
+        }
     }
 
     /// The first source sample of target sample `i`, and its weights.
