@@ -17,8 +17,8 @@ pub(super) struct Tables<B: Backend> {
     rows: Mutex<HashMap<AxisKey, Arc<B::Rows>>>,
 }
 
-/// Filter, source and target samples, and whether the weights are int16.
-pub(super) type AxisKey = (Filter, usize, usize, bool);
+/// Filter, source and target samples, whether the weights are int16, and which target samples are made.
+pub(super) type AxisKey = (Filter, usize, usize, bool, (usize, usize));
 /// An axis, and bytes a pixel on both sides.
 type ColumnsKey = (AxisKey, usize, usize);
 
@@ -33,7 +33,13 @@ impl<B: Backend> Tables<B> {
     }
 
     pub(super) fn axis(&self, key: AxisKey) -> Result<Arc<Axis>> {
-        cached(&self.axes, key, || kept((key, 0, 0), || Axis::new(key.0, key.1, key.2, key.3)))
+        let (filter, source, target, int16, (start, end)) = key;
+        cached(&self.axes, key, || {
+            kept((key, 0, 0), || {
+                let whole = Axis::new(filter, source, target, int16)?;
+                if (start, end) == (0, target) { Ok(whole) } else { whole.part(start..end) }
+            })
+        })
     }
 
     pub(super) fn columns(

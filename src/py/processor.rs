@@ -18,7 +18,7 @@ use crate::families;
 use crate::image::ImageRef;
 use crate::memory::{self, pays_to_stream};
 use crate::pack::{Element, Lut, Normalise};
-use crate::pipeline::{self, Frame, Item, Settings, Source};
+use crate::pipeline::{self, Frame, Item, Part, Settings, Source};
 use crate::plan::{Batch, Plan, row_shape};
 use crate::resample::Numerics;
 use crate::simd::Simd;
@@ -128,7 +128,7 @@ pub(super) fn execute(
     for ((plan, pixels), view) in plans.iter().zip(pixels).zip(&views) {
         let frame = Frame { source: source(pixels, view.as_ref())?, slots: 0..settings.copies };
         let mut outs = reserved(plan.outputs.len()).map_err(no_memory)?;
-        outs.resize_with(plan.outputs.len(), Default::default);
+        outs.resize_with(plan.outputs.len(), || Part::new(&mut []));
         let frames = collected([frame]).map_err(no_memory)?;
         items.push(Item { plan, frames, outs });
     }
@@ -136,7 +136,7 @@ pub(super) fn execute(
         for slot in &array.slots {
             let (part, others) = std::mem::take(rest).split_at_mut(slot.bytes);
             *rest = others;
-            items[slot.image].outs[array.output] = part;
+            items[slot.image].outs[array.output] = Part { tile: array.tile, ..Part::new(part) };
         }
     }
     detached(py, settings, items, pixels, 1)
@@ -168,7 +168,7 @@ fn execute_frames(
         if let Some(last) = frames.last_mut() {
             last.slots.end = temporal;
         }
-        items.push(Item { plan, frames, outs: collected([out]).map_err(no_memory)? });
+        items.push(Item { plan, frames, outs: collected([Part::new(out)]).map_err(no_memory)? });
     }
     Ok(detached(py, settings, items, pixels, temporal)?)
 }
