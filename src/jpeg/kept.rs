@@ -184,7 +184,8 @@ impl Coefficients {
             }
         }
         let alone = scan.components.len() == 1;
-        let rows = if alone { self.components[scan.components[0].0].blocks.0 } else { self.units.0 };
+        let rows =
+            if alone { self.components[scan.components[0].0].blocks.0 } else { self.units.0 };
         let mut run = Run { predictions: [0; 3], ended: 0 };
         let orders = std::array::from_fn(|block| moved(block, last));
         for row in 0..rows {
@@ -267,8 +268,12 @@ impl Work for RowOfScan<'_, '_> {
 
 /// What a scan does with each block.
 trait Visit {
-    fn block(row: &mut RowOfScan<'_, '_>, number: usize, index: usize, at: (usize, usize))
-    -> Option<()>;
+    fn block(
+        row: &mut RowOfScan<'_, '_>,
+        number: usize,
+        index: usize,
+        at: (usize, usize),
+    ) -> Option<()>;
 }
 
 struct Sequential;
@@ -344,15 +349,8 @@ impl RowOfScan<'_, '_> {
             let word = cursor.word()?;
             let (group, place) = kept.block(self.row, column);
             let order = &self.orders[place];
-            let (run, noted) = coefficients::<true>(
-                &mut cursor,
-                table,
-                order,
-                group,
-                (word, 0),
-                first + by,
-                low,
-            )?;
+            let (run, noted) =
+                coefficients::<true>(&mut cursor, table, order, group, (word, 0), first + by, low)?;
             kept.nonzero[self.row * kept.padded.1 + column] |= noted >> by;
             if run > 0 {
                 let more = (cursor.word()? >> (64 - run)) as usize;
@@ -496,8 +494,7 @@ impl Visit for Sequential {
         }
         let table = row.ac[number].as_deref()?;
         let order = &ORDERS[place];
-        let (run, _) =
-            coefficients::<false>(&mut cursor, table, order, group, (word, used), 1, 0)?;
+        let (run, _) = coefficients::<false>(&mut cursor, table, order, group, (word, used), 1, 0)?;
         let pos = cursor.pos;
         (run == 0 && row.restarts.bits.take(pos)).then_some(())
     }

@@ -27,7 +27,10 @@
 //!
 //! The kernels are in [`simd::jpeg`](crate::simd::jpeg). What is generic over them is inlined into code for their instruction set.
 
-#![expect(clippy::inline_always, reason = "what is not inlined is compiled without the instruction set")]
+#![expect(
+    clippy::inline_always,
+    reason = "what is not inlined is compiled without the instruction set"
+)]
 
 mod bits;
 mod block;

@@ -90,14 +90,17 @@ impl Planes {
                 (down, across) => Growth::Repeat(down, across),
             };
             let blocks = frame.blocks(component).1;
-            let stride = LEAD + (blocks * BLOCK).next_multiple_of(GROUP_WIDTH).next_multiple_of(64) + LEAD;
+            let stride =
+                LEAD + (blocks * BLOCK).next_multiple_of(GROUP_WIDTH).next_multiple_of(64) + LEAD;
             let rows = 2 * BLOCK * component.vertical;
             let bytes = Aligned::zeroed(rows * stride)?;
             let vertical = component.vertical;
             planes.push(Plane { bytes, stride, rows, samples, vertical, growth });
-            lines.push(Aligned::zeroed(
-                if growth == Growth::None { 0 } else { width.next_multiple_of(64) + 2 * LEAD },
-            )?);
+            lines.push(Aligned::zeroed(if growth == Growth::None {
+                0
+            } else {
+                width.next_multiple_of(64) + 2 * LEAD
+            })?);
         }
         let units = frame.units().0;
         Ok(Self { planes, lines, width, height, unit: down * BLOCK, done: 0, units })

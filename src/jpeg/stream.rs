@@ -86,7 +86,9 @@ impl<'a> Stream<'a> {
         scan: &Scan,
     ) -> Result<Self> {
         if !scan.is_sequential() || scan.components.len() != frame.components.len() {
-            return Err(Reject::Anomaly("a scan of some coefficients in a file that is not progressive"));
+            return Err(Reject::Anomaly(
+                "a scan of some coefficients in a file that is not progressive",
+            ));
         }
         let mut made: Vec<(usize, Rc<AcTable>)> = Vec::new();
         let (mut slots, mut targets, mut quantisation) = (Vec::new(), Vec::new(), Vec::new());

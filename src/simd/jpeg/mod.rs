@@ -3,7 +3,13 @@
 //! Every method has the plain version for a body, which defines the answer: libjpeg-turbo's bytes, for all coefficients and
 //! tables whatsoever, as its vector code makes them.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod scalar;
+#[cfg(test)]
+mod tests;
 
 /// The coefficients of four blocks side by side: `row * 32 + block * 8 + column`.
 pub type Group = [i16; 256];
@@ -68,5 +74,3 @@ pub trait Kernels: Copy + Send + Sync + 'static {
 }
 
 impl Kernels for super::Scalar {}
-impl Kernels for super::Avx2 {}
-impl Kernels for super::Avx512 {}

@@ -124,9 +124,7 @@ pub(super) fn rgb(luma: &[u8], chroma: Chroma<'_>, out: &mut [u8]) {
     for (x, bytes) in out.as_chunks_mut::<3>().0.iter_mut().enumerate() {
         let [blue, red] = match chroma {
             Chroma::Full(rows) => rows.map(|row| row[x]),
-            Chroma::Wide(rows) => {
-                rows.map(|row| between(|i| u16::from(row[i]), x, [1, 2], 2))
-            }
+            Chroma::Wide(rows) => rows.map(|row| between(|i| u16::from(row[i]), x, [1, 2], 2)),
             Chroma::Both(rows) => rows.map(|(near, far)| {
                 between(|i| 3 * u16::from(near[i]) + u16::from(far[i]), x, [8, 7], 4)
             }),
