@@ -10,7 +10,7 @@ use super::planes::Planes;
 use super::tables::{Quantisation, Scan, Tables};
 use super::{Reject, Result};
 use crate::error::Error;
-use crate::simd::jpeg::{Group, Kernels, Work};
+use crate::simd::jpeg::{Deposit, Group, Kernels, Work};
 
 /// Bytes that a block takes at most: 64 coefficients of a code of 16 bits and 15 bits more.
 pub(super) const BLOCK_BYTES: usize = 248;
@@ -221,7 +221,7 @@ impl<B: Kernels> Work for RowOfUnits<'_, '_, B> {
     type Out = Option<()>;
 
     #[inline(always)]
-    fn run(self) -> Option<()> {
+    fn run<D: Deposit>(self, _deposit: D) -> Option<()> {
         self.stream.decode(self.backend, self.planes)
     }
 }
