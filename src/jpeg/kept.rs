@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use super::bits::Cursor;
-use super::block::{ORDERS, Order, coefficients, moved};
+use super::bits::{Cursor, Reader};
+use super::block::{ORDERS, Order, coefficients, moved, whole};
 use super::header::{BLOCK, Frame, Segments, marker};
 use super::huffman::{AcTable, DcTable, RefineTable, Refinement, Then};
 use super::planes::Planes;
@@ -14,8 +14,6 @@ use crate::error::Error;
 use crate::simd::jpeg::{Deposit, Group, Kernels, Work};
 
 const NONSENSE: Reject = Reject::Anomaly("entropy-coded data that make no sense");
-/// Bits of a word that may be used before coefficients are read.
-const USED: u32 = 10;
 
 /// The coefficients of a component.
 struct Kept {
@@ -352,19 +350,18 @@ impl RowOfScan<'_, '_> {
             }
             self.restarts.left -= 1;
             self.restarts.bits.fill(BLOCK_BYTES);
-            let mut cursor = self.restarts.bits.cursor();
-            let word = cursor.word()?;
+            let mut reader = Reader::new(self.restarts.bits.cursor())?;
             let (group, place) = kept.block(self.row, column);
             let order = &self.orders[place];
-            let (run, noted) =
-                coefficients::<true>(&mut cursor, table, order, group, (word, 0), first + by, low)?;
+            let start = first + by;
+            let (run, noted) = coefficients::<true>(&mut reader, table, order, group, start, low)?;
             kept.nonzero[self.row * kept.padded.1 + column] |= noted >> by;
             if run > 0 {
-                let more = (cursor.word()? >> (64 - run)) as usize;
-                cursor.pos += run as usize;
+                let more = (reader.word >> (64 - run)) as usize;
+                reader.skip(run);
                 self.run.ended = (1 << run) + more - 1;
             }
-            let pos = cursor.pos;
+            let pos = reader.pos();
             if !self.restarts.bits.take(pos) {
                 return None;
             }
@@ -531,23 +528,12 @@ impl Visit for Sequential {
         at: (usize, usize),
     ) -> Option<()> {
         row.restarts.bits.fill(BLOCK_BYTES);
-        let mut cursor = row.restarts.bits.cursor();
+        let mut reader = Reader::new(row.restarts.bits.cursor())?;
         let (group, place) = row.kept.components[index].block(at.0, at.1);
-        let mut word = cursor.word()?;
-        let (mut used, difference) = row.dc[number].as_ref()?.next(word)?;
-        let prediction = &mut row.run.predictions[number];
-        let value = i16::try_from(*prediction + difference).ok()?;
-        *prediction = i32::from(value);
-        group[place * 8] = value;
-        if used > USED {
-            cursor.pos += used as usize;
-            (word, used) = (cursor.word()?, 0);
-        }
-        let table = row.ac[number].as_deref()?;
-        let order = &ORDERS[place];
-        let (run, _) = coefficients::<false>(&mut cursor, table, order, group, (word, used), 1, 0)?;
-        let pos = cursor.pos;
-        (run == 0 && row.restarts.bits.take(pos)).then_some(())
+        let (dc, ac) = (row.dc[number].as_ref()?, row.ac[number].as_deref()?);
+        whole(&mut reader, dc, ac, &mut row.run.predictions[number], group, place)?;
+        let pos = reader.pos();
+        row.restarts.bits.take(pos).then_some(())
     }
 }
 
