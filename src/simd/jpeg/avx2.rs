@@ -406,48 +406,47 @@ fn both((near, far): (&[u8], &[u8]), x: usize) -> [Words; 2] {
     result
 }
 
-/// The differences of 32 pixels.
+/// The differences of 64 pixels: of the first 32, and of the others.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn full(row: &[u8], x: usize) -> Words {
-    let bytes = load(row, x);
+fn full(row: &[u8], x: usize) -> [Words; 2] {
     let centre = _mm256_set1_epi16(128);
-    [
-        _mm256_sub_epi16(_mm256_and_si256(bytes, _mm256_set1_epi16(0xff)), centre),
-        _mm256_sub_epi16(_mm256_srli_epi16::<8>(bytes), centre),
-    ]
-}
-
-/// 64 pixels with the differences that `wide` and `both` make.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn grown(luma: &[u8], x: usize, blue: [Words; 2], red: [Words; 2], out: &mut [u8]) {
-    let (first, second) = (load(luma, x), load(luma, x + 32));
-    let low = _mm256_permute2x128_si256::<0x20>(first, second);
-    emit(out, [x, x + 32], colours(low, blue[0], red[0]));
-    let high = _mm256_permute2x128_si256::<0x31>(first, second);
-    emit(out, [x + 16, x + 48], colours(high, blue[1], red[1]));
+    let mut result = [[centre; 2]; 2];
+    for half in 0..2 {
+        let bytes = load(row, x + 32 * half);
+        result[half] = [
+            _mm256_sub_epi16(_mm256_and_si256(bytes, _mm256_set1_epi16(0xff)), centre),
+            _mm256_sub_epi16(_mm256_srli_epi16::<8>(bytes), centre),
+        ];
+    }
+    result
 }
 
 #[target_feature(enable = "avx2")]
 fn rgb(luma: &[u8], chroma: Chroma<'_>, out: &mut [u8]) {
-    let width = out.len() / 3;
-    match chroma {
-        Chroma::Full([blue, red]) => {
-            for x in (0..width).step_by(32) {
-                let pixels = colours(load(luma, x), full(blue, x), full(red, x));
-                emit(out, [x, x + 16], pixels);
-            }
+    // Each function is called in one place, so that it is inlined and vectors stay in registers.
+    for x in (0..out.len() / 3).step_by(64) {
+        let zero = [_mm256_setzero_si256(); 2];
+        let mut differences = [[zero; 2]; 2];
+        for component in 0..2 {
+            differences[component] = match chroma {
+                Chroma::Full(rows) => full(rows[component], x),
+                Chroma::Wide(rows) => wide(rows[component], x / 2),
+                Chroma::Both(rows) => both(rows[component], x / 2),
+            };
         }
-        Chroma::Wide([blue, red]) => {
-            for x in (0..width).step_by(64) {
-                grown(luma, x, wide(blue, x / 2), wide(red, x / 2), out);
-            }
-        }
-        Chroma::Both([blue, red]) => {
-            for x in (0..width).step_by(64) {
-                grown(luma, x, both(blue, x / 2), both(red, x / 2), out);
-            }
+        let (first, second) = (load(luma, x), load(luma, x + 32));
+        // What was grown has every second 16 pixels in a vector.
+        let (luma, step) = if let Chroma::Full(_) = chroma {
+            ([first, second], [16, 32])
+        } else {
+            let low = _mm256_permute2x128_si256::<0x20>(first, second);
+            ([low, _mm256_permute2x128_si256::<0x31>(first, second)], [32, 16])
+        };
+        let [blue, red] = differences;
+        for half in 0..2 {
+            let x = x + step[1] * half;
+            emit(out, [x, x + step[0]], colours(luma[half], blue[half], red[half]));
         }
     }
 }

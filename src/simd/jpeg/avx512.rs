@@ -392,41 +392,39 @@ fn both((near, far): (&[u8], &[u8]), x: usize) -> [Words; 2] {
     result
 }
 
-/// The differences of 64 pixels.
+/// The differences of 128 pixels.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn full(row: &[u8], x: usize) -> Words {
-    let bytes = load(row, x);
+fn full(row: &[u8], x: usize) -> [Words; 2] {
     let centre = _mm512_set1_epi16(128);
-    [
-        _mm512_sub_epi16(_mm512_and_si512(bytes, _mm512_set1_epi16(0xff)), centre),
-        _mm512_sub_epi16(_mm512_srli_epi16::<8>(bytes), centre),
-    ]
+    let mut result = [[centre; 2]; 2];
+    for half in 0..2 {
+        let bytes = load(row, x + 64 * half);
+        result[half] = [
+            _mm512_sub_epi16(_mm512_and_si512(bytes, _mm512_set1_epi16(0xff)), centre),
+            _mm512_sub_epi16(_mm512_srli_epi16::<8>(bytes), centre),
+        ];
+    }
+    result
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vnni")]
 fn rgb(luma: &[u8], chroma: Chroma<'_>, out: &mut [u8]) {
-    let width = out.len() / 3;
-    match chroma {
-        Chroma::Full([blue, red]) => {
-            for x in (0..width).step_by(64) {
-                let pixels = colours(load(luma, x), full(blue, x), full(red, x));
-                emit(out, x, pixels);
-            }
+    // Each function is called in one place, so that it is inlined and vectors stay in registers.
+    for x in (0..out.len() / 3).step_by(128) {
+        let zero = [_mm512_setzero_si512(); 2];
+        let mut differences = [[zero; 2]; 2];
+        for component in 0..2 {
+            differences[component] = match chroma {
+                Chroma::Full(rows) => full(rows[component], x),
+                Chroma::Wide(rows) => wide(rows[component], x / 2),
+                Chroma::Both(rows) => both(rows[component], x / 2),
+            };
         }
-        Chroma::Wide([blue, red]) => {
-            for x in (0..width).step_by(128) {
-                let (blue, red) = (wide(blue, x / 2), wide(red, x / 2));
-                emit(out, x, colours(load(luma, x), blue[0], red[0]));
-                emit(out, x + 64, colours(load(luma, x + 64), blue[1], red[1]));
-            }
-        }
-        Chroma::Both([blue, red]) => {
-            for x in (0..width).step_by(128) {
-                let (blue, red) = (both(blue, x / 2), both(red, x / 2));
-                emit(out, x, colours(load(luma, x), blue[0], red[0]));
-                emit(out, x + 64, colours(load(luma, x + 64), blue[1], red[1]));
-            }
+        let [blue, red] = differences;
+        for half in 0..2 {
+            let x = x + 64 * half;
+            emit(out, x, colours(load(luma, x), blue[half], red[half]));
         }
     }
 }
