@@ -166,9 +166,15 @@ fn run_with<B: Backend>(
     let threads = parallel::threads(settings.threads);
     let shares = if threads == 1 || items.len() >= 2 * threads { 1 } else { 2 * threads };
     let tables = Tables::<B>::new(backend);
-    let mut works = Vec::with_capacity(items.len());
-    for item in items {
-        works.push(Work::new(item, settings, shares));
+    // A source that only reads from the top is one task's.
+    let (mut alone, mut works) = (Vec::new(), Vec::new());
+    for (number, item) in items.into_iter().enumerate() {
+        let sequential = item.frames.iter().any(|frame| frame.source.is_sequential());
+        if shares == 1 || sequential {
+            alone.push((number, Task::Whole(Work::new(item, settings, 1))));
+        } else {
+            works.push((number, Work::new(item, settings, shares)));
+        }
     }
     let run = |tasks: Vec<(usize, Task<'_, '_>)>| {
         let owners: Vec<usize> = tasks.iter().map(|&(item, _)| item).collect();
@@ -188,15 +194,12 @@ fn run_with<B: Backend>(
         })
         .map_err(|(task, error)| (owners[task], error))
     };
-    if shares == 1 {
-        let tasks = works.into_iter().map(Task::Whole);
-        return run(tasks.enumerate().collect());
-    }
-    let levels = works.iter().map(|work| work.plan.levels()).max().unwrap_or(0);
+    run(alone)?;
+    let levels = works.iter().map(|(_, work)| work.plan.levels()).max().unwrap_or(0);
     for level in 0..levels {
         let mut made = Vec::with_capacity(works.len());
         let mut taken = Vec::with_capacity(works.len());
-        for (item, work) in works.iter_mut().enumerate() {
+        for &mut (item, ref mut work) in &mut works {
             taken.push(work.take(level));
             match work.canvases_of(level) {
                 Ok(canvases) => made.push(canvases),
@@ -210,9 +213,8 @@ fn run_with<B: Backend>(
             }
         }
         let mut tasks = Vec::new();
-        for (item, ((work, (pieces, blanks)), made)) in
-            works.iter().zip(taken).zip(&mut made).enumerate()
-        {
+        for (((item, work), (pieces, blanks)), made) in works.iter().zip(taken).zip(&mut made) {
+            let item = *item;
             if failures.is_some_and(|failures| failures.has(item)) {
                 continue;
             }
@@ -227,7 +229,7 @@ fn run_with<B: Backend>(
             }
         }
         run(tasks)?;
-        for (work, made) in works.iter_mut().zip(made) {
+        for ((_, work), made) in works.iter_mut().zip(made) {
             work.canvases.extend(made);
         }
     }
@@ -358,19 +360,33 @@ impl<'a> Work<'a> {
     }
 
     /// Readers of what views of that origin come from, one a frame.
-    fn readers(&self, from: From) -> Result<Vec<Box<dyn Rows + '_>>> {
+    fn readers<'r>(&'r self, from: From, watch: &'r Watch<'r>) -> Result<Vec<Box<dyn Rows + 'r>>> {
         match from {
-            From::Image => self.frames.iter().map(|frame| frame.source.open()).collect(),
+            From::Image => {
+                self.frames.iter().map(|frame| frame.source.open_watched(watch)).collect()
+            }
             From::View(parent) => {
                 let (height, width) = self.plan.views[parent].canvas;
                 let canvases = self.canvases.get(&parent).ok_or(Error::Source)?;
-                let mut readers: Vec<Box<dyn Rows + '_>> = Vec::with_capacity(canvases.len());
+                let mut readers: Vec<Box<dyn Rows + 'r>> = Vec::with_capacity(canvases.len());
                 for canvas in canvases {
                     readers.push(Box::new(ImageRef::packed(canvas, height, width, 3)));
                 }
                 Ok(readers)
             }
         }
+    }
+
+    /// Takes what sources offer in their place; false where none does.
+    fn replaces(&mut self) -> bool {
+        let mut replaced = false;
+        for frame in &mut self.frames {
+            if let Some(source) = frame.source.instead() {
+                frame.source = source;
+                replaced = true;
+            }
+        }
+        replaced
     }
 
     /// Makes pieces of views that come from one parent.
@@ -392,7 +408,11 @@ impl<'a> Work<'a> {
         for (piece, keep) in pieces {
             runs.push(ViewRun::new(self.plan, input, piece, keep, &slots, settings, tables)?);
         }
-        drive(&mut runs, &mut self.readers(from)?, watch)?;
+        let mut readers = self.readers(from, watch)?;
+        drive(&mut runs, &mut readers, watch)?;
+        for reader in &mut readers {
+            reader.finish()?;
+        }
         tables.backend.fence();
         Ok(())
     }
@@ -431,7 +451,24 @@ impl<'a> Work<'a> {
                     keep.map(|(_, canvases)| canvases.iter_mut().map(|c| &mut c[..]).collect());
                 with_keeps.push((piece, keep.unwrap_or_default()));
             }
-            self.family(from, with_keeps, settings, tables, watch)?;
+            loop {
+                let mut again = Vec::with_capacity(with_keeps.len());
+                for (piece, keep) in &mut with_keeps {
+                    let keep: &mut Vec<&mut [u8]> = keep;
+                    again.push((
+                        piece.again(),
+                        keep.iter_mut().map(|canvas| &mut **canvas).collect(),
+                    ));
+                }
+                match self.family(from, again, settings, tables, watch) {
+                    // From the first row on, where a source is not what it seemed to be.
+                    Err(Error::Source) if self.replaces() => {}
+                    result => {
+                        result?;
+                        break;
+                    }
+                }
+            }
             self.canvases.extend(made);
         }
         Ok(())
@@ -467,6 +504,13 @@ impl Plan {
 }
 
 impl Piece<'_> {
+    /// The same once more.
+    fn again(&mut self) -> Piece<'_> {
+        let out =
+            self.out.as_mut().map(|out| Out { bytes: out.bytes, tile: out.tile, fill: out.fill });
+        Piece { view: self.view, units: self.units.clone(), last: self.last, out }
+    }
+
     /// The canvas rows that it makes, and one past the last of those that no other piece makes.
     fn rows(&self, plan: &Plan, kept: bool) -> (Range<usize>, usize) {
         let view = &plan.views[self.view];

@@ -10,6 +10,7 @@ use super::arrow::PilImage;
 use super::batch::PyBatch;
 use super::calls::watched;
 use super::error::{guard, to_python};
+use super::jpeg::JpegImage;
 use super::plain;
 use super::plan::PyPlan;
 use super::value;
@@ -36,6 +37,7 @@ pub(super) fn simd() -> Simd {
 pub(super) enum Pixels {
     Buffer(ImageBuffer),
     Pil(PilImage),
+    Jpeg(JpegImage),
 }
 
 impl Pixels {
@@ -43,6 +45,9 @@ impl Pixels {
     pub(super) fn get(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = object.py();
         memory::check().map_err(no_memory)?;
+        if let Some(file) = JpegImage::get(object) {
+            return Ok(Self::Jpeg(file));
+        }
         if object.hasattr(pyo3::intern!(py, "getbands"))? {
             Ok(Self::Pil(PilImage::get(object)?))
         } else {
@@ -54,6 +59,7 @@ impl Pixels {
         match self {
             Self::Buffer(buffer) => Some(buffer.extent()),
             Self::Pil(image) => image.extent(),
+            Self::Jpeg(_) => None,
         }
     }
 
@@ -61,6 +67,7 @@ impl Pixels {
         match self {
             Self::Buffer(buffer) => buffer.pixel(),
             Self::Pil(image) => Source::pixel(image),
+            Self::Jpeg(file) => Source::pixel(file),
         }
     }
 
@@ -68,6 +75,7 @@ impl Pixels {
         match self {
             Self::Buffer(buffer) => buffer.size(),
             Self::Pil(image) => Source::size(image),
+            Self::Jpeg(file) => Source::size(file),
         }
     }
 
@@ -75,13 +83,14 @@ impl Pixels {
         match self {
             Self::Buffer(_) => None,
             Self::Pil(image) => image.take_failure(),
+            Self::Jpeg(file) => file.take_failure(),
         }
     }
 
     fn view(&self) -> Option<ImageRef<'_>> {
         match self {
             Self::Buffer(buffer) => Some(buffer.view()),
-            Self::Pil(_) => None,
+            Self::Pil(_) | Self::Jpeg(_) => None,
         }
     }
 }
@@ -185,6 +194,7 @@ fn source<'a>(pixels: &'a Pixels, view: Option<&'a ImageRef<'_>>) -> PyResult<&'
     match (pixels, view) {
         (Pixels::Buffer(_), Some(view)) => Ok(view),
         (Pixels::Pil(image), _) => Ok(image),
+        (Pixels::Jpeg(file), _) => Ok(file),
         (Pixels::Buffer(_), None) => Err(to_python(&Error::Source)),
     }
 }
