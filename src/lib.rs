@@ -17,7 +17,7 @@
 //! | [`simd`] | the kernels, a file an instruction set | `image`, `resample`, `pack`'s tables |
 //! | [`pipeline`] | the straight path of an image | all above |
 //! | [`parallel`] | the only threads | `error`, `memory` |
-//! | [`memory`] | what the system says of memory, and the reserve behind it | `error` |
+//! | [`memory`] | what the system says of memory, and the reserve behind it | `error`, which uses it |
 //! | `py` | Python; nothing outside it knows Python | all above |
 
 pub mod buffer;

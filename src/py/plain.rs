@@ -100,7 +100,7 @@ pub(super) struct Family<'a> {
     pub(super) element: Element,
     /// Places over time of a patch.
     pub(super) temporal: usize,
-    pub(super) luts: &'a dyn Fn(Element) -> &'a [Lut],
+    pub(super) luts: &'a dyn Fn(Element) -> PyResult<&'a [Lut]>,
 }
 
 /// The batch of one image, or none where anything is not as usual. `kept` has the memory for outputs.
@@ -134,7 +134,7 @@ pub(super) fn batch<'py>(
     let mut settings = Settings {
         simd: simd(),
         numerics: family.spec.numerics,
-        luts: (family.luts)(element),
+        luts: (family.luts)(element)?,
         copies,
         stream: false,
         threads,

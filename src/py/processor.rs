@@ -219,10 +219,15 @@ impl PySpec {
         }
     }
 
-    fn luts(&self, element: Element) -> &[Lut] {
-        self.luts[element as usize].get_or_init(|| {
-            self.normalise().iter().map(|normalise| Lut::new(normalise, element)).collect()
-        })
+    fn luts(&self, element: Element) -> PyResult<&[Lut]> {
+        let place = &self.luts[element as usize];
+        if let Some(luts) = place.get() {
+            return Ok(luts);
+        }
+        let normalise = self.normalise();
+        let luts = collected(normalise.iter().map(|normalise| Lut::new(normalise, element)));
+        let luts = luts.map_err(no_memory)?;
+        Ok(place.get_or_init(|| luts))
     }
 
     fn temporal(&self) -> usize {
@@ -385,7 +390,7 @@ impl PySpec {
             let mut settings = Settings {
                 simd: simd(),
                 numerics: self.spec.numerics,
-                luts: self.luts(element),
+                luts: self.luts(element)?,
                 copies,
                 stream: false,
                 threads: num_threads,
@@ -462,7 +467,7 @@ impl PySpec {
             let mut settings = Settings {
                 simd: simd(),
                 numerics: self.spec.numerics,
-                luts: self.luts(element),
+                luts: self.luts(element)?,
                 copies,
                 stream: false,
                 threads: num_threads,

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString};
 
 use super::error::to_python;
-use crate::error::Error;
+use crate::error::{Error, reserved};
 use crate::spec::{Spec, Value};
 
 /// The value of option `name`.
@@ -84,9 +84,7 @@ fn pair(object: &Bound<'_, PyAny>, len: usize) -> Option<(usize, usize)> {
 
 /// Pairs of sides, where every item is one.
 fn pairs(object: &Bound<'_, PyAny>, len: usize) -> PyResult<Option<Vec<(usize, usize)>>> {
-    let mut pairs = Vec::new();
-    let bytes = len * size_of::<(usize, usize)>();
-    pairs.try_reserve_exact(len).map_err(|_| to_python(&Error::OutOfMemory { bytes }))?;
+    let mut pairs = reserved(len).map_err(|error| to_python(&error))?;
     for number in 0..len {
         let item = object.get_item(number).ok();
         let Some(pair) = item.and_then(|item| pair(&item, item.len().ok()?)) else {

@@ -1,7 +1,7 @@
 //! The integer weights of one axis: f64 windows, then quantised once.
 
 use super::filter::{Filter, bicubic, bilinear, lanczos};
-use crate::error::{Error, Result, collected};
+use crate::error::{Result, collected, reserved};
 
 /// Bits after the point of Pillow's weights, and the most that torchvision's have.
 const MOST_BITS: u32 = 22;
@@ -40,11 +40,8 @@ impl Axis {
         let shrink = 1.0 / stretch;
         let most = ((2.0 * support) as usize + 2).min(source);
         let total = target.saturating_mul(most);
-        let mut exact: Vec<f64> = Vec::new();
-        let mut windows: Vec<Window> = Vec::new();
-        let reserve = || Error::OutOfMemory { bytes: total.saturating_mul(8) };
-        exact.try_reserve_exact(total).map_err(|_| reserve())?;
-        windows.try_reserve_exact(target).map_err(|_| reserve())?;
+        let mut exact: Vec<f64> = reserved(total)?;
+        let mut windows: Vec<Window> = reserved(target)?;
         for i in 0..target {
             let centre = (i as f64 + 0.5) * scale;
             let first = (centre - support + 0.5).max(0.0) as usize;
@@ -70,8 +67,7 @@ impl Axis {
         }
         let precision = if int16 { int16_precision(&exact) } else { MOST_BITS };
         let unit = f64::from(1u32 << precision);
-        let mut weights: Vec<i32> = Vec::new();
-        weights.try_reserve_exact(exact.len()).map_err(|_| reserve())?;
+        let mut weights: Vec<i32> = reserved(exact.len())?;
         weights.extend(exact.iter().map(|&weight| {
             let scaled = weight * unit;
             (if weight < 0.0 { scaled - 0.5 } else { scaled + 0.5 }) as i32
