@@ -18,7 +18,7 @@
 //! | [`pipeline`] | the straight path of an image | all above |
 //! | [`jpeg`] | JPEG files to rows | `pipeline` (`Source`), `simd` |
 //! | [`parallel`] | the only threads | `error`, `memory` |
-//! | [`memory`] | what the system says of memory, and the reserve behind it | `error` |
+//! | [`memory`] | what the system says of memory, and the reserve behind it | `error`, which uses it |
 //! | `py` | Python; nothing outside it knows Python | all above |
 
 pub mod buffer;

@@ -68,7 +68,7 @@ fn cached<K: std::hash::Hash + Eq, V>(
         return Ok(Arc::clone(found));
     }
     let bytes = (table.len() + 1).saturating_mul(size_of::<(K, Arc<V>)>());
-    table.try_reserve(1).map_err(|_| Error::OutOfMemory { bytes })?;
+    memory::fallible(|| table.try_reserve(1)).map_err(|_| Error::OutOfMemory { bytes })?;
     let made = make()?;
     table.insert(key, Arc::clone(&made));
     Ok(made)
@@ -111,6 +111,7 @@ fn kept<V: Send + Sync + 'static>(
     let made = Arc::new(make()?);
     let (source, target) = (key.0.1, key.0.2);
     if source.saturating_add(target) <= KEPT_SAMPLES
+        && !memory::is_short()
         && let Some(mut last) = last()
     {
         if last.len() >= KEPT {
