@@ -11,7 +11,7 @@ use super::ops::{Line, Ops, load_widened};
 use super::{Avx512, Weights, sums};
 use crate::image::Row;
 use crate::pack::{Arithmetic, Element, Lut, Normalise, PAD, Run, Scaling, Writer};
-use crate::resample::{Axis, Filter, Numerics};
+use crate::resample::{Axis, Filter};
 
 /// A 64-bit xorshift.
 struct Random(u64);
