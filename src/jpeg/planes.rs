@@ -92,8 +92,8 @@ impl Planes {
                 (down, across) => Growth::Repeat(down, across),
             };
             let blocks = frame.blocks(component).1;
-            let width = (blocks * BLOCK).next_multiple_of(GROUP_WIDTH);
-            let stride = LEAD + width.next_multiple_of(64) + TAIL;
+            let padded = (blocks * BLOCK).next_multiple_of(GROUP_WIDTH);
+            let stride = LEAD + padded.next_multiple_of(64) + TAIL;
             let rows = 2 * BLOCK * component.vertical;
             let bytes = Aligned::zeroed(rows * stride)?;
             let vertical = component.vertical;
