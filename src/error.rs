@@ -88,6 +88,8 @@ pub enum Error {
         /// Bytes asked for.
         bytes: usize,
     },
+    /// A strategy met what another strategy prepared: which is always a bug.
+    Unprepared,
     /// A row source broke off; the owner of the source knows why.
     Source,
     /// The caller asked to stop.
@@ -126,6 +128,7 @@ impl fmt::Display for Error {
                 "{key}: images of one call must give tiles of one size, got {first:?} and {other:?}"
             ),
             Self::OutOfMemory { bytes } => write!(f, "cannot allocate {bytes} bytes"),
+            Self::Unprepared => write!(f, "the spec was prepared for another strategy"),
             Self::Source => write!(f, "image: its rows could not be read"),
             Self::Interrupted => write!(f, "interrupted"),
         }
@@ -136,6 +139,53 @@ impl std::error::Error for Error {}
 
 /// What every fallible function of the core returns.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// An empty vector with room for `len` items.
+///
+/// # Errors
+/// `OutOfMemory` where the allocator refuses.
+pub fn reserved<T>(len: usize) -> Result<Vec<T>> {
+    let mut items = Vec::new();
+    let bytes = len.saturating_mul(size_of::<T>());
+    items.try_reserve_exact(len).map_err(|_| Error::OutOfMemory { bytes })?;
+    Ok(items)
+}
+
+/// Appends an item.
+///
+/// # Errors
+/// `OutOfMemory` where the allocator refuses.
+pub fn push<T>(items: &mut Vec<T>, item: T) -> Result<()> {
+    if items.len() == items.capacity() {
+        let bytes = (items.len() + 1).saturating_mul(2 * size_of::<T>());
+        items.try_reserve(1).map_err(|_| Error::OutOfMemory { bytes })?;
+    }
+    items.push(item);
+    Ok(())
+}
+
+/// The items of an iterator as a vector.
+///
+/// # Errors
+/// `OutOfMemory` where the allocator refuses.
+pub fn collected<T>(items: impl IntoIterator<Item = T>) -> Result<Vec<T>> {
+    let items = items.into_iter();
+    let mut all = reserved(items.size_hint().0)?;
+    for item in items {
+        push(&mut all, item)?;
+    }
+    Ok(all)
+}
+
+/// `len` copies of an item.
+///
+/// # Errors
+/// `OutOfMemory` where the allocator refuses.
+pub fn filled<T: Clone>(item: T, len: usize) -> Result<Vec<T>> {
+    let mut items = reserved(len)?;
+    items.resize(len, item);
+    Ok(items)
+}
 
 /// A zeroed buffer of `len` bytes, or `Error::OutOfMemory`.
 ///

@@ -10,14 +10,14 @@
 //! | [`spec`] | what a family is, as data | `resample` (its enums) |
 //! | [`families`] | the table of families | `spec` |
 //! | [`plan`] | all that will happen to an image, from its size | `spec`, `sizing` |
-//! | [`coords`] | where each token lies in the image | `plan` |
+//! | [`coords`] | where each token lies in the image | `plan`, `parallel` (its watch) |
 //! | [`tokens`] | tokens of many sizes without their plans | `plan`, `sizing` |
-//! | [`solver`] | the largest setting within a budget of tokens; packing sequences | `tokens` |
+//! | [`solver`] | the largest setting within a budget of tokens; packing sequences | `tokens`, `parallel` (its watch) |
 //! | [`pack`] | tables and places of values | `plan`, `simd` |
 //! | [`simd`] | the kernels, a file an instruction set | `image`, `resample`, `pack`'s tables |
 //! | [`pipeline`] | the straight path of an image | all above |
-//! | [`parallel`] | the only threads | |
-//! | [`memory`] | what the system says of memory | |
+//! | [`parallel`] | the only threads | `error`, `memory` |
+//! | [`memory`] | what the system says of memory, and the reserve behind it | `error` |
 //! | `py` | Python; nothing outside it knows Python | all above |
 
 pub mod buffer;
@@ -26,6 +26,8 @@ pub mod error;
 pub mod families;
 pub mod image;
 pub mod memory;
+pub mod names;
+pub mod options;
 pub mod pack;
 pub mod parallel;
 pub mod pipeline;
@@ -37,4 +39,4 @@ pub mod simd;
 pub mod sizing;
 pub mod solver;
 pub mod spec;
-pub mod tokens;
+pub mod strategy;

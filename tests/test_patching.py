@@ -308,5 +308,11 @@ def test_the_environment_turns_the_plugin_off(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "1", "yes"])
-def test_any_other_value_leaves_it_on(value: str) -> None:
+def test_the_environment_leaves_it_on(value: str) -> None:
     assert probe(DYNRES_VLLM=value)[1:] == [[], ["waiting"]]
+
+
+def test_any_other_value_is_an_error() -> None:
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        probe(DYNRES_VLLM="perhaps")
+    assert caught.value.stderr.splitlines()[-1] == "ValueError: DYNRES_VLLM: must be 0 or 1"

@@ -4,14 +4,14 @@ use std::hint::black_box;
 
 use _dynres_rs::image::{ImageRef, Row};
 use _dynres_rs::memory::pays_to_stream;
-use _dynres_rs::pack::{Element, LINE, Lut, Normalise, PAD, Run, Writer};
+use _dynres_rs::options::Value;
+use _dynres_rs::pack::{Arithmetic, Element, LINE, Lut, Normalise, PAD, Run, Writer};
 use _dynres_rs::parallel::Watch;
 use _dynres_rs::pipeline::{Frame, Item, Settings, run};
 use _dynres_rs::plan::{Cut, Plan};
 use _dynres_rs::resample::{Axis, Filter, Numerics};
 use _dynres_rs::simd::{BAND, Backend, GROUP, Simd, group_len};
 use _dynres_rs::sizing::{Budget, smart_resize};
-use _dynres_rs::spec::Value;
 use _dynres_rs::{families, with_backend};
 
 /// Height and width.
@@ -157,14 +157,17 @@ impl Stage {
                 Box::new(SplitPatch { backend, rows, planes, columns: target.1 / PATCH })
             }
             Self::Elements(element) => {
-                let spec = families::find("qwen2-vl").expect("family").spec;
+                let spec = &families::find("qwen2-vl").expect("family").spec.common;
                 let mean_std = Some((spec.image_mean, spec.image_std));
                 let rescale = Some(spec.rescale_factor);
                 let columns = target.1 / PATCH;
                 let len = columns * 6 * PATCH * PATCH * element.size();
                 Box::new(Elements {
                     backend,
-                    lut: Lut::new(&Normalise { rescale, mean_std, numerics }, element),
+                    lut: Lut::new(
+                        &Normalise { rescale, mean_std, arithmetic: Arithmetic::of(numerics) },
+                        element,
+                    ),
                     planes: noise(3 * (PATCH * PATCH + PAD) + PAD),
                     writer: Writer::new(),
                     out: vec![0; len + LINE],
@@ -192,16 +195,17 @@ fn target(size: Size) -> Size {
 
 /// A family's plan and normalisation, with patches within the same budget.
 fn plan(family: &str, size: Size, numerics: Numerics) -> (Plan, Normalise) {
-    let mut spec = families::find(family).expect("family").spec;
+    let mut spec = families::find(family).expect("family").spec.clone();
     spec.numerics = numerics;
     if family == "qwen2-vl" {
         spec.set("max_pixels", &Value::Int(MOST_PIXELS as i64)).expect("max_pixels");
     }
     let normalise = Normalise {
-        rescale: Some(spec.rescale_factor),
-        mean_std: Some((spec.image_mean, spec.image_std)),
-        numerics,
+        rescale: Some(spec.common.rescale_factor),
+        mean_std: Some((spec.common.image_mean, spec.common.image_std)),
+        arithmetic: Arithmetic::of(numerics),
     };
+    let spec = spec.prepare().expect("options");
     (Plan::new(&spec, size, 1).expect("plan"), normalise)
 }
 
@@ -417,11 +421,11 @@ impl Whole {
             Cut::Patches { patch, temporal, .. } => {
                 (Element::Float32, temporal, temporal * 3 * patch * patch)
             }
-            Cut::Tiles { tile } => (Element::Float32, 1, 3 * tile.0 * tile.1),
+            Cut::Tiles { tile, .. } => (Element::Float32, 1, 3 * tile.0 * tile.1),
             Cut::Rows { pixel } => (Element::Uint8, 1, plan.resized.0 * plan.resized.1 * pixel),
         };
         let len = output.rows * each * element.size();
-        let nothing = Normalise { rescale: None, mean_std: None, numerics };
+        let nothing = Normalise::NONE;
         let pixel = if normalise.is_some() { 4 } else { 3 };
         Self {
             simd,
@@ -446,7 +450,7 @@ impl Work for Whole {
         let settings = Settings {
             simd: self.simd,
             numerics: self.numerics,
-            luts: &self.luts,
+            luts: &self.luts.iter().collect::<Vec<_>>(),
             copies: self.copies,
             stream: pays_to_stream(out),
             threads: 1,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::error::{Result, zeroed};
+use crate::error::{Result, push, zeroed};
 use crate::image::Row;
 use crate::plan::{Cut, View};
 use crate::simd::Backend;
@@ -48,7 +48,7 @@ impl<'a> Emit<'a> {
     ) -> Result<Self> {
         let area = match view.cut {
             Cut::Patches { patch, .. } => patch * patch,
-            Cut::Tiles { tile } => tile.1 * tile_rows,
+            Cut::Tiles { tile, .. } => tile.1 * tile_rows,
             Cut::Rows { .. } => 0,
         };
         let planes = zeroed(3 * slots.len() * (area + PAD) + PAD)?;
@@ -56,7 +56,9 @@ impl<'a> Emit<'a> {
         for channel in 0..3 {
             for (frame, slots) in slots.iter().enumerate() {
                 let from = PAD + (3 * frame + channel) * (area + PAD);
-                runs.extend(slots.clone().map(|_| Run { channel, from }));
+                for _ in slots.clone() {
+                    push(&mut runs, Run { channel, from })?;
+                }
             }
         }
         let (cut, columns) = (view.cut, view.grid.columns);
@@ -79,7 +81,7 @@ impl<'a> Emit<'a> {
     pub fn strip_end(&self, y: usize) -> usize {
         match self.cut {
             Cut::Patches { patch, merge, .. } => y + patch * merge,
-            Cut::Tiles { tile } => (y + self.tile_rows).min((y / tile.0 + 1) * tile.0),
+            Cut::Tiles { tile, .. } => (y + self.tile_rows).min((y / tile.0 + 1) * tile.0),
             Cut::Rows { .. } => y + 1,
         }
     }
@@ -89,7 +91,7 @@ impl<'a> Emit<'a> {
     pub const fn part_rows(cut: Cut) -> usize {
         match cut {
             Cut::Patches { patch, merge, .. } => patch * merge,
-            Cut::Tiles { tile } => tile.0,
+            Cut::Tiles { tile, .. } => tile.0,
             Cut::Rows { .. } => 1,
         }
     }
@@ -101,7 +103,7 @@ impl<'a> Emit<'a> {
             Cut::Patches { patch, merge, .. } => {
                 merge * view.grid.columns * copies * patch * patch * 3
             }
-            Cut::Tiles { tile } => view.grid.columns * tile.0 * tile.1 * 3,
+            Cut::Tiles { tile, .. } => view.grid.columns * tile.0 * tile.1 * 3,
             Cut::Rows { pixel } => return view.canvas.1 * pixel,
         };
         values * element.size()
@@ -128,7 +130,7 @@ impl<'a> Emit<'a> {
             Cut::Patches { patch, merge, .. } => {
                 self.patches(backend, (y - self.first) / patch, patch, merge, frames, pixel);
             }
-            Cut::Tiles { tile } => self.tiles(backend, y - self.first, tile, &frames[0], pixel),
+            Cut::Tiles { tile, .. } => self.tiles(backend, y - self.first, tile, &frames[0], pixel),
             Cut::Rows { .. } => {
                 let row = &frames[0][0];
                 let start = (y - self.first) * row.len();

@@ -5,5 +5,5 @@ mod lut;
 mod writer;
 
 pub use emit::Emit;
-pub use lut::{Element, Lut, Normalise, Recipe, Scaling};
+pub use lut::{Arithmetic, Element, Lut, Normalise, Recipe, Scaling};
 pub use writer::{KEPT, LINE, Line, PAD, Run, Writer};

@@ -18,7 +18,9 @@
 //! | `source` | where rows come from |
 //! | `tables` | weights, made once and kept |
 //! | `scaler` | one resize: rows to canvas rows |
+//! | [`float`] | resizes in float32, a plane at a time, apart from all this |
 
+pub mod float;
 mod scaler;
 mod source;
 mod tables;
@@ -32,8 +34,9 @@ use self::scaler::Scaler;
 use self::source::WINDOW;
 use self::tables::Tables;
 use crate::buffer::{Aligned, row_stride};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, collected, push, reserved};
 use crate::image::{ImageRef, Row};
+use crate::memory;
 use crate::pack::{Emit, Lut};
 use crate::parallel::{self, Watch};
 use crate::plan::{From, Plan, View};
@@ -67,7 +70,7 @@ pub struct Settings<'a> {
     /// Whose numbers.
     pub numerics: Numerics,
     /// The table of every output.
-    pub luts: &'a [Lut],
+    pub luts: &'a [&'a Lut],
     /// Places over time of a patch.
     pub copies: usize,
     /// Streaming stores.
@@ -99,9 +102,9 @@ fn run_with<B: Backend>(
     let mut tasks = Vec::new();
     let mut owners = Vec::new();
     for (number, item) in items.into_iter().enumerate() {
-        for task in split(item, settings, shares) {
-            tasks.push(task);
-            owners.push(number);
+        for task in split(item, settings, shares).map_err(|error| (number, error))? {
+            push(&mut tasks, task).map_err(|error| (number, error))?;
+            push(&mut owners, number).map_err(|error| (number, error))?;
         }
     }
     let tables = Tables::<B>::new(backend);
@@ -123,14 +126,15 @@ struct Part<'a> {
 }
 
 /// One task for the whole image, or one for each of about `shares` runs of rows of each view.
-fn split<'a>(item: Item<'a>, settings: &Settings<'_>, shares: usize) -> Vec<Task<'a>> {
+fn split<'a>(item: Item<'a>, settings: &Settings<'_>, shares: usize) -> Result<Vec<Task<'a>>> {
     let Item { plan, frames, outs } = item;
     let mut parts: Vec<Part<'a>> = Vec::new();
     for (output, mut rest) in outs.into_iter().enumerate() {
         let element = settings.luts[output].element;
-        let mut views: Vec<usize> =
-            (0..plan.views.len()).filter(|&view| plan.views[view].output == output).collect();
-        views.sort_by_key(|&view| plan.views[view].index);
+        let mut views: Vec<usize> = collected(
+            (0..plan.views.len()).filter(|&view| plan.views[view].output == Some(output)),
+        )?;
+        views.sort_unstable_by_key(|&view| plan.views[view].index);
         for number in views {
             let view = &plan.views[number];
             let unit = Emit::part_rows(view.cut);
@@ -142,17 +146,30 @@ fn split<'a>(item: Item<'a>, settings: &Settings<'_>, shares: usize) -> Vec<Task
                 let (out, others) = rest.split_at_mut(count * bytes);
                 rest = others;
                 let rows = first * unit..(first + count) * unit;
-                parts.push(Part { view: number, rows, out });
+                push(&mut parts, Part { view: number, rows, out })?;
             }
         }
     }
-    parts.sort_by_key(|part| part.view);
+    parts.sort_unstable_by_key(|part| (part.view, part.rows.start));
     let chained = plan.views.iter().any(|view| view.from != From::Image);
     if shares == 1 || chained {
-        return vec![Task { plan, frames, parts }];
+        return collected([Task { plan, frames, parts }]);
     }
-    let task = |part| Task { plan, frames: frames.clone(), parts: vec![part] };
-    parts.into_iter().map(task).collect()
+    let mut tasks = reserved(parts.len())?;
+    for part in parts {
+        let frames = collected(frames.iter().cloned())?;
+        tasks.push(Task { plan, frames, parts: collected([part])? });
+    }
+    Ok(tasks)
+}
+
+/// Gives back what the kernels keep on a thread, at the end of a task.
+struct Release<B: Backend>(B);
+
+impl<B: Backend> Drop for Release<B> {
+    fn drop(&mut self) {
+        self.0.release();
+    }
 }
 
 impl Task<'_> {
@@ -163,17 +180,22 @@ impl Task<'_> {
         watch: &Watch<'_>,
     ) -> Result<()> {
         let Self { plan, frames, parts } = self;
+        let _release = Release(tables.backend);
         let pixel = frames.first().map_or(3, |frame| frame.source.pixel());
-        let (first, later): (Vec<_>, Vec<_>) =
-            parts.into_iter().partition(|part| plan.views[part.view].from == From::Image);
-        let slots: Vec<Range<usize>> = frames.iter().map(|frame| frame.slots.clone()).collect();
-        let mut runs = Vec::with_capacity(first.len());
+        let (mut first, mut later) = (reserved(parts.len())?, Vec::new());
+        for part in parts {
+            let from = plan.views[part.view].from;
+            push(if from == From::Image { &mut first } else { &mut later }, part)?;
+        }
+        let slots: Vec<Range<usize>> = collected(frames.iter().map(|frame| frame.slots.clone()))?;
+        let mut runs = reserved(first.len())?;
         for part in first {
             let keep = plan.views.iter().any(|view| view.from == From::View(part.view));
             runs.push(ViewRun::new(plan, pixel, part, &slots, settings, tables, keep)?);
         }
-        let mut readers = Vec::with_capacity(frames.len());
+        let mut readers = reserved(frames.len())?;
         for frame in &frames {
+            memory::check()?;
             readers.push(frame.source.open()?);
         }
         drive(&mut runs, &mut readers, watch)?;
@@ -187,8 +209,9 @@ impl Task<'_> {
             let From::View(parent) = plan.views[part.view].from else { continue };
             let (height, width) = plan.views[parent].canvas;
             let canvases = kept.get(&parent).ok_or(Error::Source)?;
-            let mut readers: Vec<Box<dyn Rows + '_>> = Vec::with_capacity(canvases.len());
+            let mut readers: Vec<Box<dyn Rows + '_>> = reserved(canvases.len())?;
             for canvas in canvases {
+                memory::check()?;
                 readers.push(Box::new(ImageRef::packed(canvas, height, width, 3)));
             }
             let run = ViewRun::new(plan, 3, part, &slots, settings, tables, false)?;
@@ -268,10 +291,10 @@ impl<'a, B: Backend> ViewRun<'a, B> {
         let Part { view: number, rows: Range { start, end }, out } = part;
         let view = &plan.views[number];
         let frames = slots.len();
-        let lut = &settings.luts[view.output];
+        let lut = settings.luts[view.output.unwrap_or(0)];
         let emit = Emit::new(view, lut, slots, settings.stream, start, B::TILE_ROWS, out)?;
-        let mut scalers = Vec::with_capacity(frames);
-        let mut strips = Vec::with_capacity(frames);
+        let mut scalers = reserved(frames)?;
+        let mut strips = reserved(frames)?;
         for _ in 0..frames {
             let scaler = Scaler::new(view, input, start, settings.numerics, tables)?;
             let stride = row_stride(scaler.row_bytes());
@@ -279,12 +302,9 @@ impl<'a, B: Backend> ViewRun<'a, B> {
             scalers.push(scaler);
         }
         let kept = if keep {
-            let mut canvases = Vec::with_capacity(frames);
+            let mut canvases = reserved(frames)?;
             for _ in 0..frames {
-                let mut canvas = Vec::new();
-                let bytes = view.canvas.0 * view.canvas.1 * 3;
-                canvas.try_reserve_exact(bytes).map_err(|_| Error::OutOfMemory { bytes })?;
-                canvases.push(canvas);
+                canvases.push(reserved(view.canvas.0 * view.canvas.1 * 3)?);
             }
             Some(canvases)
         } else {
@@ -334,18 +354,18 @@ impl<'a, B: Backend> ViewRun<'a, B> {
                     Some(slot) => slot,
                     None => &mut self.strips[frame][at..at + len],
                 };
-                if !scaler.row(window, limit, slot) {
+                if !scaler.row(window, limit, slot)? {
                     return Ok(());
                 }
             }
             if self.scalers.iter().all(|scaler| scaler.next() == self.last) {
-                self.emit_strip();
+                self.emit_strip()?;
             }
         }
         Ok(())
     }
 
-    fn emit_strip(&mut self) {
+    fn emit_strip(&mut self) -> Result<()> {
         let (pixel, len) = (self.scalers[0].pixel(), self.scalers[0].row_bytes());
         let count = self.last - self.first;
         let frames = self
@@ -360,11 +380,14 @@ impl<'a, B: Backend> ViewRun<'a, B> {
             }
         }
         if self.emit.direct(self.first, len).is_none() {
-            let frames: Vec<Vec<Row<'_>>> =
-                frames.map(|rows| rows.map(Row::from).collect()).collect();
-            self.emit.strip(self.backend, self.first, &frames, pixel);
+            let mut strips: Vec<Vec<Row<'_>>> = reserved(self.strips.len())?;
+            for rows in frames {
+                strips.push(collected(rows.map(Row::from))?);
+            }
+            self.emit.strip(self.backend, self.first, &strips, pixel);
         }
         self.next_strip();
+        Ok(())
     }
 
     fn next_strip(&mut self) {

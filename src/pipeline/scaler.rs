@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::source::Window;
 use super::tables::Tables;
 use crate::buffer::{Aligned, row_stride};
-use crate::error::{Result, zeroed};
+use crate::error::{Result, collected, zeroed};
 use crate::image::Row;
 use crate::plan::{Cut, View};
 use crate::resample::{Axis, Numerics, Passes};
@@ -87,7 +87,10 @@ impl<'a, B: Backend> Scaler<'a, B> {
             _ => input,
         };
         let columns = if horizontal {
-            Some(tables.columns((view.filter, source.1, target.1, int16), input, output)?)
+            let columns =
+                tables.columns((view.filter, source.1, target.1, int16), input, output)?;
+            tables.backend.prepare(&columns)?;
+            Some(columns)
         } else {
             None
         };
@@ -98,7 +101,7 @@ impl<'a, B: Backend> Scaler<'a, B> {
             Passes::Vertical | Passes::VerticalHorizontal => source.1 * input,
             Passes::Copy | Passes::Horizontal => 0,
         };
-        let first_target = first.saturating_sub(view.offset.0);
+        let first_target = first.saturating_sub_signed(view.offset.0);
         let ring = match &rows {
             Some((axis, _)) => {
                 let bands = axis.longest().div_ceil(BAND) + 1;
@@ -155,9 +158,9 @@ impl<'a, B: Backend> Scaler<'a, B> {
     /// The first source row that is still to be read, of the whole image.
     pub(super) fn next_source(&self) -> usize {
         let row = match self.passes {
-            Passes::Copy => self.next.saturating_sub(self.view.offset.0),
+            Passes::Copy => self.next.saturating_sub_signed(self.view.offset.0),
             Passes::Horizontal => {
-                let target = self.next.saturating_sub(self.view.offset.0);
+                let target = self.next.saturating_sub_signed(self.view.offset.0);
                 if self.has_line(target) { self.lines.first + self.lines.count } else { target }
             }
             _ => self.ring.next_band * BAND,
@@ -182,14 +185,23 @@ impl<'a, B: Backend> Scaler<'a, B> {
     }
 
     /// Makes the next canvas row in `slot`, unless source rows are missing.
-    pub(super) fn row(&mut self, window: &Window<'_>, limit: usize, slot: &mut [u8]) -> bool {
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub(super) fn row(
+        &mut self,
+        window: &Window<'_>,
+        limit: usize,
+        slot: &mut [u8],
+    ) -> Result<bool> {
         let (top, left) = self.view.offset;
-        let target = self.next.wrapping_sub(top);
+        let target = self.next.wrapping_sub(top.cast_unsigned());
         let inside = target < self.view.resized.0 && self.view.resized.1 > 0;
-        if inside && !self.ready(window, limit, target) {
-            return false;
+        if inside && !self.ready(window, limit, target)? {
+            return Ok(false);
         }
         self.next += 1;
+        let left = left.cast_unsigned();
         let (start, end) = (left * self.output, (left + self.view.resized.1) * self.output);
         let (start, end) = if inside { (start, end) } else { (0, 0) };
         for margin in [0..start, end..slot.len()] {
@@ -198,7 +210,7 @@ impl<'a, B: Backend> Scaler<'a, B> {
             }
         }
         if !inside {
-            return true;
+            return Ok(true);
         }
         let slot = &mut slot[start..end];
         match self.passes {
@@ -210,24 +222,24 @@ impl<'a, B: Backend> Scaler<'a, B> {
                 slot.copy_from_slice(&self.lines.bytes[at..at + slot.len()]);
             }
             Passes::Vertical | Passes::HorizontalVertical => {
-                vertical(self.backend, self.rows.as_ref(), &self.ring, target, slot);
+                vertical(self.backend, self.rows.as_ref(), &self.ring, target, slot)?;
             }
         }
-        true
+        Ok(true)
     }
 
     /// Makes everything that target row `target` needs, as far as the source rows are at hand.
-    fn ready(&mut self, window: &Window<'_>, limit: usize, target: usize) -> bool {
-        match self.passes {
+    fn ready(&mut self, window: &Window<'_>, limit: usize, target: usize) -> Result<bool> {
+        Ok(match self.passes {
             Passes::Copy => self.at_hand(window, limit, target, target + 1),
             Passes::Vertical | Passes::HorizontalVertical => self.feed(window, limit, target),
             Passes::Horizontal => {
                 if self.has_line(target) {
-                    return true;
+                    return Ok(true);
                 }
                 let count = BAND.min(self.view.resized.0 - target);
                 if !self.at_hand(window, limit, target, target + count) {
-                    return false;
+                    return Ok(false);
                 }
                 let last = target + count - 1;
                 let rows: [Row<'_>; BAND] =
@@ -239,7 +251,7 @@ impl<'a, B: Backend> Scaler<'a, B> {
             }
             Passes::VerticalHorizontal => {
                 if self.has_line(target) {
-                    return true;
+                    return Ok(true);
                 }
                 let count = BAND.min(self.view.resized.0 - target);
                 let len = self.view.source.size.1 * self.input;
@@ -247,11 +259,11 @@ impl<'a, B: Backend> Scaler<'a, B> {
                 while self.tall_count < count {
                     let row = target + self.tall_count;
                     if !self.feed(window, limit, row) {
-                        return false;
+                        return Ok(false);
                     }
                     let at = self.tall_count * stride;
                     let out = &mut self.tall[at..at + len];
-                    vertical(self.backend, self.rows.as_ref(), &self.ring, row, out);
+                    vertical(self.backend, self.rows.as_ref(), &self.ring, row, out)?;
                     self.tall_count += 1;
                 }
                 let rows: [Row<'_>; BAND] = std::array::from_fn(|r| {
@@ -264,7 +276,7 @@ impl<'a, B: Backend> Scaler<'a, B> {
                 self.tall_count = 0;
                 true
             }
-        }
+        })
     }
 
     /// Fills the ring up to the window of target row `target`.
@@ -323,8 +335,8 @@ fn vertical<B: Backend>(
     ring: &Ring,
     target: usize,
     out: &mut [u8],
-) {
-    let Some((axis, rows)) = rows else { return };
+) -> Result<()> {
+    let Some((axis, rows)) = rows else { return Ok(()) };
     let reads = axis.reads(target);
     let Range { start, end } = reads.start / GROUP..(reads.end - 1) / GROUP + 1;
     if end - start <= FEW {
@@ -334,9 +346,10 @@ fn vertical<B: Backend>(
         }
         backend.vertical(rows, target, &groups[..end - start], out);
     } else {
-        let groups: Vec<&[u8]> = (start..end).map(|group| ring.group(group)).collect();
+        let groups: Vec<&[u8]> = collected((start..end).map(|group| ring.group(group)))?;
         backend.vertical(rows, target, &groups, out);
     }
+    Ok(())
 }
 
 /// A row into one of another pixel width, channel by channel.

@@ -4,7 +4,8 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use crate::error::Result;
+use crate::error::{Error, Result, push};
+use crate::memory;
 use crate::resample::{Axis, Filter};
 use crate::simd::Backend;
 
@@ -60,6 +61,8 @@ fn cached<K: std::hash::Hash + Eq, V>(
     if let Some(found) = table.get(&key) {
         return Ok(Arc::clone(found));
     }
+    let bytes = (table.len() + 1).saturating_mul(size_of::<(K, Arc<V>)>());
+    table.try_reserve(1).map_err(|_| Error::OutOfMemory { bytes })?;
     let made = make()?;
     table.insert(key, Arc::clone(&made));
     Ok(made)
@@ -98,6 +101,7 @@ fn kept<V: Send + Sync + 'static>(
             return Ok(found);
         }
     }
+    memory::check()?;
     let made = Arc::new(make()?);
     let (source, target) = (key.0.1, key.0.2);
     if source.saturating_add(target) <= KEPT_SAMPLES
@@ -106,7 +110,8 @@ fn kept<V: Send + Sync + 'static>(
         if last.len() >= KEPT {
             last.remove(0);
         }
-        last.push((kind, key, Arc::clone(&made) as Arc<dyn Any + Send + Sync>));
+        // Without room the weights are made again next time.
+        let _ = push(&mut last, (kind, key, Arc::clone(&made) as Arc<dyn Any + Send + Sync>));
     }
     Ok(made)
 }

@@ -1,53 +1,58 @@
-//! The three filters, in f64, as both libraries evaluate them.
+//! The filters, in f64, as both libraries evaluate them.
 
-use crate::error::{Error, Result};
+use crate::names::names;
 
-/// An antialiased filter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Filter {
-    /// Triangle, radius 1.
-    Bilinear,
-    /// Cubic with a = -0.5, radius 2.
-    Bicubic,
-    /// Windowed sinc, radius 3.
-    Lanczos,
+names! {
+    /// A resampling filter; all but the first are stretched by the scale when shrinking, which keeps aliases out.
+    pub enum Filter: "resample" {
+        /// One source sample for each target sample.
+        Nearest = "nearest",
+        /// The mean, radius 0.5. Pillow alone has it.
+        Box = "box",
+        /// Triangle, radius 1.
+        Bilinear = "bilinear",
+        /// Windowed sinc, radius 1. Pillow alone has it.
+        Hamming = "hamming",
+        /// Cubic with a = -0.5, radius 2.
+        Bicubic = "bicubic",
+        /// Windowed sinc, radius 3.
+        Lanczos = "lanczos",
+    }
 }
 
 impl Filter {
-    /// Every filter.
-    pub const ALL: [Self; 3] = [Self::Bilinear, Self::Bicubic, Self::Lanczos];
-
-    /// Its name in Python.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Bilinear => "bilinear",
-            Self::Bicubic => "bicubic",
-            Self::Lanczos => "lanczos",
-        }
-    }
-
-    /// The filter of that name.
-    ///
-    /// # Errors
-    /// `Unknown`.
-    pub fn parse(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|filter| filter.name() == name).ok_or_else(|| Error::Unknown {
-            what: "resample",
-            given: name.into(),
-            known: Self::ALL.map(Self::name).to_vec(),
-        })
-    }
-
     /// Half the width of the window at scale 1.
     #[must_use]
     pub const fn radius(self) -> f64 {
         match self {
-            Self::Bilinear => 1.0,
+            Self::Nearest | Self::Box => 0.5,
+            Self::Bilinear | Self::Hamming => 1.0,
             Self::Bicubic => 2.0,
             Self::Lanczos => 3.0,
         }
     }
+}
+
+/// The weight at distance `x`: of two samples at the same distance, the one to the right.
+#[inline]
+pub(super) fn boxed(x: f64) -> f64 {
+    if x > -0.5 && x <= 0.5 { 1.0 } else { 0.0 }
+}
+
+/// The weight at distance `x`.
+#[inline]
+pub(super) fn hamming(x: f64) -> f64 {
+    let x = x.abs();
+    if x == 0.0 {
+        return 1.0;
+    }
+    if x >= 1.0 {
+        return 0.0;
+    }
+    let x = x * std::f64::consts::PI;
+    // Pillow has these two in float32.
+    let (start, swing) = (f64::from(0.54f32), f64::from(0.46f32));
+    x.sin() / x * (start + swing * x.cos())
 }
 
 /// The weight at distance `x`.

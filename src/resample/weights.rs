@@ -1,7 +1,7 @@
 //! The integer weights of one axis: f64 windows, then quantised once.
 
-use super::filter::{Filter, bicubic, bilinear, lanczos};
-use crate::error::{Error, Result};
+use super::filter::{Filter, bicubic, bilinear, boxed, hamming, lanczos};
+use crate::error::{Error, Result, collected};
 
 /// Bits after the point of Pillow's weights, and the most that torchvision's have.
 const MOST_BITS: u32 = 22;
@@ -34,18 +34,42 @@ impl Axis {
     /// # Errors
     /// `OutOfMemory`.
     pub fn new(filter: Filter, source: usize, target: usize, int16: bool) -> Result<Self> {
-        let scale = source as f64 / target as f64;
+        Self::within(filter, source, source as f64, target, int16)
+    }
+
+    /// The weights of `target` samples of the first `extent` of `source` samples.
+    ///
+    /// The last sample may lie in the extent with a part of its width, as it does after [`super::reduce`].
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn within(
+        filter: Filter,
+        source: usize,
+        extent: f64,
+        target: usize,
+        int16: bool,
+    ) -> Result<Self> {
+        let scale = extent / target as f64;
         let stretch = scale.max(1.0);
         let support = filter.radius() * stretch;
         let shrink = 1.0 / stretch;
-        let most = ((2.0 * support) as usize + 2).min(source);
+        let most =
+            if filter == Filter::Nearest { 1 } else { ((2.0 * support) as usize + 2).min(source) };
         let total = target.saturating_mul(most);
         let mut exact: Vec<f64> = Vec::new();
         let mut windows: Vec<Window> = Vec::new();
         let reserve = || Error::OutOfMemory { bytes: total.saturating_mul(8) };
         exact.try_reserve_exact(total).map_err(|_| reserve())?;
         windows.try_reserve_exact(target).map_err(|_| reserve())?;
-        for i in 0..target {
+        if filter == Filter::Nearest {
+            let mut nearest = Nearest::new(source, scale, target, int16);
+            for start in 0..target as u32 {
+                windows.push(Window { first: nearest.next(), start, len: 1 });
+                exact.push(1.0);
+            }
+        }
+        for i in windows.len()..target {
             let centre = (i as f64 + 0.5) * scale;
             let first = (centre - support + 0.5).max(0.0) as usize;
             let last = ((centre + support + 0.5) as usize).min(source);
@@ -54,6 +78,9 @@ impl Axis {
             let distances =
                 (first as u32..last as u32).map(|x| (f64::from(x) - centre + 0.5) * shrink);
             match filter {
+                Filter::Nearest => {}
+                Filter::Box => exact.extend(distances.map(boxed)),
+                Filter::Hamming => exact.extend(distances.map(hamming)),
                 Filter::Bilinear => exact.extend(distances.map(bilinear)),
                 Filter::Bicubic => exact.extend(distances.map(bicubic)),
                 Filter::Lanczos => exact.extend(distances.map(lanczos)),
@@ -79,6 +106,16 @@ impl Axis {
         Ok(Self { source, target, precision, int16, windows, weights })
     }
 
+    /// The same again.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn copied(&self) -> Result<Self> {
+        let windows = collected(self.windows.iter().copied())?;
+        let weights = collected(self.weights.iter().copied())?;
+        Ok(Self { windows, weights, ..*self })
+    }
+
     /// The first source sample of target sample `i`, and its weights.
     #[must_use]
     pub fn window(&self, i: usize) -> (usize, &[i32]) {
@@ -98,6 +135,40 @@ impl Axis {
     #[must_use]
     pub fn longest(&self) -> usize {
         self.windows.iter().map(|window| window.len as usize).max().unwrap_or(0)
+    }
+}
+
+/// The source samples that [`Filter::Nearest`] takes, in order.
+enum Nearest {
+    /// Pillow adds the scale to the centre of the last sample in float64, roundings and all.
+    Pillow { centre: f64, scale: f64, last: u32 },
+    /// torch's `nearest-exact`, which transformers asks of torchvision, multiplies in float32.
+    Exact { i: u32, scale: f32, last: u32 },
+}
+
+impl Nearest {
+    fn new(source: usize, scale: f64, target: usize, int16: bool) -> Self {
+        let last = source.saturating_sub(1) as u32;
+        if int16 {
+            Self::Exact { i: 0, scale: source as f32 / target as f32, last }
+        } else {
+            Self::Pillow { centre: scale * 0.5, scale, last }
+        }
+    }
+
+    fn next(&mut self) -> u32 {
+        match self {
+            Self::Pillow { centre, scale, last } => {
+                let found = *centre as u32;
+                *centre += *scale;
+                found.min(*last)
+            }
+            Self::Exact { i, scale, last } => {
+                let found = (*i as f32 + 0.5) * *scale;
+                *i += 1;
+                (found as u32).min(*last)
+            }
+        }
     }
 }
 

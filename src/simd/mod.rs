@@ -14,6 +14,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub mod float;
 #[cfg(target_arch = "x86_64")]
 mod opaque;
 mod scalar;
@@ -64,6 +65,17 @@ pub trait Backend: Copy + Send + Sync + 'static {
     /// # Errors
     /// `OutOfMemory`.
     fn rows(self, axis: &Axis) -> Result<Self::Rows>;
+
+    /// Makes room on this thread for horizontal passes with these weights, so that they need no memory.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    fn prepare(self, _weights: &Self::Columns) -> Result<()> {
+        Ok(())
+    }
+
+    /// Gives back what [`Backend::prepare`] made, where it is much.
+    fn release(self) {}
 
     /// One horizontal pass over eight rows of equal length into the two groups of `band`. `ahead`: the next eight, if
     /// they lie in memory as these do, are soon needed and not yet in the cache.

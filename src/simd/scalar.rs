@@ -34,11 +34,11 @@ impl Backend for Scalar {
     type Rows = Axis;
 
     fn columns(self, axis: &Axis, input: usize, output: usize) -> Result<Columns> {
-        Ok(Columns { axis: axis.clone(), input, output })
+        Ok(Columns { axis: axis.copied()?, input, output })
     }
 
     fn rows(self, axis: &Axis) -> Result<Axis> {
-        Ok(axis.clone())
+        axis.copied()
     }
 
     fn horizontal(self, weights: &Columns, rows: &[Row<'_>; BAND], _ahead: bool, band: &mut [u8]) {

@@ -4,7 +4,7 @@
 
 use super::{BAND, Backend, GROUP, Scalar, Simd, group_len};
 use crate::image::{ImageRef, Row};
-use crate::pack::{Element, LINE, Lut, Normalise, PAD, Recipe, Run, Scaling, Writer};
+use crate::pack::{Arithmetic, Element, LINE, Lut, Normalise, PAD, Recipe, Run, Scaling, Writer};
 use crate::parallel::Watch;
 use crate::pipeline::{Frame, Item, Settings, run};
 use crate::plan::{Cut, Plan};
@@ -251,10 +251,10 @@ fn normalisations() -> Vec<Normalise> {
     let half = ([0.5; 3], [0.5; 3]);
     let odd = ([0.0, 1e-30, 300.0], [1e-38, 0.0, 7.7e30]);
     let mut all = Vec::new();
-    for numerics in [Numerics::Torchvision, Numerics::Pillow13] {
+    for arithmetic in Arithmetic::ALL {
         for rescale in [None, Some(1.0 / 255.0), Some(1.0 / 127.5), Some(0.003_921_57)] {
             for mean_std in [None, Some(clip), Some(imagenet), Some(half), Some(odd)] {
-                all.push(Normalise { rescale, mean_std, numerics });
+                all.push(Normalise { rescale, mean_std, arithmetic });
             }
         }
     }
@@ -397,12 +397,12 @@ fn copies_of_patches() {
 #[test]
 fn usual_normalisations_have_a_recipe() {
     for family in families::all() {
-        for numerics in [Numerics::Torchvision, Numerics::Pillow13] {
-            let spec = &family.spec;
+        for arithmetic in [Arithmetic::Fused, Arithmetic::TwoStep] {
+            let spec = &family.spec.common;
             let normalise = Normalise {
                 rescale: Some(spec.rescale_factor),
                 mean_std: Some((spec.image_mean, spec.image_std)),
-                numerics,
+                arithmetic,
             };
             let lut = Lut::new(&normalise, Element::Float32);
             assert!(lut.recipe.is_some_and(|recipe| !recipe.divided), "{normalise:?}");
@@ -490,7 +490,7 @@ fn check_plan(random: &mut Random, plan: &Plan, pixel: usize, numerics: Numerics
             output.rows
                 * match output.cut {
                     Cut::Patches { patch, .. } => copies * 3 * patch * patch * element.size(),
-                    Cut::Tiles { tile } => 3 * tile.0 * tile.1 * element.size(),
+                    Cut::Tiles { tile, .. } => 3 * tile.0 * tile.1 * element.size(),
                     Cut::Rows { pixel } => plan.resized.0 * plan.resized.1 * pixel,
                 }
         })
@@ -509,7 +509,8 @@ fn check_plan(random: &mut Random, plan: &Plan, pixel: usize, numerics: Numerics
                 .map(|(i, source)| Frame { source, slots: i * each..(i + 1) * each });
             let frames = frames.collect();
             let item = Item { plan, frames, outs: parts };
-            let settings = Settings { simd, numerics, luts: &luts, copies, stream, threads };
+            let settings =
+                Settings { simd, numerics, luts: &luts.each_ref(), copies, stream, threads };
             run(&settings, vec![item], &Watch::new(None)).expect("run");
             outs
         })
@@ -552,9 +553,10 @@ fn random_plans() {
         let family = &all[random.below(all.len())];
         let mut spec = family.spec.clone();
         spec.numerics = random.pick(&Numerics::ALL);
-        spec.resample = random.pick(&Filter::ALL);
+        spec.common.resample = random.pick(&Filter::ALL);
         let most = random.pick(&[60, 400, 900]);
         let size = (random.length(most), random.length(most));
+        let Ok(spec) = spec.prepare() else { continue };
         let Ok(plan) = Plan::new(&spec, size, 1 + random.below(3)) else { continue };
         if plan.views.iter().map(|view| view.canvas.0 * view.canvas.1).sum::<usize>() > 4_000_000 {
             continue;

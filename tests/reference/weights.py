@@ -10,10 +10,31 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-Filter = Literal["bilinear", "bicubic", "lanczos"]
+import numpy as np
+
+Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 Quantisation = Literal["pillow", "torchvision"]
 
 PILLOW_BITS = 22
+
+
+# Pillow has these two in float32.
+HAMMING = (float(np.float32(0.54)), float(np.float32(0.46)))
+
+
+def box(x: float) -> float:
+    """Open on the left, closed on the right."""
+    return 1.0 if -0.5 < x <= 0.5 else 0.0
+
+
+def hamming(x: float) -> float:
+    x = abs(x)
+    if x == 0.0:
+        return 1.0
+    if x >= 1.0:
+        return 0.0
+    x *= math.pi
+    return math.sin(x) / x * (HAMMING[0] + HAMMING[1] * math.cos(x))
 
 
 def bilinear(x: float) -> float:
@@ -40,6 +61,8 @@ def lanczos(x: float) -> float:
 
 
 FILTERS: dict[str, tuple[Callable[[float], float], float]] = {
+    "box": (box, 0.5),
+    "hamming": (hamming, 1.0),
     "bilinear": (bilinear, 1.0),
     "bicubic": (bicubic, 2.0),
     "lanczos": (lanczos, 3.0),
@@ -63,9 +86,12 @@ class FixedTaps:
     bits: int
 
 
-def float_taps(source: int, target: int, resample: Filter) -> Taps:
+def float_taps(
+    source: int, target: int, resample: Filter, extent: float | None = None
+) -> Taps:
+    """`extent`: how much of the source the target covers, from its start; all of it by default."""
     function, radius = FILTERS[resample]
-    scale = source / target
+    scale = (source if extent is None else extent) / target
     filter_scale = max(scale, 1.0)
     support = radius * filter_scale
     starts, weights = [], []
@@ -80,6 +106,25 @@ def float_taps(source: int, target: int, resample: Filter) -> Taps:
         starts.append(start)
         weights.append([weight / total for weight in row] if total != 0.0 else row)
     return Taps(starts, weights)
+
+
+def nearest(source: int, target: int, quantisation: Quantisation) -> list[int]:
+    """The source sample of each target sample.
+
+    Pillow starts at half the scale and adds the scale in float64, roundings and all. torch's
+    `nearest-exact`, which transformers asks for, multiplies in float32.
+    """
+    if quantisation == "torchvision":
+        scale = np.float32(source) / np.float32(target)
+        centres = (np.arange(target, dtype=np.float32) + np.float32(0.5)) * scale
+        return [min(int(centre), source - 1) for centre in centres]
+    scale = source / target
+    centre = scale * 0.5
+    samples = []
+    for _ in range(target):
+        samples.append(int(centre))
+        centre += scale
+    return samples
 
 
 def quantise(weight: float, bits: int) -> int:
@@ -97,8 +142,17 @@ def torchvision_bits(largest: float) -> int:
 
 
 @lru_cache(maxsize=256)
-def fixed_taps(source: int, target: int, resample: Filter, quantisation: Quantisation) -> FixedTaps:
-    taps = float_taps(source, target, resample)
+def fixed_taps(
+    source: int,
+    target: int,
+    resample: Filter,
+    quantisation: Quantisation,
+    extent: float | None = None,
+) -> FixedTaps:
+    if resample == "nearest":
+        taps = Taps(nearest(source, target, quantisation), [[1.0]] * target)
+    else:
+        taps = float_taps(source, target, resample, extent)
     if quantisation == "pillow":
         bits = PILLOW_BITS
     else:

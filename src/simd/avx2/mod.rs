@@ -50,6 +50,14 @@ impl Backend for Avx2 {
         unsafe { vertical::Rows::new(axis) }
     }
 
+    fn prepare(self, weights: &Self::Columns) -> Result<()> {
+        horizontal::prepare(weights)
+    }
+
+    fn release(self) {
+        horizontal::release();
+    }
+
     fn horizontal(
         self,
         weights: &Self::Columns,

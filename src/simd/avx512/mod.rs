@@ -93,6 +93,17 @@ macro_rules! backend {
                 }
             }
 
+            fn prepare(self, weights: &Columns) -> Result<()> {
+                match weights {
+                    Weights::Digits(weights) => horizontal::prepare(weights),
+                    Weights::Plain(_) => Ok(()),
+                }
+            }
+
+            fn release(self) {
+                horizontal::release();
+            }
+
             fn horizontal(
                 self,
                 weights: &Columns,
