@@ -206,7 +206,8 @@ def resize(
     Args:
         image: (H, W, 3) or (H, W, 4) uint8 with any strides; the channels are independent.
         size: (height, width) of the result, in pixels.
-        resample: `"bilinear"`, `"bicubic"` or `"lanczos"`.
+        resample: `"nearest"`, `"bilinear"`, `"bicubic"` or `"lanczos"`, and with Pillow's numerics
+            `"box"` or `"hamming"`.
         numerics: whose bits: `"pillow"`, `"pillow-<version>"` or `"torchvision"`.
         out: where to write: (height, width, C) uint8, C-contiguous, apart from `image`.
         num_threads: 1 unless asked; 0 is every core that this process may use.

@@ -96,7 +96,7 @@ pub(super) fn budgets() -> Vec<Family> {
     let emu3 = budget(
         "emu3",
         coded(8, 262_144, 1_048_576),
-        HALF,
+        CLIP,
         PADDED,
         Upstream { backends: Backends::Pillow, ..Upstream::of("Emu3ImageProcessor", &["emu3"]) },
     );

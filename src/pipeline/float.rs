@@ -8,7 +8,7 @@ use crate::resample::{Filter, Float, FloatAxis, Sum};
 use crate::simd::{Simd, float};
 
 /// Floats, all zero.
-fn floats(len: usize) -> Result<Vec<f32>> {
+pub(super) fn floats(len: usize) -> Result<Vec<f32>> {
     let mut all = Vec::new();
     let bytes = len.saturating_mul(size_of::<f32>());
     all.try_reserve_exact(len).map_err(|_| Error::OutOfMemory { bytes })?;
@@ -38,7 +38,8 @@ pub fn resize(
     let rows = FloatAxis::new(filter, size.0, target.0, rule.antialias)?;
     let columns = FloatAxis::new(filter, size.1, target.1, rule.antialias)?;
     let count = planes.len() / (size.0 * size.1);
-    let mut out = floats(count * target.0 * target.1)?;
+    let len = target.0.checked_mul(target.1).and_then(|area| area.checked_mul(count));
+    let mut out = floats(len.unwrap_or(usize::MAX))?;
     if size == target {
         out.copy_from_slice(&planes[..count * size.0 * size.1]);
         return Ok(out);
@@ -156,5 +157,91 @@ fn square(
         let (c, d) = below.split_at(width);
         let sides = [&room.weights[0][..], &room.weights[1][..]];
         float::square(simd, [a, b, c, d], [weights[0], weights[1]], sides, row);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: [(Filter, bool); 4] = [
+        (Filter::Bilinear, true),
+        (Filter::Bilinear, false),
+        (Filter::Bicubic, true),
+        (Filter::Bicubic, false),
+    ];
+    const SIDES: [usize; 9] = [1, 2, 3, 7, 8, 31, 33, 64, 101];
+
+    fn rule(antialias: bool) -> Float {
+        Float { antialias, round: false, clamp: false }
+    }
+
+    /// Values with all their bits.
+    fn planes(size: Size) -> Vec<f32> {
+        let mut state = 0x9E37_79B9_u32 ^ (size.0 * 1009 + size.1) as u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state as f32 / 16_777_216.0 - 90.0
+        };
+        (0..2 * size.0 * size.1).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn every_backend_gives_the_same() {
+        let backends: Vec<Simd> =
+            Simd::NAMES.into_iter().filter_map(|name| Simd::detect(name)).collect();
+        for (n, height) in SIDES.into_iter().enumerate() {
+            for width in SIDES {
+                let size = (height, width);
+                let planes = planes(size);
+                let target = (SIDES[(n + width) % SIDES.len()], SIDES[(n * width) % SIDES.len()]);
+                for (filter, antialias) in RULES {
+                    let made = |simd| {
+                        resize(simd, &planes, size, target, filter, rule(antialias))
+                            .expect("resized")
+                            .iter()
+                            .map(|value| value.to_bits())
+                            .collect::<Vec<u32>>()
+                    };
+                    let plain = made(backends[0]);
+                    for simd in &backends[1..] {
+                        assert!(made(*simd) == plain, "{simd:?} {size:?} {target:?} {filter:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Weights sum to one, but for roundings: what is flat stays so.
+    #[test]
+    fn a_flat_image_stays_flat() {
+        let simd = Simd::detect("scalar").expect("scalar");
+        for (filter, antialias) in RULES {
+            let flat = vec![200.0; 37 * 23];
+            let out = resize(simd, &flat, (37, 23), (11, 50), filter, rule(antialias));
+            for value in out.expect("resized") {
+                assert!((value - 200.0).abs() < 1e-3, "{filter:?} {antialias}: {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let simd = Simd::detect("scalar").expect("scalar");
+        let refused = |size, target, filter| {
+            resize(simd, &[0.0; 4], size, target, filter, rule(true)).expect_err("refused")
+        };
+        assert!(matches!(
+            refused((2, 2), (0, 3), Filter::Bilinear),
+            Error::ZeroSide { what: "resized image", size: (0, 3) }
+        ));
+        assert!(matches!(
+            refused((2, 2), (3, 3), Filter::Lanczos),
+            Error::Option { name: "resample", .. }
+        ));
+        assert!(matches!(
+            refused((2, 2), (usize::MAX, 1 << 40), Filter::Bilinear),
+            Error::OutOfMemory { .. }
+        ));
     }
 }

@@ -19,10 +19,12 @@
 //! | `tables` | weights, made once and kept |
 //! | `scaler` | one resize: rows to canvas rows |
 //! | [`float`] | resizes in float32, a plane at a time, apart from all this |
+//! | [`statistics`] | one image's mean and deviation, and patches in rows |
 
 pub mod float;
 mod scaler;
 mod source;
+pub mod statistics;
 mod tables;
 
 use std::collections::HashMap;

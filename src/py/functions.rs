@@ -211,7 +211,7 @@ fn resize_into(
 ) -> PyResult<()> {
     let pixel = pixels.pixel();
     numerics.check_filter("resample", filter).map_err(|error| to_python(&error))?;
-    let plan = Plan::resize(pixels.size(), size, pixel, filter, limit)
+    let plan = Plan::resize(pixels.size(), size, pixel, filter.of_result(size), limit)
         .map_err(|error| to_python(&error))?;
     let lut = Lut::new(&Normalise::NONE, Element::Uint8);
     let luts = [&lut];

@@ -6,11 +6,11 @@ mod batch;
 mod calls;
 mod counts;
 mod error;
-mod float;
 mod functions;
 mod plain;
 mod plan;
 mod processor;
+mod rules;
 mod schema;
 mod value;
 
@@ -52,8 +52,7 @@ fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(functions::best_canvas, module)?)?;
     module.add_function(wrap_pyfunction!(functions::resize, module)?)?;
     module.add_function(wrap_pyfunction!(functions::resize_plain, module)?)?;
-    module.add_function(wrap_pyfunction!(float::resize_float, module)?)?;
-    module.add_function(wrap_pyfunction!(float::normalised, module)?)?;
+    rules::add(module)?;
     module.add("TOKEN_KINDS", plan::TOKEN_KINDS)?;
     module.add_function(wrap_pyfunction!(counts::num_tokens, module)?)?;
     module.add_function(wrap_pyfunction!(counts::fit, module)?)?;

@@ -95,7 +95,7 @@ impl FloatAxis {
 
     fn reserve(&mut self, taps: usize) -> Result<()> {
         let memory = |_| Error::OutOfMemory { bytes: taps.saturating_mul(8) };
-        self.starts.try_reserve_exact(self.target + 1).map_err(memory)?;
+        self.starts.try_reserve_exact(self.target.saturating_add(1)).map_err(memory)?;
         self.taps.try_reserve_exact(taps).map_err(memory)?;
         self.weights.try_reserve_exact(taps).map_err(memory)?;
         self.starts.push(0);

@@ -9,5 +9,5 @@ mod weights;
 pub use filter::Filter;
 pub use float::{Float, FloatAxis, Sum, bilinear};
 pub use passes::{Numerics, Passes, Weights};
-pub use reduce::{extents, reduce, reduction};
+pub use reduce::{extents, reduce, reduction, resize_with_gap};
 pub use weights::Axis;

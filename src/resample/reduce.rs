@@ -1,6 +1,9 @@
 //! Pillow's reduction by whole factors, the first of the two steps that `reducing_gap` asks for.
 
-use crate::error::{Result, Size, zeroed};
+use super::filter::Filter;
+use super::passes::{Numerics, Weights};
+use super::weights::Axis;
+use crate::error::{Error, Result, Size, zeroed};
 
 /// By how much `Image.resize(..., reducing_gap=gap)` reduces rows and columns first; (1, 1) is not at all.
 ///
@@ -50,4 +53,81 @@ pub fn reduce(image: &[u8], size: Size, pixel: usize, factors: Size) -> Result<(
 /// 2^24 through the count, with the rounding of Pillow's float32.
 fn reciprocal(count: u32) -> u32 {
     (4_294_967_296.0f32 / count.wrapping_mul(256) as f32) as u32
+}
+
+/// An image of `pixel` bytes a pixel at another size, as Pillow's `Image.resize(..., reducing_gap=gap)` gives it.
+///
+/// The plain way: images so large that the gap matters are rare, and the reduction does most of the work.
+///
+/// # Errors
+/// `ZeroSide`, `Option` for a gap below 1 or numerics that are not Pillow's, `OutOfMemory`.
+pub fn resize_with_gap(
+    image: &[u8],
+    (size, pixel): (Size, usize),
+    target: Size,
+    filter: Filter,
+    numerics: Numerics,
+    gap: f64,
+) -> Result<Vec<u8>> {
+    for (what, size) in [("image", size), ("resized image", target)] {
+        if size.0 == 0 || size.1 == 0 {
+            return Err(Error::ZeroSide { what, size });
+        }
+    }
+    if gap < 1.0 || gap.is_nan() {
+        let given = gap.to_string();
+        return Err(Error::Option { name: "reducing_gap", rule: "at least 1", given });
+    }
+    if numerics.weights() != Weights::Pillow22 {
+        let given = format!("'{}'", numerics.name());
+        let rule = "one of Pillow's with reducing_gap";
+        return Err(Error::Option { name: "numerics", rule, given });
+    }
+    let nearest = matches!(filter, Filter::Nearest | Filter::NearestSmall);
+    let factors = if nearest { (1, 1) } else { reduction(size, target, gap) };
+    let whole = extents(size, factors);
+    let (mut bytes, mut size) = reduce(image, size, pixel, factors)?;
+    let rows = Axis::within(filter, size.0, whole.0, target.0, false)?;
+    let columns = Axis::within(filter, size.1, whole.1, target.1, false)?;
+    // An axis is skipped where its samples are those of the target, each whole.
+    let skips = |from: usize, extent: f64, to: usize| from == to && extent == to as f64;
+    let skips = [skips(size.0, whole.0, target.0), skips(size.1, whole.1, target.1)];
+    let vertical_first = numerics.vertical_first(size, target);
+    for vertical in [vertical_first, !vertical_first] {
+        if skips[usize::from(!vertical)] {
+            continue;
+        }
+        if vertical {
+            bytes = pass(&rows, &bytes, (1, size.1 * pixel))?;
+            size.0 = target.0;
+        } else {
+            bytes = pass(&columns, &bytes, (size.0, pixel))?;
+            size.1 = target.1;
+        }
+    }
+    Ok(bytes)
+}
+
+/// One pass over the middle one of three axes: as many lines before it, and bytes after it.
+fn pass(axis: &Axis, from: &[u8], (lines, bytes): (usize, usize)) -> Result<Vec<u8>> {
+    let mut out = zeroed(lines * axis.target * bytes)?;
+    let half = 1i32 << (axis.precision - 1);
+    let mut sums: Vec<i32> = vec![0; bytes];
+    for (from, to) in
+        from.chunks_exact(axis.source * bytes).zip(out.chunks_exact_mut(axis.target * bytes))
+    {
+        for (i, to) in to.chunks_exact_mut(bytes).enumerate() {
+            let (first, weights) = axis.window(i);
+            sums.fill(half);
+            for (line, weight) in from[first * bytes..].chunks_exact(bytes).zip(weights) {
+                for (sum, byte) in sums.iter_mut().zip(line) {
+                    *sum += weight * i32::from(*byte);
+                }
+            }
+            for (byte, sum) in to.iter_mut().zip(&sums) {
+                *byte = (sum >> axis.precision).clamp(0, 255) as u8;
+            }
+        }
+    }
+    Ok(out)
 }

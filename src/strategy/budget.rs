@@ -60,8 +60,10 @@ impl PixelBudget {
         self.patch_size * self.merge_size
     }
 
-    fn resized(&self, size: Size) -> Result<Size> {
-        let factor = self.factor() * self.patch_expand_factor;
+    fn resized(&self, size: Size, context: &Context<'_>) -> Result<Size> {
+        // Upstream's PIL backend leaves the factor out.
+        let torchvision = context.numerics.int16_weights();
+        let factor = self.factor() * if torchvision { self.patch_expand_factor } else { 1 };
         let (min_pixels, max_pixels) = (self.min_pixels, self.max_pixels);
         let budget = sizing::Budget { factor, min_pixels, max_pixels };
         if self.counts_frames {
@@ -94,7 +96,7 @@ impl Measure for PixelBudget {
 
     fn measure(&self, (): &(), size: Size, context: &Context<'_>) -> Result<Layout> {
         let resized = match (context.common.do_resize, self.unit) {
-            (true, _) => self.resized(size)?,
+            (true, _) => self.resized(size, context)?,
             (false, Unit::Patch) => whole_units(size, self.factor())?,
             (false, Unit::Canvas) => size,
         };

@@ -108,16 +108,26 @@ def float_taps(
     return Taps(starts, weights)
 
 
-def nearest(source: int, target: int, quantisation: Quantisation) -> list[int]:
+def nearest(
+    source: int, target: int, quantisation: Quantisation, small: bool = False
+) -> list[int]:
     """The source sample of each target sample.
 
     Pillow starts at half the scale and adds the scale in float64, roundings and all. torch's
-    `nearest-exact`, which transformers asks for, multiplies in float32.
+    `nearest-exact`, which transformers asks for, goes half a sample back and forth in float32, but
+    not in its kernel for `small` results, of at most 128 pixels of height and width together.
     """
     if quantisation == "torchvision":
         scale = np.float32(source) / np.float32(target)
-        centres = (np.arange(target, dtype=np.float32) + np.float32(0.5)) * scale
-        return [min(int(centre), source - 1) for centre in centres]
+        half = np.float32(0.5)
+        centres = np.arange(target, dtype=np.float32) + half
+        if small:
+            positions = centres * scale
+        else:
+            # One rounding, as of a product fused with the difference.
+            exact = centres.astype(np.float64) * float(scale) - 0.5
+            positions = np.maximum(exact.astype(np.float32), np.float32(0.0)) + half
+        return [min(int(position), source - 1) for position in positions]
     scale = source / target
     centre = scale * 0.5
     samples = []
@@ -159,3 +169,47 @@ def fixed_taps(
         bits = torchvision_bits(max(max(row) for row in taps.weights))
     weights = [[quantise(weight, bits) for weight in row] for row in taps.weights]
     return FixedTaps(taps.starts, weights, bits)
+
+
+def sharp_taps(source: int, target: int, resample: Filter) -> FixedTaps:
+    """torch's resize of bytes without antialiasing: two or four samples whatever the scale.
+
+    Bicubic has a = -0.75. The weights of samples outside the image are added to the edge's, one by
+    one, and the largest weight counts what the sums are on the way.
+    """
+    taps = {"bilinear": 2, "bicubic": 4}[resample]
+    reach = taps // 2
+    scale = source / target
+    starts, weights = [], []
+    largest = 0.0
+    for i in range(target):
+        position = scale * (i + 0.5) - 0.5
+        if resample == "bilinear":
+            position = max(position, 0.0)
+        index = min(math.floor(np.float32(position)), source - 1)
+        rest = min(max(position - index, 0.0), 1.0)
+        before = index - reach + 1
+        first = max(before, 0)
+        row = [0.0] * (min(index + reach + 1, source) - first)
+        to = 0
+        for tap in range(taps):
+            x = abs(tap + 1 - reach - rest)
+            if before + tap <= 0:
+                to = 0
+            elif before + tap >= source - 1:
+                to = len(row) - 1
+            row[to] += bilinear(x) if resample == "bilinear" else sharp_bicubic(x)
+            largest = max(largest, row[to])
+            to += 1
+        starts.append(first)
+        weights.append(row)
+    bits = torchvision_bits(largest)
+    return FixedTaps(starts, [[quantise(weight, bits) for weight in row] for row in weights], bits)
+
+
+def sharp_bicubic(x: float) -> float:
+    if x < 1.0:
+        return (1.25 * x - 2.25) * x * x + 1.0
+    if x < 2.0:
+        return ((-0.75 * x + 3.75) * x - 6.0) * x + 3.0
+    return 0.0
