@@ -89,7 +89,7 @@ def split(body: bytes, lengths: str) -> list[bytes]:
     """The images of a request: one after the other, their lengths in a header."""
     ends = np.cumsum([0, *(int(length) for length in lengths.split(","))]).tolist()
     if ends[-1] != len(body) or sorted(ends) != ends:
-        raise ValueError("X-Lengths: must add up to the bytes of the request")
+        raise ValueError("X-Lengths: must be lengths that add up to the request's")
     return [body[start:end] for start, end in itertools.pairwise(ends)]
 
 
