@@ -216,7 +216,7 @@ def test_static_and_class_methods(use: Callable[..., Any]) -> None:
     )  # fmt: skip
     counted = Row(
         "makes", NAME, "Preprocessor.make", "cls, factor",
-        lambda upstream, cls, factor: (upstream.count(), upstream.original(cls, factor + 1))[1],
+        lambda upstream, cls, factor: (upstream.ran(), upstream.original(cls, factor + 1))[1],
     )  # fmt: skip
     patches, module = use(static, counted)
     assert module.Preprocessor.double(4) == module.Preprocessor().double(4) == 8

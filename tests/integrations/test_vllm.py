@@ -332,6 +332,60 @@ def test_kimi_k25(vllm: Any, plugin: Any, steps: bool) -> None:
         assert ours[key].equal(theirs[key])
 
 
+def test_nemotron_nano(vllm: Any, plugin: Any) -> None:
+    """Its own class; the model's folder needs remote code."""
+    from vllm.transformers_utils.processors.nemotron_vl import LlamaNemotronNanoVLImageProcessor
+
+    processor = LlamaNemotronNanoVLImageProcessor(512, 1, 12, True, True)
+    images = [noise(*size) for size in SIZES]
+    theirs = processor(images, return_tensors="pt")
+    before = ran(plugin)["Nemotron Nano VL images"]
+    plugin.enable()
+    ours = processor(images, return_tensors="pt")
+    assert ran(plugin)["Nemotron Nano VL images"] == before + 1
+    for key, value in theirs.items():
+        assert ours[key].dtype == value.dtype
+        assert ours[key].equal(value), key
+
+
+@pytest.mark.parametrize("cropping", [True, False])
+@pytest.mark.parametrize(
+    ("cls", "options"),
+    [
+        ("deepseek_ocr.DeepseekOCRProcessor", {"strategy": "v1"}),
+        ("deepseek_ocr.DeepseekOCRProcessor", {"strategy": "v2", "image_size": 768}),
+        ("unlimited_ocr.UnlimitedOCRProcessor", {"max_crops": 32}),
+    ],
+)
+def test_deepseek_ocr_and_its_kin(
+    vllm: Any, root: Path, plugin: Any, cls: str, options: dict[str, Any], cropping: bool
+) -> None:
+    """Their classes; the second release counts tokens in another way, and cuts other tiles."""
+    from importlib import import_module
+
+    from dynres_rs.patching import equal
+
+    module, _, name = cls.partition(".")
+    found = getattr(import_module(f"vllm.transformers_utils.processors.{module}"), name)
+    tokenizer = Front(root, "deepseek_ocr").processor.info.get_tokenizer()
+    processor = found(tokenizer, **options)
+    texts = ["a<image>b", "<image><image>"]
+    images = [[noise(*SIZES[0])], [noise(*SIZES[2]), noise(*SIZES[5])]]
+
+    def work() -> list[Any]:
+        return [
+            processor.tokenize_with_images(text, some, cropping=cropping)
+            for text, some in zip(texts, images, strict=True)
+        ]
+
+    theirs = work()
+    before = ran(plugin)["DeepSeek-OCR"]
+    plugin.enable()
+    ours = work()
+    assert ran(plugin)["DeepSeek-OCR"] == before + 2
+    assert all(equal(one, other) for one, other in zip(ours, theirs, strict=True))
+
+
 ROWS_OF_TEXT = {"deepseek_vl2": "DeepSeek-VL2", "deepseek_ocr": "DeepSeek-OCR"}
 
 
