@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::memory::fallible;
+
 /// A height and a width in pixels, in that order everywhere.
 pub type Size = (usize, usize);
 
@@ -147,7 +149,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub fn reserved<T>(len: usize) -> Result<Vec<T>> {
     let mut items = Vec::new();
     let bytes = len.saturating_mul(size_of::<T>());
-    items.try_reserve_exact(len).map_err(|_| Error::OutOfMemory { bytes })?;
+    let room = fallible(|| items.try_reserve_exact(len));
+    room.map_err(|_| Error::OutOfMemory { bytes })?;
     Ok(items)
 }
 
@@ -158,7 +161,7 @@ pub fn reserved<T>(len: usize) -> Result<Vec<T>> {
 pub fn push<T>(items: &mut Vec<T>, item: T) -> Result<()> {
     if items.len() == items.capacity() {
         let bytes = (items.len() + 1).saturating_mul(2 * size_of::<T>());
-        items.try_reserve(1).map_err(|_| Error::OutOfMemory { bytes })?;
+        fallible(|| items.try_reserve(1)).map_err(|_| Error::OutOfMemory { bytes })?;
     }
     items.push(item);
     Ok(())
@@ -192,8 +195,5 @@ pub fn filled<T: Clone>(item: T, len: usize) -> Result<Vec<T>> {
 /// # Errors
 /// `OutOfMemory` where the allocator refuses.
 pub fn zeroed(len: usize) -> Result<Vec<u8>> {
-    let mut buffer = Vec::new();
-    buffer.try_reserve_exact(len).map_err(|_| Error::OutOfMemory { bytes: len })?;
-    buffer.resize(len, 0);
-    Ok(buffer)
+    filled(0, len)
 }

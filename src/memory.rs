@@ -3,11 +3,11 @@
 //! Whatever grows with an image, a list or an option is allocated by [`crate::error::reserved`] and the like, which fail
 //! with the number of bytes. A few small allocations have no fallible form (an `Arc`, a boxed error, what the standard
 //! library and the Python bindings make for themselves), and without memory they would end the process. [`Allocator`]
-//! serves them from a reserve. Every call asks [`check`] first and ends with `OutOfMemory` while much of the reserve is
+//! serves them, and only them, from a reserve. Every call asks [`check`] first and ends with `OutOfMemory` while much of the reserve is
 //! in use, so that what is left is enough for the calls that are under way.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::error::{Error, Result};
@@ -21,6 +21,19 @@ const LOW: usize = 32;
 
 #[repr(C, align(4096))]
 struct Blocks([[u8; BLOCK]; BLOCKS]);
+
+thread_local! {
+    /// Whether the allocation under way on this thread may fail, and so leaves the reserve alone.
+    static FALLIBLE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs an allocation that may fail.
+pub fn fallible<T>(allocation: impl FnOnce() -> T) -> T {
+    let before = FALLIBLE.replace(true);
+    let result = allocation();
+    FALLIBLE.set(before);
+    result
+}
 
 /// The system's allocator, and behind it a reserve for small requests that it refuses.
 struct Allocator {
@@ -52,7 +65,7 @@ impl Allocator {
     /// A block for a request that the system refused; null where the request is too large or no block is left.
     #[cold]
     fn take(&self, size: usize, align: usize) -> *mut u8 {
-        if size > BLOCK || align > align_of::<Blocks>() {
+        if FALLIBLE.get() || size > BLOCK || align > align_of::<Blocks>() {
             return std::ptr::null_mut();
         }
         let free = |taken: &AtomicBool| {
@@ -136,6 +149,12 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
+/// Whether any of the reserve is in use: what is made now should not be kept.
+#[must_use]
+pub fn is_short() -> bool {
+    ALLOCATOR.used.load(Ordering::Relaxed) > 0
+}
+
 /// Fails while much of the reserve is in use: the system has no memory, so that nothing new should begin.
 ///
 /// # Errors
@@ -200,6 +219,7 @@ mod tests {
         assert!(blocks.iter().all(|block| !block.is_null() && block.addr().is_multiple_of(64)));
         assert!(ALLOCATOR.is_low());
         assert!(ALLOCATOR.take(BLOCK + 1, 1).is_null() && ALLOCATOR.take(1, 8192).is_null());
+        assert!(fallible(|| ALLOCATOR.take(1, 1)).is_null());
         let layout = Layout::from_size_align(BLOCK, 64)?;
         for (number, &block) in blocks.iter().enumerate() {
             // SAFETY: the block is ours.

@@ -152,7 +152,9 @@ pub fn for_each<T: Send>(
         // A thread that cannot be had is work left for the others.
         let mut others = Vec::new();
         for _ in 1..threads {
-            if others.try_reserve(1).is_err() || crate::memory::check().is_err() {
+            if crate::memory::fallible(|| others.try_reserve(1)).is_err()
+                || crate::memory::check().is_err()
+            {
                 break;
             }
             match std::thread::Builder::new().spawn_scoped(scope, work) {

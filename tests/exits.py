@@ -57,7 +57,9 @@ KINDS = ("array", "pillow", "pillow of several blocks", "jpeg", "video", "number
 THREADS = (1, 4, 8)
 
 
-def settings(kinds: tuple[str, ...] = KINDS, threads: tuple[int, ...] = THREADS) -> Iterator[list[str]]:
+def settings(
+    kinds: tuple[str, ...] = KINDS, threads: tuple[int, ...] = THREADS
+) -> Iterator[list[str]]:
     """Arguments of one process after the other, each setting in turn, at ever other moments."""
     moments = itertools.cycle(range(37))
     for setting in itertools.cycle(itertools.product(kinds, threads)):

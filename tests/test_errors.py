@@ -522,5 +522,5 @@ class Unexportable(Image.Image):
 def test_an_export_without_memory_is_a_memory_error() -> None:
     image, made = Unexportable(), Image.fromarray(pixels())
     image.im, image._mode, image._size = made.im, "RGB", made.size  # type: ignore[attr-defined]
-    with pytest.raises(MemoryError, match="^image: cannot allocate its Arrow export$"):
+    with pytest.raises(MemoryError, match=r"^image: cannot allocate its Arrow export$"):
         call(image)

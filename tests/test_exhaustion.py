@@ -114,7 +114,8 @@ def digest(value):
     hasher = hashlib.sha256()
     def add(value):
         if isinstance(value, np.ndarray):
-            hasher.update(f"{value.dtype}{value.shape}".encode() + np.ascontiguousarray(value).tobytes())
+            hasher.update(f"{value.dtype}{value.shape}".encode())
+            hasher.update(np.ascontiguousarray(value).tobytes())
         elif isinstance(value, dict):
             for key, item in value.items():
                 hasher.update(str(key).encode())

@@ -41,32 +41,40 @@ p, image = dr.Processor("qwen2-vl"), np.zeros((900, 900, 3), np.uint8)
 
 def test_the_thread_that_ends_the_process_goes_on() -> None:
     """Handlers that were registered before ours run after it, and may still call."""
-    code = START + """
+    code = (
+        START
+        + """
 def busy():
     while True:
         p(image, num_threads=2)
 threading.Thread(target=busy, daemon=True).start()
 time.sleep(0.1)
 """
+    )
     returned, out, err = run(code)
     assert (returned, err) == (0, "")
     assert out == "late (4096, 1176) [array([1, 2]), array([0])]\n" or out.startswith("late (")
 
 
 def test_threads_that_are_joined_finish_their_calls() -> None:
-    code = START + """
+    code = (
+        START
+        + """
 def some():
     for _ in range(5):
         p(image)
     print("done", flush=True)
 threading.Thread(target=some).start()
 """
+    )
     returned, out, err = run(code)
     assert (returned, err) == (0, "") and out.splitlines()[0] == "done"
 
 
 def test_a_forked_child_does_not_wait_for_the_parents_calls() -> None:
-    code = START + """
+    code = (
+        START
+        + """
 import sys
 def busy():
     while True:
@@ -82,5 +90,6 @@ if pid == 0:
 _, status = os.waitpid(pid, 0)
 assert status == 0 and time.monotonic() - began < 4.5, (status, time.monotonic() - began)
 """
+    )
     returned, _, err = run(code)
     assert (returned, err) == (0, "")

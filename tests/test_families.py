@@ -20,15 +20,9 @@ from PIL import Image
 ROADMAP: frozenset[str] = frozenset(
     {
         "AriaImageProcessor",
-        "BitImageProcessor",
-        "BlipImageProcessor",
-        "CLIPImageProcessor",
-        "ChameleonImageProcessor",
         "Cohere2VisionImageProcessor",
-        "ConvNextImageProcessor",
         "DINOv3ViTImageProcessor",
         "DeepseekOcr2ImageProcessor",
-        "DeiTImageProcessor",
         "DonutImageProcessor",
         "FuyuImageProcessor",
         "Gemma3ImageProcessor",
@@ -46,7 +40,6 @@ ROADMAP: frozenset[str] = frozenset(
         "Kosmos2_5ImageProcessor",
         "Lfm2VlImageProcessor",
         "Llama4ImageProcessor",
-        "LlavaImageProcessor",
         "LlavaNextImageProcessor",
         "LlavaOnevisionImageProcessor",
         "MiniCPMOcrImageProcessor",
@@ -59,19 +52,14 @@ ROADMAP: frozenset[str] = frozenset(
         "NougatImageProcessor",
         "Ovis2ImageProcessor",
         "PI0ImageProcessor",
-        "PPChart2TableImageProcessor",
         "PerceptionLMImageProcessor",
         "Phi4MultimodalImageProcessor",
         "Pix2StructImageProcessor",
         "PixtralImageProcessor",
         "Siglip2ImageProcessor",
-        "SiglipImageProcessor",
         "SmolVLMImageProcessor",
         "Step3p7ImageProcessor",
-        "Tipsv2ImageProcessor",
         "UnlimitedOcrImageProcessor",
-        "ViTImageProcessor",
-        "VideoLlavaImageProcessor",
     }
 )
 

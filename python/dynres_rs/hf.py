@@ -10,6 +10,7 @@ downloaded.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import json
 import os
@@ -122,18 +123,32 @@ def _transformers(
         raise ValueError("config: must have 'image_processor_type', or be a file of a known model")
     if not isinstance(kind, str):
         raise TypeError(f"image_processor_type: must be a string, got {type(kind).__name__}")
-    name = kind.removesuffix("Fast").removesuffix("Pil")
+    name = _plain_name(kind)
     row = class_row(name, given, model_type, video=False)
     if row is None:
         raise ValueError(
-            f"image_processor_type: must be one of {', '.join(classes(video=False))}, or those with"
-            f" 'Fast' or 'Pil' at the end; got '{shown(kind, 80)}'"
+            "image_processor_type: must be a class that `dynres families` lists, or one with 'Fast' or"
+            f" 'Pil' at the end; got '{shown(kind, 80)}', and the nearest are"
+            f" {_nearest(name, video=False)}"
         )
     family = row["family"]
     base = {**preset(family), **row["defaults"]}
     options = canonical(given, base, "config", family)
     options = canonical(overrides, options, "overrides", family)
     return Config(family, with_backgrounds(family, options, overrides))
+
+
+def _plain_name(kind: str) -> str:
+    """A class's name without its backend, and as it is called today."""
+    name = kind.removesuffix("Fast").removesuffix("Pil")
+    if name.endswith("FeatureExtractor"):
+        name = name.removesuffix("FeatureExtractor") + "ImageProcessor"
+    return name
+
+
+def _nearest(name: str, *, video: bool) -> str:
+    """The classes whose names are nearest, for an error."""
+    return ", ".join(difflib.get_close_matches(name, classes(video=video), n=3, cutoff=0.0))
 
 
 @functools.cache

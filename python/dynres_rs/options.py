@@ -7,6 +7,7 @@ own, `do_convert_rgb` and `input_data_format`.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import itertools
 from collections.abc import Mapping, Sequence
@@ -113,7 +114,11 @@ def _families() -> dict[str, dict[str, Any]]:
 @functools.cache
 def _vocabulary(family: str, video: bool) -> tuple[dict[str, Any], dict[str, tuple[str, Any]]]:
     """The fields of a family's options by name, and what other keys become: (form, data) by key."""
-    keys = {key: (form, data) for form, key, data in _native.keys(family, video)}
+    rows = _native.keys(family, video)
+    keys = {key: (form, data) for form, key, data in rows if form != "bare"}
+    # Of a number alone, in the place of a dict.
+    bare = {key: data for form, key, data in rows if form == "bare"}
+    keys |= {key: (form, (data, bare[key])) for key, (form, data) in keys.items() if key in bare}
     return _native.schema(family, video), keys
 
 
@@ -126,7 +131,11 @@ def family_row(family: object) -> tuple[str, dict[str, Any]]:
     for name, row in table.items():
         if family == name or family in row["aliases"]:
             return name, row
-    raise ValueError(f"family: must be one of {_names(table)}; got '{shown(family, 60)}'")
+    near = difflib.get_close_matches(family, table, n=3, cutoff=0.0)
+    raise ValueError(
+        f"family: must be one that `dynres families` lists; got '{shown(family, 60)}', and the nearest"
+        f" are {', '.join(repr(name) for name in near)}"
+    )
 
 
 def preset(family: str) -> Options:
@@ -367,7 +376,17 @@ def _parts(
 ) -> Options:
     """The options that the keys of a dict are. `whole`: each must be there, or stand beside it;
     otherwise those that are not there become None."""
+    alone: tuple[str, ...] = ()
+    if len(parts) == 2 and isinstance(parts[1], tuple) and isinstance(parts[1][0], str):
+        parts, alone = parts  # type: ignore[assignment]
     wanted = dict.fromkeys(option for _, option in parts)
+    if alone and not isinstance(value, Mapping):
+        sides = [value] * len(alone) if isinstance(value, int | np.integer) else _items(name, value)
+        if len(sides) == 2 and len(alone) == 1:
+            alone = ("height", "width")
+        if len(sides) == len(alone):
+            ints = {option: _int(name, side) for option, side in zip(alone, sides, strict=True)}
+            return {option: ints.get(option) for option in wanted}
     if isinstance(value, Mapping):
         left = {key: item for key, item in value.items() if item is not None}
         found = {option: left.pop(key) for key, option in parts if key in left}

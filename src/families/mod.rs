@@ -1,5 +1,6 @@
 //! The table of families: data only. A new family that uses known strategies is one entry here.
 
+mod encoders;
 mod originals;
 mod patches;
 mod tiles;
@@ -78,8 +79,13 @@ fn common((image_mean, image_std): MeanStd) -> Common {
 #[must_use]
 pub fn all() -> &'static [Family] {
     static ALL: LazyLock<Vec<Family>> = LazyLock::new(|| {
-        let files =
-            [patches::families(), originals::families(), tiles::families(), patches::budgets()];
+        let files = [
+            patches::families(),
+            originals::families(),
+            tiles::families(),
+            patches::budgets(),
+            encoders::families(),
+        ];
         files.into_iter().flatten().collect()
     });
     &ALL

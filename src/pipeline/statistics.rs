@@ -1,4 +1,4 @@
-//! Mean and standard deviation of one image's values, and patches in rows: Pix2Struct's and Kosmos-2.5's own rules.
+//! Mean and standard deviation of one image's values, and patches in rows: `Pix2Struct`'s and Kosmos-2.5's own rules.
 //!
 //! Both libraries add float32 numbers in an order of their own, which shows in the last bits. The order is that of
 //! memory, which holds plane after plane; torch's is that of one thread.
@@ -207,8 +207,8 @@ fn pairwise(values: &[f32], of: &impl Fn(f32) -> f32) -> f32 {
             *sum += of(*value);
         }
     }
-    let [a, b, c, d, e, f, g, h] = sums;
-    let sum = ((a + b) + (c + d)) + ((e + f) + (g + h));
+    let pair = |k: usize| sums[k] + sums[k + 1];
+    let sum = (pair(0) + pair(2)) + (pair(4) + pair(6));
     rest.iter().fold(sum, |sum, value| sum + of(*value))
 }
 

@@ -18,6 +18,7 @@ use std::sync::{Mutex, PoisonError};
 use super::error::to_python;
 use crate::error::{Error, reserved};
 use crate::image::ImageRef;
+use crate::memory::fallible;
 
 /// An image in a Python buffer of uint8 (height, width, 3 or 4).
 pub(super) struct ImageBuffer {
@@ -175,7 +176,7 @@ pub(super) fn claim(outs: Vec<(usize, usize)>) -> PyResult<Claim> {
         return Err(PyValueError::new_err("out: another call is writing to it"));
     }
     let bytes = outs.len() * size_of::<(usize, usize)>();
-    let room = claimed.try_reserve(outs.len());
+    let room = fallible(|| claimed.try_reserve(outs.len()));
     room.map_err(|_| to_python(&Error::OutOfMemory { bytes }))?;
     claimed.extend(&outs);
     Ok(Claim(outs))

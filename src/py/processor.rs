@@ -10,6 +10,7 @@ use super::arrow::PilImage;
 use super::batch::PyBatch;
 use super::calls::watched;
 use super::error::{guard, to_python};
+use super::jpeg::JpegImage;
 use super::plain;
 use super::plan::PyPlan;
 use super::value;
@@ -18,7 +19,7 @@ use crate::families;
 use crate::image::ImageRef;
 use crate::memory::{self, pays_to_stream};
 use crate::pack::{Element, Lut, Normalise};
-use crate::pipeline::{self, Frame, Item, Settings, Source};
+use crate::pipeline::{self, Frame, Item, Part, Settings, Source};
 use crate::plan::{Batch, Plan, row_shape};
 use crate::resample::Numerics;
 use crate::simd::Simd;
@@ -36,6 +37,7 @@ pub(super) fn simd() -> Simd {
 pub(super) enum Pixels {
     Buffer(ImageBuffer),
     Pil(PilImage),
+    Jpeg(JpegImage),
 }
 
 impl Pixels {
@@ -43,6 +45,9 @@ impl Pixels {
     pub(super) fn get(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = object.py();
         memory::check().map_err(no_memory)?;
+        if let Some(file) = JpegImage::get(object) {
+            return Ok(Self::Jpeg(file));
+        }
         if object.hasattr(pyo3::intern!(py, "getbands"))? {
             Ok(Self::Pil(PilImage::get(object)?))
         } else {
@@ -54,6 +59,7 @@ impl Pixels {
         match self {
             Self::Buffer(buffer) => Some(buffer.extent()),
             Self::Pil(image) => image.extent(),
+            Self::Jpeg(_) => None,
         }
     }
 
@@ -61,6 +67,7 @@ impl Pixels {
         match self {
             Self::Buffer(buffer) => buffer.pixel(),
             Self::Pil(image) => Source::pixel(image),
+            Self::Jpeg(file) => Source::pixel(file),
         }
     }
 
@@ -68,6 +75,7 @@ impl Pixels {
         match self {
             Self::Buffer(buffer) => buffer.size(),
             Self::Pil(image) => Source::size(image),
+            Self::Jpeg(file) => Source::size(file),
         }
     }
 
@@ -75,13 +83,14 @@ impl Pixels {
         match self {
             Self::Buffer(_) => None,
             Self::Pil(image) => image.take_failure(),
+            Self::Jpeg(file) => file.take_failure(),
         }
     }
 
     fn view(&self) -> Option<ImageRef<'_>> {
         match self {
             Self::Buffer(buffer) => Some(buffer.view()),
-            Self::Pil(_) => None,
+            Self::Pil(_) | Self::Jpeg(_) => None,
         }
     }
 }
@@ -128,7 +137,7 @@ pub(super) fn execute(
     for ((plan, pixels), view) in plans.iter().zip(pixels).zip(&views) {
         let frame = Frame { source: source(pixels, view.as_ref())?, slots: 0..settings.copies };
         let mut outs = reserved(plan.outputs.len()).map_err(no_memory)?;
-        outs.resize_with(plan.outputs.len(), Default::default);
+        outs.resize_with(plan.outputs.len(), || Part::new(&mut []));
         let frames = collected([frame]).map_err(no_memory)?;
         items.push(Item { plan, frames, outs });
     }
@@ -136,7 +145,7 @@ pub(super) fn execute(
         for slot in &array.slots {
             let (part, others) = std::mem::take(rest).split_at_mut(slot.bytes);
             *rest = others;
-            items[slot.image].outs[array.output] = part;
+            items[slot.image].outs[array.output] = Part { tile: array.tile, ..Part::new(part) };
         }
     }
     detached(py, settings, items, pixels, 1)
@@ -168,7 +177,7 @@ fn execute_frames(
         if let Some(last) = frames.last_mut() {
             last.slots.end = temporal;
         }
-        items.push(Item { plan, frames, outs: collected([out]).map_err(no_memory)? });
+        items.push(Item { plan, frames, outs: collected([Part::new(out)]).map_err(no_memory)? });
     }
     Ok(detached(py, settings, items, pixels, temporal)?)
 }
@@ -185,6 +194,7 @@ fn source<'a>(pixels: &'a Pixels, view: Option<&'a ImageRef<'_>>) -> PyResult<&'
     match (pixels, view) {
         (Pixels::Buffer(_), Some(view)) => Ok(view),
         (Pixels::Pil(image), _) => Ok(image),
+        (Pixels::Jpeg(file), _) => Ok(file),
         (Pixels::Buffer(_), None) => Err(to_python(&Error::Source)),
     }
 }

@@ -66,6 +66,7 @@ pub(super) fn keys<'py>(
                 Key::Alias(key, option) => ("alias", key, text(py, option)?),
                 Key::Dict(key, parts) => ("dict", key, PyList::new(py, parts)?.into_any()),
                 Key::Choice(key, parts) => ("choice", key, PyList::new(py, parts)?.into_any()),
+                Key::Bare(key, options) => ("bare", key, PyTuple::new(py, options)?.into_any()),
                 Key::Sides(key, option) => ("sides", key, text(py, option)?),
                 Key::Square(key, option) => ("square", key, text(py, option)?),
                 Key::Derived(key) => ("derived", key, text(py, key)?),

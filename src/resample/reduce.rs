@@ -90,7 +90,9 @@ pub fn resize_with_gap(
     let rows = Axis::within(filter, size.0, whole.0, target.0, false)?;
     let columns = Axis::within(filter, size.1, whole.1, target.1, false)?;
     // An axis is skipped where its samples are those of the target, each whole.
-    let skips = |from: usize, extent: f64, to: usize| from == to && extent == to as f64;
+    let skips = |from: usize, extent: f64, to: usize| {
+        from == to && extent.to_bits() == (to as f64).to_bits()
+    };
     let skips = [skips(size.0, whole.0, target.0), skips(size.1, whole.1, target.1)];
     let vertical_first = numerics.vertical_first(size, target);
     for vertical in [vertical_first, !vertical_first] {

@@ -1,5 +1,7 @@
 //! The integer weights of one axis: f64 windows, then quantised once.
 
+use std::ops::Range;
+
 use super::filter::{Filter, bicubic, bilinear, boxed, hamming, lanczos, sharp_bicubic};
 use crate::error::{Error, Result, collected};
 
@@ -11,6 +13,8 @@ const MOST_BITS: u32 = 22;
 pub struct Axis {
     /// Source samples.
     pub source: usize,
+    /// The first of them, where they are part of a longer axis.
+    pub origin: usize,
     /// Target samples.
     pub target: usize,
     /// Bits after the point of every weight.
@@ -98,7 +102,27 @@ impl Axis {
         let largest = exact.iter().copied().fold(0.0, f64::max);
         let precision = if int16 { int16_precision(largest) } else { MOST_BITS };
         let weights = quantise(&exact, precision)?;
-        Ok(Self { source, target, precision, int16, windows, weights })
+        Ok(Self { source, origin: 0, target, precision, int16, windows, weights })
+    }
+
+    /// The part of the axis that makes the target samples `shown`, from the source samples alone that they need.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn part(&self, shown: Range<usize>) -> Result<Self> {
+        let windows = &self.windows[shown.clone()];
+        let first = windows.iter().map(|window| window.first).min().unwrap_or(0);
+        let last = windows.iter().map(|window| window.first + window.len).max().unwrap_or(first);
+        let from_first = |window: &Window| Window { first: window.first - first, ..*window };
+        Ok(Self {
+            source: (last - first) as usize,
+            origin: self.origin + first as usize,
+            target: shown.len(),
+            precision: self.precision,
+            int16: self.int16,
+            windows: collected(windows.iter().map(from_first))?,
+            weights: collected(self.weights.iter().copied())?,
+        })
     }
 
     /// The same again.
@@ -162,7 +186,7 @@ impl Axis {
         }
         let precision = int16_precision(largest);
         let weights = quantise(&exact, precision)?;
-        Ok(Self { source, target, precision, int16: true, windows, weights })
+        Ok(Self { source, origin: 0, target, precision, int16: true, windows, weights })
     }
 
     /// The first source sample of target sample `i`, and its weights.

@@ -216,21 +216,21 @@ fn square_of<L: Lanes>(
     out: &mut [f32],
 ) {
     let width = out.len();
-    let [a, b, c, d] = samples.map(|line| &line[..width]);
+    let [nw, ne, sw, se] = samples.map(|line| &line[..width]);
     let [left, right] = columns.map(|line| &line[..width]);
     let [above, below] = rows.map(|weight| lanes.splat(weight));
     let mut x = 0;
     while x + L::COUNT <= width {
-        let (l, r) = (lanes.load(&left[x..]), lanes.load(&right[x..]));
-        let sum = lanes.times(lanes.load(&b[x..]), lanes.times(above, r));
-        let sum = lanes.fused(lanes.load(&a[x..]), lanes.times(above, l), sum);
-        let sum = lanes.fused(lanes.load(&c[x..]), lanes.times(below, l), sum);
-        let sum = lanes.fused(lanes.load(&d[x..]), lanes.times(below, r), sum);
+        let (west, east) = (lanes.load(&left[x..]), lanes.load(&right[x..]));
+        let sum = lanes.times(lanes.load(&ne[x..]), lanes.times(above, east));
+        let sum = lanes.fused(lanes.load(&nw[x..]), lanes.times(above, west), sum);
+        let sum = lanes.fused(lanes.load(&sw[x..]), lanes.times(below, west), sum);
+        let sum = lanes.fused(lanes.load(&se[x..]), lanes.times(below, east), sum);
         lanes.store(sum, &mut out[x..]);
         x += L::COUNT;
     }
     for x in x..width {
-        let samples = [a[x], b[x], c[x], d[x]];
+        let samples = [nw[x], ne[x], sw[x], se[x]];
         out[x] = crate::resample::bilinear(samples, rows, [left[x], right[x]]);
     }
 }

@@ -15,6 +15,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 pub mod float;
+pub mod jpeg;
 #[cfg(target_arch = "x86_64")]
 mod opaque;
 mod scalar;
@@ -114,6 +115,20 @@ pub trait Backend: Copy + Send + Sync + 'static {
         writer: &mut Writer,
         out: &mut [u8],
     );
+
+    /// `len` bytes of `bytes` from `from` on, the three channels of a pixel side by side, through the table into elements
+    /// in the same order. [`PAD`](crate::pack::PAD) bytes lie before and behind them.
+    fn pixels(
+        self,
+        lut: &Lut,
+        bytes: &[u8],
+        from: usize,
+        len: usize,
+        writer: &mut Writer,
+        out: &mut [u8],
+    ) {
+        scalar::pixels(lut, bytes, from, len, writer, out);
+    }
 
     /// Ends a run of streaming stores.
     fn fence(self);

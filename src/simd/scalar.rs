@@ -149,3 +149,36 @@ impl Backend for Scalar {
 
     fn fence(self) {}
 }
+
+/// Pixels into elements.
+pub(super) fn pixels(
+    lut: &Lut,
+    bytes: &[u8],
+    from: usize,
+    len: usize,
+    writer: &mut Writer,
+    out: &mut [u8],
+) {
+    writer.finish(out);
+    let size = lut.element.size();
+    let bytes = &bytes[from..from + len];
+    let part = &mut out[writer.at..writer.at + len * size];
+    match lut.element {
+        Element::Uint8 => part.copy_from_slice(bytes),
+        Element::Float32 => {
+            let tables = lut.float32.iter().cycle();
+            let bytes = bytes.iter().zip(tables);
+            for (element, (&byte, table)) in part.as_chunks_mut::<4>().0.iter_mut().zip(bytes) {
+                *element = table[usize::from(byte)].to_ne_bytes();
+            }
+        }
+        Element::Float16 | Element::Bfloat16 => {
+            let tables = lut.half.iter().cycle();
+            let bytes = bytes.iter().zip(tables);
+            for (element, (&byte, table)) in part.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+                *element = table[usize::from(byte)].to_ne_bytes();
+            }
+        }
+    }
+    writer.at += len * size;
+}

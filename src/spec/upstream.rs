@@ -67,6 +67,8 @@ pub enum Key {
     Dict(&'static str, &'static [(&'static str, &'static str)]),
     /// The same, where every key may be absent: its option is then None.
     Choice(&'static str, &'static [(&'static str, &'static str)]),
+    /// A number alone, or a pair of sides, where a dict may stand: the options that it is.
+    Bare(&'static str, &'static [&'static str]),
     /// A side, a pair of sides, or a dict of height and width.
     Sides(&'static str, &'static str),
     /// The same of squares alone.

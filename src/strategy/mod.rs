@@ -6,6 +6,7 @@
 
 mod budget;
 mod canvas;
+mod fixed;
 mod frames;
 mod grid;
 mod layout;
@@ -13,6 +14,7 @@ mod square;
 
 pub use budget::{PixelBudget, Small, Unit};
 pub use canvas::BestCanvas;
+pub use fixed::{FixedSize, Padding};
 pub use frames::{FrameBudget, Frames, Sampling};
 pub use grid::{AspectGrid, MultiImage};
 pub use layout::{Cells, Context, Layout, Shape};
@@ -203,6 +205,8 @@ strategies! {
     PadSquare,
     /// The same at two resolutions, the smaller one from the larger.
     HybridSquare,
+    /// Scales to a fixed size, or by an edge, and crops.
+    FixedSize,
     /// Rounds frames to multiples within a budget of pixels.
     Frames,
 }

@@ -30,6 +30,7 @@ use super::lanes::{Octet, low, settle, store16};
 use super::weights::{self, Words};
 use crate::error::{Error, Result, filled};
 use crate::image::Row;
+use crate::memory::fallible;
 use crate::resample::Axis;
 use crate::simd::opaque::opaque;
 use crate::simd::{BAND, GROUP, group_len};
@@ -113,9 +114,9 @@ pub(super) fn prepare(columns: &Columns) -> Result<()> {
     let mut scratch = SCRATCH.take();
     let more = (columns.capacity() * 2 * columns.output).saturating_sub(scratch.len());
     let bytes = more.saturating_mul(size_of::<__m256i>());
-    let room = scratch.try_reserve_exact(more).map_err(|_| Error::OutOfMemory { bytes });
+    let room = fallible(|| scratch.try_reserve_exact(more));
     SCRATCH.set(scratch);
-    room
+    room.map_err(|_| Error::OutOfMemory { bytes })
 }
 
 /// Gives back what is much.

@@ -107,6 +107,19 @@ impl Backend for Avx2 {
         unsafe { convert::elements(lut, planes, runs, len, writer, out) }
     }
 
+    fn pixels(
+        self,
+        lut: &Lut,
+        bytes: &[u8],
+        from: usize,
+        len: usize,
+        writer: &mut Writer,
+        out: &mut [u8],
+    ) {
+        // SAFETY: see `columns`.
+        unsafe { convert::pixels(lut, bytes, from, len, writer, out) }
+    }
+
     fn fence(self) {
         // SAFETY: every x86-64 CPU has this instruction.
         unsafe { _mm_sfence() }

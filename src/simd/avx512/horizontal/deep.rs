@@ -25,6 +25,7 @@ use super::super::super::{BAND, GROUP, group_len};
 use super::super::ops::{Eight, Line, Ops, store_lane};
 use super::super::sums::{DIGITS, Rounding, reserved};
 use crate::error::{Error, Result};
+use crate::memory::fallible;
 use crate::resample::Axis;
 
 /// Columns of a step of the sums.
@@ -117,9 +118,9 @@ impl Columns {
         let mut scratch = SCRATCH.take();
         let more = (self.capacity() * 2 * components).saturating_sub(scratch.len());
         let bytes = more.saturating_mul(size_of::<Line>());
-        let room = scratch.try_reserve_exact(more).map_err(|_| Error::OutOfMemory { bytes });
+        let room = fallible(|| scratch.try_reserve_exact(more));
         SCRATCH.set(scratch);
-        room
+        room.map_err(|_| Error::OutOfMemory { bytes })
     }
 }
 
