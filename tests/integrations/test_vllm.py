@@ -546,3 +546,14 @@ def test_token_counts(vllm: Any, root: Path, name: str) -> None:
     assert len(found) == 20
     assert processor.num_tokens(TOKEN_SIZES).tolist() == found
     assert [processor.plan(*size).num_tokens for size in TOKEN_SIZES] == found
+
+
+def test_token_counts_of_minimax_m3(vllm: Any) -> None:
+    import dynres_rs as dr
+    from vllm.transformers_utils.processors.minimax_m3 import MiniMaxM3VLImageProcessor
+
+    theirs = MiniMaxM3VLImageProcessor()
+    processor = dr.Processor("qwen2-vl", max_pixels=theirs.max_pixels)
+    merged = theirs.merge_size**2
+    found = [theirs.get_number_of_image_patches(*size) // merged for size in TOKEN_SIZES]
+    assert processor.num_tokens(TOKEN_SIZES).tolist() == found
