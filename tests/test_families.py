@@ -19,13 +19,9 @@ from PIL import Image
 #: Classes that are still to come.
 ROADMAP: frozenset[str] = frozenset(
     {
-        "AriaImageProcessor",
-        "Cohere2VisionImageProcessor",
         "DINOv3ViTImageProcessor",
-        "DeepseekOcr2ImageProcessor",
         "DonutImageProcessor",
         "FuyuImageProcessor",
-        "Gemma3ImageProcessor",
         "Gemma4ImageProcessor",
         "Gemma4UnifiedImageProcessor",
         "Glm5NextImageProcessor",
@@ -35,13 +31,10 @@ ROADMAP: frozenset[str] = frozenset(
         "Idefics3ImageProcessor",
         "Inkling2ImageProcessor",
         "InklingImageProcessor",
-        "JanusImageProcessor",
         "Kimi_K25ImageProcessor",
         "Kosmos2_5ImageProcessor",
         "Lfm2VlImageProcessor",
         "Llama4ImageProcessor",
-        "LlavaNextImageProcessor",
-        "LlavaOnevisionImageProcessor",
         "MiniCPMOcrImageProcessor",
         "MiniCPMV4_6ImageProcessor",
         "MllamaImageProcessor",
@@ -50,16 +43,12 @@ ROADMAP: frozenset[str] = frozenset(
         "NemotronH_Omni_Reasoning_V3ImageProcessor",
         "NeoMMEImageProcessor",
         "NougatImageProcessor",
-        "Ovis2ImageProcessor",
         "PI0ImageProcessor",
-        "PerceptionLMImageProcessor",
         "Phi4MultimodalImageProcessor",
         "Pix2StructImageProcessor",
-        "PixtralImageProcessor",
         "Siglip2ImageProcessor",
         "SmolVLMImageProcessor",
         "Step3p7ImageProcessor",
-        "UnlimitedOcrImageProcessor",
     }
 )
 

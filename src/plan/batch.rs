@@ -106,6 +106,12 @@ impl Batch {
         for (number, fact) in spec.recipe.facts.iter().enumerate() {
             let form = match fact.what {
                 What::Mask { of, per } => mask(fact.number, of, per, plans, &arrays)?,
+                What::SampleImages => {
+                    let mut bytes = Vec::new();
+                    samples.iter().for_each(|&count| fact.number.write(count as f64, &mut bytes));
+                    let shape = vec![samples.len()];
+                    FactForm::Array { number: fact.number, shape, bytes }
+                }
                 _ => join_fact(fact, number, plans, samples)?,
             };
             push(&mut facts, FactArray { key: fact.key, form })?;

@@ -87,7 +87,7 @@ impl Plan {
             views,
         };
         plan.runs = runs(spec, &layout);
-        plan.facts = plan.facts_of(&spec.recipe, spec.strategy.merge_size());
+        plan.facts = plan.facts_of(&spec.recipe, spec.strategy.merge_size(), layout.choice);
         Ok(plan)
     }
 
@@ -132,7 +132,7 @@ impl Plan {
         })
     }
 
-    fn facts_of(&self, recipe: &Recipe, merge_size: usize) -> Vec<Fact> {
+    fn facts_of(&self, recipe: &Recipe, merge_size: usize, choice: usize) -> Vec<Fact> {
         let fact = |what| match what {
             What::GridThw => vec![self.groups, self.grid.rows, self.grid.columns],
             What::RowsColumns => vec![self.grid.rows, self.grid.columns],
@@ -142,7 +142,12 @@ impl Plan {
             What::Source => vec![self.source.0, self.source.1],
             What::Resized => vec![self.resized.0, self.resized.1],
             What::MergeSize => vec![merge_size],
-            What::Mask { .. } => Vec::new(),
+            What::RowsOf(role) => {
+                let of = self.views.iter().filter(|view| view.role == role);
+                vec![of.map(View::count).sum()]
+            }
+            What::Choice => vec![choice + 1],
+            What::SampleImages | What::Mask { .. } => Vec::new(),
         };
         let facts = recipe.facts.iter().map(|spec| Fact {
             key: spec.key,
@@ -282,6 +287,9 @@ fn seen(spec: &Prepared, shape: &Shape) -> (strategy::Cells, Grid) {
 
 /// Tokens of an image, or of a temporal patch of a video.
 fn tokens(spec: &Prepared, layout: &Layout) -> usize {
+    if let Some(count) = spec.strategy.tokens(layout) {
+        return count;
+    }
     let of = |role: Role| layout.shapes.iter().filter(move |shape| shape.role == role);
     let part = |part: &Part| match *part {
         Part::Mark(_) => 1,
@@ -305,6 +313,9 @@ fn tokens(spec: &Prepared, layout: &Layout) -> usize {
 /// What each token of an image sees; nothing where its units are no grid of cells.
 fn runs(spec: &Prepared, layout: &Layout) -> Vec<Run> {
     let mut runs = Vec::new();
+    if spec.strategy.tokens(layout).is_some() {
+        return runs;
+    }
     for part in spec.recipe.tokens.parts {
         let (role, newline) = match *part {
             Part::Mark(kind) => {

@@ -23,7 +23,7 @@ use crate::pipeline::{self, Frame, Item, Part, Settings, Source};
 use crate::plan::{Batch, Plan, row_shape};
 use crate::resample::Numerics;
 use crate::simd::Simd;
-use crate::spec::Prepared;
+use crate::spec::{ArraySpec, Prepared};
 use crate::strategy::Measure;
 
 /// The backend chosen at import.
@@ -225,13 +225,14 @@ pub(super) struct PySpec {
 impl PySpec {
     /// The element type of every array of pixels: the one asked for, or upstream's own.
     pub(super) fn elements(&self, dtype: Option<Element>) -> Vec<Element> {
-        let floats = self.spec.recipe.floats_on_pillow && !self.spec.numerics.int16_weights();
-        let own = |normalise: &Normalise| match dtype {
+        let numerics = self.spec.numerics;
+        let floats = self.spec.recipe.floats_on_pillow && !numerics.int16_weights();
+        let own = |(array, normalise): (&ArraySpec, &Normalise)| match dtype {
             Some(element) => element,
-            None if floats => Element::Float32,
+            None if floats || array.floats.is_some_and(|on| on.has(numerics)) => Element::Float32,
             None => normalise.element(),
         };
-        Normalise::of(&self.spec).iter().map(own).collect()
+        self.spec.recipe.arrays.iter().zip(&Normalise::of(&self.spec)).map(own).collect()
     }
 
     /// The table of every array of pixels.
@@ -299,6 +300,12 @@ impl PySpec {
     #[getter]
     fn options<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         guard(|| value::options(py, &self.spec))
+    }
+
+    /// Whether each image of a flat list is a sample of its own.
+    #[getter]
+    fn apart(&self) -> bool {
+        families::find(self.spec.family).is_ok_and(|family| family.apart)
     }
 
     #[pyo3(signature = (height, width, num_images=1))]

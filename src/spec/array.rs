@@ -1,6 +1,9 @@
 //! The arrays of a batch: of pixels, and all others ("facts").
 
 use crate::names::names;
+use crate::plan::Role;
+
+use super::Backends;
 
 /// One array of pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +20,8 @@ pub struct ArraySpec {
     pub flat: bool,
     /// Whether the key is absent where no image has a row.
     pub optional: bool,
+    /// The backends on which bytes that are neither rescaled nor normalised become float32 all the same.
+    pub floats: Option<Backends>,
 }
 
 impl ArraySpec {
@@ -24,7 +29,7 @@ impl ArraySpec {
     #[must_use]
     pub const fn concatenated(key: &'static str) -> Self {
         let (group, rows) = (Group::Flat, Rows::Own);
-        Self { key, group, rows, pad: false, flat: true, optional: false }
+        Self { key, group, rows, pad: false, flat: true, optional: false, floats: None }
     }
 
     /// The array that most families have.
@@ -46,6 +51,12 @@ impl ArraySpec {
     #[must_use]
     pub const fn with_axes(self) -> Self {
         Self { flat: false, ..self }
+    }
+
+    /// The same with bytes as float32 on those backends.
+    #[must_use]
+    pub const fn as_floats(self, backends: Backends) -> Self {
+        Self { floats: Some(backends), ..self }
     }
 
     /// The same, absent where no image has a row.
@@ -139,6 +150,12 @@ pub enum What {
     Resized,
     /// Patches a side that one token merges.
     MergeSize,
+    /// Rows of views of that role.
+    RowsOf(Role),
+    /// The number of the chosen candidate, counted from 1.
+    Choice,
+    /// Images of each sample: a number a sample.
+    SampleImages,
     /// True where the array of that number holds something of an image; `per` says of which axes.
     Mask {
         /// The array.
@@ -221,7 +238,13 @@ impl What {
         match self {
             Self::GridThw => 3,
             Self::RowsColumns | Self::ColumnsRows | Self::Source | Self::Resized => 2,
-            Self::RowCount(_) | Self::Tokens | Self::MergeSize | Self::Mask { .. } => 1,
+            Self::RowCount(_)
+            | Self::Tokens
+            | Self::MergeSize
+            | Self::RowsOf(_)
+            | Self::Choice
+            | Self::SampleImages
+            | Self::Mask { .. } => 1,
         }
     }
 

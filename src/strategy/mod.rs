@@ -5,24 +5,53 @@
 //! family is data in its entry. Nothing outside this folder matches on a strategy.
 
 mod budget;
+mod arrangement;
 mod canvas;
+mod covering;
 mod fixed;
 mod frames;
 mod grid;
+mod edge;
 mod layout;
+mod local;
+mod pinpoints;
+mod scan;
 mod square;
 
 pub use budget::{PixelBudget, Small, Unit};
+pub use arrangement::{Arrangement, VisionInput};
 pub use canvas::BestCanvas;
+pub use covering::{CoveringGrid, CoveringRule};
+pub use edge::CappedEdge;
 pub use fixed::{FixedSize, Padding};
 pub use frames::{FrameBudget, Frames, Sampling};
 pub use grid::{AspectGrid, MultiImage};
 pub use layout::{Cells, Context, Layout, Shape};
+pub use local::LocalGlobal;
+pub use pinpoints::{Pinpoints, SplitPad};
+pub use scan::PanScan;
 pub use square::{HybridSquare, PadSquare};
 
-use crate::error::{Result, Size};
+use crate::error::{Error, Result, Size};
 use crate::options::{Field, Options, Value};
+use crate::plan::Role;
 use crate::spec::{Common, MeanStd};
+
+/// Checks that a size holds pixels.
+fn not_empty(what: &'static str, size: Size) -> Result<()> {
+    if size.0 == 0 || size.1 == 0 { Err(Error::ZeroSide { what, size }) } else { Ok(()) }
+}
+
+/// Checks that all shapes that fill an array have units of one size.
+fn equal_units(key: &'static str, layout: &Layout) -> Result<()> {
+    let mut units =
+        layout.shapes.iter().filter(|shape| shape.role != Role::Step).map(|shape| shape.unit);
+    let Some(first) = units.next() else { return Ok(()) };
+    match units.find(|unit| *unit != first) {
+        Some(other) => Err(Error::Ragged { key, first, other }),
+        None => Ok(()),
+    }
+}
 
 /// What a budget of tokens may turn.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,6 +114,11 @@ pub trait Measure: Options {
     /// How the language model sees a unit of `shape`.
     fn cells(&self, shape: &Shape) -> Cells {
         Cells::filling(shape.unit, self.patch_size())
+    }
+
+    /// Tokens of an image, where they do not follow from the units of its shapes.
+    fn tokens(&self, _layout: &Layout) -> Option<usize> {
+        None
     }
 
     /// Mean and standard deviation of every set of values that views may name.
@@ -171,6 +205,10 @@ macro_rules! strategies {
                 match self { $(Self::$strategy(it) => it.cells(shape),)+ }
             }
 
+            fn tokens(&self, layout: &Layout) -> Option<usize> {
+                match self { $(Self::$strategy(it) => it.tokens(layout),)+ }
+            }
+
             fn values_of(&self, common: &Common) -> Vec<MeanStd> {
                 match self { $(Self::$strategy(it) => it.values_of(common),)+ }
             }
@@ -209,4 +247,18 @@ strategies! {
     FixedSize,
     /// Rounds frames to multiples within a budget of pixels.
     Frames,
+    /// Stretches to a square, with crops of long images beside it.
+    PanScan,
+    /// Caps the longer side and rounds up to whole patches.
+    CappedEdge,
+    /// Pads into the best of a list of canvases, with a stretched view before it.
+    Pinpoints,
+    /// Splits by a list of canvases, and pads every part to a square.
+    SplitPad,
+    /// Stretches to the grid of tiles that covers the image best.
+    CoveringGrid,
+    /// Stretches to an arrangement of tiles that does not shrink the image, where there is one.
+    Arrangement,
+    /// A padded square, and tiles of large images beside it.
+    LocalGlobal,
 }
