@@ -121,10 +121,11 @@ pub fn row_shape(cut: Cut, copies: usize, flat: bool) -> Vec<usize> {
         Cut::Patches { patch, temporal, inside, .. } => {
             let frames = temporal.min(copies);
             match inside {
-                _ if flat => vec![3 * frames * patch * patch],
+                _ if flat => vec![inside.numbers() + 3 * frames * patch * patch],
                 Inside::Ctpp if frames == 1 => vec![3, patch, patch],
                 Inside::Ctpp => vec![3, frames, patch, patch],
                 Inside::Tcpp => vec![frames, 3, patch, patch],
+                Inside::Numbered => vec![inside.numbers() + 3 * patch * patch],
                 Inside::Tppc if frames == 1 => vec![patch, patch, 3],
                 Inside::Tppc => vec![frames, patch, patch, 3],
             }

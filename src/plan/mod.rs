@@ -12,7 +12,9 @@ use crate::spec::{Coords, CutSpec, Form, Part, Prepared, Recipe, ViewSpec, What}
 use crate::strategy::{self, Context, Layout, Measure, Shape};
 
 pub use batch::{Array, Batch, FactArray, FactForm, Samples, Slot, Tree, row_shape};
-pub use view::{Cells, Cut, Fact, From, Inside, Order, Output, Rect, Role, Run, View};
+pub use view::{
+    Cells, Cut, Fact, First, Floats, From, Inside, Lane, Order, Output, Rect, Role, Run, View,
+};
 
 /// Everything that will happen to an image of one size.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,7 +114,7 @@ impl Plan {
         }
         let cut = Cut::Rows { pixel };
         let shape = Shape::stretched(Role::Whole, source, target, filter);
-        let view = view(&shape, cut, Some(0), 0);
+        let view = view(&shape, cut, Lane::Bytes, Some(0), 0);
         Ok(Self {
             family: "resize",
             source,
@@ -187,13 +189,14 @@ fn measured(spec: &Prepared, size: Size, count: usize) -> Result<(Layout, usize)
     Ok((spec.strategy.measure(&spec.ready, size, &context)?, frames))
 }
 
-fn view(shape: &Shape, cut: Cut, output: Option<usize>, index: usize) -> View {
+fn view(shape: &Shape, cut: Cut, lane: Lane, output: Option<usize>, index: usize) -> View {
     View {
         role: shape.role,
         from: shape.from,
         source: shape.source,
         resized: shape.resized,
         filter: shape.filter,
+        lane,
         canvas: shape.canvas,
         offset: shape.offset,
         background: shape.background,
@@ -231,13 +234,26 @@ fn views(spec: &Prepared, layout: &Layout, groups: usize) -> Result<(Vec<View>, 
                 }
             }
         }
-        views.push(view(shape, cut, array, index));
+        let lane = found.map_or(Lane::Bytes, |found| found.lane(spec));
+        check_filter(lane, shape)?;
+        views.push(view(shape, cut, lane, array, index));
     }
     let none = |(number, output): (usize, Option<Output>)| {
         let key = spec.recipe.arrays[number].key;
         output.unwrap_or(Output { key, rows: 0, cut: Cut::tiles((0, 0)) })
     };
     Ok((views, outputs.into_iter().enumerate().map(none).collect()))
+}
+
+/// Checks that a resize in floats has a filter with a rule for them.
+fn check_filter(lane: Lane, shape: &Shape) -> Result<()> {
+    let resizes = matches!(lane, Lane::Floats(_)) && shape.source.size != shape.resized;
+    if !resizes || matches!(shape.filter, Filter::Bilinear | Filter::Bicubic) {
+        return Ok(());
+    }
+    let rule = "'bilinear' or 'bicubic' where images are resized in floats";
+    let given = format!("'{}'", shape.filter.name());
+    Err(Error::Option { name: "resample", rule, given })
 }
 
 fn cut(spec: &Prepared, shape: &Shape, cut: CutSpec) -> Cut {
