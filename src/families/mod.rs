@@ -1,6 +1,7 @@
 //! The table of families: data only. A new family that uses known strategies is one entry here.
 
 mod encoders;
+mod grids;
 mod originals;
 mod patches;
 mod tiles;
@@ -85,6 +86,7 @@ pub fn all() -> &'static [Family] {
             tiles::families(),
             patches::budgets(),
             encoders::families(),
+            grids::families(),
         ];
         files.into_iter().flatten().collect()
     });

@@ -689,8 +689,12 @@ impl<'a, B: Backend> ViewRun<'a, B> {
         let strip_rows = emit.as_ref().map_or(1, Emit::strip_rows);
         let mut scalers = Vec::with_capacity(frames);
         let mut strips = Vec::with_capacity(frames);
+        let numerics = match view.lane {
+            Lane::Torch => Numerics::Torchvision,
+            Lane::Bytes | Lane::Floats(_) => settings.numerics,
+        };
         for _ in 0..frames {
-            let scaler = Scaler::new(view, input, start, settings.numerics, tables)?;
+            let scaler = Scaler::new(view, input, start, numerics, tables)?;
             let stride = row_stride(scaler.row_bytes());
             strips.push(Aligned::zeroed(strip_rows * stride)?);
             scalers.push(scaler);

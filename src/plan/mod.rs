@@ -8,7 +8,7 @@ mod view;
 use crate::error::{Error, Result, Size};
 use crate::resample::Filter;
 use crate::sizing::Grid;
-use crate::spec::{Coords, CutSpec, Form, Part, Prepared, Recipe, ViewSpec, What};
+use crate::spec::{Coords, CutSpec, Form, Group, Part, Prepared, Recipe, ViewSpec, What};
 use crate::strategy::{self, Context, Layout, Measure, Shape};
 
 pub use batch::{Array, Batch, FactArray, FactForm, Samples, Slot, Tree, row_shape};
@@ -143,8 +143,20 @@ impl Plan {
             What::Tokens => vec![self.num_tokens],
             What::Source => vec![self.source.0, self.source.1],
             What::Resized => vec![self.resized.0, self.resized.1],
+            What::LastResized => self.views.last().map_or(Vec::new(), |view| {
+                let (height, width) = view.resized;
+                vec![height, width]
+            }),
+            What::Height => vec![self.resized.0],
+            What::Width => vec![self.resized.1],
+            What::Rows => vec![self.grid.rows],
+            What::Columns => vec![self.grid.columns],
+            What::ViewGrids => {
+                let views = self.views.iter().filter(|view| view.output == Some(0));
+                views.flat_map(|view| [view.grid.rows, view.grid.columns]).collect()
+            }
             What::MergeSize => vec![merge_size],
-            What::Mask { .. } => Vec::new(),
+            What::Mask { .. } | What::Positions(_) => Vec::new(),
         };
         let facts = recipe.facts.iter().map(|spec| Fact {
             key: spec.key,
@@ -226,7 +238,10 @@ fn views(spec: &Prepared, layout: &Layout, groups: usize) -> Result<(Vec<View>, 
             let key = spec.recipe.arrays[array].key;
             let output = outputs[array].get_or_insert(Output { key, rows: 0, cut });
             index = output.rows;
-            output.rows += shape.grid().count() * groups;
+            output.rows += match spec.recipe.arrays[array].group {
+                Group::View => view_rows(spec, shape)?,
+                _ => shape.grid().count() * groups,
+            };
             if let (Cut::Tiles { tile: held, .. }, Cut::Tiles { tile, .. }) = (output.cut, cut) {
                 let tile = (held.0.max(tile.0), held.1.max(tile.1));
                 if let Cut::Tiles { step, order, .. } = output.cut {
@@ -243,6 +258,16 @@ fn views(spec: &Prepared, layout: &Layout, groups: usize) -> Result<(Vec<View>, 
         output.unwrap_or(Output { key, rows: 0, cut: Cut::tiles((0, 0)) })
     };
     Ok((views, outputs.into_iter().enumerate().map(none).collect()))
+}
+
+/// The rows of a view that has a group of its own.
+fn view_rows(spec: &Prepared, shape: &Shape) -> Result<usize> {
+    let (count, most) = (shape.grid().count(), spec.strategy.most_rows());
+    if most > 0 && count > most {
+        let rule = "one that gives no more patches than a group has";
+        return Err(Error::Option { name: "image", rule, given: format!("{count} over {most}") });
+    }
+    Ok(count.max(most))
 }
 
 /// Checks that a resize in floats has a filter with a rule for them.

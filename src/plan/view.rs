@@ -124,6 +124,8 @@ impl Cut {
 pub enum Lane {
     /// Bytes, which a table turns into elements.
     Bytes,
+    /// The same by torchvision's rule, whatever the numerics.
+    Torch,
     /// Floats, of the whole view at once.
     Floats(Floats),
 }

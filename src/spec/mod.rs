@@ -51,6 +51,8 @@ names! {
         Transformers = "transformers",
         /// `Image.convert("RGB")`: alpha dropped.
         Original = "original",
+        /// `Inkling2ImageProcessor`: alpha composited on a checkerboard, grey repeated.
+        Checkerboard = "checkerboard",
         /// Not at all: three channels or an error.
         Never = "none",
     }
@@ -159,7 +161,7 @@ impl Spec {
         let mut views = self.recipe.views.iter().filter(|view| view.array == Some(array));
         let floats = |view: &ViewSpec| match view.lane(self) {
             Lane::Floats(floats) => !floats.are_bytes(),
-            Lane::Bytes => false,
+            Lane::Bytes | Lane::Torch => false,
         };
         views.any(floats) || self.recipe.floats_on_pillow && !self.numerics.int16_weights()
     }

@@ -15,8 +15,8 @@ pub struct ViewSpec {
     pub values: usize,
     /// How its units are written.
     pub cut: CutSpec,
-    /// The steps of those that are resized in floats.
-    pub floats: Option<Floats>,
+    /// In which numbers it is resized, as far as no option changes that.
+    pub numbers: Lane,
 }
 
 /// How a shape's units are written.
@@ -48,7 +48,13 @@ impl ViewSpec {
     /// Tiles of that role in the first array.
     #[must_use]
     pub const fn tiles(role: Role) -> Self {
-        Self { role, array: Some(0), values: 0, cut: CutSpec::TILES, floats: None }
+        Self { role, array: Some(0), values: 0, cut: CutSpec::TILES, numbers: Lane::Bytes }
+    }
+
+    /// The same of another role.
+    #[must_use]
+    pub const fn of(self, role: Role) -> Self {
+        Self { role, ..self }
     }
 
     /// The same in another array, with the values of that number.
@@ -69,13 +75,19 @@ impl ViewSpec {
     /// The same resized in floats.
     #[must_use]
     pub const fn in_floats(self, floats: Floats) -> Self {
-        Self { floats: Some(floats), ..self }
+        Self { numbers: Lane::Floats(floats), ..self }
+    }
+
+    /// The same resized by torchvision's rule, whatever the numerics.
+    #[must_use]
+    pub const fn by_torch(self) -> Self {
+        Self { numbers: Lane::Torch, ..self }
     }
 
     /// In which numbers it is resized with the options of `spec`.
     #[must_use]
     pub fn lane(&self, spec: &Spec) -> Lane {
-        let Some(floats) = self.floats else { return Lane::Bytes };
+        let Lane::Floats(floats) = self.numbers else { return self.numbers };
         let common = &spec.common;
         let first = match floats.first {
             // Nothing makes floats of them before they are resized.
