@@ -2,6 +2,7 @@
 
 mod crops;
 mod encoders;
+mod grids;
 mod originals;
 mod patches;
 mod tiles;
@@ -93,6 +94,7 @@ pub fn all() -> &'static [Family] {
             patches::budgets(),
             encoders::families(),
             crops::families(),
+            grids::families(),
         ];
         files.into_iter().flatten().collect()
     });
