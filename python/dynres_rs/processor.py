@@ -83,7 +83,9 @@ class _Variant:
         self.plain = self.policy.layout is None
         # Integers in a float array come out of upstream in float32 whatever they were only with
         # both steps on.
-        self.float_as_bytes = bool(self.options["do_rescale"] and self.options["do_normalize"])
+        self.float_as_bytes = bool(
+            self.options.get("do_rescale") and self.options.get("do_normalize")
+        )
 
 
 class Processor(Planner):
