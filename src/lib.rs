@@ -16,6 +16,7 @@
 //! | [`pack`] | tables and places of values | `plan`, `simd` |
 //! | [`simd`] | the kernels, a file an instruction set | `image`, `resample`, `pack`'s tables |
 //! | [`pipeline`] | the straight path of an image | all above |
+//! | [`jpeg`] | JPEG files to rows | `pipeline` (`Source`), `simd` |
 //! | [`parallel`] | the only threads | |
 //! | [`memory`] | what the system says of memory | |
 //! | `py` | Python; nothing outside it knows Python | all above |
@@ -25,6 +26,7 @@ pub mod coords;
 pub mod error;
 pub mod families;
 pub mod image;
+pub mod jpeg;
 pub mod memory;
 pub mod pack;
 pub mod parallel;

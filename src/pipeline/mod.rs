@@ -122,6 +122,13 @@ struct Part<'a> {
     out: &'a mut [u8],
 }
 
+impl Part<'_> {
+    /// The same part once more.
+    fn again(&mut self) -> Part<'_> {
+        Part { view: self.view, rows: self.rows.clone(), out: self.out }
+    }
+}
+
 /// One task for the whole image, or one for each of about `shares` runs of rows of each view.
 fn split<'a>(item: Item<'a>, settings: &Settings<'_>, shares: usize) -> Vec<Task<'a>> {
     let Item { plan, frames, outs } = item;
@@ -148,7 +155,8 @@ fn split<'a>(item: Item<'a>, settings: &Settings<'_>, shares: usize) -> Vec<Task
     }
     parts.sort_by_key(|part| part.view);
     let chained = plan.views.iter().any(|view| view.from != From::Image);
-    if shares == 1 || chained {
+    let sequential = frames.iter().any(|frame| frame.source.is_sequential());
+    if shares == 1 || chained || sequential {
         return vec![Task { plan, frames, parts }];
     }
     let task = |part| Task { plan, frames: frames.clone(), parts: vec![part] };
@@ -156,13 +164,39 @@ fn split<'a>(item: Item<'a>, settings: &Settings<'_>, shares: usize) -> Vec<Task
 }
 
 impl Task<'_> {
+    /// The work, and again from the first row where a source is not what it seemed to be.
     fn run<B: Backend>(
-        self,
+        mut self,
+        settings: &Settings<'_>,
+        tables: &Tables<B>,
+        watch: &Watch<'_>,
+    ) -> Result<()> {
+        loop {
+            let result = self.attempt(settings, tables, watch);
+            if result != Err(Error::Source) {
+                return result;
+            }
+            let mut replaced = false;
+            for frame in &mut self.frames {
+                if let Some(source) = frame.source.instead() {
+                    frame.source = source;
+                    replaced = true;
+                }
+            }
+            if !replaced {
+                return result;
+            }
+        }
+    }
+
+    fn attempt<B: Backend>(
+        &mut self,
         settings: &Settings<'_>,
         tables: &Tables<B>,
         watch: &Watch<'_>,
     ) -> Result<()> {
         let Self { plan, frames, parts } = self;
+        let parts: Vec<Part<'_>> = parts.iter_mut().map(Part::again).collect();
         let pixel = frames.first().map_or(3, |frame| frame.source.pixel());
         let (first, later): (Vec<_>, Vec<_>) =
             parts.into_iter().partition(|part| plan.views[part.view].from == From::Image);
@@ -173,10 +207,13 @@ impl Task<'_> {
             runs.push(ViewRun::new(plan, pixel, part, &slots, settings, tables, keep)?);
         }
         let mut readers = Vec::with_capacity(frames.len());
-        for frame in &frames {
-            readers.push(frame.source.open()?);
+        for frame in frames.iter() {
+            readers.push(frame.source.open_watched(watch)?);
         }
         drive(&mut runs, &mut readers, watch)?;
+        for reader in &mut readers {
+            reader.finish()?;
+        }
         let mut kept: HashMap<usize, Vec<Vec<u8>>> = HashMap::new();
         for run in runs {
             if let Some(canvases) = run.kept {

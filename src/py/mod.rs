@@ -5,6 +5,7 @@ mod arrow;
 mod counts;
 mod error;
 mod functions;
+mod jpeg;
 mod plain;
 mod plan;
 mod processor;
@@ -43,6 +44,10 @@ fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(functions::best_canvas, module)?)?;
     module.add_function(wrap_pyfunction!(functions::resize, module)?)?;
     module.add_function(wrap_pyfunction!(functions::resize_plain, module)?)?;
+    module.add_class::<jpeg::Jpeg>()?;
+    module.add_function(wrap_pyfunction!(jpeg::jpeg_header, module)?)?;
+    module.add_function(wrap_pyfunction!(jpeg::jpeg_decode, module)?)?;
+    module.add_function(wrap_pyfunction!(jpeg::jpeg_verdict, module)?)?;
     module.add("TOKEN_KINDS", plan::TOKEN_KINDS)?;
     module.add_function(wrap_pyfunction!(counts::num_tokens, module)?)?;
     module.add_function(wrap_pyfunction!(counts::fit, module)?)?;

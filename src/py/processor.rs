@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use super::array::{ImageBuffer, OutBuffer, disjoint};
 use super::arrow::PilImage;
 use super::error::{guard, to_python};
+use super::jpeg::JpegImage;
 use super::plain;
 use super::plan::{PyPlan, row_shape};
 use super::value;
@@ -35,12 +36,16 @@ pub(super) fn simd() -> Simd {
 pub(super) enum Pixels {
     Buffer(ImageBuffer),
     Pil(PilImage),
+    Jpeg(JpegImage),
 }
 
 impl Pixels {
     /// A PIL image is what has `getbands` and `crop`; everything else must offer a buffer.
     pub(super) fn get(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = object.py();
+        if let Some(file) = JpegImage::get(object) {
+            return Ok(Self::Jpeg(file));
+        }
         if object.hasattr(pyo3::intern!(py, "getbands"))? {
             Ok(Self::Pil(PilImage::get(object)?))
         } else {
@@ -52,6 +57,7 @@ impl Pixels {
         match self {
             Self::Buffer(buffer) => Some(buffer.extent()),
             Self::Pil(image) => image.extent(),
+            Self::Jpeg(_) => None,
         }
     }
 
@@ -59,6 +65,7 @@ impl Pixels {
         match self {
             Self::Buffer(buffer) => buffer.pixel(),
             Self::Pil(image) => Source::pixel(image),
+            Self::Jpeg(file) => Source::pixel(file),
         }
     }
 
@@ -66,6 +73,7 @@ impl Pixels {
         match self {
             Self::Buffer(buffer) => buffer.size(),
             Self::Pil(image) => Source::size(image),
+            Self::Jpeg(file) => Source::size(file),
         }
     }
 
@@ -73,13 +81,14 @@ impl Pixels {
         match self {
             Self::Buffer(_) => None,
             Self::Pil(image) => image.take_failure(),
+            Self::Jpeg(file) => file.take_failure(),
         }
     }
 
     fn view(&self) -> Option<ImageRef<'_>> {
         match self {
             Self::Buffer(buffer) => Some(buffer.view()),
-            Self::Pil(_) => None,
+            Self::Pil(_) | Self::Jpeg(_) => None,
         }
     }
 }
@@ -169,6 +178,7 @@ fn source<'a>(pixels: &'a Pixels, view: Option<&'a ImageRef<'_>>) -> PyResult<&'
     match (pixels, view) {
         (Pixels::Buffer(_), Some(view)) => Ok(view),
         (Pixels::Pil(image), _) => Ok(image),
+        (Pixels::Jpeg(file), _) => Ok(file),
         (Pixels::Buffer(_), None) => Err(to_python(&Error::Source)),
     }
 }
