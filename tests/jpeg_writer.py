@@ -362,7 +362,7 @@ def _weighed(counter: Counter[int], direct: bool, rng: Any) -> Counter[int]:
 
 
 def _lengths(counter: Counter[int]) -> dict[int, int]:
-    """The length of each symbol's code: Huffman's, none over 16, the code of ones alone left out."""
+    """The length of each symbol's code: Huffman's, none over 16, and none is ones alone."""
     groups: list[tuple[int, list[int]]] = [(0, [-1]), *((n, [s]) for s, n in counter.items())]
     lengths = {symbol: 0 for _, symbols in groups for symbol in symbols}
     while len(groups) > 1:

@@ -6,6 +6,8 @@ import os
 import warnings
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
+from . import jpeg
+
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
 
@@ -15,6 +17,8 @@ ORIENTATION: Final = 0x0112
 #: EXIF orientations that swap height and width.
 SIDEWAYS: Final = (5, 6, 7, 8)
 PNG: Final = b"\x89PNG\r\n\x1a\n"
+#: Bytes that hold the header of nearly every JPEG, a thumbnail of its Exif included.
+HEAD: Final = 1 << 16
 
 
 def image_size(path: str | os.PathLike[str], upright: bool = True) -> tuple[int, int]:
@@ -31,6 +35,9 @@ def image_size(path: str | os.PathLike[str], upright: bool = True) -> tuple[int,
     from PIL import Image, UnidentifiedImageError
 
     name = os.fspath(path)
+    size = _jpeg_size(name, upright)
+    if size is not None:
+        return size
     try:
         with warnings.catch_warnings():
             # A size alone is no bomb; processors have their own limit.
@@ -55,6 +62,20 @@ def image_size(path: str | os.PathLike[str], upright: bool = True) -> tuple[int,
     except Exception:
         raise OSError(f"{name}: cannot be read") from None
     return (width, height) if sideways else (height, width)
+
+
+def _jpeg_size(name: str, upright: bool) -> tuple[int, int] | None:
+    """The size of a JPEG that Pillow is known to open, without asking it; None for any other
+    file."""
+    data = jpeg.head(name, HEAD)
+    header = None if data is None else jpeg.header(data)
+    if data is None or header is None:
+        return None
+    turn = jpeg.File(data, header).turn(upright)
+    if turn is None:
+        return None
+    height, width = header.height, header.width
+    return (width, height) if turn in SIDEWAYS else (height, width)
 
 
 def _orientation(opened: PillowImage.Image) -> int:

@@ -34,8 +34,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _dynres_rs as _native
+from . import jpeg
 from ._types import U8, ImageInput
-from .decode import decode_jpeg, decode_opened
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
@@ -58,20 +58,23 @@ class Policy(NamedTuple):
     """`"channels_first"`, `"channels_last"`, or None: inferred as upstream does."""
     max_pixels: int
     """The largest `height * width` that is decoded or converted."""
+    decoding: jpeg.Decoding = jpeg.Decoding()
+    """Who decodes JPEGs, and the most work of one."""
 
 
 class Ready(NamedTuple):
     """An image that the core can read."""
 
     pixels: Any
-    """A uint8 array (H, W, 3), or a loaded Pillow image of mode RGB or RGBX."""
+    """A uint8 array (H, W, 3), a loaded Pillow image of mode RGB or RGBX, or, where that was asked
+    for, a JPEG file that the core decodes while it uses its rows."""
     height: int
     width: int
     floating: str | None
     """The dtype's name if the caller's array was floating point (and holds integers), else None."""
 
 
-def prepare(image: ImageInput, policy: Policy) -> Ready:
+def prepare(image: ImageInput, policy: Policy, *, by_rows: bool = False) -> Ready:
     """Turns one image into one that the core can read, without a copy wherever it can be.
 
     Args:
@@ -79,6 +82,8 @@ def prepare(image: ImageInput, policy: Policy) -> Ready:
             uint8; a Pillow image of any mode; a torch tensor on the CPU; an object with
             `__array_interface__`, DLPack or the buffer protocol; encoded `bytes`; or a path.
         policy: how to convert.
+        by_rows: whether a JPEG may stay undecoded until its rows are used. Then what is wrong with
+            its pixels is found while the core runs.
 
     Raises:
         TypeError: a Python type, dtype or byte order that is not accepted.
@@ -90,9 +95,9 @@ def prepare(image: ImageInput, policy: Policy) -> Ready:
         return _array(image, policy)
     pil = sys.modules.get("PIL.Image")
     if pil is not None and isinstance(image, pil.Image):
-        return _pillow(image, policy)
+        return _pillow(image, policy, by_rows)
     if isinstance(image, str | os.PathLike | bytes):
-        return _file(image, policy)
+        return _file(image, policy, by_rows)
     return _array(as_array(image), policy)
 
 
@@ -267,17 +272,21 @@ def _blocks(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:
 # Pillow
 
 
-def _pillow(image: PillowImage.Image, policy: Policy) -> Ready:
+def _pillow(image: PillowImage.Image, policy: Policy, by_rows: bool = False) -> Ready:
     width, height = image.size
     mode = image.mode
     if mode not in ("RGB", "RGBX") or not width or not height:
         _check_size(height, width, policy.max_pixels)
     opaque = policy.convert == "original" or image.info.get("transparency") is None
     direct = mode == "RGB" if policy.convert == "none" else opaque and mode in ("RGB", "L")
-    if direct and height * width <= policy.max_pixels:
-        pixels = decode_opened(image)
-        if pixels is not None:
-            return Ready(pixels, height, width, None)
+    file = jpeg.pending(image) if height * width <= policy.max_pixels else None
+    if file is not None:
+        jpeg.check_work(file, policy.decoding.max_work, "image")
+        if direct and jpeg.is_own(policy.decoding):
+            fallback = (lambda: _guard("image", lambda: _loaded(image))) if by_rows else None
+            pixels = jpeg.decode_pending(image, file, fallback)
+            if pixels is not None:
+                return Ready(pixels, height, width, None)
     _guard("image", image.load)
     if policy.convert == "none":
         if mode == "RGB":
@@ -290,6 +299,12 @@ def _pillow(image: PillowImage.Image, policy: Policy) -> Ready:
         return Ready(image, height, width, None)
     _check_size(height, width, policy.max_pixels)
     return Ready(_rgb(image, policy), height, width, None)
+
+
+def _loaded(image: PillowImage.Image) -> PillowImage.Image:
+    """The image decoded by Pillow, in mode RGB."""
+    image.load()
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _rgb(image: PillowImage.Image, policy: Policy) -> PillowImage.Image:
@@ -307,29 +322,48 @@ def _rgb(image: PillowImage.Image, policy: Policy) -> PillowImage.Image:
         raise ValueError(f"image: Pillow cannot convert mode '{image.mode}' to RGB") from None
 
 
-def _file(source: str | os.PathLike[str] | bytes, policy: Policy) -> Ready:
+def _file(source: str | os.PathLike[str] | bytes, policy: Policy, by_rows: bool = False) -> Ready:
     from PIL import Image, ImageOps
 
+    given: str | bytes
     if isinstance(source, bytes):
-        name, stream = f"{len(source)} bytes", io.BytesIO(source)
+        name, given = f"{len(source)} bytes", source
     else:
-        name = os.fspath(source)
+        name = given = os.fspath(source)
         if isinstance(name, bytes):
             raise TypeError("image: a path must be str or os.PathLike of str")
         if name.startswith(("http://", "https://")):
             raise ValueError("image: URLs are not fetched; pass the bytes")
-        stream = None
     upright = policy.convert != "original"
 
     def decode() -> Any:
+        file = jpeg.read(given)
+        stream: Any = io.BytesIO(given) if isinstance(given, bytes) else given
+        own = file is not None and jpeg.is_own(policy.decoding)
+        fallback = None
+        if file is not None:
+            data = file.data
+            stream = io.BytesIO(data)
+            if by_rows:
+                fallback = lambda: _guard(name, lambda: _loaded(Image.open(io.BytesIO(data))))  # noqa: E731
+            turn = file.turn(upright) if own else None
+            if turn is not None and file.header is not None:
+                _check_size(file.header.height, file.header.width, policy.max_pixels)
+                jpeg.check_work(file, policy.decoding.max_work, name)
+                pixels = jpeg.decode(file, turn, fallback)
+                if pixels is not None:
+                    return pixels
+                own = False
         # Lazy: a size that is too large is refused before any pixel is decoded.
-        opened = Image.open(stream if stream is not None else name)
+        opened = Image.open(stream)
         try:
             _check_size(opened.height, opened.width, policy.max_pixels)
-            pixels = decode_jpeg(opened, name if stream is None else source, upright)
-            if pixels is not None:
-                opened.close()
-                return pixels
+            if file is not None:
+                jpeg.check_work(file, policy.decoding.max_work, name)
+                pixels = jpeg.opened(opened, file, upright, fallback) if own else None
+                if pixels is not None:
+                    opened.close()
+                    return pixels
             if upright:
                 ImageOps.exif_transpose(opened, in_place=True)
             if opened.mode == "RGB":
@@ -354,6 +388,8 @@ def _file(source: str | os.PathLike[str] | bytes, policy: Policy) -> Ready:
     image = _guard(name, decode)
     if isinstance(image, np.ndarray):
         return Ready(image, image.shape[0], image.shape[1], None)
+    if isinstance(image, _native.Jpeg):
+        return Ready(image, *image.size, None)
     return Ready(image, image.height, image.width, None)
 
 

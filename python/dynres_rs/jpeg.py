@@ -1,7 +1,7 @@
 """JPEG files: who opens them, who decodes them, and what is refused before either.
 
 The compiled core decodes the files that it knows, byte for byte as Pillow does, and leaves every
-other file to Pillow, so that the verdict on a file is Pillow's. Which files those are, the core says
+other file to Pillow, so that the verdict on a file is Pillow's. The core says which files those are
 (`src/jpeg/header.rs`); this module adds what only Python knows: Pillow's own settings, images that
 were opened with Pillow, the choice of the caller, and whether the two decoders agree at all.
 
@@ -40,9 +40,13 @@ __all__ = [
     "Header",
     "check_work",
     "decode",
+    "decode_pending",
     "disagreement",
+    "head",
     "header",
+    "is_own",
     "opened",
+    "pending",
     "read",
     "status",
     "take",
@@ -156,7 +160,7 @@ def read(source: str | bytes) -> File | None:
     if isinstance(source, bytes):
         data = source if source.startswith(START) else None
     else:
-        data = _whole(source)
+        data = head(source)
     return None if data is None else File(data, header(data))
 
 
@@ -169,16 +173,17 @@ def header(data: bytes) -> Header | None:
     return None if found is None else Header(*found)
 
 
-def _whole(path: str) -> bytes | None:
+def head(path: str, most: int = -1) -> bytes | None:
+    """The first bytes of a JPEG, `most` of them or all; None for anything else."""
     try:
         # A pipe can be read once, and that is for Pillow.
-        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116  # a path as the caller has it
+        if not stat.S_ISREG(Path(path).stat().st_mode):
             return None
         with Path(path).open("rb", buffering=0) as file:
             if file.read(len(START)) != START:
                 return None
             file.seek(0)
-            return file.readall()
+            return file.read(most)
     except (OSError, ValueError):  # Pillow will meet it again, and has the words
         return None
 
@@ -302,9 +307,7 @@ def pending(image: Any) -> File | None:
     return File(data, header(data))
 
 
-def decode_pending(
-    image: Any, file: File, fallback: Callable[[], Any] | None = None
-) -> Any:
+def decode_pending(image: Any, file: File, fallback: Callable[[], Any] | None = None) -> Any:
     """The pixels of a `pending` image, or what stands for them, or None: then Pillow decodes it.
 
     The image stays as it is: it decodes itself when its pixels are asked for. What it has open it

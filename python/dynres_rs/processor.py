@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _dynres_rs as _native
-from . import hf, memory
+from . import hf, jpeg, memory
 from ._dynres_rs import Plan, Spec
 from ._types import (
     I64,
@@ -51,6 +51,7 @@ from .video import config as video_config
 __all__ = ["Processor"]
 
 TEMPORAL: Final = ("expand", "compact")
+_Images: TypeAlias = tuple[list[Plan], list[Any], list[tuple[int, Exception]]]
 _CACHED_SPECS: Final = 64
 
 
@@ -119,6 +120,13 @@ class Processor(Planner):
             `do_resize`, ...) or those of `dynres_rs.families()`. `max_image_pixels` bounds the
             pixels of an image, going in and coming out.
         video: a dict of overrides for videos, as `VideoProcessor` takes them.
+        jpeg: who decodes JPEGs: `"own"`, this package where that gives Pillow's pixels, or
+            `"pillow"`; None is the environment's `DYNRES_JPEG`, else `"own"`. Both give the same
+            bits.
+        max_jpeg_work: the most blocks of 8 x 8 samples times scans of a JPEG that is decoded, by
+            whomever; 134,217,728 unless given.
+
+    Neither of the last two is in `to_dict`; pickling keeps them.
 
     Raises:
         TypeError: an argument of the wrong type.
@@ -130,11 +138,14 @@ class Processor(Planner):
     `DeepseekVLV2Processor`.
     """
 
-    __slots__ = ("_base", "_family", "_numerics", "_variants", "_video", "_video_options")
+    __slots__ = (
+        "_base", "_decoding", "_family", "_numerics", "_variants", "_video", "_video_options"
+    )  # fmt: skip
 
     _family: str
     _numerics: Numerics
     _base: _Variant
+    _decoding: jpeg.Decoding
     _variants: dict[Any, _Variant]
     _video: VideoProcessor | None
     _video_options: Options | None
@@ -148,8 +159,9 @@ class Processor(Planner):
         **options: Any,
     ) -> None:
         name, _ = family_row(family)
+        decoding = jpeg.take(options)
         full = canonical(options, preset(name), "options", name)
-        self._set(name, numerics, with_backgrounds(full, options))
+        self._set(name, numerics, with_backgrounds(full, options), decoding)
         if video is not None:
             if not isinstance(video, Mapping):
                 raise TypeError(f"video: must be a dict, got {type(video).__name__}")
@@ -159,7 +171,14 @@ class Processor(Planner):
             self._video = VideoProcessor(own, numerics=self._numerics, **given)
             self._video_options = self._video.options
 
-    def _set(self, family: str, numerics: str | None, options: Options) -> None:
+    def _set(
+        self,
+        family: str,
+        numerics: str | None,
+        options: Options,
+        decoding: jpeg.Decoding,
+    ) -> None:
+        self._decoding = decoding
         self._video = self._video_options = None
         if numerics is None:
             numerics = family_row(family)[1]["numerics"]
@@ -169,9 +188,9 @@ class Processor(Planner):
         self._variants = {}
 
     @classmethod
-    def _make(cls, config: hf.Config, numerics: str | None) -> Processor:
+    def _make(cls, config: hf.Config, numerics: str | None, decoding: jpeg.Decoding) -> Processor:
         made = cls.__new__(cls)
-        made._set(config.family, numerics, config.options)
+        made._set(config.family, numerics, config.options, decoding)
         return made
 
     def _with_video(self, read: Callable[[], tuple[str, Options]]) -> Processor:
@@ -206,7 +225,8 @@ class Processor(Planner):
             family, _ = video_config.read(config, {})
             made = cls(family, numerics=numerics, **overrides)
         else:
-            made = cls._make(hf.read(config, overrides), numerics)
+            decoding = jpeg.take(overrides)
+            made = cls._make(hf.read(config, overrides), numerics, decoding)
         return made._with_video(lambda: video_config.read(config, video))
 
     @classmethod
@@ -236,7 +256,8 @@ class Processor(Planner):
             ValueError: no JSON, and all that `from_config` raises.
         """
         video = overrides.pop("video", None) or {}
-        made = cls._make(hf.read_pretrained(path, revision, overrides), numerics)
+        decoding = jpeg.take(overrides)
+        made = cls._make(hf.read_pretrained(path, revision, overrides), numerics, decoding)
         return made._with_video(lambda: video_config.read_pretrained(path, revision, video))
 
     @classmethod
@@ -283,7 +304,7 @@ class Processor(Planner):
     @property
     def policy(self) -> Policy:
         """How images become RGB, for `dynres_rs.images.prepare`."""
-        return self._base.policy
+        return self._base.policy._replace(decoding=self._decoding)
 
     def __call__(
         self,
@@ -363,19 +384,80 @@ class Processor(Planner):
         if num_threads < 0 or num_threads > 2**31:
             raise ValueError(f"num_threads: must be in 0..2**31, got {num_threads}")
 
-        plans: list[Plan] = []
-        pixels: list[Any] = []
-        failures: list[tuple[int, Exception]] = []
         spec = variant.spec
         if type(images) is np.ndarray and images.ndim == 3:
             flat, counts, single = [images], [1], True
         else:
             flat, counts, single = _flatten(images)
+        # With an `out` whose shape tells how many images are good, that must be known before.
+        by_rows = out is None or errors == "raise"
+
+        def given_images(by_rows: bool) -> _Images:
+            return self._images(variant, flat, counts, single, errors, by_rows)
+
+        plans, pixels, failures = given_images(by_rows)
+        while True:
+            if plans:
+                arrays, metadata = spec.arrays(plans, dtype, temporal), spec.metadata(plans)
+            else:
+                arrays, metadata = variant.nothing(dtype, temporal)
+            if dtype == "bfloat16":  # numpy has none: its bits
+                arrays = [(key, shape, "uint16") for key, shape, _ in arrays]
+            given = None
+            if out is not None:
+                bad = {index for index, _ in failures}
+                indices = [index for index in range(len(flat)) if index not in bad]
+                given = _given_outs(out, arrays, metadata, list(zip(indices, pixels, strict=True)))
+            outs: dict[str, NDArray[Any]] = {}
+            for key, shape, kind in arrays:
+                there = None if given is None else given.get(key)
+                outs[key] = _empty(key, shape, kind) if there is None else there
+            failed = spec.run(plans, pixels, outs, dtype, temporal, num_threads)
+            if failed is None:
+                break
+            bad = {index for index, _ in failures}
+            indices = [index for index in range(len(flat)) if index not in bad]
+            if errors == "collect" and isinstance(pixels[failed[0]], _native.Jpeg):
+                # Its rows, and which others fail, were not known: the batch has neither after this.
+                plans, pixels, failures = given_images(by_rows=False)
+                continue
+            raise failed[1] if single else _name_index(failed[1], indices[failed[0]])
+        batch: Batch = dict(outs)
+        for key, shape, values in metadata:
+            array = np.array(values, np.int64).reshape(shape)
+            if given is not None and key in given:
+                given[key][...] = array
+                array = given[key]
+            batch[key] = array
+        if torch is not None:
+            for key, array in batch.items():
+                if key in outs and dtype == "bfloat16":
+                    batch[key] = torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+                else:
+                    batch[key] = torch.from_numpy(array)
+        if errors == "collect":
+            batch["errors"] = failures
+        return batch
+
+    def _images(
+        self,
+        variant: _Variant,
+        flat: list[Any],
+        counts: list[int],
+        single: bool,
+        errors: ErrorPolicy,
+        by_rows: bool,
+    ) -> _Images:
+        """The plans and pixels of a call's images, and the images that have none, with why."""
+        policy = variant.policy._replace(decoding=self._decoding)
+        plans: list[Plan] = []
+        pixels: list[Any] = []
+        failures: list[tuple[int, Exception]] = []
         for index, image in enumerate(flat):
             failure: Exception | None = None
             try:
-                ready = prepare(image, variant.policy)
-                plan = spec.plan(ready.height, ready.width, counts[index])
+                ready = prepare(image, policy, by_rows=by_rows)
+                plan = variant.spec.plan(ready.height, ready.width, counts[index])
                 if ready.floating is not None:
                     _check_floating(ready, plan, variant)
             except Exception as error:
@@ -395,43 +477,7 @@ class Processor(Planner):
                 continue
             plans.append(plan)
             pixels.append(ready.pixels)
-
-        if plans:
-            arrays, metadata = spec.arrays(plans, dtype, temporal), spec.metadata(plans)
-        else:
-            arrays, metadata = variant.nothing(dtype, temporal)
-        if dtype == "bfloat16":  # numpy has none: its bits
-            arrays = [(key, shape, "uint16") for key, shape, _ in arrays]
-        given = None
-        if out is not None:
-            bad = {index for index, _ in failures}
-            indices = [index for index in range(len(flat)) if index not in bad]
-            given = _given_outs(out, arrays, metadata, list(zip(indices, pixels, strict=True)))
-        outs: dict[str, NDArray[Any]] = {}
-        for key, shape, kind in arrays:
-            there = None if given is None else given.get(key)
-            outs[key] = _empty(key, shape, kind) if there is None else there
-        failed = spec.run(plans, pixels, outs, dtype, temporal, num_threads)
-        if failed is not None:
-            bad = {index for index, _ in failures}
-            indices = [index for index in range(len(flat)) if index not in bad]
-            raise failed[1] if single else _name_index(failed[1], indices[failed[0]])
-        batch: Batch = dict(outs)
-        for key, shape, values in metadata:
-            array = np.array(values, np.int64).reshape(shape)
-            if given is not None and key in given:
-                given[key][...] = array
-                array = given[key]
-            batch[key] = array
-        if torch is not None:
-            for key, array in batch.items():
-                if key in outs and dtype == "bfloat16":
-                    batch[key] = torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
-                else:
-                    batch[key] = torch.from_numpy(array)
-        if errors == "collect":
-            batch["errors"] = failures
-        return batch
+        return plans, pixels, failures
 
     def _mixed(
         self,
@@ -531,7 +577,7 @@ class Processor(Planner):
     def _changed(self, options: dict[str, Any]) -> Self:
         made = type(self).__new__(type(self))
         changed = canonical(options, self._base.options, "options", self._family)
-        made._set(self._family, self._numerics, changed)
+        made._set(self._family, self._numerics, changed, self._decoding)
         made._video, made._video_options = self._video, self._video_options
         return made
 
@@ -585,7 +631,7 @@ class Processor(Planner):
         return hash((self._family, self._numerics, freeze(self._base.options)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_from_dict, (type(self), self.to_dict()))
+        return (_from_dict, (type(self), self.to_dict(), tuple(self._decoding)))
 
     def __copy__(self) -> Processor:
         return self
@@ -594,8 +640,12 @@ class Processor(Planner):
         return self
 
 
-def _from_dict(cls: type[Processor], data: dict[str, Any]) -> Processor:
-    return cls.from_dict(data)
+def _from_dict(
+    cls: type[Processor], data: dict[str, Any], decoding: tuple[str, int] | None = None
+) -> Processor:
+    made = cls.from_dict(data)
+    made._decoding = made._decoding if decoding is None else jpeg.Decoding(*decoding)
+    return made
 
 
 def _plain(value: Any) -> Any:
