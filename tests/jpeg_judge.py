@@ -128,7 +128,6 @@ def judge_header(data: bytes) -> str | None:
                 turn = exif.get(jpeg.ORIENTATION, 1)
                 if head.orientation != (turn if turn in range(2, 9) else 1):
                     return "another orientation than Pillow's"
-                exif.tobytes()
     except Image.DecompressionBombError:
         return None
     except Exception as error:

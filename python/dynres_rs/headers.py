@@ -69,9 +69,9 @@ def _jpeg_size(name: str, upright: bool) -> tuple[int, int] | None:
     file."""
     data = jpeg.head(name, HEAD)
     header = None if data is None else jpeg.header(data)
-    if data is None or header is None:
+    if header is None or not header.is_opened_here:
         return None
-    turn = jpeg.File(data, header).turn(upright)
+    turn = header.orientation if upright else 1
     if turn is None:
         return None
     height, width = header.height, header.width

@@ -135,6 +135,19 @@ class Header(NamedTuple):
     allowed: bool
     """Whether Pillow is known to open the file, all of whose segments are well-formed."""
 
+    @property
+    def is_opened_here(self) -> bool:
+        """Whether Pillow would open the file, by its own plugin and without a word on its size."""
+        from PIL import Image, JpegImagePlugin
+
+        limit = Image.MAX_IMAGE_PIXELS
+        opener = Image.OPEN.get("JPEG", (None,))[0]
+        return (
+            self.allowed
+            and opener is JpegImagePlugin.jpeg_factory
+            and (limit is None or self.height * self.width <= limit)
+        )
+
 
 class File(NamedTuple):
     """A JPEG file in memory."""
@@ -144,11 +157,15 @@ class File(NamedTuple):
     """None where the core does not decode it."""
 
     def turn(self, upright: bool) -> int | None:
-        """The orientation to apply where the file need not be opened with Pillow, else None."""
+        """The orientation to apply where the file need not be opened with Pillow, else None.
+
+        Pillow rewrites the whole Exif of an image that it turns, and fails where that cannot be
+        done: those are for it to open.
+        """
         head = self.header
-        if head is None or not head.allowed or not _is_within(head.height * head.width):
+        if head is None or not head.is_opened_here:
             return None
-        return head.orientation if upright else 1
+        return 1 if not upright or head.orientation == 1 else None
 
 
 def read(source: str | bytes) -> File | None:
@@ -186,15 +203,6 @@ def head(path: str, most: int = -1) -> bytes | None:
             return file.read(most)
     except (OSError, ValueError):  # Pillow will meet it again, and has the words
         return None
-
-
-def _is_within(pixels: int) -> bool:
-    """Whether Pillow opens an image of so many pixels without a word, by its own plugin."""
-    from PIL import Image, JpegImagePlugin
-
-    limit = Image.MAX_IMAGE_PIXELS
-    opener = Image.OPEN.get("JPEG", (None,))[0]
-    return opener is JpegImagePlugin.jpeg_factory and (limit is None or pixels <= limit)
 
 
 def check_work(file: File, limit: int, name: str) -> None:
