@@ -255,6 +255,10 @@ pub(super) fn frame(marker: u8, body: &[u8]) -> Result<Frame> {
         }
         components.push(component);
     }
+    if let [only] = &mut components[..] {
+        // Blocks of a component alone are never interleaved, whatever its factors are.
+        (only.horizontal, only.vertical) = (1, 1);
+    }
     let frame = Frame { size, components, progressive: marker == marker::SOF2 };
     let (vertical, horizontal) = frame.factors();
     for component in &frame.components {
@@ -278,7 +282,10 @@ struct Notes {
     adobe: Option<u8>,
     exif: Option<Option<u8>>,
     xmp: bool,
+    /// Pillow may refuse it.
     doubtful: bool,
+    /// What colours it has may be read in two ways.
+    odd: bool,
 }
 
 impl Notes {
@@ -287,7 +294,7 @@ impl Notes {
             marker::APP0 if body.starts_with(b"JFIF\0") && body.len() >= 14 && body[5] == 1 => {
                 self.jfif = true;
             }
-            marker::APP0 => self.doubtful |= body.starts_with(b"JFIF"),
+            marker::APP0 => self.odd |= body.starts_with(b"JFIF"),
             marker::APP1 if body.starts_with(b"Exif\0\0") => {
                 self.doubtful |= self.exif.is_some();
                 let orientation = exif_orientation(&body[6..]);
@@ -305,7 +312,7 @@ impl Notes {
             marker::APP14 if body.starts_with(b"Adobe") && body.len() >= 12 => {
                 self.adobe = Some(body[11]);
             }
-            marker::APP14 => self.doubtful |= body.starts_with(b"Adobe"),
+            marker::APP14 => self.odd |= body.starts_with(b"Adobe"),
             _ => {}
         }
     }
@@ -317,6 +324,7 @@ impl Notes {
     /// Whether three components of these numbers are luma and chroma, as libjpeg guesses.
     fn is_ycc(&self, ids: &[u8]) -> Result<bool> {
         match self.adobe {
+            _ if self.odd => Err(Reject::Anomaly("a JFIF or Adobe segment of an unknown form")),
             _ if self.jfif => Ok(true),
             Some(0) => Ok(false),
             Some(1) => Ok(true),
@@ -425,7 +433,7 @@ pub fn open(data: &[u8]) -> Result<Header> {
             marker::SOS => {
                 let frame = found.ok_or(Reject::Anomaly("a scan without a frame"))?;
                 let ids: Vec<u8> = frame.components.iter().map(|component| component.id).collect();
-                if ids.len() == 3 && !notes.is_ycc(&ids)? {
+                if !notes.is_ycc(&ids)? && ids.len() == 3 {
                     return Err(Reject::Unsupported("components that are red, green and blue"));
                 }
                 let interleaved = body.first().copied().map(usize::from) == Some(ids.len());
@@ -446,9 +454,6 @@ fn tables_are_whole(mut body: &[u8]) -> Result<()> {
 }
 
 /// How many scans the file has, found without decoding: the markers that begin one, up to the end or the last byte.
-///
-/// # Errors
-/// Those of [`open`].
 pub fn scans(data: &[u8], header: &Header) -> u64 {
     if !header.keeps_coefficients() {
         return 1;

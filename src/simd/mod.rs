@@ -14,6 +14,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub mod jpeg;
 #[cfg(target_arch = "x86_64")]
 mod opaque;
 mod scalar;
