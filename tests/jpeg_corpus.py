@@ -24,7 +24,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from jpeg_writer import Component, Frame, Scan, segment, write
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
 __all__ = ["ENCODERS", "Made", "installed", "make"]
 
@@ -144,7 +144,12 @@ def _pillow(rng: Random) -> bytes:
     if rng.integers(6) == 0:
         save |= {"dpi": (72, 72), "comment": b"\xff\xda in a comment", "icc_profile": bytes(700)}
     stream = io.BytesIO()
-    image.save(stream, "JPEG", **save)
+    # Pillow's encoder fails on small progressive files of high quality with less room.
+    before, ImageFile.MAXBLOCK = ImageFile.MAXBLOCK, 1 << 22
+    try:
+        image.save(stream, "JPEG", **save)
+    finally:
+        ImageFile.MAXBLOCK = before
     return stream.getvalue()
 
 
