@@ -144,6 +144,68 @@ impl Cursor<'_> {
     }
 }
 
+/// Reads bits of a window from a word that is filled up, not loaded anew: then nobody waits for the load.
+pub(super) struct Reader<'a> {
+    bytes: &'a [u8],
+    /// The first byte that is not wholly in the word.
+    at: usize,
+    /// The next bits, from the top on; zeros after them.
+    pub(super) word: u64,
+    /// How many they are.
+    count: usize,
+}
+
+/// Bits that a word has at least after it was filled.
+pub(super) const FILLED: u32 = 56;
+
+impl<'a> Reader<'a> {
+    /// From a cursor on, filled.
+    #[inline(always)]
+    pub(super) fn new(cursor: Cursor<'a>) -> Option<Self> {
+        let mut reader = Self { bytes: cursor.bytes, at: 0, word: 0, count: 0 };
+        reader.seek(cursor.pos)?;
+        Some(reader)
+    }
+
+    /// Goes to a bit, and fills the word.
+    #[inline(always)]
+    pub(super) fn seek(&mut self, pos: usize) -> Option<()> {
+        (self.at, self.word, self.count) = (pos / 8, 0, 0);
+        self.fill()?;
+        self.skip(pos as u32 % 8);
+        self.fill()
+    }
+
+    /// Makes the word have 56 bits or more; none past the window.
+    #[inline(always)]
+    pub(super) fn fill(&mut self) -> Option<()> {
+        let bytes = self.bytes.get(self.at..)?.first_chunk::<8>()?;
+        self.word |= u64::from_be_bytes(*bytes) >> self.count;
+        self.at += (63 - self.count) >> 3;
+        self.count |= FILLED as usize;
+        Some(())
+    }
+
+    /// Uses bits up, fewer than 64 and no more than there are.
+    #[inline(always)]
+    pub(super) fn skip(&mut self, bits: u32) {
+        self.word = self.word.wrapping_shl(bits);
+        self.used(bits as usize);
+    }
+
+    /// The same where the word was shifted already.
+    #[inline(always)]
+    pub(super) fn used(&mut self, bits: usize) {
+        self.count = self.count.wrapping_sub(bits) & 63;
+    }
+
+    /// The bit of the window that is next.
+    #[inline(always)]
+    pub(super) fn pos(&self) -> usize {
+        self.at * 8 - self.count
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,9 +262,19 @@ mod tests {
         for chunk in data.chunks(100) {
             bits.fill(100);
             let mut cursor = bits.cursor();
+            let mut reader = Reader::new(cursor).expect("a window");
             for &byte in chunk {
                 assert_eq!(cursor.word().expect("a word") >> 56, u64::from(byte));
                 cursor.pos += 8;
+                assert_eq!(reader.word >> 56, u64::from(byte));
+                reader.skip(8);
+                assert_eq!(reader.pos(), cursor.pos);
+                if byte % 5 < 3 {
+                    reader.fill().expect("a window");
+                }
+                if reader.pos() + 48 > reader.at * 8 {
+                    reader.seek(cursor.pos).expect("a window");
+                }
             }
             assert!(bits.take(cursor.pos));
         }

@@ -3,8 +3,8 @@
 //! Four blocks that lie side by side are a *group*, whose rows lie side by side as well: coefficient `c` of row `r` of block `b`
 //! is at `r * 32 + b * 8 + c`. So a kernel loads a row of four blocks as one vector.
 
-use super::bits::Cursor;
-use super::huffman::{AcTable, Symbol};
+use super::bits::{FILLED, Reader};
+use super::huffman::{AcTable, DcTable, INDEX, Symbol};
 use crate::simd::jpeg::Group;
 
 /// Where the coefficients of a block of a group go, in the order of the file. What is past the last one goes to its place.
@@ -63,33 +63,33 @@ pub(super) fn moved(block: usize, last: usize) -> Order {
     std::array::from_fn(|k| ORDERS[block][k.min(63).saturating_sub(by)])
 }
 
-/// Lookups between two looks at the bits: four of ten bits, after at most ten of a difference.
-const LOOKUPS: usize = 4;
+/// Lookups between two looks at the bits: four of ten bits, after at most [`BEFORE`].
+const LOOKUPS: u32 = 4;
+/// Bits of a filled word that may be used up before coefficients are read.
+pub(super) const BEFORE: u32 = FILLED - LOOKUPS * INDEX;
 /// The bits used.
 const USED: u64 = 0xff;
 /// The position is past the last one.
 const PAST: u64 = 0xc000;
 
-/// Reads the coefficients from position `start` on to the end of the block. `word` begins at the cursor, and `used` of its bits,
-/// at most ten, are used up. Gives how many bits say how many blocks more have ended, and with `NOTE` the positions that are not
-/// zero; none where the bits make no sense. `low`: what the table's coefficients are shifted by.
+/// Reads the coefficients from position `start` on to the end of the block. Of the reader's word, when it was filled last, at
+/// most [`BEFORE`] bits are used up; it is filled at the end. Gives how many bits say how many blocks more have ended, and with
+/// `NOTE` the positions that are not zero; none where the bits make no sense. `low`: what the table's coefficients are shifted by.
 #[inline(always)]
 pub(super) fn coefficients<const NOTE: bool>(
-    cursor: &mut Cursor<'_>,
+    reader: &mut Reader<'_>,
     table: &AcTable,
     order: &Order,
     group: &mut Group,
-    (mut word, used): (u64, u32),
     start: usize,
     low: u32,
 ) -> Option<(u32, u64)> {
-    let mut state = u64::from(used) | (start as u64) << 8;
+    let mut state = (start as u64) << 8;
     let (mut noted, mut before) = (0_u64, 0_u64);
-    word = word.wrapping_shl(used);
     loop {
         let mut last = 0;
         for _ in 0..LOOKUPS {
-            let entry = table.fast[(word >> (64 - super::huffman::INDEX)) as usize];
+            let entry = table.fast[(reader.word >> (64 - INDEX)) as usize];
             let position = (state >> 8) as u8;
             let second = position.wrapping_add((entry >> 24) as u8);
             let first = position.wrapping_add((entry >> 16) as u8);
@@ -102,35 +102,37 @@ pub(super) fn coefficients<const NOTE: bool>(
                 noted |= u64::from(values[0] != 0).wrapping_shl(u32::from(first));
                 noted |= u64::from(values[1] != 0).wrapping_shl(u32::from(second));
             }
-            word = word.wrapping_shl(entry as u32);
+            reader.word = reader.word.wrapping_shl(entry as u32);
             state += entry & 0xffff;
             last = entry;
             if state & PAST != 0 {
                 break;
             }
         }
-        cursor.pos += (state & USED) as usize;
+        reader.used((state & USED) as usize);
         state &= !USED;
         if state & PAST == 0 {
-            word = cursor.word()?;
+            reader.fill()?;
             continue;
         }
         let position = state >> 8;
         if last & USED == 0 {
             // Nothing was done: a symbol of more bits than index the table.
             state -= 64 << 8;
+            reader.fill()?;
         } else if position == 64 || (128..192).contains(&position) {
+            reader.fill()?;
             return Some((0, noted));
         } else {
             // The first symbol may have been the last one, so that the second is of the next block.
             state -= last & 0xff00;
-            cursor.pos -= (last & USED) as usize;
+            reader.seek(reader.pos() - (last & USED) as usize)?;
             noted = before;
         }
         let mut position = (state >> 8) as usize;
-        word = cursor.word()?;
-        let (bits, symbol) = table.next(word)?;
-        cursor.pos += bits as usize;
+        let (bits, symbol) = table.next(reader.word)?;
+        reader.skip(bits);
+        reader.fill()?;
         match symbol {
             Symbol::Coefficient(run, value) => {
                 position += run;
@@ -153,6 +155,28 @@ pub(super) fn coefficients<const NOTE: bool>(
             _ => {}
         }
         state = (position as u64) << 8;
-        word = cursor.word()?;
     }
+}
+
+/// Reads all coefficients of a block. The reader is filled before and after.
+#[inline(always)]
+pub(super) fn whole(
+    reader: &mut Reader<'_>,
+    dc: &DcTable,
+    ac: &AcTable,
+    prediction: &mut i32,
+    group: &mut Group,
+    place: usize,
+) -> Option<()> {
+    let (bits, difference) = dc.next(reader.word)?;
+    reader.skip(bits);
+    // What does not fit is no prediction that libjpeg goes on from.
+    let value = i16::try_from(*prediction + difference).ok()?;
+    *prediction = i32::from(value);
+    group[place * 8] = value;
+    if bits > BEFORE {
+        reader.fill()?;
+    }
+    let (run, _) = coefficients::<false>(reader, ac, &ORDERS[place], group, 1, 0)?;
+    (run == 0).then_some(())
 }

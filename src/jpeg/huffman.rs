@@ -238,3 +238,89 @@ const fn entry(bits: u32, move_by: u64, first: (u64, i16), second: (u64, i16)) -
         | (first.1 as u16 as u64) << 32
         | (second.1 as u16 as u64) << 48
 }
+
+/// Symbols of a scan that adds a bit to coefficients. It is read from the lowest bit on, so that bits can be taken as many as
+/// needed without counting from the top.
+pub(super) struct RefineTable {
+    fast: [u32; ENTRIES],
+    lookup: Lookup,
+}
+
+/// What a symbol of [`RefineTable`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refinement {
+    /// Bits it takes.
+    pub(super) bits: u32,
+    /// Zeros to pass over; of an end, how many bits say how many blocks more have ended.
+    pub(super) run: u32,
+    pub(super) then: Then,
+}
+
+/// What comes after the zeros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// One more zero.
+    Zero = 0,
+    /// A coefficient that was zero and is positive.
+    Positive = 1,
+    /// A coefficient that was zero and is negative.
+    Negative = 2,
+    /// The end of the block.
+    End = 3,
+}
+
+impl RefineTable {
+    pub(super) fn new(code: &Code) -> Box<Self> {
+        let mut table = Box::new(Self { fast: [0; ENTRIES], lookup: Lookup::new(code) });
+        for index in 0..ENTRIES {
+            let word = (index as u64).reverse_bits();
+            let (len, symbol) = table.lookup.short[(word >> (64 - INDEX)) as usize];
+            let refinement = refinement(word, u32::from(len), symbol);
+            if let Some(Refinement { bits, run, then }) = refinement
+                && len > 0
+                && bits <= INDEX
+            {
+                table.fast[index] = bits | run << 8 | (then as u32) << 16;
+            }
+        }
+        table
+    }
+
+    /// The symbol of the lowest bits of `word`, at least 17 of them.
+    #[inline(always)]
+    pub(super) fn next(&self, word: u64) -> Option<Refinement> {
+        let entry = self.fast[word as usize % ENTRIES];
+        if entry == 0 {
+            return self.next_long(word);
+        }
+        let then = match entry >> 16 {
+            0 => Then::Zero,
+            1 => Then::Positive,
+            2 => Then::Negative,
+            _ => Then::End,
+        };
+        Some(Refinement { bits: entry & 0xff, run: entry >> 8 & 0xff, then })
+    }
+
+    #[cold]
+    fn next_long(&self, word: u64) -> Option<Refinement> {
+        let word = word.reverse_bits();
+        let (len, symbol) = self.lookup.get(word)?;
+        refinement(word, len, symbol)
+    }
+}
+
+/// What a symbol says, whose code of `len` bits is on top of `word`; none where it does not belong to such a scan.
+const fn refinement(word: u64, len: u32, symbol: u8) -> Option<Refinement> {
+    let run = (symbol >> 4) as u32;
+    Some(match (symbol & 15, run) {
+        (1, _) => {
+            let positive = word << len >> 63 == 1;
+            let then = if positive { Then::Positive } else { Then::Negative };
+            Refinement { bits: len + 1, run, then }
+        }
+        (0, 15) => Refinement { bits: len, run, then: Then::Zero },
+        (0, _) => Refinement { bits: len, run, then: Then::End },
+        _ => return None,
+    })
+}

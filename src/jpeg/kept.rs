@@ -2,19 +2,18 @@
 
 use std::rc::Rc;
 
-use super::block::{ORDERS, Order, coefficients, moved};
+use super::bits::{Cursor, Reader};
+use super::block::{ORDERS, Order, coefficients, moved, whole};
 use super::header::{BLOCK, Frame, Segments, marker};
-use super::huffman::{AcTable, DcTable, Symbol};
+use super::huffman::{AcTable, DcTable, RefineTable, Refinement, Then};
 use super::planes::Planes;
 use super::stream::{BLOCK_BYTES, Restarts};
 use super::tables::{Quantisation, Scan, Tables};
 use super::{Reject, Result};
 use crate::error::Error;
-use crate::simd::jpeg::{Group, Kernels, Work};
+use crate::simd::jpeg::{Deposit, Group, Kernels, Work};
 
 const NONSENSE: Reject = Reject::Anomaly("entropy-coded data that make no sense");
-/// Bits of a word that may be used before coefficients are read.
-const USED: u32 = 10;
 
 /// The coefficients of a component.
 struct Kept {
@@ -171,6 +170,7 @@ impl Coefficients {
     ) -> Result<()> {
         let mut dc: [Option<Rc<DcTable>>; 3] = [None, None, None];
         let mut ac: [Option<Box<AcTable>>; 3] = [None, None, None];
+        let mut refine = None;
         let (before, low) = scan.bits;
         let (first, last) = scan.band;
         for (number, &(_, dc_number, ac_number)) in scan.components.iter().enumerate() {
@@ -180,7 +180,11 @@ impl Coefficients {
             }
             if last > 0 {
                 let code = tables.ac[ac_number].as_ref().ok_or(MISSING)?;
-                ac[number] = Some(AcTable::new(code, low));
+                if before > 0 {
+                    refine = Some(RefineTable::new(code));
+                } else {
+                    ac[number] = Some(AcTable::new(code, low));
+                }
             }
         }
         let alone = scan.components.len() == 1;
@@ -193,9 +197,9 @@ impl Coefficients {
                 return Err(Error::Interrupted.into());
             }
             let (run, orders) = (&mut run, &orders);
-            let (dc, ac) = (&dc, &ac);
+            let (dc, ac, refine) = (&dc, &ac, refine.as_deref());
             backend
-                .work(RowOfScan { kept: self, scan, dc, ac, orders, restarts, run, row })
+                .work(RowOfScan { kept: self, scan, dc, ac, refine, orders, restarts, run, row })
                 .ok_or(NONSENSE)?;
         }
         // Blocks that have ended and do not exist.
@@ -218,7 +222,7 @@ impl<B: Kernels> Work for RowOfUnits<'_, B> {
     type Out = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<D: Deposit>(self, _deposit: D) {
         let (unit, _) = self.planes.progress();
         for (index, kept) in self.kept.components.iter_mut().enumerate() {
             let Some(table) = kept.quantisation else { return };
@@ -245,6 +249,7 @@ struct RowOfScan<'s, 'a> {
     scan: &'s Scan,
     dc: &'s [Option<Rc<DcTable>>; 3],
     ac: &'s [Option<Box<AcTable>>; 3],
+    refine: Option<&'s RefineTable>,
     orders: &'s [Order; 4],
     restarts: &'s mut Restarts<'a>,
     run: &'s mut Run,
@@ -255,13 +260,13 @@ impl Work for RowOfScan<'_, '_> {
     type Out = Option<()>;
 
     #[inline(always)]
-    fn run(mut self) -> Option<()> {
+    fn run<D: Deposit>(mut self, deposit: D) -> Option<()> {
         match (self.kept.progressive, self.scan.band.0, self.scan.bits.0) {
             (false, ..) => self.each_block(Sequential),
             (true, 0, 0) => self.each_block(FirstDc),
             (true, 0, _) => self.each_block(MoreDc),
             (true, _, 0) => self.first_ac(),
-            (true, ..) => self.more_ac(),
+            (true, ..) => self.more_ac(deposit),
         }
     }
 }
@@ -345,19 +350,18 @@ impl RowOfScan<'_, '_> {
             }
             self.restarts.left -= 1;
             self.restarts.bits.fill(BLOCK_BYTES);
-            let mut cursor = self.restarts.bits.cursor();
-            let word = cursor.word()?;
+            let mut reader = Reader::new(self.restarts.bits.cursor())?;
             let (group, place) = kept.block(self.row, column);
             let order = &self.orders[place];
-            let (run, noted) =
-                coefficients::<true>(&mut cursor, table, order, group, (word, 0), first + by, low)?;
+            let start = first + by;
+            let (run, noted) = coefficients::<true>(&mut reader, table, order, group, start, low)?;
             kept.nonzero[self.row * kept.padded.1 + column] |= noted >> by;
             if run > 0 {
-                let more = (cursor.word()? >> (64 - run)) as usize;
-                cursor.pos += run as usize;
+                let more = (reader.word >> (64 - run)) as usize;
+                reader.skip(run);
                 self.run.ended = (1 << run) + more - 1;
             }
-            let pos = cursor.pos;
+            let pos = reader.pos();
             if !self.restarts.bits.take(pos) {
                 return None;
             }
@@ -368,10 +372,10 @@ impl RowOfScan<'_, '_> {
 
     /// One more bit of coefficients after the first.
     #[inline(always)]
-    fn more_ac(&mut self) -> Option<()> {
+    fn more_ac<D: Deposit>(&mut self, deposit: D) -> Option<()> {
         let (first, last) = self.scan.band;
         let unit = 1_i16.checked_shl(self.scan.bits.1)?;
-        let table = self.ac[0].as_deref()?;
+        let table = self.refine?;
         let kept = &mut self.kept.components[self.scan.components[0].0];
         let band = (u64::MAX >> (63 - last)) & (u64::MAX << first);
         for column in 0..kept.blocks.1 {
@@ -383,92 +387,136 @@ impl RowOfScan<'_, '_> {
             }
             self.restarts.left -= 1;
             let note = self.row * kept.padded.1 + column;
-            let mut nonzero = kept.nonzero[note];
+            let nonzero = kept.nonzero[note];
             if self.run.ended > 0 && nonzero & band == 0 {
                 self.run.ended -= 1;
                 continue;
             }
             self.restarts.bits.fill(2 * BLOCK_BYTES);
-            let mut cursor = self.restarts.bits.cursor();
-            let (group, place) = kept.block(self.row, column);
-            let order = &ORDERS[place];
-            // Positions of the band that are still to come.
-            let mut rest = band;
+            let mut lows = Lows::new(self.restarts.bits.cursor())?;
+            // Positions of the band that are still to come; those whose coefficient grows; those that are no longer zero, and of
+            // these the negative ones.
+            let (mut rest, mut grown, mut new, mut negative) = (band, 0, 0, 0);
             while self.run.ended == 0 && rest != 0 {
-                let word = cursor.word()?;
-                let (bits, symbol) = table.next(word)?;
-                cursor.pos += bits as usize;
-                let (run, value) = match symbol {
-                    // A coefficient begins with its highest bit.
-                    Symbol::Coefficient(run, value) => match value {
-                        1 => (run, unit),
-                        -1 => (run, -unit),
-                        _ => return None,
-                    },
-                    Symbol::Zeros => (15, 0),
-                    Symbol::End(run) => {
-                        let more = if run > 0 { cursor.word()? >> (64 - run) } else { 0 };
-                        cursor.pos += run as usize;
-                        self.run.ended = (1 << run) + more as usize;
-                        break;
-                    }
-                };
-                let mut zeros = rest & !nonzero;
-                for _ in 0..run {
-                    zeros &= zeros.wrapping_sub(1);
+                let Refinement { bits, run, then } = table.next(lows.at_least(17)?)?;
+                lows.skip(bits);
+                if then == Then::End {
+                    let more = lows.number(run)?;
+                    self.run.ended = (1 << run) + more as usize;
+                    break;
                 }
-                if zeros == 0 {
+                let target = deposit.deposit(1 << run, rest & !nonzero);
+                if target == 0 {
                     return None;
                 }
-                let target = zeros.trailing_zeros();
-                let before = (1_u64 << target) - 1;
-                refine(&mut cursor, order, group, nonzero & rest & before, unit)?;
-                if value != 0 {
-                    group[usize::from(order[target as usize])] = value;
-                    nonzero |= 1 << target;
-                }
+                let before = nonzero & rest & (target - 1);
+                grown |= lows.deposit(deposit, before)?;
+                new |= if then == Then::Zero { 0 } else { target };
+                negative |= if then == Then::Negative { target } else { 0 };
                 // What comes after the target.
-                rest &= !(before << 1 | 1);
+                rest &= !(target | (target - 1));
             }
             if self.run.ended > 0 {
-                refine(&mut cursor, order, group, nonzero & rest, unit)?;
+                grown |= lows.deposit(deposit, nonzero & rest)?;
                 self.run.ended -= 1;
             }
-            kept.nonzero[note] = nonzero;
-            let pos = cursor.pos;
+            let pos = lows.pos();
             if !self.restarts.bits.take(pos) {
                 return None;
+            }
+            if grown | new == 0 {
+                continue;
+            }
+            kept.nonzero[note] = nonzero | new;
+            let (group, place) = kept.block(self.row, column);
+            let order = &ORDERS[place];
+            while grown != 0 {
+                let coefficient = &mut group[usize::from(order[grown.trailing_zeros() as usize])];
+                *coefficient =
+                    coefficient.wrapping_add((*coefficient >> 15 | 1).wrapping_mul(unit));
+                grown &= grown - 1;
+            }
+            while new != 0 {
+                let position = new.trailing_zeros();
+                let sign = (negative >> position & 1) as i16;
+                group[usize::from(order[position as usize])] = (unit ^ -sign) + sign;
+                new &= new - 1;
             }
         }
         Some(())
     }
 }
 
-/// Takes a bit for each of the coefficients `which`, and makes those that it is set for larger by `unit`.
-#[inline(always)]
-fn refine(
-    cursor: &mut super::bits::Cursor<'_>,
-    order: &Order,
-    group: &mut Group,
-    mut which: u64,
-    unit: i16,
-) -> Option<()> {
-    while which != 0 {
-        let mut word = cursor.word()?;
-        let count = which.count_ones().min(56);
-        cursor.pos += count as usize;
-        for _ in 0..count {
-            let position = which.trailing_zeros() as usize;
-            which &= which - 1;
-            let coefficient = &mut group[usize::from(order[position])];
-            // All ones where the bit is set.
-            let set = (word as i64 >> 63) as i16;
-            let signed = (*coefficient >> 15 | 1).wrapping_mul(unit);
-            *coefficient = coefficient.wrapping_add(signed & set);
-            word <<= 1;
-        }
+/// Bits of a cursor, the next one lowest.
+struct Lows<'a> {
+    cursor: Cursor<'a>,
+    word: u64,
+    /// Bits that the word still has.
+    left: u32,
+}
+
+/// Bits that a word has at first.
+const WORD: u32 = 57;
+
+impl<'a> Lows<'a> {
+    #[inline(always)]
+    fn new(cursor: Cursor<'a>) -> Option<Self> {
+        Some(Self { word: cursor.word()?.reverse_bits(), cursor, left: WORD })
     }
-    Some(())
+
+    /// The bit of the window that is next.
+    #[inline(always)]
+    fn pos(&self) -> usize {
+        self.cursor.pos + (WORD - self.left) as usize
+    }
+
+    /// The next bits, `count` at least, which must be at most 57.
+    #[inline(always)]
+    fn at_least(&mut self, count: u32) -> Option<u64> {
+        if self.left < count {
+            self.cursor.pos = self.pos();
+            self.word = self.cursor.word()?.reverse_bits();
+            self.left = WORD;
+        }
+        Some(self.word)
+    }
+
+    #[inline(always)]
+    fn skip(&mut self, count: u32) {
+        self.word >>= count;
+        self.left -= count;
+    }
+
+    /// The next `count` bits, at most 15, as a number.
+    #[inline(always)]
+    fn number(&mut self, count: u32) -> Option<u64> {
+        let bits = self.at_least(count)?;
+        self.skip(count);
+        Some(if count > 0 { bits.reverse_bits() >> (64 - count) } else { 0 })
+    }
+
+    /// A bit for each of `mask`, in its place.
+    #[inline(always)]
+    fn deposit<D: Deposit>(&mut self, deposit: D, mask: u64) -> Option<u64> {
+        let count = mask.count_ones();
+        if count > WORD {
+            // Six bits at most are left for a second time.
+            let high = mask & !(u64::MAX >> 7);
+            let low = mask ^ high;
+            let bits = deposit.deposit(self.at_least(low.count_ones())?, low);
+            self.skip(low.count_ones());
+            return Some(bits | self.deposit_few(deposit, high)?);
+        }
+        self.deposit_few(deposit, mask)
+    }
+
+    #[inline(always)]
+    fn deposit_few<D: Deposit>(&mut self, deposit: D, mask: u64) -> Option<u64> {
+        let count = mask.count_ones();
+        let bits = deposit.deposit(self.at_least(count)?, mask);
+        self.skip(count);
+        Some(bits)
+    }
 }
 
 impl Visit for Sequential {
@@ -480,23 +528,12 @@ impl Visit for Sequential {
         at: (usize, usize),
     ) -> Option<()> {
         row.restarts.bits.fill(BLOCK_BYTES);
-        let mut cursor = row.restarts.bits.cursor();
+        let mut reader = Reader::new(row.restarts.bits.cursor())?;
         let (group, place) = row.kept.components[index].block(at.0, at.1);
-        let mut word = cursor.word()?;
-        let (mut used, difference) = row.dc[number].as_ref()?.next(word)?;
-        let prediction = &mut row.run.predictions[number];
-        let value = i16::try_from(*prediction + difference).ok()?;
-        *prediction = i32::from(value);
-        group[place * 8] = value;
-        if used > USED {
-            cursor.pos += used as usize;
-            (word, used) = (cursor.word()?, 0);
-        }
-        let table = row.ac[number].as_deref()?;
-        let order = &ORDERS[place];
-        let (run, _) = coefficients::<false>(&mut cursor, table, order, group, (word, used), 1, 0)?;
-        let pos = cursor.pos;
-        (run == 0 && row.restarts.bits.take(pos)).then_some(())
+        let (dc, ac) = (row.dc[number].as_ref()?, row.ac[number].as_deref()?);
+        whole(&mut reader, dc, ac, &mut row.run.predictions[number], group, place)?;
+        let pos = reader.pos();
+        row.restarts.bits.take(pos).then_some(())
     }
 }
 

@@ -2,22 +2,20 @@
 
 use std::rc::Rc;
 
-use super::bits::Bits;
-use super::block::{ORDERS, coefficients};
+use super::bits::{Bits, Reader};
+use super::block::whole;
 use super::header::{Frame, marker};
 use super::huffman::{AcTable, DcTable};
 use super::planes::Planes;
 use super::tables::{Quantisation, Scan, Tables};
 use super::{Reject, Result};
 use crate::error::Error;
-use crate::simd::jpeg::{Group, Kernels, Work};
+use crate::simd::jpeg::{Deposit, Group, Kernels, Work};
 
 /// Bytes that a block takes at most: 64 coefficients of a code of 16 bits and 15 bits more.
 pub(super) const BLOCK_BYTES: usize = 248;
 /// Units that are decoded before they are transformed: however many blocks a unit has across, they are whole groups.
 const CHUNK: usize = 4;
-/// Bits of a word that may be used before coefficients are read.
-const USED: u32 = 10;
 
 /// The segments between restarts.
 pub(super) struct Restarts<'a> {
@@ -163,32 +161,16 @@ impl<'a> Stream<'a> {
                 }
                 let end = count.min(unit.saturating_add(self.restarts.left));
                 self.restarts.left -= end - unit;
-                let mut cursor = self.restarts.bits.cursor();
+                let mut reader = Reader::new(self.restarts.bits.cursor())?;
                 for unit in unit..end {
                     for slot in &self.slots {
                         let (group, place) = slot.places[unit];
                         let group = &mut self.groups[group];
-                        let mut word = cursor.word()?;
-                        let (mut used, difference) = slot.dc.next(word)?;
                         let prediction = &mut self.predictions[slot.component];
-                        // What does not fit is no prediction that libjpeg goes on from.
-                        let value = i16::try_from(*prediction + difference).ok()?;
-                        *prediction = i32::from(value);
-                        group[place * 8] = value;
-                        if used > USED {
-                            cursor.pos += used as usize;
-                            (word, used) = (cursor.word()?, 0);
-                        }
-                        let order = &ORDERS[place];
-                        let from = (word, used);
-                        let (run, _) =
-                            coefficients::<false>(&mut cursor, &slot.ac, order, group, from, 1, 0)?;
-                        if run > 0 {
-                            return None;
-                        }
+                        whole(&mut reader, &slot.dc, &slot.ac, prediction, group, place)?;
                     }
                 }
-                let pos = cursor.pos;
+                let pos = reader.pos();
                 if !self.restarts.bits.take(pos) {
                     return None;
                 }
@@ -221,7 +203,7 @@ impl<B: Kernels> Work for RowOfUnits<'_, '_, B> {
     type Out = Option<()>;
 
     #[inline(always)]
-    fn run(self) -> Option<()> {
+    fn run<D: Deposit>(self, _deposit: D) -> Option<()> {
         self.stream.decode(self.backend, self.planes)
     }
 }

@@ -16,14 +16,14 @@ use std::arch::x86_64::{
     _mm256_srli_epi16, _mm256_storeu_si256, _mm256_sub_epi16, _mm256_sub_epi32,
     _mm256_unpackhi_epi8, _mm256_unpackhi_epi16, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64,
     _mm256_unpacklo_epi8, _mm256_unpacklo_epi16, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64,
-    _mm256_xor_si256,
+    _mm256_xor_si256, _pdep_u64,
 };
 
 use super::scalar::constants::{
     F_0_298, F_0_390, F_0_541, F_0_765, F_0_899, F_1_175, F_1_501, F_1_847, F_1_961, F_2_053,
     F_2_562, F_3_072,
 };
-use super::{Chroma, GROUP_WIDTH, Group, Kernels, Work, scalar};
+use super::{Chroma, Deposit, GROUP_WIDTH, Group, Kernels, PlainDeposit, Work, scalar};
 use crate::simd::Avx2;
 
 impl Kernels for Avx2 {
@@ -59,13 +59,26 @@ pub(super) fn with_bits<W: Work>(work: W) -> W::Out {
         // SAFETY: just detected.
         unsafe { featured(work) }
     } else {
-        work.run()
+        work.run(PlainDeposit)
+    }
+}
+
+/// Proof that the CPU has BMI2.
+#[derive(Clone, Copy)]
+struct Bmi2(());
+
+impl Deposit for Bmi2 {
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "one instruction")]
+    fn deposit(self, bits: u64, mask: u64) -> u64 {
+        // SAFETY: `self` exists only where the CPU has the instruction.
+        unsafe { _pdep_u64(bits, mask) }
     }
 }
 
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,movbe,popcnt")]
 fn featured<W: Work>(work: W) -> W::Out {
-    work.run()
+    work.run(Bmi2(()))
 }
 
 type Halves = [__m256i; 2];

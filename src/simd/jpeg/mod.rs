@@ -37,7 +37,32 @@ pub trait Work {
     /// What it returns.
     type Out;
     /// Does it. Must be inlined.
-    fn run(self) -> Self::Out;
+    fn run<D: Deposit>(self, deposit: D) -> Self::Out;
+}
+
+/// An instruction that work may want.
+pub trait Deposit: Copy {
+    /// The lowest bits, as many as `mask` has, in the places that it has them.
+    fn deposit(self, bits: u64, mask: u64) -> u64;
+}
+
+/// The same for every CPU.
+#[derive(Clone, Copy, Debug)]
+pub struct PlainDeposit;
+
+impl Deposit for PlainDeposit {
+    fn deposit(self, mut bits: u64, mut mask: u64) -> u64 {
+        let mut result = 0;
+        while mask != 0 && bits != 0 {
+            let lowest = mask & mask.wrapping_neg();
+            if bits & 1 == 1 {
+                result |= lowest;
+            }
+            mask ^= lowest;
+            bits >>= 1;
+        }
+        result
+    }
 }
 
 /// The kernels of one instruction set.
@@ -69,7 +94,7 @@ pub trait Kernels: Copy + Send + Sync + 'static {
 
     /// Does work in code that is compiled for the instruction set.
     fn work<W: Work>(self, work: W) -> W::Out {
-        work.run()
+        work.run(PlainDeposit)
     }
 }
 
