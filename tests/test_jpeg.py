@@ -92,7 +92,12 @@ def ours(data: Any, policy: Policy = UPRIGHT) -> U8:
 def test_qualities(decoded: list[bool], subsampling: int, quality: int) -> None:
     for height, width in [(1, 1), (2, 3), (8, 8), (15, 17), (16, 16), (97, 131), (240, 321)]:
         image = photo(height, width, quality)
-        for options in ({}, {"optimize": quality < 90}, {"restart_marker_rows": 1}, PROGRESSIVE if quality < 90 else {}):
+        for options in (
+            {},
+            {"optimize": quality < 90},
+            {"restart_marker_rows": 1},
+            PROGRESSIVE if quality < 90 else {},
+        ):
             data = encoded(image, quality=quality, subsampling=subsampling, **options)
             np.testing.assert_array_equal(ours(data), theirs(data))
     assert all(decoded) and len(decoded) == 28
@@ -590,7 +595,9 @@ def test_sizes_without_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     opened = []
     inner = Image.open
     monkeypatch.setattr(Image, "open", lambda *args: opened.append(args) or inner(*args))
-    assert headers.image_size(tmp_path / "plain.jpg") == (31, 20)
+    assert dr.image_size(tmp_path / "plain.jpg") == (31, 20)
+    p = dr.Processor("qwen2-vl")
+    assert p.plan(tmp_path / "plain.jpg") == p.plan((31, 20)) == p.plan(31, 20)
     assert opened == []
     assert headers.image_size(tmp_path / "long.jpg") == (97, 131)  # its header is Pillow's to read
     assert len(opened) == 1

@@ -32,6 +32,7 @@ from .arguments import (
     _torch,
     as_numbers,
 )
+from .headers import image_size
 from .images import Policy, Ready, is_batch_array, prepare
 from .memory import _empty
 from .numerics import resolve
@@ -515,8 +516,8 @@ class Processor(Planner):
 
     def plan(
         self,
-        height: int,
-        width: int,
+        height: int | tuple[int, int] | str | os.PathLike[str],
+        width: int | None = None,
         *,
         num_images: int = 1,
         num_frames: int | None = None,
@@ -525,7 +526,8 @@ class Processor(Planner):
         """Everything that will happen to an image of this size, without its pixels, or to a video.
 
         Args:
-            height: of the image, in pixels.
+            height: of the image, in pixels; or, without `width`, (height, width), or the path of a
+                file, of which the header is read (see `image_size`).
             width: of the image, in pixels.
             num_images: images in the request, for the families that plan by it.
             num_frames: frames that are taken of a video; None is an image.
@@ -535,12 +537,26 @@ class Processor(Planner):
             TypeError: a size that is no integer.
             ValueError: a size that upstream refuses, or that is not at least 1;
                 `ImageTooLargeError` above the limit.
+            OSError: no such file, or nothing that Pillow knows.
         """
+        if width is None:
+            height, width = self._size_of(height)
         if num_frames is not None:
-            return self.video.plan(height, width, num_frames=num_frames, **options)
+            sides = (_side("height", height), _side("width", width))
+            return self.video.plan(*sides, num_frames=num_frames, **options)
         variant = self._variant(options) if options else self._base
         return variant.spec.plan(
             _side("height", height), _side("width", width), _side("num_images", num_images)
+        )
+
+    def _size_of(self, image: Any) -> tuple[int, int]:
+        """The size that a pair is, or that the header of a file says."""
+        if isinstance(image, str | os.PathLike):
+            return image_size(image, self._base.policy.convert != "original")
+        if isinstance(image, tuple | list) and len(image) == 2:
+            return image[0], image[1]
+        raise TypeError(
+            f"height: without a width must be (height, width) or a path, got {type(image).__name__}"
         )
 
     def num_tokens(self, sizes: ArrayLike, *, num_images: int = 1, **options: Any) -> I64:
