@@ -278,7 +278,8 @@ def test_unusual_files_are_pillows(decoded: list[bool], kind: str, tmp_path: Pat
     else:
         np.testing.assert_array_equal(with_bytes, bytes_without)
         np.testing.assert_array_equal(with_path, path_without)
-    assert True not in decoded
+    # Where only the EXIF is odd, Pillow opens the file and says how it is turned.
+    assert True not in decoded or kind == "turned, its EXIF cut"
     # The same in a call, where a file may be the core's until its last row.
     p, q = (dr.Processor("qwen2-vl", jpeg=name, max_pixels=9_000) for name in ("own", "pillow"))
     if isinstance(with_bytes, tuple):
@@ -336,6 +337,7 @@ def test_another_opener_than_pillows_is_asked(decoded: list[bool]) -> None:
     def inverts(stream: Any, name: Any = None) -> Any:
         return of_a_class_of_its_own(stream.read())
 
+    assert jpeg.is_own(OWN)  # asked once a process
     data = encoded(photo(20, 31))
     Image.OPEN["JPEG"] = (inverts, accepts)
     try:
@@ -477,7 +479,7 @@ def test_bombs_are_refused_before_they_are_decoded(
     right = UPRIGHT._replace(decoding=decoding._replace(max_work=4 * 100))
     below = UPRIGHT._replace(decoding=decoding._replace(max_work=4 * 100 - 1))
     text = "more than max_jpeg_work=399 blocks times scans to decode, got 400$"
-    for given in (data, path, lambda: Image.open(path)):
+    for given in (data, path, lambda: Image.open(io.BytesIO(data))):
         made = given() if callable(given) else given
         with pytest.raises(dr.ImageTooLargeError, match=text):
             prepare(made, below)

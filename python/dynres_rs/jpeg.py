@@ -280,7 +280,7 @@ def opened(
         fallback: as in `decode`.
     """
     head = file.header
-    if head is None or image.format not in ("JPEG", "MPO"):
+    if head is None or not _is_plain(image):
         return None
     if (head.height, head.width) != (image.height, image.width):
         return None
@@ -325,16 +325,7 @@ def decode_pending(image: Any, file: File, fallback: Callable[[], Any] | None = 
     Returns:
         as `decode`; orientation is left alone.
     """
-    plugin: Any = sys.modules["PIL.JpegImagePlugin"]
-    kind: Any = type(image)
-    whole = ("jpeg", (0, 0, *image.size), 0, (image.mode, ""))
-    if (
-        kind.load is not plugin.ImageFile.ImageFile.load
-        or kind.load_read is not plugin.JpegImageFile.load_read
-        or image.tile != [whole]
-        or image.decoderconfig
-        or SEEN in image.__dict__
-    ):
+    if SEEN in image.__dict__ or not _is_plain(image):
         return None
     image.__dict__[SEEN] = True
     pixels = opened(image, file, False, fallback)
@@ -344,6 +335,20 @@ def decode_pending(image: Any, file: File, fallback: Callable[[], Any] | None = 
         image.fp = io.BytesIO(file.data)
         stream.close()
     return pixels
+
+
+def _is_plain(image: Any) -> bool:
+    """Whether Pillow's own code would decode the image, whole and from the file's start."""
+    from PIL import ImageFile, JpegImagePlugin
+
+    kind: Any = type(image)
+    return bool(
+        isinstance(image, JpegImagePlugin.JpegImageFile)
+        and kind.load is ImageFile.ImageFile.load
+        and kind.load_read is JpegImagePlugin.JpegImageFile.load_read
+        and image.tile == [("jpeg", (0, 0, *image.size), 0, (image.mode, ""))]
+        and not image.decoderconfig
+    )
 
 
 def _orientation(image: PillowImage.Image) -> int:
