@@ -324,7 +324,6 @@ def seeds(count: int, longest: int = 2500) -> list[bytes]:
 
 
 def _make_part(numbers: range) -> list[Judged]:
-    os.nice(5)
     part = []
     for number in numbers:
         made = jpeg_corpus.make(number)
@@ -398,7 +397,6 @@ def _mutate_part(given: tuple[list[bytes], range, str]) -> tuple[Counter[tuple[s
 
 def _mutate(folder: Path, count: int, jobs: int, first: int) -> int:
     folder.mkdir(parents=True, exist_ok=True)
-    os.nice(5)
     files = seeds(400)
     step = 5000
     parts = [range(at, min(at + step, first + count)) for at in range(first, first + count, step)]

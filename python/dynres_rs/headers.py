@@ -7,6 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from . import jpeg
+from .images import _builtin
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
@@ -60,7 +61,7 @@ def image_size(path: str | os.PathLike[str], upright: bool = True) -> tuple[int,
     except OSError as error:
         if error.errno is None:
             raise OSError(f"{name}: cannot be read") from None
-        raise OSError(f"{name}: {os.strerror(error.errno)}") from None
+        raise _builtin(type(error))(f"{name}: {os.strerror(error.errno)}") from None
     except Exception:
         raise OSError(f"{name}: cannot be read") from None
     return (width, height) if sideways else (height, width)
