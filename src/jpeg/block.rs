@@ -4,7 +4,7 @@
 //! is at `r * 32 + b * 8 + c`. So a kernel loads a row of four blocks as one vector.
 
 use super::bits::{FILLED, Reader};
-use super::huffman::{AcTable, DcTable, INDEX, Symbol};
+use super::huffman::{AcTable, DcTable, INDEX, LONGEST, Symbol};
 use crate::simd::jpeg::Group;
 
 /// Where the coefficients of a block of a group go, in the order of the file. What is past the last one goes to its place.
@@ -63,10 +63,10 @@ pub(super) fn moved(block: usize, last: usize) -> Order {
     std::array::from_fn(|k| ORDERS[block][k.min(63).saturating_sub(by)])
 }
 
-/// Lookups between two looks at the bits: four of ten bits, after at most [`BEFORE`].
-const LOOKUPS: u32 = 4;
+/// Lookups between two times that the word is filled.
+const LOOKUPS: u32 = 3;
 /// Bits of a filled word that may be used up before coefficients are read.
-pub(super) const BEFORE: u32 = FILLED - LOOKUPS * INDEX;
+pub(super) const BEFORE: u32 = FILLED - LOOKUPS * LONGEST;
 /// The bits used.
 const USED: u64 = 0xff;
 /// The position is past the last one.
@@ -93,7 +93,11 @@ pub(super) fn coefficients<const NOTE: bool>(
             let position = (state >> 8) as u8;
             let second = position.wrapping_add((entry >> 24) as u8);
             let first = position.wrapping_add((entry >> 16) as u8);
-            let values = [(entry >> 32) as i16, (entry >> 48) as i16];
+            // What an entry uses beyond the bits that index the table are the lowest bits of its coefficient.
+            let beyond =
+                (reader.word & (u64::MAX >> INDEX)) >> ((entry as u32).wrapping_neg() & 63);
+            let value = ((entry >> 32) as i16).wrapping_add((beyond << low) as i16);
+            let values = [value, (entry >> 48) as i16];
             // The second one first: where it is none, it may lie on the place of the first.
             group[usize::from(order[usize::from(second)])] = values[1];
             group[usize::from(order[usize::from(first)])] = values[0];
@@ -117,8 +121,10 @@ pub(super) fn coefficients<const NOTE: bool>(
         }
         let position = state >> 8;
         if last & USED == 0 {
-            // Nothing was done: a symbol of more bits than index the table.
+            // Nothing was done: a symbol whose bits say more than a lookup can. What was written has no meaning.
             state -= 64 << 8;
+            noted = before;
+            group[usize::from(order[(state >> 8) as usize])] = 0;
             reader.fill()?;
         } else if position == 64 || (128..192).contains(&position) {
             reader.fill()?;

@@ -280,26 +280,38 @@ pub(super) fn frame(marker: u8, body: &[u8]) -> Result<Frame> {
 struct Notes {
     jfif: bool,
     adobe: Option<u8>,
-    exif: Option<Option<u8>>,
+    exif: Exif,
     xmp: bool,
     /// Pillow may refuse it.
     doubtful: bool,
     /// What colours it has may be read in two ways.
-    odd: bool,
+    reject: Option<Reject>,
+}
+
+/// The orientation that Exif says.
+#[derive(Default)]
+enum Exif {
+    #[default]
+    Missing,
+    Plain(u8),
+    Odd,
 }
 
 impl Notes {
     fn read(&mut self, marker: u8, body: &[u8]) {
+        const ODD: Option<Reject> =
+            Some(Reject::Anomaly("a JFIF or Adobe segment of an unknown form"));
         match marker {
             marker::APP0 if body.starts_with(b"JFIF\0") && body.len() >= 14 && body[5] == 1 => {
                 self.jfif = true;
             }
-            marker::APP0 => self.odd |= body.starts_with(b"JFIF"),
+            marker::APP0 if body.starts_with(b"JFIF") => self.reject = ODD,
             marker::APP1 if body.starts_with(b"Exif\0\0") => {
-                self.doubtful |= self.exif.is_some();
-                let orientation = exif_orientation(&body[6..]);
-                self.doubtful |= orientation.is_none();
-                self.exif = Some(orientation);
+                self.exif = match (&self.exif, exif_orientation(&body[6..])) {
+                    (Exif::Missing, Some(orientation)) => Exif::Plain(orientation),
+                    _ => Exif::Odd,
+                };
+                self.doubtful |= matches!(self.exif, Exif::Odd);
             }
             marker::APP1 => self.xmp |= body.starts_with(b"http://ns.adobe.com/xap/"),
             marker::APP2 => {
@@ -312,19 +324,26 @@ impl Notes {
             marker::APP14 if body.starts_with(b"Adobe") && body.len() >= 12 => {
                 self.adobe = Some(body[11]);
             }
-            marker::APP14 => self.odd |= body.starts_with(b"Adobe"),
+            marker::APP14 if body.starts_with(b"Adobe") => self.reject = ODD,
             _ => {}
         }
     }
 
     fn orientation(&self) -> Option<u8> {
-        if self.xmp || self.doubtful { None } else { self.exif.unwrap_or(Some(1)) }
+        match self.exif {
+            _ if self.xmp || self.doubtful => None,
+            Exif::Missing => Some(1),
+            Exif::Plain(orientation) => Some(orientation),
+            Exif::Odd => None,
+        }
     }
 
     /// Whether three components of these numbers are luma and chroma, as libjpeg guesses.
     fn is_ycc(&self, ids: &[u8]) -> Result<bool> {
+        if let Some(reject) = &self.reject {
+            return Err(reject.clone());
+        }
         match self.adobe {
-            _ if self.odd => Err(Reject::Anomaly("a JFIF or Adobe segment of an unknown form")),
             _ if self.jfif => Ok(true),
             Some(0) => Ok(false),
             Some(1) => Ok(true),
@@ -454,6 +473,7 @@ fn tables_are_whole(mut body: &[u8]) -> Result<()> {
 }
 
 /// How many scans the file has, found without decoding: the markers that begin one, up to the end or the last byte.
+#[must_use]
 pub fn scans(data: &[u8], header: &Header) -> u64 {
     if !header.keeps_coefficients() {
         return 1;

@@ -5,6 +5,8 @@ use super::{Reject, Result};
 /// Bits that index a table.
 pub(super) const INDEX: u32 = 10;
 const ENTRIES: usize = 1 << INDEX;
+/// Bits that an entry of [`AcTable`] uses at most.
+pub(super) const LONGEST: u32 = 15;
 /// Positions after the last of a block: such an entry ends the loop over symbols.
 const LEAVE: u64 = 64;
 /// A block has ended.
@@ -150,6 +152,7 @@ impl DcTable {
 /// An entry has, from its lowest byte on: bits used; how far the position moves (64 more: nothing was done, the entry is for
 /// [`AcTable::next`]; 128 more: the block has ended); where the first coefficient goes, from the position on; where the second one
 /// goes; and the two coefficients. Where there is but one, the second is a zero after it, which is written to where a zero is.
+/// An entry may use more bits than index it: what they say, which are the lowest bits of a coefficient, is to be added to the first.
 pub(super) struct AcTable {
     pub(super) fast: [u64; ENTRIES],
     lookup: Lookup,
@@ -173,7 +176,7 @@ impl AcTable {
             let (len, symbol) = table.lookup.short[index];
             let word = (index as u64) << (64 - INDEX);
             table.fast[index] = match one(word, INDEX, u32::from(len), symbol, low) {
-                None => LEAVE << 8 | 1 << 24,
+                None => beyond(word, u32::from(len), symbol, low).unwrap_or(LEAVE << 8 | 1 << 24),
                 Some((bits, move_by, offset, value)) if move_by >= END => {
                     entry(bits, move_by, (offset, value), (offset + 1, 0))
                 }
@@ -228,6 +231,18 @@ fn one(word: u64, room: u32, len: u32, symbol: u8, low: u32) -> Option<(u32, u64
             Some((len + size, run + 1, run, value))
         }
     }
+}
+
+/// The entry of a coefficient whose sign is among the bits that index the table, and whose lowest bits are not.
+fn beyond(word: u64, len: u32, symbol: u8, low: u32) -> Option<u64> {
+    let (run, size) = (u64::from(symbol >> 4), u32::from(symbol & 15));
+    if len == 0 || len >= INDEX || size == 0 || len + size > LONGEST {
+        return None;
+    }
+    let value = i16::try_from(extend(word << len, size) << low).ok()?;
+    // It fits, whatever its lowest bits are.
+    i16::try_from(i32::from(value) + (((1 << size) - 1) << low)).ok()?;
+    Some(entry(len + size, run + 1, (run, value), (run + 1, 0)))
 }
 
 const fn entry(bits: u32, move_by: u64, first: (u64, i16), second: (u64, i16)) -> u64 {

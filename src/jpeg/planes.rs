@@ -62,7 +62,7 @@ impl Plane {
 
 /// The planes of a file.
 pub(super) struct Planes {
-    planes: Vec<Plane>,
+    components: Vec<Plane>,
     /// A row of each component that is not grown by a kernel.
     lines: Vec<Aligned>,
     width: usize,
@@ -103,7 +103,7 @@ impl Planes {
             })?);
         }
         let units = frame.units().0;
-        Ok(Self { planes, lines, width, height, unit: down * BLOCK, done: 0, units })
+        Ok(Self { components: planes, lines, width, height, unit: down * BLOCK, done: 0, units })
     }
 
     /// Puts the samples of a group of the row of units under way in its place.
@@ -116,7 +116,7 @@ impl Planes {
         group: &mut Group,
         table: &[i16; 64],
     ) {
-        let plane = &mut self.planes[component];
+        let plane = &mut self.components[component];
         let first = (self.done * plane.vertical + row) * BLOCK;
         let start = plane.start(first) + column * GROUP_WIDTH;
         backend.idct(group, table, &mut plane.bytes[start..], plane.stride);
@@ -124,7 +124,7 @@ impl Planes {
 
     /// The row of units under way is in.
     pub(super) fn next_row(&mut self) {
-        for plane in &mut self.planes {
+        for plane in &mut self.components {
             if matches!(plane.growth, Growth::Wide | Growth::Both) {
                 for row in 0..plane.vertical * BLOCK {
                     let start = plane.start(self.done * plane.vertical * BLOCK + row);
@@ -143,7 +143,7 @@ impl Planes {
             return self.height;
         }
         let looks_down = |plane: &Plane| matches!(plane.growth, Growth::Tall | Growth::Both);
-        let late = usize::from(self.planes.iter().any(looks_down));
+        let late = usize::from(self.components.iter().any(looks_down));
         (self.done * self.unit).saturating_sub(late)
     }
 
@@ -154,17 +154,17 @@ impl Planes {
 
     /// Row `y` as grey.
     pub(super) fn grey(&self, y: usize, out: &mut [u8]) {
-        out.copy_from_slice(&self.planes[0].row(y)[..self.width]);
+        out.copy_from_slice(&self.components[0].row(y)[..self.width]);
     }
 
     /// Row `y` as RGB.
     #[inline(always)]
     pub(super) fn rgb<B: Kernels>(&mut self, backend: B, y: usize, out: &mut [u8]) {
         assert_eq!(out.len(), self.width * 3, "a row of pixels");
-        if let [luma] = &self.planes[..] {
+        if let [luma] = &self.components[..] {
             return backend.grey(luma.row(y), out);
         }
-        let [luma, blue, red] = &self.planes[..] else { return };
+        let [luma, blue, red] = &self.components[..] else { return };
         if luma.growth == Growth::None && blue.growth == red.growth {
             let chroma = match blue.growth {
                 Growth::None => Some(Chroma::Full([blue.row(y), red.row(y)])),
@@ -176,11 +176,11 @@ impl Planes {
                 return backend.rgb(luma.row(y), chroma, out);
             }
         }
-        for (plane, line) in self.planes.iter().zip(&mut self.lines) {
+        for (plane, line) in self.components.iter().zip(&mut self.lines) {
             grow(plane, y, self.width, line);
         }
         let row = |number: usize| -> &[u8] {
-            let plane = &self.planes[number];
+            let plane = &self.components[number];
             if plane.growth == Growth::None { plane.row(y) } else { &self.lines[number] }
         };
         backend.rgb(row(0), Chroma::Full([row(1), row(2)]), out);

@@ -128,7 +128,7 @@ pub(super) struct Jpeg {
 
 #[pymethods]
 impl Jpeg {
-    /// ValueError where the header already says that the file is Pillow's.
+    /// `ValueError` where the header already says that the file is Pillow's.
     #[new]
     fn new(data: PyBackedBytes, fallback: Py<PyAny>) -> PyResult<Self> {
         guard(|| {

@@ -4,6 +4,7 @@
     unsafe_code,
     reason = "vector loads and stores, and calls of functions with target features"
 )]
+#![expect(clippy::needless_range_loop, reason = "arrays of registers")]
 
 use std::arch::x86_64::{
     __m128i, __m256i, _mm_loadu_si128, _mm_storeu_si128, _mm256_add_epi16, _mm256_add_epi32,
@@ -163,7 +164,7 @@ fn end<const SHIFT: i32>(sums: Halves) -> __m256i {
 /// Eight points of every column of the lanes: see the plain version.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn eight<const SHIFT: i32>(v: [__m256i; 8]) -> [__m256i; 8] {
+fn eight<const SHIFT: i32>(v: &[__m256i; 8]) -> [__m256i; 8] {
     // What rounds the end comes in with the first products: `8 * ROUND / 8`.
     let first = words(1 << 13, 1 << (SHIFT - 4));
     let by = _mm256_set1_epi16(8);
@@ -198,25 +199,21 @@ fn eight<const SHIFT: i32>(v: [__m256i; 8]) -> [__m256i; 8] {
 /// Rows of words to columns, in each lane.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn transpose(v: [__m256i; 8]) -> [__m256i; 8] {
-    let [a, b] = pairs(v[0], v[1]);
-    let [c, d] = pairs(v[2], v[3]);
-    let [e, f] = pairs(v[4], v[5]);
-    let [g, h] = pairs(v[6], v[7]);
-    let (ac0, ac1) = (_mm256_unpacklo_epi32(a, c), _mm256_unpackhi_epi32(a, c));
-    let (bd0, bd1) = (_mm256_unpacklo_epi32(b, d), _mm256_unpackhi_epi32(b, d));
-    let (eg0, eg1) = (_mm256_unpacklo_epi32(e, g), _mm256_unpackhi_epi32(e, g));
-    let (fh0, fh1) = (_mm256_unpacklo_epi32(f, h), _mm256_unpackhi_epi32(f, h));
-    [
-        _mm256_unpacklo_epi64(ac0, eg0),
-        _mm256_unpackhi_epi64(ac0, eg0),
-        _mm256_unpacklo_epi64(ac1, eg1),
-        _mm256_unpackhi_epi64(ac1, eg1),
-        _mm256_unpacklo_epi64(bd0, fh0),
-        _mm256_unpackhi_epi64(bd0, fh0),
-        _mm256_unpacklo_epi64(bd1, fh1),
-        _mm256_unpackhi_epi64(bd1, fh1),
-    ]
+fn transpose(v: &[__m256i; 8]) -> [__m256i; 8] {
+    let two = [pairs(v[0], v[1]), pairs(v[2], v[3]), pairs(v[4], v[5]), pairs(v[6], v[7])];
+    let mut columns = *v;
+    for half in 0..2 {
+        let (upper, lower) = ([two[0][half], two[1][half]], [two[2][half], two[3][half]]);
+        let upper =
+            [_mm256_unpacklo_epi32(upper[0], upper[1]), _mm256_unpackhi_epi32(upper[0], upper[1])];
+        let lower =
+            [_mm256_unpacklo_epi32(lower[0], lower[1]), _mm256_unpackhi_epi32(lower[0], lower[1])];
+        for pair in 0..2 {
+            columns[4 * half + 2 * pair] = _mm256_unpacklo_epi64(upper[pair], lower[pair]);
+            columns[4 * half + 2 * pair + 1] = _mm256_unpackhi_epi64(upper[pair], lower[pair]);
+        }
+    }
+    columns
 }
 
 #[target_feature(enable = "avx2")]
@@ -239,7 +236,7 @@ fn idct(group: &mut Group, table: &[i16; 64], out: &mut [u8], stride: usize) {
             let coefficients = coefficients(group, row, half);
             v[row] = _mm256_mullo_epi16(coefficients, factors(table, row));
         }
-        let columns = eight::<18>(transpose(eight::<11>(v)));
+        let columns = eight::<18>(&transpose(&eight::<11>(&v)));
         let ab = _mm256_packs_epi16(columns[0], columns[1]);
         let cd = _mm256_packs_epi16(columns[2], columns[3]);
         let ef = _mm256_packs_epi16(columns[4], columns[5]);
@@ -263,9 +260,10 @@ fn idct(group: &mut Group, table: &[i16; 64], out: &mut [u8], stride: usize) {
             store(out, at + stride, _mm256_extracti128_si256::<1>(two));
         }
     }
+    let zero = _mm256_setzero_si256();
     for words in group.as_chunks_mut::<16>().0 {
         // SAFETY: 16 words are 32 bytes.
-        unsafe { _mm256_storeu_si256(words.as_mut_ptr().cast(), _mm256_setzero_si256()) }
+        unsafe { _mm256_storeu_si256(words.as_mut_ptr().cast(), zero) }
     }
 }
 
@@ -408,48 +406,47 @@ fn both((near, far): (&[u8], &[u8]), x: usize) -> [Words; 2] {
     result
 }
 
-/// The differences of 32 pixels.
+/// The differences of 64 pixels: of the first 32, and of the others.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn full(row: &[u8], x: usize) -> Words {
-    let bytes = load(row, x);
+fn full(row: &[u8], x: usize) -> [Words; 2] {
     let centre = _mm256_set1_epi16(128);
-    [
-        _mm256_sub_epi16(_mm256_and_si256(bytes, _mm256_set1_epi16(0xff)), centre),
-        _mm256_sub_epi16(_mm256_srli_epi16::<8>(bytes), centre),
-    ]
-}
-
-/// 64 pixels with the differences that `wide` and `both` make.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn grown(luma: &[u8], x: usize, blue: [Words; 2], red: [Words; 2], out: &mut [u8]) {
-    let (first, second) = (load(luma, x), load(luma, x + 32));
-    let low = _mm256_permute2x128_si256::<0x20>(first, second);
-    emit(out, [x, x + 32], colours(low, blue[0], red[0]));
-    let high = _mm256_permute2x128_si256::<0x31>(first, second);
-    emit(out, [x + 16, x + 48], colours(high, blue[1], red[1]));
+    let mut result = [[centre; 2]; 2];
+    for half in 0..2 {
+        let bytes = load(row, x + 32 * half);
+        result[half] = [
+            _mm256_sub_epi16(_mm256_and_si256(bytes, _mm256_set1_epi16(0xff)), centre),
+            _mm256_sub_epi16(_mm256_srli_epi16::<8>(bytes), centre),
+        ];
+    }
+    result
 }
 
 #[target_feature(enable = "avx2")]
 fn rgb(luma: &[u8], chroma: Chroma<'_>, out: &mut [u8]) {
-    let width = out.len() / 3;
-    match chroma {
-        Chroma::Full([blue, red]) => {
-            for x in (0..width).step_by(32) {
-                let pixels = colours(load(luma, x), full(blue, x), full(red, x));
-                emit(out, [x, x + 16], pixels);
-            }
+    // Each function is called in one place, so that it is inlined and vectors stay in registers.
+    for x in (0..out.len() / 3).step_by(64) {
+        let zero = [_mm256_setzero_si256(); 2];
+        let mut differences = [[zero; 2]; 2];
+        for component in 0..2 {
+            differences[component] = match chroma {
+                Chroma::Full(rows) => full(rows[component], x),
+                Chroma::Wide(rows) => wide(rows[component], x / 2),
+                Chroma::Both(rows) => both(rows[component], x / 2),
+            };
         }
-        Chroma::Wide([blue, red]) => {
-            for x in (0..width).step_by(64) {
-                grown(luma, x, wide(blue, x / 2), wide(red, x / 2), out);
-            }
-        }
-        Chroma::Both([blue, red]) => {
-            for x in (0..width).step_by(64) {
-                grown(luma, x, both(blue, x / 2), both(red, x / 2), out);
-            }
+        let (first, second) = (load(luma, x), load(luma, x + 32));
+        // What was grown has every second 16 pixels in a vector.
+        let (luma, step) = if let Chroma::Full(_) = chroma {
+            ([first, second], [16, 32])
+        } else {
+            let low = _mm256_permute2x128_si256::<0x20>(first, second);
+            ([low, _mm256_permute2x128_si256::<0x31>(first, second)], [32, 16])
+        };
+        let [blue, red] = differences;
+        for half in 0..2 {
+            let x = x + step[1] * half;
+            emit(out, [x, x + step[0]], colours(luma[half], blue[half], red[half]));
         }
     }
 }

@@ -4,6 +4,7 @@
     unsafe_code,
     reason = "vector loads and stores, and calls of functions with target features"
 )]
+#![expect(clippy::needless_range_loop, reason = "arrays of registers")]
 
 use std::arch::x86_64::{
     __m256i, __m512i, _mm_loadu_si128, _mm256_storeu_si256, _mm512_add_epi16, _mm512_add_epi32,
@@ -143,7 +144,7 @@ fn end<const SHIFT: u32, const MINUS: bool>(a: Halves, b: Halves) -> __m512i {
 /// Eight points of every column of the lanes: see the plain version.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn eight<const SHIFT: u32>(v: [__m512i; 8]) -> [__m512i; 8] {
+fn eight<const SHIFT: u32>(v: &[__m512i; 8]) -> [__m512i; 8] {
     // What rounds the end comes in with the first products: `8 * ROUND / 8`.
     let first = words(1 << 13, 1 << (SHIFT - 4));
     let by = _mm512_set1_epi16(8);
@@ -178,25 +179,21 @@ fn eight<const SHIFT: u32>(v: [__m512i; 8]) -> [__m512i; 8] {
 /// Rows of words to columns, in each lane.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn transpose(v: [__m512i; 8]) -> [__m512i; 8] {
-    let [a, b] = pairs(v[0], v[1]);
-    let [c, d] = pairs(v[2], v[3]);
-    let [e, f] = pairs(v[4], v[5]);
-    let [g, h] = pairs(v[6], v[7]);
-    let (ac0, ac1) = (_mm512_unpacklo_epi32(a, c), _mm512_unpackhi_epi32(a, c));
-    let (bd0, bd1) = (_mm512_unpacklo_epi32(b, d), _mm512_unpackhi_epi32(b, d));
-    let (eg0, eg1) = (_mm512_unpacklo_epi32(e, g), _mm512_unpackhi_epi32(e, g));
-    let (fh0, fh1) = (_mm512_unpacklo_epi32(f, h), _mm512_unpackhi_epi32(f, h));
-    [
-        _mm512_unpacklo_epi64(ac0, eg0),
-        _mm512_unpackhi_epi64(ac0, eg0),
-        _mm512_unpacklo_epi64(ac1, eg1),
-        _mm512_unpackhi_epi64(ac1, eg1),
-        _mm512_unpacklo_epi64(bd0, fh0),
-        _mm512_unpackhi_epi64(bd0, fh0),
-        _mm512_unpacklo_epi64(bd1, fh1),
-        _mm512_unpackhi_epi64(bd1, fh1),
-    ]
+fn transpose(v: &[__m512i; 8]) -> [__m512i; 8] {
+    let two = [pairs(v[0], v[1]), pairs(v[2], v[3]), pairs(v[4], v[5]), pairs(v[6], v[7])];
+    let mut columns = *v;
+    for half in 0..2 {
+        let (upper, lower) = ([two[0][half], two[1][half]], [two[2][half], two[3][half]]);
+        let upper =
+            [_mm512_unpacklo_epi32(upper[0], upper[1]), _mm512_unpackhi_epi32(upper[0], upper[1])];
+        let lower =
+            [_mm512_unpacklo_epi32(lower[0], lower[1]), _mm512_unpackhi_epi32(lower[0], lower[1])];
+        for pair in 0..2 {
+            columns[4 * half + 2 * pair] = _mm512_unpacklo_epi64(upper[pair], lower[pair]);
+            columns[4 * half + 2 * pair + 1] = _mm512_unpackhi_epi64(upper[pair], lower[pair]);
+        }
+    }
+    columns
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
@@ -211,11 +208,12 @@ fn idct(group: &mut Group, table: &[i16; 64], out: &mut [u8], stride: usize) {
     if _mm512_cmpge_epu16_mask(around, _mm512_set1_epi16(1 << 14)) != 0 {
         return scalar::idct(group, table, out, stride);
     }
+    let zero = _mm512_setzero_si512();
     for row in group.as_chunks_mut::<32>().0 {
         // SAFETY: 32 words are 64 bytes.
-        unsafe { _mm512_storeu_si512(row.as_mut_ptr().cast(), _mm512_setzero_si512()) }
+        unsafe { _mm512_storeu_si512(row.as_mut_ptr().cast(), zero) }
     }
-    let columns = eight::<18>(transpose(eight::<11>(v)));
+    let columns = eight::<18>(&transpose(&eight::<11>(&v)));
     let ab = _mm512_packs_epi16(columns[0], columns[1]);
     let cd = _mm512_packs_epi16(columns[2], columns[3]);
     let ef = _mm512_packs_epi16(columns[4], columns[5]);
@@ -394,41 +392,39 @@ fn both((near, far): (&[u8], &[u8]), x: usize) -> [Words; 2] {
     result
 }
 
-/// The differences of 64 pixels.
+/// The differences of 128 pixels.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn full(row: &[u8], x: usize) -> Words {
-    let bytes = load(row, x);
+fn full(row: &[u8], x: usize) -> [Words; 2] {
     let centre = _mm512_set1_epi16(128);
-    [
-        _mm512_sub_epi16(_mm512_and_si512(bytes, _mm512_set1_epi16(0xff)), centre),
-        _mm512_sub_epi16(_mm512_srli_epi16::<8>(bytes), centre),
-    ]
+    let mut result = [[centre; 2]; 2];
+    for half in 0..2 {
+        let bytes = load(row, x + 64 * half);
+        result[half] = [
+            _mm512_sub_epi16(_mm512_and_si512(bytes, _mm512_set1_epi16(0xff)), centre),
+            _mm512_sub_epi16(_mm512_srli_epi16::<8>(bytes), centre),
+        ];
+    }
+    result
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vnni")]
 fn rgb(luma: &[u8], chroma: Chroma<'_>, out: &mut [u8]) {
-    let width = out.len() / 3;
-    match chroma {
-        Chroma::Full([blue, red]) => {
-            for x in (0..width).step_by(64) {
-                let pixels = colours(load(luma, x), full(blue, x), full(red, x));
-                emit(out, x, pixels);
-            }
+    // Each function is called in one place, so that it is inlined and vectors stay in registers.
+    for x in (0..out.len() / 3).step_by(128) {
+        let zero = [_mm512_setzero_si512(); 2];
+        let mut differences = [[zero; 2]; 2];
+        for component in 0..2 {
+            differences[component] = match chroma {
+                Chroma::Full(rows) => full(rows[component], x),
+                Chroma::Wide(rows) => wide(rows[component], x / 2),
+                Chroma::Both(rows) => both(rows[component], x / 2),
+            };
         }
-        Chroma::Wide([blue, red]) => {
-            for x in (0..width).step_by(128) {
-                let (blue, red) = (wide(blue, x / 2), wide(red, x / 2));
-                emit(out, x, colours(load(luma, x), blue[0], red[0]));
-                emit(out, x + 64, colours(load(luma, x + 64), blue[1], red[1]));
-            }
-        }
-        Chroma::Both([blue, red]) => {
-            for x in (0..width).step_by(128) {
-                let (blue, red) = (both(blue, x / 2), both(red, x / 2));
-                emit(out, x, colours(load(luma, x), blue[0], red[0]));
-                emit(out, x + 64, colours(load(luma, x + 64), blue[1], red[1]));
-            }
+        let [blue, red] = differences;
+        for half in 0..2 {
+            let x = x + 64 * half;
+            emit(out, x, colours(load(luma, x), blue[half], red[half]));
         }
     }
 }
