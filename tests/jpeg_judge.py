@@ -304,7 +304,25 @@ def judge_damaged(data: bytes) -> str:
         return "rows and the whole image differ"
     if whole is None:
         return LEFT
-    return EQUAL if whole == theirs(data) else "accepted, with other pixels than Pillow's, or none"
+    if whole == theirs(data):
+        return EQUAL
+    head = jpeg.header(data)
+    if head is not None and not head.allowed and not _opens(data, head):
+        return LEFT  # Pillow opens it first, and refuses
+    return "accepted, with other pixels than Pillow's, or none"
+
+
+def _opens(data: bytes, head: jpeg.Header) -> bool:
+    """Whether Pillow opens the file, as a JPEG of the size and mode that the core sees."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data)) as image:
+                mode = "L" if head.components == 1 else "RGB"
+                found = (image.format in ("JPEG", "MPO"), image.height, image.width, image.mode)
+                return found == (True, head.height, head.width, mode)
+    except Exception:
+        return False
 
 
 def seeds(count: int, longest: int = 2500) -> list[bytes]:
@@ -331,13 +349,14 @@ def _make_part(numbers: range) -> list[Judged]:
     return part
 
 
-def _make(folder: Path, count: int, jobs: int) -> int:
+def _make(folder: Path, count: int, jobs: int, first: int) -> int:
     folder.mkdir(parents=True, exist_ok=True)
-    parts = [range(start, min(start + 500, count)) for start in range(0, count, 500)]
+    end = first + count
+    parts = [range(start, min(start + 250, end)) for start in range(first, end, 250)]
     with ProcessPoolExecutor(jobs) as pool:
-        for number, part in enumerate(pool.map(_make_part, parts)):
-            (folder / f"part-{number:04d}.pickle").write_bytes(pickle.dumps(part))
-            print(f"{(number + 1) * 500} files", flush=True)
+        for numbers, part in zip(parts, pool.map(_make_part, parts), strict=True):
+            (folder / f"part-{numbers.start:06d}.pickle").write_bytes(pickle.dumps(part))
+            print(f"{numbers.stop - first} files", flush=True)
     return 0
 
 
@@ -418,13 +437,13 @@ def main() -> int:
     parser.add_argument("command", choices=["make", "check", "mutate"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=20_000)
-    parser.add_argument("--first", type=int, default=0, help="The first damaged file's number.")
+    parser.add_argument("--first", type=int, default=0, help="The first file's number.")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--backend", help="Only this one; else every one of this CPU.")
     given = parser.parse_args()
     if given.command == "make":
         print("encoders:", ", ".join(jpeg_corpus.installed()))
-        return _make(given.folder, given.count, given.jobs)
+        return _make(given.folder, given.count, given.jobs, given.first)
     if given.command == "mutate":
         return _mutate(given.folder, given.count, given.jobs, given.first)
     if given.backend == _native.simd():
