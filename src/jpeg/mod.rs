@@ -40,9 +40,12 @@ mod kept;
 mod planes;
 mod stream;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use crate::error::{Error, Size, zeroed};
 use crate::image::ImageRef;
+use crate::memory::pays_to_stream;
 use crate::parallel::Watch;
 use crate::pipeline::{Rows, Source, Window};
 use crate::simd::Simd;
@@ -119,7 +122,7 @@ pub fn decode(
     assert!(pixel == Pixel::Rgb || header.components().len() == 1, "grey of a file of colours");
     with_backend!(simd, backend => {
         let mut image = Image::new(backend, data, header, stop)?;
-        let mut made = 0;
+        let (mut made, stream) = (0, pays_to_stream(out));
         while made < height {
             if stop() {
                 return Err(Error::Interrupted.into());
@@ -127,10 +130,11 @@ pub fn decode(
             image.advance()?;
             let ready = image.rows();
             for (y, row) in (made..ready).zip(out[made * len..].chunks_exact_mut(len)) {
-                image.row(y, pixel, row);
+                image.row(y, pixel, row, stream);
             }
             made = ready;
         }
+        backend.fence();
         image.finish(stop)
     })
 }
@@ -229,7 +233,7 @@ impl<B: Kernels> Rows for Reader<'_, B> {
         }
         let len = width * 3;
         for (y, row) in (first..last).zip(self.rows.chunks_exact_mut(len)) {
-            self.image.row(y, Pixel::Rgb, row);
+            self.image.row(y, Pixel::Rgb, row, false);
         }
         let count = last - first;
         let image = ImageRef::packed(&self.rows[..count * len], count, width, 3);
@@ -299,10 +303,10 @@ impl<'a, B: Kernels> Image<'a, B> {
         self.planes.rows()
     }
 
-    fn row(&mut self, y: usize, pixel: Pixel, out: &mut [u8]) {
+    fn row(&mut self, y: usize, pixel: Pixel, out: &mut [u8], stream: bool) {
         match pixel {
             Pixel::Grey => self.planes.grey(y, out),
-            Pixel::Rgb => self.planes.rgb(self.backend, y, out),
+            Pixel::Rgb => self.planes.rgb(self.backend, y, out, stream),
         }
     }
 
