@@ -27,8 +27,8 @@ import io
 import itertools
 import os
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,8 @@ from numpy.typing import NDArray
 from . import _dynres_rs as _native
 from . import jpeg
 from ._types import U8, ImageInput
+from .files import check_openable, shown
+from .nested import icon_size, inner_sizes, refused
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
@@ -287,7 +289,7 @@ def _pillow(image: PillowImage.Image, policy: Policy, by_rows: bool = False) -> 
             pixels = jpeg.decode_pending(image, file, fallback)
             if pixels is not None:
                 return Ready(pixels, height, width, None)
-    _guard("image", image.load)
+    _guard("image", lambda: _load(image, policy.max_pixels))
     if policy.convert == "none":
         if mode == "RGB":
             return Ready(image, height, width, None)
@@ -323,67 +325,24 @@ def _rgb(image: PillowImage.Image, policy: Policy) -> PillowImage.Image:
 
 
 def _file(source: str | os.PathLike[str] | bytes, policy: Policy, by_rows: bool = False) -> Ready:
-    from PIL import Image, ImageOps
-
     given: str | bytes
     if isinstance(source, bytes):
         name, given = f"{len(source)} bytes", source
     else:
-        name = given = os.fspath(source)
-        if isinstance(name, bytes):
+        given = os.fspath(source)
+        if isinstance(given, bytes):
             raise TypeError("image: a path must be str or os.PathLike of str")
-        if name.startswith(("http://", "https://")):
+        if given.startswith(("http://", "https://")):
             raise ValueError("image: URLs are not fetched; pass the bytes")
-    upright = policy.convert != "original"
+        check_openable(given)
+        name = shown(given)
 
     def decode() -> Any:
         file = jpeg.read(given)
-        stream: Any = io.BytesIO(given) if isinstance(given, bytes) else given
-        own = file is not None and jpeg.is_own(policy.decoding)
-        fallback = None
         if file is not None:
-            data = file.data
-            stream = io.BytesIO(data)
-            if by_rows:
-                fallback = lambda: _guard(name, lambda: _loaded(Image.open(io.BytesIO(data))))  # noqa: E731
-            turn = file.turn(upright) if own else None
-            if turn is not None and file.header is not None:
-                _check_size(file.header.height, file.header.width, policy.max_pixels)
-                jpeg.check_work(file, policy.decoding.max_work, name)
-                pixels = jpeg.decode(file, turn, fallback)
-                if pixels is not None:
-                    return pixels
-                own = False
-        # Lazy: a size that is too large is refused before any pixel is decoded.
-        opened = Image.open(stream)
-        try:
-            _check_size(opened.height, opened.width, policy.max_pixels)
-            if file is not None:
-                jpeg.check_work(file, policy.decoding.max_work, name)
-                pixels = jpeg.opened(opened, file, upright, fallback) if own else None
-                if pixels is not None:
-                    opened.close()
-                    return pixels
-            if upright:
-                ImageOps.exif_transpose(opened, in_place=True)
-            if opened.mode == "RGB":
-                opened.load()
-                keyed = opened.info.get("transparency") is not None
-                if keyed and policy.convert == "transformers" and not policy.torchvision:
-                    return _rgb(opened, policy)
-                return opened
-            if not isinstance(opened.info.get("transparency"), int | tuple):
-                # Pillow drops it either way, but with a warning about palettes with alpha.
-                opened.info.pop("transparency", None)
-            converted = opened.convert("RGB")
-            # A transparent colour outlives Pillow's conversion, and transformers then composites;
-            # torchvision's decoder drops it, as the original loaders do.
-            if policy.convert == "transformers" and not policy.torchvision:
-                return _rgb(converted, policy)
-            return converted
-        except BaseException:
-            opened.close()
-            raise
+            return _jpeg(file, name, policy, by_rows)
+        with io.BytesIO(given) if isinstance(given, bytes) else open(given, "rb") as stream:  # noqa: PTH123
+            return _decoded(stream, policy)
 
     image = _guard(name, decode)
     if isinstance(image, np.ndarray):
@@ -391,6 +350,93 @@ def _file(source: str | os.PathLike[str] | bytes, policy: Policy, by_rows: bool 
     if isinstance(image, _native.Jpeg):
         return Ready(image, *image.size, None)
     return Ready(image, image.height, image.width, None)
+
+
+def _jpeg(file: jpeg.File, name: str, policy: Policy, by_rows: bool) -> Any:
+    """The pixels of a JPEG, decoded by the core where it can, or what stands for them."""
+    from PIL import Image
+
+    upright = policy.convert != "original"
+    own = jpeg.is_own(policy.decoding)
+
+    def fallback() -> Any:
+        return _guard(name, lambda: _loaded(Image.open(io.BytesIO(file.data))))
+
+    late = fallback if by_rows else None
+    turn = file.turn(upright) if own else None
+    if turn is not None and file.header is not None:
+        _check_size(file.header.height, file.header.width, policy.max_pixels)
+        jpeg.check_work(file, policy.decoding.max_work, name)
+        pixels = jpeg.decode(file, turn, late)
+        if pixels is not None:
+            return pixels
+        own = False
+
+    def undecoded(opened: PillowImage.Image) -> Any:
+        jpeg.check_work(file, policy.decoding.max_work, name)
+        return jpeg.opened(opened, file, upright, late) if own else None
+
+    return _decoded(io.BytesIO(file.data), policy, undecoded)
+
+
+def _decoded(
+    file: BinaryIO,
+    policy: Policy,
+    undecoded: Callable[[PillowImage.Image], Any] | None = None,
+) -> Any:
+    """A file's pixels as an array, or a loaded image of mode RGB that needs the file no more.
+
+    `undecoded` may have its own pixels for an image that Pillow has opened.
+    """
+    from PIL import Image, ImageOps
+
+    size = icon_size(file)
+    if size is not None:
+        _check_size(*size, policy.max_pixels)
+    # Lazy: a size that is too large is refused before any pixel is decoded.
+    opened = Image.open(file)
+    try:
+        why = refused(opened.format)
+        if why is not None:
+            raise _Refused(why)
+        _check_size(opened.height, opened.width, policy.max_pixels)
+        for size in inner_sizes(opened):
+            _check_size(*size, policy.max_pixels)
+        pixels = None if undecoded is None else undecoded(opened)
+        if pixels is not None:
+            opened.close()
+            return pixels
+        if policy.convert != "original":
+            ImageOps.exif_transpose(opened, in_place=True)
+        if opened.mode == "RGB":
+            opened.load()
+            keyed = opened.info.get("transparency") is not None
+            if keyed and policy.convert == "transformers" and not policy.torchvision:
+                return _rgb(opened, policy)
+            return opened
+        if not isinstance(opened.info.get("transparency"), int | tuple):
+            # Pillow drops it either way, but with a warning about palettes with alpha.
+            opened.info.pop("transparency", None)
+        converted = opened.convert("RGB")
+        # A transparent colour outlives Pillow's conversion, and transformers then composites;
+        # torchvision's decoder drops it, as the original loaders do.
+        if policy.convert == "transformers" and not policy.torchvision:
+            return _rgb(converted, policy)
+        return converted
+    except BaseException:
+        opened.close()
+        raise
+
+
+class _Refused(OSError):
+    """Our own verdict on a file, in our own words."""
+
+
+def _load(image: PillowImage.Image, limit: int) -> None:
+    """Decodes an opened image, whatever format is inside its own."""
+    for size in inner_sizes(image):
+        _check_size(*size, limit)
+    image.load()
 
 
 def _guard(name: str, decode: Any) -> Any:
@@ -405,6 +451,8 @@ def _guard(name: str, decode: Any) -> Any:
         return decode()
     except (_native.ImageTooLargeError, MemoryError, Warning):
         raise
+    except _Refused as error:
+        raise OSError(f"{name}: {error}") from None
     except Image.DecompressionBombError:
         raise _native.ImageTooLargeError(
             f"{name}: Pillow refuses to decode so many pixels (Image.MAX_IMAGE_PIXELS)"
