@@ -368,7 +368,7 @@ class Processor(Planner):
         if type(images) is np.ndarray and images.ndim == 3:
             flat, counts, single = [images], [1], True
         else:
-            flat, counts, single = _flatten(images)
+            flat, counts, single = _flatten(images, spec.apart)
         # With an `out` whose shape tells how many images are good, that must be known before.
         by_rows = out is None or errors == "raise"
 
@@ -677,9 +677,9 @@ def _copy(options: Options) -> Options:
     return {key: _plain(value) for key, value in options.items()}
 
 
-def _flatten(images: ImagesInput) -> tuple[list[Any], list[int], bool]:
+def _flatten(images: ImagesInput, apart: bool) -> tuple[list[Any], list[int], bool]:
     """The images of a call in order, how many are in the sample of each, and whether it was one
-    image."""
+    image. `apart`: each image of a flat list is a sample of its own."""
     if images is None:
         raise TypeError("images: must be an image or a list of images, got None")
     if is_batch_array(images):
@@ -697,7 +697,8 @@ def _flatten(images: ImagesInput) -> tuple[list[Any], list[int], bool]:
         for image in sample:
             group.extend(image if is_batch_array(image) else [image])
         flat += group
-        counts += [len(group)] * len(group)
+        alone = apart and samples is not images
+        counts += [1] * len(group) if alone else [len(group)] * len(group)
     if not flat:
         raise ValueError("images: must hold at least one image, got an empty list")
     return flat, counts, False

@@ -45,7 +45,6 @@ mod tests;
 
 use crate::error::{Error, Size, zeroed};
 use crate::image::ImageRef;
-use crate::memory::pays_to_stream;
 use crate::parallel::Watch;
 use crate::pipeline::{Rows, Source, Window};
 use crate::simd::Simd;
@@ -122,7 +121,7 @@ pub fn decode(
     assert!(pixel == Pixel::Rgb || header.components().len() == 1, "grey of a file of colours");
     with_backend!(simd, backend => {
         let mut image = Image::new(backend, data, header, stop)?;
-        let (mut made, stream) = (0, pays_to_stream(out));
+        let mut made = 0;
         while made < height {
             if stop() {
                 return Err(Error::Interrupted.into());
@@ -130,11 +129,10 @@ pub fn decode(
             image.advance()?;
             let ready = image.rows();
             for (y, row) in (made..ready).zip(out[made * len..].chunks_exact_mut(len)) {
-                image.row(y, pixel, row, stream);
+                image.row(y, pixel, row);
             }
             made = ready;
         }
-        backend.fence();
         image.finish(stop)
     })
 }
@@ -233,7 +231,7 @@ impl<B: Kernels> Rows for Reader<'_, B> {
         }
         let len = width * 3;
         for (y, row) in (first..last).zip(self.rows.chunks_exact_mut(len)) {
-            self.image.row(y, Pixel::Rgb, row, false);
+            self.image.row(y, Pixel::Rgb, row);
         }
         let count = last - first;
         let image = ImageRef::packed(&self.rows[..count * len], count, width, 3);
@@ -303,10 +301,10 @@ impl<'a, B: Kernels> Image<'a, B> {
         self.planes.rows()
     }
 
-    fn row(&mut self, y: usize, pixel: Pixel, out: &mut [u8], stream: bool) {
+    fn row(&mut self, y: usize, pixel: Pixel, out: &mut [u8]) {
         match pixel {
             Pixel::Grey => self.planes.grey(y, out),
-            Pixel::Rgb => self.planes.rgb(self.backend, y, out, stream),
+            Pixel::Rgb => self.planes.rgb(self.backend, y, out),
         }
     }
 

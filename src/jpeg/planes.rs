@@ -3,12 +3,10 @@
 use super::header::{BLOCK, Frame};
 use crate::buffer::Aligned;
 use crate::error::Result;
-use crate::simd::jpeg::{Chroma, GROUP_WIDTH, Group, Kernels, STEP};
+use crate::simd::jpeg::{Chroma, GROUP_WIDTH, Group, Kernels};
 
-/// Bytes before a row's first sample.
+/// Bytes before a row's first sample and after its last block, which kernels may read.
 const LEAD: usize = 64;
-/// Bytes after a row's last block, which kernels may read.
-const TAIL: usize = STEP + 64;
 
 /// How samples of a component become those of pixels, as libjpeg does it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,8 +90,8 @@ impl Planes {
                 (down, across) => Growth::Repeat(down, across),
             };
             let blocks = frame.blocks(component).1;
-            let padded = (blocks * BLOCK).next_multiple_of(GROUP_WIDTH);
-            let stride = LEAD + padded.next_multiple_of(64) + TAIL;
+            let stride =
+                LEAD + (blocks * BLOCK).next_multiple_of(GROUP_WIDTH).next_multiple_of(64) + LEAD;
             let rows = 2 * BLOCK * component.vertical;
             let bytes = Aligned::zeroed(rows * stride)?;
             let vertical = component.vertical;
@@ -101,7 +99,7 @@ impl Planes {
             lines.push(Aligned::zeroed(if growth == Growth::None {
                 0
             } else {
-                width.next_multiple_of(64) + TAIL
+                width.next_multiple_of(64) + 2 * LEAD
             })?);
         }
         let units = frame.units().0;
@@ -159,8 +157,9 @@ impl Planes {
         out.copy_from_slice(&self.components[0].row(y)[..self.width]);
     }
 
-    /// Row `y` as RGB, past the cache if `stream`.
-    pub(super) fn rgb<B: Kernels>(&mut self, backend: B, y: usize, out: &mut [u8], stream: bool) {
+    /// Row `y` as RGB.
+    #[inline(always)]
+    pub(super) fn rgb<B: Kernels>(&mut self, backend: B, y: usize, out: &mut [u8]) {
         assert_eq!(out.len(), self.width * 3, "a row of pixels");
         if let [luma] = &self.components[..] {
             return backend.grey(luma.row(y), out);
@@ -174,7 +173,7 @@ impl Planes {
                 Growth::Tall | Growth::Repeat(..) => None,
             };
             if let Some(chroma) = chroma {
-                return backend.rgb(luma.row(y), chroma, out, stream);
+                return backend.rgb(luma.row(y), chroma, out);
             }
         }
         for (plane, line) in self.components.iter().zip(&mut self.lines) {
@@ -184,7 +183,7 @@ impl Planes {
             let plane = &self.components[number];
             if plane.growth == Growth::None { plane.row(y) } else { &self.lines[number] }
         };
-        backend.rgb(row(0), Chroma::Full([row(1), row(2)]), out, stream);
+        backend.rgb(row(0), Chroma::Full([row(1), row(2)]), out);
     }
 }
 

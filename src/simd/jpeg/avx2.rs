@@ -33,7 +33,7 @@ impl Kernels for Avx2 {
         unsafe { idct(group, table, out, stride) }
     }
 
-    fn rgb(self, luma: &[u8], chroma: Chroma<'_>, out: &mut [u8], _stream: bool) {
+    fn rgb(self, luma: &[u8], chroma: Chroma<'_>, out: &mut [u8]) {
         // SAFETY: see `idct`.
         unsafe { rgb(luma, chroma, out) }
     }

@@ -7,17 +7,17 @@
 #![expect(clippy::needless_range_loop, reason = "arrays of registers")]
 
 use std::arch::x86_64::{
-    __m256i, __m512i, _mm_loadu_si128, _mm_sfence, _mm256_storeu_si256, _mm512_add_epi16,
-    _mm512_add_epi32, _mm512_and_si512, _mm512_broadcast_i32x4, _mm512_castsi512_si256,
-    _mm512_cmpge_epu16_mask, _mm512_dpwssd_epi32, _mm512_extracti64x4_epi64, _mm512_loadu_si512,
-    _mm512_madd_epi16, _mm512_maddubs_epi16, _mm512_mask_permutexvar_epi8, _mm512_mulhrs_epi16,
-    _mm512_mullo_epi16, _mm512_packs_epi16, _mm512_packs_epi32, _mm512_packus_epi16,
-    _mm512_permutex2var_epi8, _mm512_permutexvar_epi8, _mm512_permutexvar_epi64, _mm512_set1_epi8,
-    _mm512_set1_epi16, _mm512_set1_epi32, _mm512_setr_epi64, _mm512_setzero_si512,
-    _mm512_srai_epi16, _mm512_srai_epi32, _mm512_srli_epi16, _mm512_storeu_si512,
-    _mm512_stream_si512, _mm512_sub_epi16, _mm512_sub_epi32, _mm512_unpackhi_epi8,
-    _mm512_unpackhi_epi16, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi8,
-    _mm512_unpacklo_epi16, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64, _mm512_xor_si512,
+    __m256i, __m512i, _mm_loadu_si128, _mm256_storeu_si256, _mm512_add_epi16, _mm512_add_epi32,
+    _mm512_and_si512, _mm512_broadcast_i32x4, _mm512_castsi512_si256, _mm512_cmpge_epu16_mask,
+    _mm512_dpwssd_epi32, _mm512_extracti64x4_epi64, _mm512_loadu_si512, _mm512_madd_epi16,
+    _mm512_maddubs_epi16, _mm512_mask_permutexvar_epi8, _mm512_mulhrs_epi16, _mm512_mullo_epi16,
+    _mm512_packs_epi16, _mm512_packs_epi32, _mm512_packus_epi16, _mm512_permutex2var_epi8,
+    _mm512_permutexvar_epi8, _mm512_permutexvar_epi64, _mm512_set1_epi8, _mm512_set1_epi16,
+    _mm512_set1_epi32, _mm512_setr_epi64, _mm512_setzero_si512, _mm512_srai_epi16,
+    _mm512_srai_epi32, _mm512_srli_epi16, _mm512_storeu_si512, _mm512_sub_epi16, _mm512_sub_epi32,
+    _mm512_unpackhi_epi8, _mm512_unpackhi_epi16, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
+    _mm512_unpacklo_epi8, _mm512_unpacklo_epi16, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    _mm512_xor_si512,
 };
 
 use super::scalar::constants::{
@@ -33,24 +33,14 @@ impl Kernels for Avx512 {
         unsafe { idct(group, table, out, stride) }
     }
 
-    fn rgb(self, luma: &[u8], chroma: Chroma<'_>, out: &mut [u8], stream: bool) {
-        if stream {
-            // SAFETY: see `idct`.
-            unsafe { rgb::<true>(luma, chroma, out) }
-        } else {
-            // SAFETY: see `idct`.
-            unsafe { rgb::<false>(luma, chroma, out) }
-        }
+    fn rgb(self, luma: &[u8], chroma: Chroma<'_>, out: &mut [u8]) {
+        // SAFETY: see `idct`.
+        unsafe { rgb(luma, chroma, out) }
     }
 
     fn grey(self, luma: &[u8], out: &mut [u8]) {
         // SAFETY: see `idct`.
         unsafe { grey(luma, out) }
-    }
-
-    fn fence(self) {
-        // SAFETY: every x86-64 CPU has this instruction.
-        unsafe { _mm_sfence() }
     }
 
     fn work<W: Work>(self, work: W) -> W::Out {
@@ -335,27 +325,11 @@ fn colours(luma: __m512i, blue: Words, red: Words) -> [__m512i; 3] {
     out
 }
 
-/// Where to begin so that all pixels are made, 128 at a time; with `STREAM`, after the first time at lines of the cache. All are even.
-fn starts<const STREAM: bool>(out: &[u8]) -> impl Iterator<Item = usize> + use<STREAM> {
-    // Three bytes a pixel, and 3 * 43 = 2 * 64 + 1.
-    let lead = out.as_ptr().addr().wrapping_neg().wrapping_mul(43) % 64;
-    let lead = if STREAM && lead.is_multiple_of(2) { lead } else { 0 };
-    let first = if lead > 0 { 0..1 } else { 0..0 };
-    first.chain((lead..out.len() / 3).step_by(128))
-}
-
-/// 64 pixels to those of `out` from `x` on, or as many as there are. With `STREAM`, whole lines of the cache go past it.
+/// 64 pixels to those of `out` from `x` on, or as many as there are.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn emit<const STREAM: bool>(out: &mut [u8], x: usize, pixels: [__m512i; 3]) {
-    if STREAM && out.len() >= 3 * (x + 64) && out[3 * x..].as_ptr().addr().is_multiple_of(64) {
-        for (number, vector) in pixels.into_iter().enumerate() {
-            let at = 3 * x + 64 * number;
-            let line = &mut out[at..at + 64];
-            // SAFETY: the slice is 64 bytes long and begins a line, since the first one does.
-            unsafe { _mm512_stream_si512(line.as_mut_ptr().cast(), vector) }
-        }
-    } else if out.len() >= 3 * (x + 64) {
+fn emit(out: &mut [u8], x: usize, pixels: [__m512i; 3]) {
+    if out.len() >= 3 * (x + 64) {
         for (number, vector) in pixels.into_iter().enumerate() {
             store(out, 3 * x + 64 * number, vector);
         }
@@ -435,9 +409,9 @@ fn full(row: &[u8], x: usize) -> [Words; 2] {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vnni")]
-fn rgb<const STREAM: bool>(luma: &[u8], chroma: Chroma<'_>, out: &mut [u8]) {
+fn rgb(luma: &[u8], chroma: Chroma<'_>, out: &mut [u8]) {
     // Each function is called in one place, so that it is inlined and vectors stay in registers.
-    for x in starts::<STREAM>(out) {
+    for x in (0..out.len() / 3).step_by(128) {
         let zero = [_mm512_setzero_si512(); 2];
         let mut differences = [[zero; 2]; 2];
         for component in 0..2 {
@@ -450,7 +424,7 @@ fn rgb<const STREAM: bool>(luma: &[u8], chroma: Chroma<'_>, out: &mut [u8]) {
         let [blue, red] = differences;
         for half in 0..2 {
             let x = x + 64 * half;
-            emit::<STREAM>(out, x, colours(load(luma, x), blue[half], red[half]));
+            emit(out, x, colours(load(luma, x), blue[half], red[half]));
         }
     }
 }
@@ -474,6 +448,6 @@ fn grey(luma: &[u8], out: &mut [u8]) {
         for number in 0..3 {
             pixels[number] = _mm512_permutexvar_epi8(THREEFOLD[number].get(), bytes);
         }
-        emit::<false>(out, x, pixels);
+        emit(out, x, pixels);
     }
 }

@@ -18,7 +18,7 @@ pub const GROUP_WIDTH: usize = 32;
 /// Samples down a group.
 pub const GROUP_HEIGHT: usize = 8;
 
-/// Pixels that a kernel makes at a time at most. As many bytes can be read after a row's last sample.
+/// Pixels that a kernel makes at a time: planes have as many readable samples after their last, up to the next multiple.
 pub const STEP: usize = 128;
 
 /// Blue and red differences of a row of pixels.
@@ -76,13 +76,11 @@ pub trait Kernels: Copy + Send + Sync + 'static {
         scalar::idct(group, table, out, stride);
     }
 
-    /// A row of pixels, three bytes each, as many as `out` holds. `stream`: they are written past the cache where the instruction set
-    /// has lines to write; [`fence`](Self::fence) orders them.
+    /// A row of pixels, three bytes each, as many as `out` holds.
     ///
     /// # Panics
     /// When a row is too short.
-    fn rgb(self, luma: &[u8], chroma: Chroma<'_>, out: &mut [u8], stream: bool) {
-        let _ = stream;
+    fn rgb(self, luma: &[u8], chroma: Chroma<'_>, out: &mut [u8]) {
         scalar::rgb(luma, chroma, out);
     }
 
@@ -93,9 +91,6 @@ pub trait Kernels: Copy + Send + Sync + 'static {
     fn grey(self, luma: &[u8], out: &mut [u8]) {
         scalar::grey(luma, out);
     }
-
-    /// Ends a run of streaming stores.
-    fn fence(self) {}
 
     /// Does work in code that is compiled for the instruction set.
     fn work<W: Work>(self, work: W) -> W::Out {
