@@ -18,7 +18,7 @@ lint:
 	cargo fmt --check && cargo clippy --all-targets -- -D warnings && $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 bench:
-	$(BIN)/pip install -q '.[bench,cli,jpeg]' && $(BIN)/python benches/whole.py
+	$(BIN)/pip install -q '.[bench,cli,jpeg,torch,transformers]' torchvision && $(BIN)/python benches/whole.py
 
 bench-e2e:
 	$(BIN)/pip install -q '.[bench,cli,jpeg]' && $(BIN)/python benches/end_to_end.py

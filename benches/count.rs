@@ -100,10 +100,12 @@ fn rows() -> Vec<Row> {
     for stage in Stage::ALL {
         let sizes = match stage {
             Stage::Weights | Stage::Horizontal(_) | Stage::Vertical => 0..3,
-            Stage::Interleave | Stage::SplitPatch | Stage::Elements(_) => 1..2,
+            Stage::Interleave | Stage::SplitPatch | Stage::Elements(_) | Stage::Pixels(_) => 1..2,
             Stage::Resize | Stage::Family(_) => 0..1,
         };
-        let once = !stage.has_numerics() || stage == Stage::Elements(Element::Bfloat16);
+        let once = !stage.has_numerics()
+            || stage == Stage::Elements(Element::Bfloat16)
+            || stage == Stage::Pixels(Element::Bfloat16);
         for size in sizes {
             rows.extend((0..if once { 1 } else { 2 }).map(|numerics| Row {
                 stage,

@@ -27,6 +27,11 @@ class Peer:
     run: Callable[[], Any]
     #: What its answer is where it is not meant to be the case's: other numbers, another type.
     other: str | None = None
+    #: Whose numbers it is meant to give: the oracle that its answer is compared with.
+    numbers: str = "pillow"
+    #: How it was set up where that is not as it comes: what its own manual says is fastest on one
+    #: thread, with the same input and output.
+    setting: str = ""
 
 
 def version(package: str) -> str | None:
@@ -118,7 +123,8 @@ def resizers(image: Image.Image, size: tuple[int, int]) -> list[Peer]:
             resizer.resize(source, target, options)
             return np.frombuffer(target.get_buffer(), np.uint8).reshape(size[1], size[0], 3)
 
-        peers.append(Peer(f"cykooz-resizer {version('cykooz-resizer')}", cykooz))
+        name = f"cykooz-resizer {version('cykooz-resizer')}"
+        peers.append(Peer(name, cykooz, setting="one Resizer kept, the source converted before"))
     if version("opencv-python-headless") or version("opencv-python"):
         import cv2  # type: ignore[import-not-found]
 
@@ -127,6 +133,7 @@ def resizers(image: Image.Image, size: tuple[int, int]) -> list[Peer]:
             Peer(
                 f"OpenCV {cv2.__version__} INTER_CUBIC",
                 lambda: cv2.resize(array, size, interpolation=cv2.INTER_CUBIC),
+                setting="setNumThreads(1)",
             )
         )
     if version("torchvision"):
@@ -138,12 +145,14 @@ def resizers(image: Image.Image, size: tuple[int, int]) -> list[Peer]:
         mode = F.InterpolationMode.BICUBIC
         peers.append(
             Peer(
-                f"torchvision {version('torchvision')} (channels last)",
+                f"torchvision {version('torchvision')}",
                 lambda: (
                     F.resize(tensor, [size[1], size[0]], mode, antialias=True)
                     .permute(1, 2, 0)
                     .numpy()
                 ),
+                numbers="torchvision",
+                setting="set_num_threads(1), a channels-last tensor",
             )
         )
     return peers
@@ -154,13 +163,6 @@ def qwen_processors(image: Image.Image, max_pixels: int) -> list[Peer]:
     size = {"shortest_edge": 3136, "longest_edge": max_pixels}
     peers = []
     if version("transformers"):
-        from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import (
-            Qwen2VLImageProcessorPil,
-        )
-
-        pil = Qwen2VLImageProcessorPil(size=size)
-        name = f"transformers {version('transformers')} PIL backend"
-        peers.append(Peer(name, lambda: pil(image, return_tensors="np")["pixel_values"]))
         if version("torchvision"):
             import torch
             from transformers.models.qwen2_vl.image_processing_qwen2_vl import (
@@ -169,14 +171,22 @@ def qwen_processors(image: Image.Image, max_pixels: int) -> list[Peer]:
 
             torch.set_num_threads(1)
             fast = Qwen2VLImageProcessor(size=size)
-            name = f"transformers {version('transformers')} torchvision backend"
+            name = f"transformers {version('transformers')}, its default (torchvision)"
             peers.append(
                 Peer(
                     name,
                     lambda: fast(image, return_tensors="pt")["pixel_values"].numpy(),
-                    "other numbers",
+                    numbers="torchvision",
+                    setting="set_num_threads(1)",
                 )
             )
+        from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import (
+            Qwen2VLImageProcessorPil,
+        )
+
+        pil = Qwen2VLImageProcessorPil(size=size)
+        name = f"transformers {version('transformers')}, PIL backend"
+        peers.append(Peer(name, lambda: pil(image, return_tensors="np")["pixel_values"]))
     if version("hf-processors-rs"):
         from hf_processors_rs import AutoImageProcessor  # type: ignore[import-not-found]
 
@@ -206,7 +216,8 @@ def qwen_processors(image: Image.Image, max_pixels: int) -> list[Peer]:
                     lambda rival=rival: rival(image, return_tensors="np", num_threads=1)[
                         "pixel_values"
                     ],
-                    "other numbers" if backend == "torchvision" else None,
+                    numbers="torchvision" if backend == "torchvision" else "pillow",
+                    setting="num_threads=1",
                 )
             )
     return peers

@@ -3,36 +3,22 @@
 //! Coordinates are x and y, continuous, with the origin at the top left corner of the top left pixel. A view maps
 //! to the image linearly on each axis: `x = source.left + (x' - offset.left) * source.width / resized.width`.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, collected, filled};
+use crate::names::names;
+use crate::parallel::Watch;
 use crate::plan::{Cells, From, Plan, Run, View};
 
-/// What a token stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Kind {
-    /// A part of the image.
-    Image,
-    /// The end of a row of tokens.
-    Newline,
-    /// The border between two views.
-    Separator,
-    /// A part of a canvas where there is nothing but background.
-    Padding,
-}
-
-impl Kind {
-    /// Every kind, in the order of their codes.
-    pub const ALL: [Self; 4] = [Self::Image, Self::Newline, Self::Separator, Self::Padding];
-
-    /// Its name in Python.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Image => "image",
-            Self::Newline => "newline",
-            Self::Separator => "separator",
-            Self::Padding => "padding",
-        }
+names! {
+    /// What a token stands for.
+    pub enum Kind: "kind" {
+        /// A part of the image.
+        Image = "image",
+        /// The end of a row of tokens.
+        Newline = "newline",
+        /// The border between two views.
+        Separator = "separator",
+        /// A part of a canvas where there is nothing but background.
+        Padding = "padding",
     }
 }
 
@@ -69,7 +55,7 @@ impl Plan {
     }
 
     /// The first and last coordinate in the image of every row or column of cells, clipped to the image.
-    fn edges(&self, cells: &Cells, axis: Axis) -> Vec<(f64, f64)> {
+    fn edges(&self, cells: &Cells, axis: Axis) -> Result<Vec<(f64, f64)>> {
         let view = &self.views[cells.view];
         let (tiles, tile, seen, count, end) = match axis {
             Axis::X => {
@@ -80,18 +66,25 @@ impl Plan {
             }
         };
         if self.vanished(view) {
-            return vec![(0.0, 0.0); tiles * count];
+            return filled((0.0, 0.0), tiles * count);
         }
         let edge = |tile_number: usize, cell: usize| {
             let at = tile_number * tile + (cell * cells.cell).min(seen);
             self.in_image(view, axis, at as f64).clamp(0.0, end as f64)
         };
-        (0..tiles)
-            .flat_map(|tile| (0..count).map(move |cell| (edge(tile, cell), edge(tile, cell + 1))))
-            .collect()
+        collected(
+            (0..tiles).flat_map(|tile| {
+                (0..count).map(move |cell| (edge(tile, cell), edge(tile, cell + 1)))
+            }),
+        )
     }
 
-    fn walk(&self, mut emit: impl FnMut(Bounds, Kind)) -> Result<()> {
+    /// Gives for each token, in their order, the box in the image that it sees, without area for one that sees none of
+    /// it, and what it stands for.
+    ///
+    /// # Errors
+    /// `Option` where the options of the family give tiles that no such model can take; `OutOfMemory`; `Interrupted`.
+    pub fn tokens(&self, watch: &Watch<'_>, mut emit: impl FnMut(Bounds, Kind)) -> Result<()> {
         if self.runs.is_empty() && self.num_tokens > 0 {
             return Err(Error::Option {
                 name: "token_boxes",
@@ -99,17 +92,24 @@ impl Plan {
                 given: format!("{} tokens for {:?}", self.num_tokens, self.resized),
             });
         }
-        for run in &self.runs {
-            match run {
-                Run::Separator => emit([0.0; 4], Kind::Separator),
-                Run::Cells(cells) => self.walk_cells(cells, &mut emit),
+        for _ in 0..self.groups {
+            for run in &self.runs {
+                match run {
+                    Run::Mark(kind) => emit([0.0; 4], *kind),
+                    Run::Cells(cells) => self.walk_cells(cells, watch, &mut emit)?,
+                }
             }
         }
         Ok(())
     }
 
-    fn walk_cells(&self, cells: &Cells, emit: &mut impl FnMut(Bounds, Kind)) {
-        let (columns, rows) = (self.edges(cells, Axis::X), self.edges(cells, Axis::Y));
+    fn walk_cells(
+        &self,
+        cells: &Cells,
+        watch: &Watch<'_>,
+        emit: &mut impl FnMut(Bounds, Kind),
+    ) -> Result<()> {
+        let (columns, rows) = (self.edges(cells, Axis::X)?, self.edges(cells, Axis::Y)?);
         let cell = |&(top, bottom): &(f64, f64), &(left, right): &(f64, f64)| {
             let kind = if right > left && bottom > top { Kind::Image } else { Kind::Padding };
             ([left, top, right, bottom], kind)
@@ -118,6 +118,7 @@ impl Plan {
             for tile_rows in rows.chunks(cells.grid.rows.max(1)) {
                 for tile_columns in columns.chunks(cells.grid.columns.max(1)) {
                     for row in tile_rows {
+                        watch.check()?;
                         for column in tile_columns {
                             let (bounds, kind) = cell(row, column);
                             emit(bounds, kind);
@@ -125,36 +126,18 @@ impl Plan {
                     }
                 }
             }
-            return;
+            return Ok(());
         }
         let right = columns.iter().fold(0.0, |right: f64, column| right.max(column.1));
         for row in &rows {
+            watch.check()?;
             for column in &columns {
                 let (bounds, kind) = cell(row, column);
                 emit(bounds, kind);
             }
             emit([right, row.0, right, row.1], Kind::Newline);
         }
-    }
-
-    /// The box in the image that each token sees, in token order; without area for one that sees none of it.
-    ///
-    /// # Errors
-    /// `Option` where the options of the family give tiles that no such model can take.
-    pub fn token_boxes(&self) -> Result<Vec<Bounds>> {
-        let mut boxes = Vec::with_capacity(self.num_tokens);
-        self.walk(|bounds, _| boxes.push(bounds))?;
-        Ok(boxes)
-    }
-
-    /// What each token stands for, in token order.
-    ///
-    /// # Errors
-    /// As [`Self::token_boxes`].
-    pub fn token_kinds(&self) -> Result<Vec<Kind>> {
-        let mut kinds = Vec::with_capacity(self.num_tokens);
-        self.walk(|_, kind| kinds.push(kind))?;
-        Ok(kinds)
+        Ok(())
     }
 }
 
@@ -167,12 +150,13 @@ mod tests {
     fn every_token_has_a_box() {
         for family in families::all() {
             for size in [(1, 1), (1080, 1920), (2000, 300), (37, 411)] {
-                let Ok(plan) = Plan::new(&family.spec, size, 1) else {
+                let Ok(spec) = family.spec.clone().prepare() else { panic!("{}", family.name) };
+                let Ok(plan) = Plan::new(&spec, size, 1) else {
                     panic!("{}: {size:?}", family.name);
                 };
-                let Ok(boxes) = plan.token_boxes() else {
-                    panic!("{}: {size:?}: the preset's tokens have no boxes", family.name);
-                };
+                let mut boxes = Vec::new();
+                let walked = plan.tokens(&Watch::new(None), |bounds, _| boxes.push(bounds));
+                assert_eq!(walked, Ok(()), "{}: {size:?}: tokens without boxes", family.name);
                 assert_eq!(boxes.len(), plan.num_tokens, "{}", family.name);
                 let limit = [size.1 as f64, size.0 as f64];
                 for [left, top, right, bottom] in boxes {

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::memory::fallible;
+
 /// A height and a width in pixels, in that order everywhere.
 pub type Size = (usize, usize);
 
@@ -88,6 +90,8 @@ pub enum Error {
         /// Bytes asked for.
         bytes: usize,
     },
+    /// A strategy met what another strategy prepared: which is always a bug.
+    Unprepared,
     /// A row source broke off; the owner of the source knows why.
     Source,
     /// The caller asked to stop.
@@ -126,6 +130,7 @@ impl fmt::Display for Error {
                 "{key}: images of one call must give tiles of one size, got {first:?} and {other:?}"
             ),
             Self::OutOfMemory { bytes } => write!(f, "cannot allocate {bytes} bytes"),
+            Self::Unprepared => write!(f, "the spec was prepared for another strategy"),
             Self::Source => write!(f, "image: its rows could not be read"),
             Self::Interrupted => write!(f, "interrupted"),
         }
@@ -137,13 +142,58 @@ impl std::error::Error for Error {}
 /// What every fallible function of the core returns.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// An empty vector with room for `len` items.
+///
+/// # Errors
+/// `OutOfMemory` where the allocator refuses.
+pub fn reserved<T>(len: usize) -> Result<Vec<T>> {
+    let mut items = Vec::new();
+    let bytes = len.saturating_mul(size_of::<T>());
+    let room = fallible(|| items.try_reserve_exact(len));
+    room.map_err(|_| Error::OutOfMemory { bytes })?;
+    Ok(items)
+}
+
+/// Appends an item.
+///
+/// # Errors
+/// `OutOfMemory` where the allocator refuses.
+pub fn push<T>(items: &mut Vec<T>, item: T) -> Result<()> {
+    if items.len() == items.capacity() {
+        let bytes = (items.len() + 1).saturating_mul(2 * size_of::<T>());
+        fallible(|| items.try_reserve(1)).map_err(|_| Error::OutOfMemory { bytes })?;
+    }
+    items.push(item);
+    Ok(())
+}
+
+/// The items of an iterator as a vector.
+///
+/// # Errors
+/// `OutOfMemory` where the allocator refuses.
+pub fn collected<T>(items: impl IntoIterator<Item = T>) -> Result<Vec<T>> {
+    let items = items.into_iter();
+    let mut all = reserved(items.size_hint().0)?;
+    for item in items {
+        push(&mut all, item)?;
+    }
+    Ok(all)
+}
+
+/// `len` copies of an item.
+///
+/// # Errors
+/// `OutOfMemory` where the allocator refuses.
+pub fn filled<T: Clone>(item: T, len: usize) -> Result<Vec<T>> {
+    let mut items = reserved(len)?;
+    items.resize(len, item);
+    Ok(items)
+}
+
 /// A zeroed buffer of `len` bytes, or `Error::OutOfMemory`.
 ///
 /// # Errors
 /// `OutOfMemory` where the allocator refuses.
 pub fn zeroed(len: usize) -> Result<Vec<u8>> {
-    let mut buffer = Vec::new();
-    buffer.try_reserve_exact(len).map_err(|_| Error::OutOfMemory { bytes: len })?;
-    buffer.resize(len, 0);
-    Ok(buffer)
+    filled(0, len)
 }

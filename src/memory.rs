@@ -1,4 +1,167 @@
-//! What the system says of a piece of memory.
+//! Memory: what the system says of a piece of it, and what is left where the system has no more.
+//!
+//! Whatever grows with an image, a list or an option is allocated by [`crate::error::reserved`] and the like, which fail
+//! with the number of bytes. A few small allocations have no fallible form (an `Arc`, a boxed error, what the standard
+//! library and the Python bindings make for themselves), and without memory they would end the process. [`Allocator`]
+//! serves them, and only them, from a reserve. Every call asks [`check`] first and ends with `OutOfMemory` while much of the reserve is
+//! in use, so that what is left is enough for the calls that are under way.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::{Cell, UnsafeCell};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crate::error::{Error, Result};
+
+/// Bytes of a block of the reserve: the most that a small allocation has.
+const BLOCK: usize = 16 << 10;
+/// Blocks of the reserve. Nobody touches their pages before they are needed.
+const BLOCKS: usize = 128;
+/// Blocks in use from which on calls fail instead of beginning.
+const LOW: usize = 32;
+
+#[repr(C, align(4096))]
+struct Blocks([[u8; BLOCK]; BLOCKS]);
+
+thread_local! {
+    /// Whether the allocation under way on this thread may fail, and so leaves the reserve alone.
+    static FALLIBLE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs an allocation that may fail.
+pub fn fallible<T>(allocation: impl FnOnce() -> T) -> T {
+    let before = FALLIBLE.replace(true);
+    let result = allocation();
+    FALLIBLE.set(before);
+    result
+}
+
+/// The system's allocator, and behind it a reserve for small requests that it refuses.
+struct Allocator {
+    blocks: UnsafeCell<Blocks>,
+    taken: [AtomicBool; BLOCKS],
+    used: AtomicUsize,
+}
+
+// SAFETY: a block belongs to whoever set its flag, until they clear it; nothing else in it is shared.
+#[expect(unsafe_code, reason = "blocks have one owner each")]
+unsafe impl Sync for Allocator {}
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator::new();
+
+impl Allocator {
+    const fn new() -> Self {
+        Self {
+            blocks: UnsafeCell::new(Blocks([[0; BLOCK]; BLOCKS])),
+            taken: [const { AtomicBool::new(false) }; BLOCKS],
+            used: AtomicUsize::new(0),
+        }
+    }
+
+    fn is_low(&self) -> bool {
+        self.used.load(Ordering::Relaxed) > LOW
+    }
+
+    /// A block for a request that the system refused; null where the request is too large or no block is left.
+    #[cold]
+    fn take(&self, size: usize, align: usize) -> *mut u8 {
+        if FALLIBLE.get() || size > BLOCK || align > align_of::<Blocks>() {
+            return std::ptr::null_mut();
+        }
+        let free = |taken: &AtomicBool| {
+            taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        };
+        let Some(number) = self.taken.iter().position(free) else { return std::ptr::null_mut() };
+        self.used.fetch_add(1, Ordering::Relaxed);
+        self.blocks.get().cast::<u8>().wrapping_add(number * BLOCK)
+    }
+
+    /// The number of the block that begins at `pointer`, if it is one.
+    fn number(&self, pointer: *mut u8) -> Option<usize> {
+        let offset = pointer.addr().wrapping_sub(self.blocks.get().addr());
+        (offset < BLOCKS * BLOCK).then_some(offset / BLOCK)
+    }
+
+    fn give_back(&self, number: usize) {
+        self.used.fetch_sub(1, Ordering::Relaxed);
+        self.taken[number].store(false, Ordering::Release);
+    }
+}
+
+// SAFETY: what it returns is the system's, or a block that is free, large enough, aligned, and of nobody else until it
+// comes back; the system never sees a block.
+#[expect(unsafe_code, reason = "passes requests on to the system")]
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promises are those that the system asks for.
+        let pointer = unsafe { System.alloc(layout) };
+        if pointer.is_null() { self.take(layout.size(), layout.align()) } else { pointer }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as above.
+        let pointer = unsafe { System.alloc_zeroed(layout) };
+        if !pointer.is_null() {
+            return pointer;
+        }
+        let pointer = self.take(layout.size(), layout.align());
+        if !pointer.is_null() {
+            // SAFETY: the block is ours and at least so large.
+            unsafe { pointer.write_bytes(0, layout.size()) };
+        }
+        pointer
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        match self.number(pointer) {
+            Some(number) => self.give_back(number),
+            // SAFETY: it is no block, so the system gave it.
+            None => unsafe { System.dealloc(pointer, layout) },
+        }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let number = self.number(pointer);
+        let new = match number {
+            Some(_) if size <= BLOCK => return pointer,
+            Some(_) => match Layout::from_size_align(size, layout.align()) {
+                // SAFETY: `size` is not zero.
+                Ok(layout) => unsafe { System.alloc(layout) },
+                Err(_) => std::ptr::null_mut(),
+            },
+            None => {
+                // SAFETY: it is no block, so the system gave it; the rest is the caller's promise.
+                let new = unsafe { System.realloc(pointer, layout, size) };
+                if !new.is_null() {
+                    return new;
+                }
+                self.take(size, layout.align())
+            }
+        };
+        if new.is_null() {
+            return new;
+        }
+        // SAFETY: both are at least so large, and one of them is new.
+        unsafe { std::ptr::copy_nonoverlapping(pointer, new, layout.size().min(size)) };
+        // SAFETY: the caller gave it up, since we return another.
+        unsafe { self.dealloc(pointer, layout) };
+        new
+    }
+}
+
+/// Whether any of the reserve is in use: what is made now should not be kept.
+#[must_use]
+pub fn is_short() -> bool {
+    ALLOCATOR.used.load(Ordering::Relaxed) > 0
+}
+
+/// Fails while much of the reserve is in use: the system has no memory, so that nothing new should begin.
+///
+/// # Errors
+/// `OutOfMemory`.
+pub fn check() -> Result<()> {
+    if ALLOCATOR.is_low() { Err(Error::OutOfMemory { bytes: BLOCK }) } else { Ok(()) }
+}
 
 /// Bytes of output from which on whole lines may go past the cache: what is smaller is better found there by whoever
 /// reads it next.
@@ -46,6 +209,33 @@ fn is_resident(_bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[expect(unsafe_code, reason = "asks for memory as the standard library does")]
+    fn the_reserve_serves_small_requests_and_takes_them_back()
+    -> std::result::Result<(), std::alloc::LayoutError> {
+        static ALLOCATOR: Allocator = Allocator::new();
+        let blocks: Vec<*mut u8> = (0..=LOW).map(|_| ALLOCATOR.take(BLOCK, 64)).collect();
+        assert!(blocks.iter().all(|block| !block.is_null() && block.addr().is_multiple_of(64)));
+        assert!(ALLOCATOR.is_low());
+        assert!(ALLOCATOR.take(BLOCK + 1, 1).is_null() && ALLOCATOR.take(1, 8192).is_null());
+        assert!(fallible(|| ALLOCATOR.take(1, 1)).is_null());
+        let layout = Layout::from_size_align(BLOCK, 64)?;
+        for (number, &block) in blocks.iter().enumerate() {
+            // SAFETY: the block is ours.
+            unsafe { block.write_bytes(number as u8, BLOCK) };
+            // SAFETY: of the layout that it was asked for with.
+            let grown = unsafe { ALLOCATOR.realloc(block, layout, 2 * BLOCK) };
+            assert!(ALLOCATOR.number(grown).is_none());
+            // SAFETY: the first half is what was there.
+            let bytes = unsafe { std::slice::from_raw_parts(grown, BLOCK) };
+            assert!(bytes.iter().all(|&byte| byte == number as u8));
+            // SAFETY: as grown above.
+            unsafe { ALLOCATOR.dealloc(grown, Layout::from_size_align(2 * BLOCK, 64)?) };
+        }
+        assert_eq!(ALLOCATOR.used.load(Ordering::Relaxed), 0);
+        Ok(())
+    }
 
     #[test]
     fn fresh_pages_and_small_outputs_are_not_streamed() {

@@ -50,12 +50,27 @@ pub fn threads(asked: usize) -> usize {
     if asked == 0 { available() } else { asked }
 }
 
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Ends all work that is watched, as soon as it looks: the process is about to exit.
+pub fn end() {
+    ENDING.store(true, Ordering::SeqCst);
+}
+
+/// Whether the process is about to exit.
+#[must_use]
+pub fn is_ending() -> bool {
+    ENDING.load(Ordering::SeqCst)
+}
+
 /// How often the owner of a call is asked whether to go on.
 const POLL_EVERY: Duration = Duration::from_millis(40);
 
 /// Stops the work of a call when its owner says so.
 pub struct Watch<'a> {
     stop: AtomicBool,
+    /// Whether [`end`] stops it, too. What begins after that is the exit's own work.
+    ends: bool,
     owner: std::thread::ThreadId,
     last: Mutex<Instant>,
     poll: Option<&'a (dyn Fn() -> bool + Sync)>,
@@ -67,6 +82,7 @@ impl<'a> Watch<'a> {
     pub fn new(poll: Option<&'a (dyn Fn() -> bool + Sync)>) -> Self {
         Self {
             stop: AtomicBool::new(false),
+            ends: !is_ending(),
             owner: std::thread::current().id(),
             last: Mutex::new(Instant::now()),
             poll,
@@ -89,7 +105,8 @@ impl<'a> Watch<'a> {
                 }
             }
         }
-        if self.stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+        let ended = self.ends && ENDING.load(Ordering::Relaxed);
+        if ended || self.stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
     }
 
     /// Stops the other threads after an error on one of them.
@@ -133,8 +150,18 @@ pub fn for_each<T: Send>(
     };
     std::thread::scope(|scope| {
         // A thread that cannot be had is work left for the others.
-        let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
-        let others: Vec<_> = (1..threads).map_while(spawn).collect();
+        let mut others = Vec::new();
+        for _ in 1..threads {
+            if crate::memory::fallible(|| others.try_reserve(1)).is_err()
+                || crate::memory::check().is_err()
+            {
+                break;
+            }
+            match std::thread::Builder::new().spawn_scoped(scope, work) {
+                Ok(other) => others.push(other),
+                Err(_) => break,
+            }
+        }
         work();
         // The scope waits for their work only; the caller counts on the threads themselves being gone.
         for other in others {

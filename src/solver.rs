@@ -14,9 +14,37 @@
 //!    the next: look at each such stretch from the top.
 //! 3. A budget is a bound on a sum of costs: tokens, or 1 for each image that has too many of them.
 
-use crate::error::{Error, Result, Size};
-use crate::spec::{Rule, SmartResize, Spec, Value};
-use crate::tokens::{At, Counter};
+use crate::error::{Error, Result, Size, collected, filled, push, reserved};
+use crate::options::Value;
+use crate::parallel::Watch;
+use crate::plan::count_tokens;
+use crate::spec::{Prepared, Spec};
+use crate::strategy::{Knob, Measure};
+
+/// What went wrong, and with which size.
+#[derive(Debug, PartialEq)]
+pub struct At {
+    /// The number of the size.
+    pub index: usize,
+    /// What it raises.
+    pub error: Error,
+}
+
+/// A spec, prepared to count the tokens of many sizes.
+struct Counter {
+    spec: Prepared,
+    num_images: usize,
+}
+
+impl Counter {
+    fn new(spec: &Spec, num_images: usize) -> Result<Self> {
+        Ok(Self { spec: spec.clone().prepare()?, num_images })
+    }
+
+    fn count(&self, size: Size) -> Result<usize> {
+        count_tokens(&self.spec, size, self.num_images)
+    }
+}
 
 /// What a setting must meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,29 +85,73 @@ pub type Setting = (&'static str, Value);
 /// Distinct sizes, each with how often it occurs and where first.
 struct Sizes(Vec<(Size, u64, usize)>);
 
-impl Sizes {
-    fn new(sizes: &[Size]) -> Self {
-        let mut order: Vec<usize> = (0..sizes.len()).collect();
-        order.sort_unstable_by_key(|&index| (sizes[index], index));
-        let mut distinct: Vec<(Size, u64, usize)> = Vec::new();
-        for index in order {
-            match distinct.last_mut() {
-                Some((size, count, _)) if *size == sizes[index] => *count += 1,
-                _ => distinct.push((sizes[index], 1, index)),
+/// An error that is of no size in particular.
+fn of_none(error: Error) -> At {
+    At { index: 0, error }
+}
+
+/// Sizes, or whatever takes as long, between two looks at the watch.
+const WATCH_EVERY: usize = 1 << 12;
+
+/// The numbers below `len` by ascending key; no two keys are equal.
+fn order<K: Ord>(len: usize, key: impl Fn(usize) -> K, watch: &Watch<'_>) -> Result<Vec<usize>> {
+    let (mut from, mut into) = (collected(0..len)?, filled(0, len)?);
+    for run in from.chunks_mut(WATCH_EVERY) {
+        watch.check()?;
+        run.sort_unstable_by_key(|&index| key(index));
+    }
+    let mut width = WATCH_EVERY;
+    while width < len {
+        for (runs, merged) in from.chunks(2 * width).zip(into.chunks_mut(2 * width)) {
+            let (mut left, mut right) = runs.split_at(width.min(runs.len()));
+            for part in merged.chunks_mut(WATCH_EVERY) {
+                watch.check()?;
+                for place in part {
+                    let from_left = match (left.first(), right.first()) {
+                        (Some(&a), Some(&b)) => key(a) < key(b),
+                        (first, _) => first.is_some(),
+                    };
+                    let run = if from_left { &mut left } else { &mut right };
+                    if let Some((&first, rest)) = run.split_first() {
+                        (*place, *run) = (first, rest);
+                    }
+                }
             }
         }
-        Self(distinct)
+        std::mem::swap(&mut from, &mut into);
+        width *= 2;
+    }
+    Ok(from)
+}
+
+impl Sizes {
+    fn new(sizes: &[Size], watch: &Watch<'_>) -> Result<Self> {
+        let mut distinct: Vec<(Size, u64, usize)> = Vec::new();
+        for (place, index) in
+            order(sizes.len(), |index| (sizes[index], index), watch)?.into_iter().enumerate()
+        {
+            if place.is_multiple_of(WATCH_EVERY) {
+                watch.check()?;
+            }
+            match distinct.last_mut() {
+                Some((size, count, _)) if *size == sizes[index] => *count += 1,
+                _ => push(&mut distinct, (sizes[index], 1, index))?,
+            }
+        }
+        Ok(Self(distinct))
     }
 
-    /// Tokens of each distinct size; a resized image above the limit costs more than any budget.
-    fn tokens(&self, spec: &Spec, num_images: usize) -> std::result::Result<Vec<u64>, At> {
-        let counter = Counter::new(spec, num_images).map_err(|error| At { index: 0, error })?;
-        let one = |&(size, _, index): &(Size, u64, usize)| match counter.count(size) {
-            Ok(tokens) => Ok(tokens as u64),
-            Err(Error::TooLarge { what, .. }) if what != "image" => Ok(OVER),
-            Err(error) => Err(At { index, error }),
-        };
-        self.0.iter().map(one).collect()
+    /// The distinct sizes, with a look at the watch now and then.
+    fn each<'a>(
+        &'a self,
+        watch: &'a Watch<'_>,
+    ) -> impl Iterator<Item = std::result::Result<&'a (Size, u64, usize), At>> {
+        self.0.iter().enumerate().map(|(place, size)| {
+            if place.is_multiple_of(WATCH_EVERY) {
+                watch.check().map_err(of_none)?;
+            }
+            Ok(size)
+        })
     }
 }
 
@@ -96,12 +168,17 @@ pub fn fit(
     sizes: &[Size],
     num_images: usize,
     target: Target,
+    watch: &Watch<'_>,
 ) -> std::result::Result<Option<Vec<Setting>>, At> {
-    let sizes = Sizes::new(sizes);
+    let sizes = Sizes::new(sizes, watch).map_err(of_none)?;
     let total = |spec: &Spec| -> std::result::Result<u128, At> {
-        let tokens = sizes.tokens(spec, num_images)?;
-        let costs = tokens.iter().zip(&sizes.0);
-        Ok(costs.map(|(&tokens, &(_, count, _))| weigh(target, tokens, count)).sum())
+        let counter = Counter::new(spec, num_images).map_err(of_none)?;
+        let mut sum = 0;
+        for size in sizes.each(watch) {
+            let &(size, count, index) = size?;
+            sum += cost(target, counter.count(size), count, index)?;
+        }
+        Ok(sum)
     };
     if total(spec)? <= target.limit() {
         return Ok(Some(Vec::new()));
@@ -111,39 +188,27 @@ pub fn fit(
         spec.set(setting.0, &setting.1).map_err(|error| At { index: 0, error })?;
         Ok(total(&spec)? <= target.limit())
     };
-    match &spec.rule {
-        Rule::SmartResize(rule) => {
-            let pixels = Pixels::new(spec, rule, &sizes, num_images, target)?;
+    match spec.strategy.knob() {
+        None => Ok(None),
+        Some(Knob::Pixels { name, range, cell }) => {
+            let knob = (name, range, cell);
+            let pixels = Pixels::new(spec, knob, &sizes, num_images, target, watch)?;
             let found = pixels.solve()?;
-            Ok(found.map(|max_pixels| vec![("max_pixels", Value::Int(max_pixels as i64))]))
+            Ok(found.map(|most| vec![(name, Value::Int(most as i64))]))
         }
-        Rule::AspectGrid(rule) => {
-            let setting = |max_num: usize| ("max_num", Value::Int(max_num as i64));
-            let found = last(rule.min_num, rule.max_num - 1, |max_num| meets(setting(max_num)))?;
-            Ok(found.map(|max_num| vec![setting(max_num)]))
+        Some(Knob::Count { name, range: (least, most) }) => {
+            let setting = |count: usize| (name, Value::Int(count as i64));
+            let found = last(least, most - 1, |count| meets(setting(count)))?;
+            Ok(found.map(|count| vec![setting(count)]))
         }
-        Rule::BestCanvas(rule) => {
-            let tile = rule.tile();
-            let area = |&(width, height): &(usize, usize)| (width / tile) * (height / tile);
-            let mut areas: Vec<usize> = rule.candidate_resolutions.iter().map(area).collect();
-            areas.sort_unstable();
-            areas.dedup();
-            areas.pop();
-            for most in areas.into_iter().rev() {
-                let all = rule.candidate_resolutions.iter().copied();
-                let fewer: Vec<_> = all.filter(|canvas| area(canvas) <= most).collect();
-                // The first canvas says what a tile is.
-                if fewer.first().map(|canvas| canvas.0) != Some(tile) {
-                    break;
-                }
-                let setting = ("candidate_resolutions", Value::Pairs(fewer));
-                if meets(setting.clone())? {
-                    return Ok(Some(vec![setting]));
+        Some(Knob::Settings { name, values }) => {
+            for value in values {
+                if meets((name, value.clone()))? {
+                    return Ok(Some(vec![(name, value)]));
                 }
             }
             Ok(None)
         }
-        Rule::PadSquare(_) | Rule::Video(_) => Ok(None),
     }
 }
 
@@ -152,6 +217,20 @@ fn weigh(target: Target, tokens: u64, count: u64) -> u128 {
         u128::from(u64::MAX) + 1
     } else {
         u128::from(target.cost(tokens)) * u128::from(count)
+    }
+}
+
+/// What one size costs; a resized image above the limit costs more than any budget.
+fn cost(
+    target: Target,
+    tokens: Result<usize>,
+    count: u64,
+    index: usize,
+) -> std::result::Result<u128, At> {
+    match tokens {
+        Ok(tokens) => Ok(weigh(target, tokens as u64, count)),
+        Err(Error::TooLarge { what, .. }) if what != "image" => Ok(weigh(target, OVER, count)),
+        Err(error) => Err(At { index, error }),
     }
 }
 
@@ -175,11 +254,14 @@ fn last<E>(
 /// The search for `max_pixels`.
 struct Pixels<'a> {
     spec: &'a Spec,
+    /// The option that is searched.
+    name: &'static str,
     sizes: &'a Sizes,
     num_images: usize,
     target: Target,
     low: usize,
     high: usize,
+    watch: &'a Watch<'a>,
     /// For each size: where it is no longer shrunk, what it costs from there on, and just before.
     ends: Vec<End>,
 }
@@ -203,23 +285,25 @@ enum Bound {
 impl<'a> Pixels<'a> {
     fn new(
         spec: &'a Spec,
-        rule: &SmartResize,
+        (name, (low, high), cell): (&'static str, (usize, usize), usize),
         sizes: &'a Sizes,
         num_images: usize,
         target: Target,
+        watch: &'a Watch<'a>,
     ) -> std::result::Result<Self, At> {
-        let low = rule.min_pixels.min(rule.max_pixels);
-        let factor = (rule.patch_size * rule.merge_size) as f64;
-        let mut pixels =
-            Self { spec, sizes, num_images, target, low, high: rule.max_pixels, ends: Vec::new() };
-        let unlimited = pixels.costs(usize::MAX >> 1)?;
-        for (&((height, width), count, index), after) in sizes.0.iter().zip(unlimited) {
+        let factor = cell as f64;
+        let ends = reserved(sizes.0.len()).map_err(of_none)?;
+        let mut pixels = Self { spec, name, sizes, num_images, target, low, high, watch, ends };
+        let unlimited = pixels.counter(usize::MAX >> 1)?;
+        for size in sizes.each(watch) {
+            let &((height, width), count, index) = size?;
+            let after = cost(target, unlimited.count((height, width)), count, index)?;
             let round = |side: usize| ((side as f64 / factor).round_ties_even() * factor) as usize;
             let at = round(height).saturating_mul(round(width));
             let mut before = after;
             if at > low && at <= pixels.high {
                 let tokens = pixels.counter(at - 1)?.count((height, width));
-                before = pixels.cost(tokens, count, index)?;
+                before = cost(target, tokens, count, index)?;
             }
             pixels.ends.push(End { at, after, before });
         }
@@ -228,39 +312,17 @@ impl<'a> Pixels<'a> {
 
     fn counter(&self, max_pixels: usize) -> std::result::Result<Counter, At> {
         let mut spec = self.spec.clone();
-        if let Rule::SmartResize(rule) = &mut spec.rule {
-            rule.max_pixels = max_pixels;
-        }
-        Counter::new(&spec, self.num_images).map_err(|error| At { index: 0, error })
-    }
-
-    fn cost(
-        &self,
-        tokens: Result<usize>,
-        count: u64,
-        index: usize,
-    ) -> std::result::Result<u128, At> {
-        match tokens {
-            Ok(tokens) => Ok(weigh(self.target, tokens as u64, count)),
-            Err(Error::TooLarge { what, .. }) if what != "image" => {
-                Ok(weigh(self.target, OVER, count))
-            }
-            Err(error) => Err(At { index, error }),
-        }
-    }
-
-    fn costs(&self, max_pixels: usize) -> std::result::Result<Vec<u128>, At> {
-        let counter = self.counter(max_pixels)?;
-        let all = self.sizes.0.iter();
-        all.map(|&(size, count, index)| self.cost(counter.count(size), count, index)).collect()
+        spec.set(self.name, &Value::Int(max_pixels as i64)).map_err(of_none)?;
+        Counter::new(&spec, self.num_images).map_err(of_none)
     }
 
     fn meets(&self, max_pixels: usize, bound: Bound) -> std::result::Result<bool, At> {
         let counter = self.counter(max_pixels)?;
         let mut sum = 0;
-        for (&(size, count, index), end) in self.sizes.0.iter().zip(&self.ends) {
+        for (size, end) in self.sizes.each(self.watch).zip(&self.ends) {
+            let &(size, count, index) = size?;
             sum += if max_pixels < end.at {
-                let now = self.cost(counter.count(size), count, index)?;
+                let now = cost(self.target, counter.count(size), count, index)?;
                 if matches!(bound, Bound::Lower) { now.min(end.after) } else { now }
             } else if matches!(bound, Bound::Upper) {
                 end.before.max(end.after)
@@ -280,9 +342,8 @@ impl<'a> Pixels<'a> {
         let bottom = at_most(Bound::Upper)?;
         let floor = bottom.unwrap_or(self.low);
         let drop = |end: &End| end.before > end.after && end.at > floor && end.at <= top;
-        let mut starts: Vec<usize> =
-            self.ends.iter().filter(|end| drop(end)).map(|end| end.at).collect();
-        starts.push(floor);
+        let ends = self.ends.iter().filter(|end| drop(end)).map(|end| end.at);
+        let mut starts = collected(ends.chain([floor])).map_err(of_none)?;
         starts.sort_unstable();
         starts.dedup();
         for start in starts.into_iter().rev() {
@@ -296,47 +357,69 @@ impl<'a> Pixels<'a> {
     }
 }
 
-/// First-fit decreasing: the numbers of the items of each bin, ascending.
+/// Items in bins.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Bins {
+    /// The numbers of the items, bin after bin, ascending in each.
+    pub members: Vec<usize>,
+    /// For each bin one past its last place in `members`.
+    pub ends: Vec<usize>,
+}
+
+/// First-fit decreasing: which items each bin holds.
 ///
 /// Items are taken from the longest to the shortest, equal ones in their order, and each goes to the first bin that has
 /// room; a tree of maxima over the bins finds it. At most 11/9 of the fewest bins possible, plus 6/9.
 ///
 /// # Errors
-/// The number of an item that is longer than `capacity`.
-pub fn first_fit_decreasing(
-    lengths: &[u64],
-    capacity: u64,
-) -> std::result::Result<Vec<Vec<usize>>, usize> {
-    if let Some(index) = lengths.iter().position(|&length| length > capacity) {
-        return Err(index);
+/// `Option` for an item that is longer than `capacity`; `OutOfMemory`; `Interrupted`.
+pub fn first_fit_decreasing(lengths: &[u64], capacity: u64, watch: &Watch<'_>) -> Result<Bins> {
+    if let Some(length) = lengths.iter().find(|&&length| length > capacity) {
+        let given = length.to_string();
+        return Err(Error::Option { name: "token_counts", rule: "at most max_len", given });
     }
-    let mut order: Vec<usize> = (0..lengths.len()).collect();
-    order.sort_by_key(|&index| std::cmp::Reverse(lengths[index]));
+    let order = order(lengths.len(), |index| (std::cmp::Reverse(lengths[index]), index), watch)?;
     let leaves = lengths.len().next_power_of_two();
     // Node n has the children 2n and 2n + 1; every bin not begun has all its room.
-    let mut room = vec![capacity; 2 * leaves];
-    let mut bins: Vec<Vec<usize>> = Vec::new();
-    for index in order {
+    let mut room = filled(capacity, 2 * leaves)?;
+    let mut bin_of = filled(0, lengths.len())?;
+    let mut ends: Vec<usize> = Vec::new();
+    for (place, index) in order.into_iter().enumerate() {
+        if place.is_multiple_of(WATCH_EVERY) {
+            watch.check()?;
+        }
         let length = lengths[index];
         let mut node = 1;
         while node < leaves {
             node = if room[2 * node] >= length { 2 * node } else { 2 * node + 1 };
         }
         let bin = node - leaves;
-        if bin == bins.len() {
-            bins.push(Vec::new());
+        if bin == ends.len() {
+            push(&mut ends, 0)?;
         }
-        bins[bin].push(index);
+        bin_of[index] = bin;
+        // How many it holds, at first.
+        ends[bin] += 1;
         room[node] -= length;
         while node > 1 {
             node /= 2;
             room[node] = room[2 * node].max(room[2 * node + 1]);
         }
     }
-    for bin in &mut bins {
-        bin.sort_unstable();
+    let mut start = 0;
+    for end in &mut ends {
+        // Where its next member goes, which is its end once all are there.
+        start += std::mem::replace(end, start);
     }
-    Ok(bins)
+    let mut members = filled(0, lengths.len())?;
+    for (index, &bin) in bin_of.iter().enumerate() {
+        if index.is_multiple_of(WATCH_EVERY) {
+            watch.check()?;
+        }
+        members[ends[bin]] = index;
+        ends[bin] += 1;
+    }
+    Ok(Bins { members, ends })
 }
 
 #[cfg(test)]
@@ -357,7 +440,8 @@ mod tests {
     }
 
     fn met(spec: &Spec, sizes: &[Size], target: Target) -> bool {
-        let tokens = |size: &Size| match Plan::new(spec, *size, 1) {
+        let Ok(spec) = spec.clone().prepare() else { panic!("options contradict each other") };
+        let tokens = |size: &Size| match Plan::new(&spec, *size, 1) {
             Ok(plan) => plan.num_tokens as u64,
             Err(_) => OVER,
         };
@@ -386,20 +470,20 @@ mod tests {
             high in 100_usize..20_000,
         ) {
             let Ok(family) = families::find("qwen2-vl") else { panic!("no qwen2-vl") };
-            let mut spec = family.spec;
-            let Rule::SmartResize(rule) = &mut spec.rule else { panic!("another rule") };
-            (rule.patch_size, rule.min_pixels, rule.max_pixels) = (3, 40, high);
+            let mut spec = family.spec.clone();
+            for (name, value) in [("patch_size", 3), ("min_pixels", 40), ("max_pixels", high as i64)] {
+                prop_assert_eq!(spec.set(name, &Value::Int(value)), Ok(()));
+            }
             let mut plain = None;
             for max_pixels in (40..=high.max(40)).rev() {
                 let mut other = spec.clone();
-                let Rule::SmartResize(rule) = &mut other.rule else { panic!("another rule") };
-                rule.max_pixels = max_pixels.min(high);
+                prop_assert_eq!(other.set("max_pixels", &Value::Int(max_pixels.min(high) as i64)), Ok(()));
                 if met(&other, &sizes, target) {
                     plain = Some(max_pixels.min(high));
                     break;
                 }
             }
-            let found = fit(&spec, &sizes, 1, target).map(|found| found.map(|setting| {
+            let found = fit(&spec, &sizes, 1, target, &Watch::new(None)).map(|found| found.map(|setting| {
                 match setting.first() {
                     Some((_, Value::Int(value))) => *value as usize,
                     _ => high,
@@ -415,14 +499,14 @@ mod tests {
             high in 1_usize..30,
         ) {
             let Ok(family) = families::find("internvl") else { panic!("no internvl") };
-            let mut spec = family.spec;
+            let mut spec = family.spec.clone();
             prop_assert_eq!(spec.set("image_size", &Value::Int(56)), Ok(()));
             prop_assert_eq!(spec.set("max_num", &Value::Int(high as i64)), Ok(()));
             let plain = (1..=high).rev().find(|&max_num| {
                 let mut other = spec.clone();
                 other.set("max_num", &Value::Int(max_num as i64)).is_ok() && met(&other, &sizes, target)
             });
-            let found = fit(&spec, &sizes, 1, target).map(|found| found.map(|setting| {
+            let found = fit(&spec, &sizes, 1, target, &Watch::new(None)).map(|found| found.map(|setting| {
                 match setting.first() {
                     Some((_, Value::Int(value))) => *value as usize,
                     _ => high,
@@ -448,8 +532,20 @@ mod tests {
             for bin in &mut bins {
                 bin.1.sort_unstable();
             }
-            let plain: Vec<Vec<usize>> = bins.into_iter().map(|bin| bin.1).collect();
-            prop_assert_eq!(first_fit_decreasing(&lengths, 100), Ok(plain));
+            let mut plain = Bins { members: Vec::new(), ends: Vec::new() };
+            for (_, bin) in bins {
+                plain.members.extend(bin);
+                plain.ends.push(plain.members.len());
+            }
+            prop_assert_eq!(first_fit_decreasing(&lengths, 100, &Watch::new(None)), Ok(plain));
+        }
+
+        #[test]
+        fn order_is_that_of_a_sort(keys in proptest::collection::vec(0_u64..50, 0..3 * WATCH_EVERY)) {
+            let mut plain: Vec<usize> = (0..keys.len()).collect();
+            plain.sort_by_key(|&index| keys[index]);
+            let key = |index: usize| (keys[index], index);
+            prop_assert_eq!(order(keys.len(), key, &Watch::new(None)), Ok(plain));
         }
     }
 }

@@ -1,6 +1,7 @@
 """The command `dynres`, run as a user runs it."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -158,3 +159,98 @@ def test_import_is_light() -> None:
     code = f"import sys, dynres_rs; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+# Names of files, and files that are not the command's own
+
+ESCAPES = "\x1b]0;owned\x07\x1b[31m\nred\u202e"
+
+
+def test_names_reach_no_terminal_as_they_are(tmp_path: Path) -> None:
+    good, bad = tmp_path / f"{ESCAPES}.png", tmp_path / f"bad{ESCAPES}.png"
+    Image.new("RGB", (60, 90)).save(good)
+    bad.write_bytes(b"no image")
+    made = tmp_path / "made"
+    for words in (
+        *(["run", good, bad], ["run", good, bad, "-o", made / "x.npz"], ["plan", good, bad]),
+        *(["run", good, bad, "--shard-size", 1, "--workers", 1, "-o", made / "shards"],),
+        *(["show", bad], ["show", good, "-o", made / f"{ESCAPES}.png"], ["show", good, "-o", bad]),
+        *(["run", tmp_path / f"none{ESCAPES}.mp4"], ["plan", good, "--model", f"no{ESCAPES}"]),
+        *(["plan", good, "--set", f"a{ESCAPES}=1"], ["plan", good, "--set", ESCAPES]),
+        *(["plan", good, "--sweep", f"a{ESCAPES}=1"], ["show", good, "--boxes", ESCAPES]),
+    ):
+        made.mkdir(exist_ok=True)
+        done = dynres(*words)
+        assert "Traceback" not in done.stderr, done.stderr
+        text = (done.stdout + done.stderr).replace("\n", "")
+        assert all(c.isprintable() for c in text), (words, text)
+    assert "\\x1b]0;owned\\x07" in dynres("run", good).stdout
+
+
+def test_names_that_are_no_utf8(tmp_path: Path) -> None:
+    names = [os.fsdecode(os.fsencode(tmp_path) + rest) for rest in (b"/a\xff.png", b"/b\xfe.png")]
+    Image.new("RGB", (60, 90)).save(tmp_path / "x.png")
+    (tmp_path / "x.png").rename(names[0])
+    Path(names[1]).write_bytes(b"no image")
+    for kind in ("safetensors", "tar"):
+        out = tmp_path / kind
+        done = dynres("run", *names, "--shard-size", 1, "--format", kind, "-o", out)
+        assert done.returncode == 1, done.stderr
+        assert "1 of 2 images failed" in done.stderr
+        assert sorted(path.name for path in out.glob("0*")) == sorted(
+            f"0000{n}.{suffix}" for n in (0, 1) for suffix in (kind, "json")
+        )
+        listed = json.loads((out / "00000.json").read_text())
+        assert [one["image"] for one in listed["images"]] == names[:1]
+    for words in (["run", *names], ["plan", *names], ["plan", "--json", *names]):
+        done = dynres(*words)
+        assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert dynres("run", *names, "-o", tmp_path / "x.npz").returncode == 1
+    with np.load(tmp_path / "x.npz") as saved:
+        assert saved["names"].tolist() == names[:1]
+    code = "from dynres_rs.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "plan", "-", "--csv"],
+        input=os.fsencode("\n".join(names)), capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert os.fsencode(names[0]) in done.stdout
+
+
+def test_show_does_not_overwrite_its_image(tmp_path: Path) -> None:
+    image = tmp_path / "x.jpg"
+    Image.new("RGB", (60, 90)).save(image)
+    before = image.read_bytes()
+    (tmp_path / "link.jpg").symlink_to(image)
+    (tmp_path / "hard.jpg").hardlink_to(image)
+    for target in ("x.jpg", "link.jpg", "hard.jpg", "../" + tmp_path.name + "/x.jpg"):
+        done = dynres("show", image, "-o", tmp_path / target)
+        assert done.returncode == 2
+        assert "would be overwritten" in done.stderr
+    assert image.read_bytes() == before
+    assert dynres("show", image, "-o", tmp_path / "y.jpg").returncode == 0
+
+
+def test_shards_leave_what_is_not_theirs(tmp_path: Path) -> None:
+    image = tmp_path / "x.png"
+    Image.new("RGB", (60, 90)).save(image)
+    out = tmp_path / "out"
+    out.mkdir()
+    foreign = [".movie.mp4.part", ".00000.tar.part", ".x.123.part", ".00000.zip.7.part"]
+    own = [".00000.tar.123.part", ".dynres.json.9.part", ".errors.jsonl.7.part"]
+    for name in foreign + own:
+        (out / name).write_text(name)
+    words = ("run", image, "--shard-size", 1, "--format", "tar", "-o")
+    assert dynres(*words, out).returncode == 0
+    left = {path.name for path in out.iterdir()}
+    assert left == {*foreign, "dynres.json", "00000.tar", "00000.json", "errors.jsonl"}
+    for name in ("00000.json", "00007.tar", "errors.jsonl"):
+        other = tmp_path / f"other {name}"
+        other.mkdir()
+        (other / name).write_text("mine")
+        done = dynres(*words, other)
+        assert done.returncode == 2
+        assert f"has '{name}', which no run has made" in done.stderr
+        assert (other / name).read_text() == "mine"
+    (out / "dynres.json").write_text("[" * 100_000)
+    assert "that no run has written" in dynres(*words, out).stderr

@@ -2,10 +2,14 @@
 with the package's names, and against the package itself where that is installed."""
 
 import base64
+import contextlib
+import http.server
 import importlib
 import io
 import math
 import sys
+import threading
+import time
 import types
 import warnings
 from collections.abc import Iterator
@@ -260,6 +264,110 @@ def test_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
     got = qwen_vl_utils.fetch_image({"image": "https://example.org/a.png"})
     same_image(got, qwen_vl_utils.fetch_image({"image": Image.fromarray(noise(1, 60, 90))}))
     assert asked == ["https://example.org/a.png", "status"]
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """A picture, one that is elsewhere, one that never ends, and one that comes slowly."""
+
+    def do_GET(self) -> None:
+        port = self.server.server_address[1]
+        if self.path == "/moved":
+            self.send_response(302)
+            self.send_header("Location", f"http://localhost:{port}/picture")
+            self.end_headers()
+            return
+        self.send_response(200)
+        self.end_headers()
+        buffer = io.BytesIO()
+        Image.fromarray(noise(1, 60, 90)).save(buffer, "PNG")
+        with contextlib.suppress(OSError):
+            self.wfile.write(buffer.getvalue())
+            for _ in range(0 if self.path == "/picture" else 200):
+                if self.path == "/slow":
+                    time.sleep(0.05)
+                self.wfile.write(bytes(1 << (16 if self.path == "/endless" else 4)))
+
+    def log_message(self, *_: object) -> None:
+        return None
+
+
+@pytest.fixture(params=["requests", "urllib"])
+def server(request: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    if request.param == "urllib":
+        monkeypatch.setitem(sys.modules, "requests", None)
+    else:
+        pytest.importorskip("requests")
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as running:
+        running.daemon_threads = True
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_address[1]}"
+        running.shutdown()
+        qwen_vl_utils.limit_fetching()
+
+
+def test_limits_of_downloads(server: str) -> None:
+    def fetch(path: str) -> Any:
+        return qwen_vl_utils.fetch_image({"image": server + path})
+
+    want = qwen_vl_utils.fetch_image({"image": Image.fromarray(noise(1, 60, 90))})
+    for path in ("/picture", "/moved", "/endless"):
+        same_image(fetch(path), want)
+    qwen_vl_utils.limit_fetching(allowed_hosts=["127.0.0.1"], max_bytes=10**6, timeout=5)
+    same_image(fetch("/picture"), want)
+    with pytest.raises(PermissionError, match=r"localhost.*allowed_hosts"):
+        fetch("/moved")
+    with pytest.raises(OSError, match="max_bytes=1000000"):
+        fetch("/endless")
+    qwen_vl_utils.limit_fetching(allowed_hosts=["localhost", "127.0.0.1"], timeout=0.5)
+    same_image(fetch("/moved"), want)
+    begun = time.monotonic()
+    with pytest.raises(TimeoutError, match=r"timeout=0\.5"):
+        fetch("/slow")
+    assert time.monotonic() - begun < 4
+    for forbidden in ([], ["example.org"]):
+        qwen_vl_utils.limit_fetching(allowed_hosts=forbidden)
+        with pytest.raises(PermissionError, match="allowed_hosts"):
+            fetch("/picture")
+
+
+def test_limits_of_files(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    for folder in (inside, outside):
+        folder.mkdir()
+        Image.fromarray(noise(1, 60, 90)).save(folder / "a.png")
+    (inside / "link.png").symlink_to(outside / "a.png")
+    (tmp_path / "inside2").symlink_to(outside)
+    try:
+        qwen_vl_utils.limit_fetching(allowed_folders=[inside], max_bytes=100)
+        for given in (str(inside / "a.png"), f"file://{inside}/a.png"):
+            assert qwen_vl_utils.fetch_image({"image": given}).size == (84, 56)
+        for bad in ("outside/a.png", "inside/link.png", "inside/../outside/a.png", "inside2/a.png"):
+            for given in (f"{tmp_path}/{bad}", f"file://{tmp_path}/{bad}"):
+                with pytest.raises(PermissionError, match="allowed_folders"):
+                    qwen_vl_utils.fetch_image({"image": given})
+        with pytest.raises(OSError, match="max_bytes=100"):
+            qwen_vl_utils.fetch_image({"image": "data:image/png;base64," + "A" * 400})
+        qwen_vl_utils.limit_fetching(allowed_folders=[])
+        with pytest.raises(PermissionError, match="allowed_folders"):
+            qwen_vl_utils.fetch_image({"image": str(inside / "a.png")})
+    finally:
+        qwen_vl_utils.limit_fetching()
+    for name in ("allowed_hosts", "allowed_folders"):
+        with pytest.raises(TypeError, match=f"^{name}: must be a list, got str$"):
+            qwen_vl_utils.limit_fetching(**{name: "example.org"})
+    for name in ("max_bytes", "timeout"):
+        with pytest.raises(ValueError, match=f"^{name}: must be above 0, got 0$"):
+            qwen_vl_utils.limit_fetching(**{name: 0})
+
+
+def test_messages_hold_no_address() -> None:
+    for text in ("", "AAAA", "*" * 9, "A", base64.b64encode(b"x" * 3_000_000).decode()):
+        with pytest.raises((OSError, ValueError)) as caught:
+            qwen_vl_utils.fetch_image({"image": f"data:image/png;base64,{text}"})
+        assert "0x" not in str(caught.value)
+        assert len(str(caught.value)) < 300
 
 
 def test_patch(package: Any) -> None:

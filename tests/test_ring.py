@@ -423,7 +423,7 @@ def test_a_system_without_memfd(monkeypatch: pytest.MonkeyPatch) -> None:
     gc.collect()
     before = descriptors()
     ring = small_ring(1)
-    assert descriptors() == before + 2  # the file, and the mapping's own
+    assert descriptors() == before + 3  # the file, the mapping's own, and that of forks
     sample: Any = pickle.loads(sent(put(ring, 1)))
     assert lies_in(ring, sample["pixel_values"])
     equal(sample, result(1))
@@ -1131,3 +1131,107 @@ def test_torch_leaves_nothing(torch: Any, method: str, how: str, code: int, tmp_
     done = _run(script)
     assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
     assert not orphans(before)
+
+
+# Forks, and readers that are killed
+
+
+def forked(act: Callable[[Any], None]) -> tuple[int, Any, Any]:
+    """A forked child that acts when told to over a pipe; its pid, and pipes to it and from it."""
+    to_child, to_parent = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            act((to_child[0], to_parent[1]))
+            code = 0
+        finally:
+            os._exit(code)
+    return pid, to_child[1], to_parent[0]
+
+
+def test_a_forked_childs_array_does_not_change() -> None:
+    processor = dr.Processor("qwen2-vl")
+    ring = SharedRing.for_processor(processor, 1, dtype="uint8")
+    sample = ring.put(processor, np.full((56, 56, 3), 7, np.uint8), dtype="uint8")
+
+    def child(pipes: Any) -> None:
+        read, write = pipes
+        want = sample["pixel_values"].copy()
+        os.write(write, b"1")
+        os.read(read, 1)  # the parent has let go, and has tried to use the slot again
+        assert np.array_equal(sample["pixel_values"], want)
+        sample.clear()
+        os.write(write, b"2")
+        os.read(read, 1)
+
+    pid, tell, hear = forked(child)
+    assert os.read(hear, 1) == b"1"
+    assert ring.free == 0
+    sample = None  # type: ignore[assignment]
+    gc.collect()
+    assert ring.free == 0  # the child has it still
+    for value in range(5):
+        other = ring.put(processor, np.full((56, 56, 3), value, np.uint8), dtype="uint8")
+        assert other._place is None
+    assert ring.reclaim() == 0
+    os.write(tell, b"1")
+    assert os.read(hear, 1) in (b"2", b"")
+    os.write(tell, b"1")
+    assert os.waitpid(pid, 0)[1] == 0
+    assert ring.free == 1
+
+
+def test_a_forked_child_that_is_killed_holds_nothing() -> None:
+    processor = dr.Processor("qwen2-vl")
+    ring = SharedRing.for_processor(processor, 2, dtype="uint8")
+    sample = ring.put(processor, np.zeros((56, 56, 3), np.uint8), dtype="uint8")
+
+    def wait(pipes: Any) -> None:
+        os.write(pipes[1], b"1")
+        time.sleep(60)
+
+    pid, _, hear = forked(wait)
+    os.read(hear, 1)
+    del sample
+    gc.collect()
+    assert ring.free == 1
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert ring.free == 2
+    again = ring.put(processor, np.zeros((56, 56, 3), np.uint8), dtype="uint8")
+    assert again._place is not None
+
+
+def receive(ring: SharedRing, pipe: Any, count: int) -> None:
+    for _ in range(count):
+        pipe.recv()
+    time.sleep(60)
+
+
+def test_slots_on_their_way_to_a_killed_reader_come_back() -> None:
+    processor = dr.Processor("qwen2-vl")
+    ring = SharedRing.for_processor(processor, 3, dtype="uint8")
+    context = mp.get_context("fork")
+    theirs, ours = context.Pipe(duplex=False)
+    reader = context.Process(target=receive, args=(ring, theirs, 1), daemon=True)
+    reader.start()
+
+    def send() -> None:
+        ours.send(ring.put(processor, np.zeros((56, 56, 3), np.uint8), dtype="uint8"))
+
+    send()
+    end = time.monotonic() + 30
+    while ring.free < 3 and time.monotonic() < end:  # received, and let go
+        time.sleep(0.01)
+    send()
+    send()
+    gc.collect()
+    assert ring.free == 1
+    assert ring.reclaim() == 0  # the reader lives
+    reader.kill()
+    reader.join()
+    theirs.close()
+    assert ring.free == 1
+    assert ring.reclaim() == 2
+    assert ring.free == 3

@@ -12,10 +12,8 @@ import pickle
 import pkgutil
 import subprocess
 import sys
-import tomllib
 import warnings
 from collections.abc import Callable, Iterator
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -738,25 +736,6 @@ def test_other_models_are_left_alone(
         folder = model_folder(tmp_path / name, name)
         processor = transformers.AutoImageProcessor.from_pretrained(folder)
         assert not isinstance(processor, enabled.ExactImages)
-
-
-def test_the_plugin_of_vllm(adapter: ModuleType) -> None:
-    """What vLLM does in every process: load each entry point of the group, and call it."""
-    group = "vllm.general_plugins"
-    name, value = "dynres", "dynres_rs.transformers:enable"
-    file = Path(__file__).parent.parent / "pyproject.toml"
-    installed = {e.value for e in entry_points(group=group) if e.name == name}
-    if file.exists():
-        project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
-        assert project["entry-points"][group] == {name: value}
-        assert installed <= {value}
-    else:  # outside a checkout there is nothing but what is installed
-        assert installed == {value}
-    try:
-        assert EntryPoint(name, value, group).load()() is None
-        assert adapter.is_enabled()
-    finally:
-        adapter.disable()
 
 
 def test_importing_says_nothing() -> None:

@@ -343,3 +343,42 @@ def test_command_on_an_empty_folder(tmp_path: Path) -> None:
     done = dynres(str(tmp_path / "empty"), "--model", folder)
     assert (done.returncode, done.stdout) == (2, "")
     assert "no image files" in done.stderr
+
+
+@pytest.mark.oracle
+def test_ways_of_loading(transformers: ModuleType, tmp_path: Path) -> None:
+    """A turned JPEG gives another result by path than opened, here and upstream."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    picture = Image.fromarray(noise(5, 90, 140))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(folder / "plain.jpg")
+    picture.save(folder / "turned.jpg", exif=exif)
+    picture.putalpha(77)
+    picture.save(folder / "glass.png")
+    report = verify(folder, model(tmp_path / "qwen", QWEN), numerics="pillow", repeats=1)
+    assert report.equal, str(report)
+    rows = {Path(row.name).name: row for row in report.rows}
+    assert rows["plain.jpg"].loading is None
+    assert rows["turned.jpg"].loading is not None
+    assert "140x90 pixels, 90x140 opened" in rows["turned.jpg"].loading
+    assert rows["glass.png"].loading is not None
+    assert "other pixels than opened" in rows["glass.png"].loading
+    assert "2 load otherwise by path or as bytes than opened" in report.summary()
+    assert rows["turned.jpg"].loading in str(report)
+
+
+@pytest.mark.oracle
+def test_a_way_of_loading_that_is_wrong_is_found(
+    transformers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dynres_rs import images
+
+    Image.fromarray(noise(5, 90, 140)).save(tmp_path / "x.jpg")
+    monkeypatch.setattr(images, "decode_opened", lambda _: np.zeros((90, 140, 3), np.uint8))
+    report = verify(
+        tmp_path / "x.jpg", model(tmp_path / "qwen", QWEN), numerics="pillow", repeats=1
+    )
+    assert not report.equal
+    assert "opened and not decoded: DIFFERS" in str(report)

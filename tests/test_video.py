@@ -494,7 +494,7 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
     "rate of the video": (
         lambda p: p(videos=clip(9), fps=2, do_sample_frames=True, video_metadata={"fps": -30}),
         ValueError,
-        "video_fps: must be a finite number above 0",
+        "fps: must be above 0, got -30.0",
     ),
     "no rate": (
         lambda p: p(videos=clip(9), fps=2, do_sample_frames=True),

@@ -4,14 +4,14 @@ use std::hint::black_box;
 
 use _dynres_rs::image::{ImageRef, Row};
 use _dynres_rs::memory::pays_to_stream;
-use _dynres_rs::pack::{Element, LINE, Lut, Normalise, PAD, Run, Writer};
+use _dynres_rs::options::Value;
+use _dynres_rs::pack::{Arithmetic, Element, LINE, Lut, Normalise, PAD, Run, Writer};
 use _dynres_rs::parallel::Watch;
-use _dynres_rs::pipeline::{Frame, Item, Settings, run};
+use _dynres_rs::pipeline::{Frame, Item, Part, Settings, run};
 use _dynres_rs::plan::{Cut, Plan};
 use _dynres_rs::resample::{Axis, Filter, Numerics};
 use _dynres_rs::simd::{BAND, Backend, GROUP, Simd, group_len};
 use _dynres_rs::sizing::{Budget, smart_resize};
-use _dynres_rs::spec::Value;
 use _dynres_rs::{families, with_backend};
 
 /// Height and width.
@@ -46,6 +46,8 @@ pub(crate) enum Stage {
     SplitPatch,
     /// A row of patches, both copies, from planes into elements.
     Elements(Element),
+    /// The same of pixels whose channels lie side by side, one copy.
+    Pixels(Element),
     /// A whole image of RGB to its size.
     Resize,
     /// A whole image of RGBX through a family's plan, float32.
@@ -54,7 +56,7 @@ pub(crate) enum Stage {
 
 impl Stage {
     /// Every stage, in the order of an image's path.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Weights,
         Self::Horizontal(3),
         Self::Horizontal(4),
@@ -64,6 +66,9 @@ impl Stage {
         Self::Elements(Element::Float32),
         Self::Elements(Element::Bfloat16),
         Self::Elements(Element::Uint8),
+        Self::Pixels(Element::Float32),
+        Self::Pixels(Element::Bfloat16),
+        Self::Pixels(Element::Uint8),
         Self::Resize,
         Self::Family("qwen2-vl"),
         Self::Family("internvl"),
@@ -80,6 +85,7 @@ impl Stage {
             Self::Vertical => "vertical".into(),
             Self::SplitPatch => "split_patch".into(),
             Self::Elements(element) => format!("elements {}", element.name()),
+            Self::Pixels(element) => format!("pixels {}", element.name()),
             Self::Resize => "resize".into(),
             Self::Family(family) => family.into(),
         }
@@ -87,7 +93,13 @@ impl Stage {
 
     /// Whether weights have a part in it.
     pub(crate) const fn has_numerics(self) -> bool {
-        !matches!(self, Self::Interleave | Self::SplitPatch | Self::Elements(Element::Uint8))
+        !matches!(
+            self,
+            Self::Interleave
+                | Self::SplitPatch
+                | Self::Elements(Element::Uint8)
+                | Self::Pixels(Element::Uint8)
+        )
     }
 
     /// Pixels that a run makes for an image of `size`; of weights, samples of both axes.
@@ -98,7 +110,7 @@ impl Stage {
             Self::Weights => target.0 + target.1,
             Self::Horizontal(_) | Self::Interleave => BAND * target.1,
             Self::Vertical => target.1,
-            Self::SplitPatch | Self::Elements(_) => columns * PATCH * PATCH,
+            Self::SplitPatch | Self::Elements(_) | Self::Pixels(_) => columns * PATCH * PATCH,
             Self::Resize => target.0 * target.1,
             Self::Family(name) => {
                 let (plan, _) = plan(name, size, numerics);
@@ -156,15 +168,21 @@ impl Stage {
                 let planes = vec![0; 3 * (PATCH * PATCH + PAD) + PAD];
                 Box::new(SplitPatch { backend, rows, planes, columns: target.1 / PATCH })
             }
-            Self::Elements(element) => {
-                let spec = families::find("qwen2-vl").expect("family").spec;
+            Self::Elements(element) | Self::Pixels(element) => {
+                let spec = &families::find("qwen2-vl").expect("family").spec.common;
                 let mean_std = Some((spec.image_mean, spec.image_std));
                 let rescale = Some(spec.rescale_factor);
                 let columns = target.1 / PATCH;
-                let len = columns * 6 * PATCH * PATCH * element.size();
+                let interleaved = matches!(self, Self::Pixels(_));
+                let values = if interleaved { 3 } else { 6 };
+                let len = columns * values * PATCH * PATCH * element.size();
                 Box::new(Elements {
                     backend,
-                    lut: Lut::new(&Normalise { rescale, mean_std, numerics }, element),
+                    interleaved,
+                    lut: Lut::new(
+                        &Normalise { rescale, mean_std, arithmetic: Arithmetic::of(numerics) },
+                        element,
+                    ),
                     planes: noise(3 * (PATCH * PATCH + PAD) + PAD),
                     writer: Writer::new(),
                     out: vec![0; len + LINE],
@@ -192,16 +210,17 @@ fn target(size: Size) -> Size {
 
 /// A family's plan and normalisation, with patches within the same budget.
 fn plan(family: &str, size: Size, numerics: Numerics) -> (Plan, Normalise) {
-    let mut spec = families::find(family).expect("family").spec;
+    let mut spec = families::find(family).expect("family").spec.clone();
     spec.numerics = numerics;
     if family == "qwen2-vl" {
         spec.set("max_pixels", &Value::Int(MOST_PIXELS as i64)).expect("max_pixels");
     }
     let normalise = Normalise {
-        rescale: Some(spec.rescale_factor),
-        mean_std: Some((spec.image_mean, spec.image_std)),
-        numerics,
+        rescale: Some(spec.common.rescale_factor),
+        mean_std: Some((spec.common.image_mean, spec.common.image_std)),
+        arithmetic: Arithmetic::of(numerics),
     };
+    let spec = spec.prepare().expect("options");
     (Plan::new(&spec, size, 1).expect("plan"), normalise)
 }
 
@@ -368,6 +387,7 @@ impl<B: Backend> Work for SplitPatch<B> {
 
 struct Elements<B: Backend> {
     backend: B,
+    interleaved: bool,
     lut: Lut,
     planes: Vec<u8>,
     writer: Writer,
@@ -380,13 +400,17 @@ impl<B: Backend> Work for Elements<B> {
         let area = PATCH * PATCH;
         let runs: [Run; 6] =
             std::array::from_fn(|i| Run { channel: i / 2, from: PAD + i / 2 * (area + PAD) });
-        let Self { backend, lut, planes, writer, out, columns } = self;
+        let Self { backend, interleaved, lut, planes, writer, out, columns } = self;
         let start = out.as_ptr().align_offset(LINE);
         let end = start + out.len() - LINE;
         let out = &mut out[start..end];
         writer.begin(out, 0, lut.element, false);
         for _ in 0..*columns {
-            backend.elements(black_box(lut), planes, &runs, area, writer, out);
+            if *interleaved {
+                backend.pixels(black_box(lut), planes, PAD, 3 * area, writer, out);
+            } else {
+                backend.elements(black_box(lut), planes, &runs, area, writer, out);
+            }
         }
         writer.finish(out);
     }
@@ -417,11 +441,11 @@ impl Whole {
             Cut::Patches { patch, temporal, .. } => {
                 (Element::Float32, temporal, temporal * 3 * patch * patch)
             }
-            Cut::Tiles { tile } => (Element::Float32, 1, 3 * tile.0 * tile.1),
+            Cut::Tiles { tile, .. } => (Element::Float32, 1, 3 * tile.0 * tile.1),
             Cut::Rows { pixel } => (Element::Uint8, 1, plan.resized.0 * plan.resized.1 * pixel),
         };
         let len = output.rows * each * element.size();
-        let nothing = Normalise { rescale: None, mean_std: None, numerics };
+        let nothing = Normalise::NONE;
         let pixel = if normalise.is_some() { 4 } else { 3 };
         Self {
             simd,
@@ -446,13 +470,13 @@ impl Work for Whole {
         let settings = Settings {
             simd: self.simd,
             numerics: self.numerics,
-            luts: &self.luts,
+            luts: &self.luts.iter().collect::<Vec<_>>(),
             copies: self.copies,
             stream: pays_to_stream(out),
             threads: 1,
         };
         let frames = vec![Frame { source: &source, slots: 0..self.copies }];
-        let item = Item { plan: &self.plan, frames, outs: vec![out] };
+        let item = Item { plan: &self.plan, frames, outs: vec![Part::new(out)] };
         run(&settings, vec![item], &Watch::new(None)).expect("run");
     }
 

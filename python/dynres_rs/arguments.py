@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any, Final, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._types import DType
+from .files import shown
 
 DTYPES: Final[tuple[DType, ...]] = get_args(DType)
 ERRORS: Final = ("raise", "collect")
@@ -38,11 +41,35 @@ def as_numbers(name: str, given: ArrayLike) -> NDArray[Any]:
     raise TypeError(f"{name}: must be numbers in an array or in lists of one length, got {kind}")
 
 
+def as_list(name: str, given: Any) -> list[Any]:
+    """A sequence or an array of one axis as a list."""
+    if isinstance(given, str | bytes | Mapping) or not hasattr(given, "__iter__"):
+        raise TypeError(f"{name}: must be a sequence, got {type(given).__name__}")
+    try:
+        return list(given)
+    except TypeError:  # an array without axes
+        raise TypeError(f"{name}: must be a sequence, got one value") from None
+
+
+def finite_number(name: str, value: object) -> float:
+    """A finite number of any kind, as a float; not a bool."""
+    number: Any = value
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | Real | np.number):
+        raise TypeError(f"{name}: must be a number, got {type(value).__name__}")
+    try:
+        found = float(number)
+    except OverflowError:
+        found = math.inf
+    if not math.isfinite(found):
+        raise ValueError(f"{name}: must be a finite number, got {shown(value)}")
+    return found
+
+
 def _check_name(name: str, given: object, allowed: Sequence[str]) -> None:
     if not isinstance(given, str):
         raise TypeError(f"{name}: must be a string, got {type(given).__name__}")
     if given not in allowed:
-        raise ValueError(f"{name}: must be one of {', '.join(allowed)}; got '{given[:40]}'")
+        raise ValueError(f"{name}: must be one of {', '.join(allowed)}; got '{shown(given, 40)}'")
 
 
 def _integer(name: str, value: object) -> int:
@@ -79,25 +106,25 @@ def _dtype(dtype: object) -> DType:
     for known in DTYPES:
         if name == known:
             return known
-    raise ValueError(f"dtype: must be one of {', '.join(DTYPES)}; got '{name[:40]}'")
+    raise ValueError(f"dtype: must be one of {', '.join(DTYPES)}; got '{shown(name, 40)}'")
 
 
 def _given_outs(
     out: Any,
     arrays: Sequence[tuple[str, tuple[int, ...], str]],
-    metadata: Sequence[tuple[str, tuple[int, ...], list[int]]],
+    facts: Mapping[str, tuple[tuple[int, ...], str]],
     pixels: Sequence[tuple[int, Any]],
 ) -> dict[str, NDArray[Any]]:
     """Views of the caller's arrays by key, all checked before anything is written."""
     wanted = {key: (shape, np.dtype(kind)) for key, shape, kind in arrays}
-    wanted |= {key: (shape, np.dtype(np.int64)) for key, shape, _ in metadata}
+    wanted |= {key: (shape, np.dtype(kind)) for key, (shape, kind) in facts.items()}
     if callable(out):
         made = {key: out(key, shape, np.dtype(kind)) for key, shape, kind in arrays}
         out = {key: array for key, array in made.items() if array is not None}
     given = out if isinstance(out, Mapping) else {arrays[0][0]: out}
     views: dict[str, NDArray[Any]] = {}
     for key, value in given.items():
-        name = f"out['{str(key)[:60]}']" if isinstance(out, Mapping) else "out"
+        name = f"out['{shown(key, 60)}']" if isinstance(out, Mapping) else "out"
         if key not in wanted:
             raise ValueError(f"{name}: is no key of the result; those are {', '.join(wanted)}")
         views[key] = _out_view(name, value, *wanted[key])

@@ -3,7 +3,8 @@
 Both wrap libjpeg-turbo; simplejpeg decodes into one array without Pillow's blocks and chunks.
 Pillow still opens every file, so that what it refuses stays refused, and decodes whatever is not
 plain: progressive, arithmetic or lossless coding, CMYK, RGB stored as such, subsampling other than
-4:4:4, 4:2:2 and 4:2:0, and every file that libjpeg has the least complaint about.
+4:4:4, 4:2:2 and 4:2:0, more than 16 megapixels, and every file that libjpeg has the least
+complaint about.
 
 The two libraries may be built from different libjpegs, so each kind of subsampling is compared on
 a small image once a process, before simplejpeg is trusted with it.
@@ -32,6 +33,9 @@ ORIENTATION: Final = 0x0112
 SUBSAMPLING: Final = ("444", "422", "420")  # as Pillow numbers them
 BASELINE: Final = (0xC0, 0xC1)
 BLOCK: Final = 64
+#: simplejpeg decodes a file in one go, in 4 ms a megapixel, and Ctrl-C waits for it: above this
+#: many pixels Pillow decodes, 64 KiB of the file after the other.
+LARGEST: Final = 16_000_000
 SEEN: Final = "_dynres_decoded"
 NOT_BASELINE: Final = frozenset(range(0xC2, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xD9, 0xDA}
 
@@ -61,6 +65,8 @@ def decode_jpeg(
         transposing.
     """
     if opened.format not in ("JPEG", "MPO") or simplejpeg() is None:
+        return None
+    if opened.height * opened.width > LARGEST:
         return None
     try:
         kind = _kind(opened)

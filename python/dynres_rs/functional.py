@@ -14,6 +14,7 @@ from . import _dynres_rs as _native
 from ._dynres_rs import Spec
 from ._types import U8, DType, Options
 from .arguments import _dtype, _integer, _out_view, _side
+from .files import shown
 from .images import as_array
 from .memory import _empty
 from .numerics import resolve
@@ -205,7 +206,8 @@ def resize(
     Args:
         image: (H, W, 3) or (H, W, 4) uint8 with any strides; the channels are independent.
         size: (height, width) of the result, in pixels.
-        resample: `"bilinear"`, `"bicubic"` or `"lanczos"`.
+        resample: `"nearest"`, `"bilinear"`, `"bicubic"` or `"lanczos"`, and with Pillow's numerics
+            `"box"` or `"hamming"`.
         numerics: whose bits: `"pillow"`, `"pillow-<version>"` or `"torchvision"`.
         out: where to write: (height, width, C) uint8, C-contiguous, apart from `image`.
         num_threads: 1 unless asked; 0 is every core that this process may use.
@@ -222,6 +224,8 @@ def resize(
     premultiplied), or torchvision's `resize(antialias=True)` of a uint8 tensor on the CPU.
     """
     rule = resolve(numerics)
+    if isinstance(resample, str):
+        resample = shown(resample, 40)  # as errors may repeat it
     if out is not None and _native.resize_plain(
         image, size, resample, rule, out, num_threads, MAX_IMAGE_PIXELS
     ):
@@ -396,9 +400,10 @@ def _pack(family: str, image: U8, options: Options, numerics: str, dtype: Any) -
     full = canonical(options, preset(family), "options", family)
     spec = Spec(family, resolve(numerics), core_options(full))
     plans = [spec.plan(image.shape[0], image.shape[1], 1)]
-    ((key, shape, kind),) = spec.arrays(plans, name, "expand")
+    batch = spec.batch(plans, [1], name, "expand")
+    ((key, shape, kind, _),) = batch.arrays
     out = _empty(key, shape, "uint16" if kind == "bfloat16" else kind)
-    failed = spec.run(plans, [image], {key: out}, name, "expand", 1)
+    failed = batch.run([image], [out], 1)
     if failed is not None:
         raise failed[1]
     return out

@@ -6,6 +6,9 @@ import os
 import warnings
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
+from .files import check_openable, shown
+from .nested import icon_size, refused
+
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
 
@@ -30,12 +33,19 @@ def image_size(path: str | os.PathLike[str], upright: bool = True) -> tuple[int,
     """
     from PIL import Image, UnidentifiedImageError
 
-    name = os.fspath(path)
+    path = os.fspath(path)
+    check_openable(path)
+    name = shown(path)
     try:
+        with open(path, "rb") as file:  # noqa: PTH123 (as Pillow opens it)
+            inside = icon_size(file)
+        if inside is not None:
+            return inside
         with warnings.catch_warnings():
             # A size alone is no bomb; processors have their own limit.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(name) as opened:
+            with Image.open(path) as opened:
+                why = refused(opened.format)
                 width, height = opened.size
                 tags = getattr(opened, "tag_v2", None)
                 if opened.format == "TIFF" and tags is not None:
@@ -54,6 +64,8 @@ def image_size(path: str | os.PathLike[str], upright: bool = True) -> tuple[int,
         raise OSError(f"{name}: {os.strerror(error.errno)}") from None
     except Exception:
         raise OSError(f"{name}: cannot be read") from None
+    if why is not None:
+        raise OSError(f"{name}: {why}")
     return (width, height) if sideways else (height, width)
 
 

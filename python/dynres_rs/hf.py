@@ -10,13 +10,17 @@ downloaded.
 
 from __future__ import annotations
 
+import difflib
+import functools
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from . import _dynres_rs as _native
 from ._types import Options
+from .files import as_key, shown
 from .options import canonical, preset, with_backgrounds
 
 __all__ = ["Config", "read", "read_pretrained"]
@@ -29,85 +33,6 @@ class Config(NamedTuple):
     options: Options
     """All options of the family, the facade's two included."""
 
-
-CLIP: Final = {
-    "image_mean": [0.48145466, 0.4578275, 0.40821073],
-    "image_std": [0.26862954, 0.26130258, 0.27577711],
-}
-COMMON: Final[Options] = {
-    "do_resize": True,
-    "resample": "bicubic",
-    "do_rescale": True,
-    "rescale_factor": 1 / 255,
-    "do_normalize": True,
-    **CLIP,
-}
-
-#: Defaults of transformers' classes, which are not the presets of `families()`.
-CLASSES: Final[dict[str, Options]] = {
-    "Qwen2VLImageProcessor": {
-        **COMMON,
-        "do_convert_rgb": True,
-        "min_pixels": 56 * 56,
-        "max_pixels": 28 * 28 * 1280,
-        "patch_size": 14,
-        "temporal_patch_size": 2,
-        "merge_size": 2,
-    },
-    "GotOcr2ImageProcessor": {
-        **COMMON,
-        "do_convert_rgb": True,
-        "image_size": 384,
-        "crop_to_patches": False,
-        "min_num": 1,
-        "max_num": 12,
-        "use_thumbnail": True,
-    },
-    "DeepseekVLImageProcessor": {
-        **COMMON,
-        "do_convert_rgb": False,
-        "image_size": 384,
-        "min_size": 14,
-        "do_pad": True,
-    },
-    "DeepseekVLHybridImageProcessor": {
-        **COMMON,
-        "do_convert_rgb": False,
-        "image_size": 384,
-        "min_size": 14,
-        "do_pad": True,
-        "high_res_image_size": 1024,
-        "high_res_resample": "bicubic",
-        "high_res_image_mean": CLIP["image_mean"],
-        "high_res_image_std": CLIP["image_std"],
-    },
-}
-
-#: What else in a file tells the family of a class that several share: `processor_class`, or a
-#: model's type.
-FAMILIES: Final = {
-    "Qwen2VLImageProcessor": {
-        "Qwen2VLProcessor": "qwen2-vl",
-        "qwen2_vl": "qwen2-vl",
-        "Qwen2_5_VLProcessor": "qwen2.5-vl",
-        "Qwen2_5OmniProcessor": "qwen2.5-vl",
-        "qwen2_5_vl": "qwen2.5-vl",
-        "qwen2_5_omni": "qwen2.5-vl",
-        "Qwen3VLProcessor": "qwen3-vl",
-        "Qwen3OmniMoeProcessor": "qwen3-vl",
-        "qwen3_vl": "qwen3-vl",
-        "qwen3_vl_moe": "qwen3-vl",
-        "qwen3_5": "qwen3-vl",
-        "qwen3_5_moe": "qwen3-vl",
-        "qwen3_omni_moe": "qwen3-vl",
-    },
-    "GotOcr2ImageProcessor": {
-        "InternVLProcessor": "internvl-hf",
-        "internvl": "internvl-hf",
-        "GotOcr2Processor": "got-ocr2",
-        "got_ocr2": "got-ocr2",
-    },
-}
 
 #: Keys of InternVL's model config that the image side does not read.
 INTERNVL_IGNORED: Final = frozenset(
@@ -176,10 +101,10 @@ def read(
     """
     if not isinstance(config, Mapping):
         raise TypeError(f"config: must be a dict, got {type(config).__name__}")
-    given = {str(key): value for key, value in config.items() if value is not None}
+    given = {as_key(key): value for key, value in config.items() if value is not None}
     nested = given.get("image_processor")
     if isinstance(nested, Mapping):
-        inner = {str(key): value for key, value in nested.items() if value is not None}
+        inner = {as_key(key): value for key, value in nested.items() if value is not None}
         given = {"processor_class": given.get("processor_class"), **inner}
     elif given.get("processor_class") == "DeepseekVLV2Processor":
         return _deepseek_vl2(given, overrides)
@@ -198,42 +123,77 @@ def _transformers(
         raise ValueError("config: must have 'image_processor_type', or be a file of a known model")
     if not isinstance(kind, str):
         raise TypeError(f"image_processor_type: must be a string, got {type(kind).__name__}")
-    name = kind.removesuffix("Fast").removesuffix("Pil")
-    defaults = CLASSES.get(name)
-    if defaults is None:
+    name = _plain_name(kind)
+    row = class_row(name, given, model_type, video=False)
+    if row is None:
         raise ValueError(
-            f"image_processor_type: must be one of {', '.join(CLASSES)}, or those with 'Fast' or"
-            f" 'Pil' at the end; got '{kind[:80]}'"
+            "image_processor_type: must be a class that `dynres families` lists, or one with 'Fast' or"
+            f" 'Pil' at the end; got '{shown(kind, 80)}', and the nearest are"
+            f" {_nearest(name, video=False)}"
         )
-    family = _family(name, given, model_type)
-    base = {**preset(family), **defaults}
+    family = row["family"]
+    base = {**preset(family), **row["defaults"]}
     options = canonical(given, base, "config", family)
     options = canonical(overrides, options, "overrides", family)
-    return Config(family, with_backgrounds(options, overrides))
+    return Config(family, with_backgrounds(family, options, overrides))
 
 
-def _family(name: str, given: Mapping[str, Any], model_type: str | None) -> str:
-    if name == "DeepseekVLImageProcessor":
-        return "deepseek-vl"
-    if name == "DeepseekVLHybridImageProcessor":
-        return "deepseek-vl-hybrid"
-    table = FAMILIES[name]
+def _plain_name(kind: str) -> str:
+    """A class's name without its backend, and as it is called today."""
+    name = kind.removesuffix("Fast").removesuffix("Pil")
+    if name.endswith("FeatureExtractor"):
+        name = name.removesuffix("FeatureExtractor") + "ImageProcessor"
+    return name
+
+
+def _nearest(name: str, *, video: bool) -> str:
+    """The classes whose names are nearest, for an error."""
+    return ", ".join(difflib.get_close_matches(name, classes(video=video), n=3, cutoff=0.0))
+
+
+@functools.cache
+def _upstream() -> dict[str, list[dict[str, Any]]]:
+    return _native.upstream()
+
+
+def classes(*, video: bool) -> list[str]:
+    """Upstream's classes of images, or of videos."""
+    return [name for name, rows in _upstream().items() if rows[0]["video"] is video]
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    """The families that a class of upstream is; empty for no class that is known."""
+    return _upstream().get(name, [])
+
+
+def class_row(
+    name: str, given: Mapping[str, Any], model_type: str | None, *, video: bool
+) -> dict[str, Any] | None:
+    """The row of the family that is meant by a class and what else its file says; None for no class
+    that is known. Several families may share a class."""
+    found = rows(name)
+    if not found or found[0]["video"] is not video:
+        return None
     for hint in (given.get("processor_class"), model_type):
-        if isinstance(hint, str) and hint in table:
-            return table[hint]
-    if name == "Qwen2VLImageProcessor":
-        return "qwen3-vl" if given.get("patch_size") == 16 else "qwen2-vl"
-    return "internvl-hf" if _is_of_28(given.get("size")) else "got-ocr2"
+        for row in found:
+            if hint in row["processors"] or hint in row["model_types"]:
+                return row
+    signs = [row for row in found if row["sign"] is not None and _has(given, row["sign"])]
+    without = [row for row in found if row["sign"] is None]
+    return (signs or without or found)[0]
 
 
-def _is_of_28(size: Any) -> bool:
-    """Whether such tiles hold whole tokens of 28 pixels, as InternVL's (448) and Aya's (364) do;
-    GOT-OCR2's are of 64."""
-    if isinstance(size, Mapping):
-        sides = [size.get("height"), size.get("width")]
+def _has(given: Mapping[str, Any], sign: tuple[str, str, int]) -> bool:
+    """Whether a file has a family's sign."""
+    form, key, number = sign
+    value = given.get(key)
+    if form == "equals":
+        return value == number
+    if isinstance(value, Mapping):
+        sides = [value.get("height"), value.get("width")]
     else:
-        sides = list(size) if isinstance(size, list | tuple) else [size]
-    return all(isinstance(side, int) and side > 0 and side % 28 == 0 for side in sides)
+        sides = list(value) if isinstance(value, list | tuple) else [value]
+    return all(isinstance(side, int) and side > 0 and side % number == 0 for side in sides)
 
 
 def _is_internvl_chat(given: Mapping[str, Any]) -> bool:
@@ -253,7 +213,7 @@ def _internvl_chat(given: dict[str, Any], overrides: Mapping[str, Any]) -> Confi
     version = overrides.pop("ps_version", None) or given.get("ps_version", "v2")
     if version != "v2":
         raise ValueError(
-            f"ps_version: must be 'v2', got '{str(version)[:40]}'; v1 orders tokens otherwise"
+            f"ps_version: must be 'v2', got '{shown(version, 40)}'; v1 orders tokens otherwise"
         )
     if given.get("pad2square", False):
         raise ValueError("pad2square: must be false; images padded to squares are not supported")
@@ -314,7 +274,7 @@ def _refuse_unknown(given: Mapping[str, Any], allowed: set[str], known: set[str]
     for key in given:
         if key not in allowed:
             raise ValueError(
-                f"config: unknown key '{key[:60]}'; the keys that matter are"
+                f"config: unknown key '{shown(key, 60)}'; the keys that matter are"
                 f" {', '.join(sorted(known))}"
             )
 
@@ -342,8 +302,8 @@ def read_pretrained(
     folder = path if os.path.isdir(name) else _cached(name, revision)  # noqa: PTH112
     if folder is None:
         raise FileNotFoundError(
-            f"path: '{name}' is no folder, no json file, and no model in the local Hugging Face"
-            " cache"
+            f"path: '{shown(name)}' is no folder, no json file, and no model in the local Hugging"
+            " Face cache"
         )
     model_type = _model_type(folder / "config.json")
     if model_type == "internvl_chat":
@@ -360,29 +320,33 @@ def read_pretrained(
     if image.is_file():
         return read(_load(image, name), overrides, model_type)
     raise FileNotFoundError(
-        f"path: '{name}' has no preprocessor_config.json, no processor_config.json with an image"
-        " processor, and no config.json of InternVL"
+        f"path: '{shown(name)}' has no preprocessor_config.json, no processor_config.json with an"
+        " image processor, and no config.json of InternVL"
     )
 
 
-def _load(path: Path, shown: str) -> dict[str, Any]:
+def _load(path: Path, given: str) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         kind = type(error)
-        raise kind(f"path: {path.name} of '{shown}' cannot be read") from None
+        raise kind(f"path: {path.name} of '{shown(given)}' cannot be read") from None
     except ValueError:
-        raise ValueError(f"path: {path.name} of '{shown}' is no JSON") from None
+        raise ValueError(f"path: {path.name} of '{shown(given)}' is no JSON") from None
+    except RecursionError:
+        raise ValueError(f"path: {path.name} of '{shown(given)}' is nested too deeply") from None
     if not isinstance(config, dict):
-        raise ValueError(f"path: {path.name} of '{shown}' must hold an object")
+        raise ValueError(f"path: {path.name} of '{shown(given)}' must hold an object")
     return config
 
 
 def _model_type(path: Path) -> str | None:
     """The model's type in a config.json; None where there is none to be had."""
+    if not path.is_file():
+        return None
     try:
         found = json.loads(path.read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
     return found if isinstance(found, str) else None
 
@@ -390,6 +354,8 @@ def _model_type(path: Path) -> str | None:
 def _cached(name: str, revision: str | None) -> Path | None:
     """The snapshot of a hub id in the local cache: `models--org--name/snapshots/<commit>`."""
     parts = name.split("/")
+    if "\0" in name or len(name) > 512 or shown(name, 512) != name:
+        return None
     if len(parts) > 2 or not all(part and part not in (".", "..") for part in parts):
         return None
     home = os.environ.get("HF_HOME") or os.path.join(  # noqa: PTH118
@@ -398,6 +364,8 @@ def _cached(name: str, revision: str | None) -> Path | None:
     hub = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
     root = Path(hub) if hub else Path(home) / "hub"
     model = root.expanduser() / ("models--" + "--".join(parts))
+    if revision is not None and not isinstance(revision, str):
+        raise TypeError(f"revision: must be a string, got {type(revision).__name__}")
     wanted = revision or "main"
     if any(part in ("", ".", "..") for part in wanted.split("/")):
         return None

@@ -28,7 +28,7 @@ import itertools
 import os
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,8 @@ from numpy.typing import NDArray
 from . import _dynres_rs as _native
 from ._types import U8, ImageInput
 from .decode import decode_jpeg, decode_opened
+from .files import check_openable, shown
+from .nested import icon_size, inner_sizes, refused
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
@@ -278,7 +280,7 @@ def _pillow(image: PillowImage.Image, policy: Policy) -> Ready:
         pixels = decode_opened(image)
         if pixels is not None:
             return Ready(pixels, height, width, None)
-    _guard("image", image.load)
+    _guard("image", lambda: _load(image, policy.max_pixels))
     if policy.convert == "none":
         if mode == "RGB":
             return Ready(image, height, width, None)
@@ -308,53 +310,82 @@ def _rgb(image: PillowImage.Image, policy: Policy) -> PillowImage.Image:
 
 
 def _file(source: str | os.PathLike[str] | bytes, policy: Policy) -> Ready:
-    from PIL import Image, ImageOps
-
     if isinstance(source, bytes):
-        name, stream = f"{len(source)} bytes", io.BytesIO(source)
+        name = f"{len(source)} bytes"
+        stream: BinaryIO | None = io.BytesIO(source)
     else:
         name = os.fspath(source)
         if isinstance(name, bytes):
             raise TypeError("image: a path must be str or os.PathLike of str")
         if name.startswith(("http://", "https://")):
             raise ValueError("image: URLs are not fetched; pass the bytes")
+        check_openable(name)
         stream = None
     upright = policy.convert != "original"
 
     def decode() -> Any:
-        # Lazy: a size that is too large is refused before any pixel is decoded.
-        opened = Image.open(stream if stream is not None else name)
-        try:
-            _check_size(opened.height, opened.width, policy.max_pixels)
-            pixels = decode_jpeg(opened, name if stream is None else source, upright)
-            if pixels is not None:
-                opened.close()
-                return pixels
-            if upright:
-                ImageOps.exif_transpose(opened, in_place=True)
-            if opened.mode == "RGB":
-                opened.load()
-                keyed = opened.info.get("transparency") is not None
-                if keyed and policy.convert == "transformers" and not policy.torchvision:
-                    return _rgb(opened, policy)
-                return opened
-            if not isinstance(opened.info.get("transparency"), int | tuple):
-                # Pillow drops it either way, but with a warning about palettes with alpha.
-                opened.info.pop("transparency", None)
-            converted = opened.convert("RGB")
-            # A transparent colour outlives Pillow's conversion, and transformers then composites;
-            # torchvision's decoder drops it, as the original loaders do.
-            if policy.convert == "transformers" and not policy.torchvision:
-                return _rgb(converted, policy)
-            return converted
-        except BaseException:
-            opened.close()
-            raise
+        with stream if stream is not None else open(name, "rb") as file:  # noqa: PTH123
+            return _decoded(file, name if stream is None else source, upright, policy)
 
-    image = _guard(name, decode)
+    image = _guard(shown(name), decode)
     if isinstance(image, np.ndarray):
         return Ready(image, image.shape[0], image.shape[1], None)
     return Ready(image, image.height, image.width, None)
+
+
+def _decoded(
+    file: BinaryIO, source: str | os.PathLike[str] | bytes, upright: bool, policy: Policy
+) -> Any:
+    """A file's pixels as an array, or a loaded image of mode RGB that needs the file no more."""
+    from PIL import Image, ImageOps
+
+    size = icon_size(file)
+    if size is not None:
+        _check_size(*size, policy.max_pixels)
+    # Lazy: a size that is too large is refused before any pixel is decoded.
+    opened = Image.open(file)
+    try:
+        why = refused(opened.format)
+        if why is not None:
+            raise _Refused(why)
+        _check_size(opened.height, opened.width, policy.max_pixels)
+        for size in inner_sizes(opened):
+            _check_size(*size, policy.max_pixels)
+        pixels = decode_jpeg(opened, source, upright)
+        if pixels is not None:
+            opened.close()
+            return pixels
+        if upright:
+            ImageOps.exif_transpose(opened, in_place=True)
+        if opened.mode == "RGB":
+            opened.load()
+            keyed = opened.info.get("transparency") is not None
+            if keyed and policy.convert == "transformers" and not policy.torchvision:
+                return _rgb(opened, policy)
+            return opened
+        if not isinstance(opened.info.get("transparency"), int | tuple):
+            # Pillow drops it either way, but with a warning about palettes with alpha.
+            opened.info.pop("transparency", None)
+        converted = opened.convert("RGB")
+        # A transparent colour outlives Pillow's conversion, and transformers then composites;
+        # torchvision's decoder drops it, as the original loaders do.
+        if policy.convert == "transformers" and not policy.torchvision:
+            return _rgb(converted, policy)
+        return converted
+    except BaseException:
+        opened.close()
+        raise
+
+
+class _Refused(OSError):
+    """Our own verdict on a file, in our own words."""
+
+
+def _load(image: PillowImage.Image, limit: int) -> None:
+    """Decodes an opened image, whatever format is inside its own."""
+    for size in inner_sizes(image):
+        _check_size(*size, limit)
+    image.load()
 
 
 def _guard(name: str, decode: Any) -> Any:
@@ -369,6 +400,8 @@ def _guard(name: str, decode: Any) -> Any:
         return decode()
     except (_native.ImageTooLargeError, MemoryError, Warning):
         raise
+    except _Refused as error:
+        raise OSError(f"{name}: {error}") from None
     except Image.DecompressionBombError:
         raise _native.ImageTooLargeError(
             f"{name}: Pillow refuses to decode so many pixels (Image.MAX_IMAGE_PIXELS)"

@@ -15,6 +15,7 @@ import numpy as np
 
 from . import _dynres_rs as _native
 from ._types import Numerics
+from .files import shown
 
 __all__ = ["RULES", "installed_pillow", "resolve"]
 
@@ -52,7 +53,7 @@ def resolve(name: object) -> Numerics:
     match = _VERSION.fullmatch(name)
     rule = _rule(int(match[1]), None if match[2] is None else int(match[2])) if match else None
     if rule is None:
-        raise ValueError(f"numerics: must be {_ALLOWED}; got '{name[:40]}'")
+        raise ValueError(f"numerics: must be {_ALLOWED}; got '{shown(name, 40)}'")
     return rule
 
 

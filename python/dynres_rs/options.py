@@ -7,6 +7,9 @@ own, `do_convert_rgb` and `input_data_format`.
 
 from __future__ import annotations
 
+import difflib
+import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Final
@@ -15,6 +18,7 @@ import numpy as np
 
 from . import _dynres_rs as _native
 from ._types import Options
+from .files import shown
 
 __all__ = [
     "FACADE",
@@ -22,6 +26,7 @@ __all__ = [
     "core_options",
     "family_row",
     "freeze",
+    "names",
     "preset",
     "with_backgrounds",
 ]
@@ -59,6 +64,18 @@ IGNORED: Final = frozenset(
         "crop_size",
         "do_pad",
         "pad_size",
+        # of an audio extractor that shares the file
+        "chunk_length",
+        "dither",
+        "feature_size",
+        "hop_length",
+        "n_fft",
+        "n_samples",
+        "nb_max_frames",
+        "padding_side",
+        "padding_value",
+        "return_attention_mask",
+        "sampling_rate",
         # read by processors and models, never by the image processor
         "chat_template",
         "image_token",
@@ -66,10 +83,21 @@ IGNORED: Final = frozenset(
     }
 )
 
-#: More numbers than any option has.
+#: The most numbers, or pairs of them, that an option has: released models have 36 pairs.
 _MOST: Final = 1024
-#: Pillow's numbers of the filters. 0 (nearest), 4 (box) and 5 (Hamming) have no kernel here.
-FILTERS: Final = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
+#: More characters than any text that is an option.
+_LONGEST: Final = 60
+#: More keys than any family has.
+_NAMED: Final = 64
+#: Pillow's numbers of the filters.
+FILTERS: Final = {
+    0: "nearest",
+    1: "lanczos",
+    2: "bilinear",
+    3: "bicubic",
+    4: "box",
+    5: "hamming",
+}
 LAYOUTS: Final = {
     "channels_first": "channels_first",
     "first": "channels_first",
@@ -78,16 +106,36 @@ LAYOUTS: Final = {
 }
 
 
+@functools.cache
+def _families() -> dict[str, dict[str, Any]]:
+    return _native.families()
+
+
+@functools.cache
+def _vocabulary(family: str, video: bool) -> tuple[dict[str, Any], dict[str, tuple[str, Any]]]:
+    """The fields of a family's options by name, and what other keys become: (form, data) by key."""
+    rows = _native.keys(family, video)
+    keys = {key: (form, data) for form, key, data in rows if form != "bare"}
+    # Of a number alone, in the place of a dict.
+    bare = {key: data for form, key, data in rows if form == "bare"}
+    keys |= {key: (form, (data, bare[key])) for key, (form, data) in keys.items() if key in bare}
+    return _native.schema(family, video), keys
+
+
 def family_row(family: object) -> tuple[str, dict[str, Any]]:
     """A family's own name and its defaults, by name or alias; `ValueError` names those there
     are."""
     if not isinstance(family, str):
         raise TypeError(f"family: must be a string, got {type(family).__name__}")
-    table = _native.families()
+    table = _families()
     for name, row in table.items():
-        if family == name or family in row.get("aliases", ()):
+        if family == name or family in row["aliases"]:
             return name, row
-    raise ValueError(f"family: must be one of {_names(table)}; got '{family[:60]}'")
+    near = difflib.get_close_matches(family, table, n=3, cutoff=0.0)
+    raise ValueError(
+        f"family: must be one that `dynres families` lists; got '{shown(family, 60)}', and the nearest"
+        f" are {', '.join(repr(name) for name in near)}"
+    )
 
 
 def preset(family: str) -> Options:
@@ -99,30 +147,40 @@ def preset(family: str) -> Options:
     return options
 
 
-def with_backgrounds(options: Options, given: Mapping[str, Any]) -> Options:
-    """Padding colours as upstream's constructors derive them: means as bytes, truncated.
+def with_backgrounds(family: str, options: Options, given: Mapping[str, Any]) -> Options:
+    """Padding colours as upstream's constructors derive them: the core makes them of the means.
 
     A colour that is `given` stays. Calls do not come through here: a mean of one call pads with
     the colour of the mean that the processor was made with, as upstream's does.
     """
-    for prefix in ("", "high_res_"):
-        name = prefix + "background_color"
-        if name in options and given.get(name) is None:
-            mean = options[prefix + "image_mean"]
-            options[name] = [min(max(int(value * 255), 0), 255) for value in mean]
+    fields, _ = _vocabulary(family, False)
+    for name, field in fields.items():
+        if field["kind"] == "colour" and field["optional"] and given.get(name) is None:
+            options[name] = None
     return options
 
 
+def names(family: str, video: bool = False) -> set[str]:
+    """Every name under which an option of a family may be given."""
+    fields, keys = _vocabulary(family, video)
+    return {*fields, *FACADE, *keys}
+
+
 def canonical(
-    given: Mapping[str, Any], current: Options, where: str = "options", family: str = ""
+    given: Mapping[str, Any],
+    current: Options,
+    where: str = "options",
+    family: str = "",
+    video: bool = False,
 ) -> Options:
     """`current` with what is `given` in upstream's or in canonical names laid over it.
 
     Args:
         given: what the caller or a config file says; None is absent.
         current: all options of a processor under their canonical names; left as it is.
-        where: how errors name `given`.
-        family: how errors name the family.
+        where: how errors name `given`; `"config"` is a file.
+        family: the family's name.
+        video: of its videos.
 
     Returns:
         a new dict with the keys of `current`.
@@ -133,6 +191,7 @@ def canonical(
         TypeError: a value of the wrong type, as far as it is read here; the compiled core checks
             the rest.
     """
+    fields, keys = _vocabulary(family, video)
     options = dict(current)
     changed: dict[str, str] = {}
 
@@ -143,45 +202,47 @@ def canonical(
         changed[name] = source
         options[name] = value
 
-    size = given.get("size")
-    if size is not None:
-        for name, value in _size(size, current, given).items():
-            put(name, value, "size")
-    for key, value in given.items():
-        if value is None or key == "size":
+    # Dicts first: upstream lets an option beside them go over what they say.
+    for key in sorted(given, key=lambda key: key not in keys):
+        value = given[key]
+        if value is None:
             continue
-        if where == "config" and key.endswith("background_color") and key in current:
-            continue  # upstream's constructors derive it, whatever the file says
-        if key == "device":
-            if not isinstance(value, str) and type(value).__module__ != "torch":
-                raise TypeError(f"{where}: device: must be 'cpu', got {type(value).__name__}")
-            if str(value) != "cpu":
-                raise ValueError(f"{where}: device: must be 'cpu' here, got '{str(value)[:40]}'")
-        elif key == "high_res_size" and "high_res_image_size" in current:
-            put("high_res_image_size", _sides("high_res_size", value, square=True), key)
-        elif key in ("min_patches", "max_patches") and "min_num" in current:
-            put(key[:3] + "_num", value, key)
-        elif key == "normalize" and "candidate_resolutions" in current:
-            put("do_normalize", value, key)
-        elif key == "input_data_format":
-            put(key, _layout(value), key)
-        elif key in current:
-            put(key, _value(key, value), key)
-        elif key not in IGNORED:
-            names = {k for k in current if not k.startswith("_")} | {"size"}
-            owner = f" of '{family}'" if family else ""
-            raise ValueError(
-                f"{where}: unknown key '{key[:60]}'; the keys{owner} are {_names(names)}"
-            )
+        form, data = keys.get(key, ("", None))
+        if form == "derived" and where == "config":
+            continue
+        if form in ("", "derived"):
+            if key == "device":
+                _device(where, value)
+            elif key == "input_data_format":
+                put(key, _layout(value), key)
+            elif key in FACADE:
+                put(key, _flag(key, value), key)
+            elif key in fields:
+                put(key, _value(key, value, fields[key]), key)
+            elif key not in IGNORED:
+                owner = f" of '{family}'" if family else ""
+                known = names(family, video)
+                raise ValueError(
+                    f"{where}: unknown key '{shown(key, 60)}'; the keys{owner} are {_names(known)}"
+                )
+        elif form == "alias":
+            put(data, _value(key, value, fields[data]), key)
+        elif form in ("sides", "square"):
+            if form == "sides" and given.get("default_to_square") is False and isinstance(value, int):
+                raise ValueError(f"{key}: must be a square of (height, width), got one edge")
+            put(data, _sides(key, value, square=form == "square"), key)
+        elif form in ("dict", "choice"):
+            for name, part in _parts(key, value, data, given, whole=form == "dict").items():
+                put(name, part, key)
+        elif form == "must" and value != data:
+            raise ValueError(f"{where}: {key}: must be {data!r} here, got {shown(str(value), 40)}")
     return options
 
 
 def core_options(options: Options) -> Options:
-    """What the compiled core takes of all options: none of the facade's, sizes as tuples."""
-    core = {key: value for key, value in options.items() if key not in FACADE}
-    if isinstance(core.get("image_size"), list):
-        core["image_size"] = tuple(core["image_size"])
-    return core
+    """What the compiled core takes of all options: none of the facade's, pairs of sides as
+    tuples."""
+    return {key: value for key, value in options.items() if key not in FACADE}
 
 
 def freeze(value: Any) -> Any:
@@ -197,29 +258,49 @@ def freeze(value: Any) -> Any:
     return (type(value), value)
 
 
-def _value(key: str, value: Any) -> Any:
-    """One value in the form the core takes."""
-    if key in ("resample", "high_res_resample"):
-        return _filter(key, value)
-    if key.endswith(("image_mean", "image_std")):
+def _device(where: str, value: Any) -> None:
+    if not isinstance(value, str) and type(value).__module__ != "torch":
+        raise TypeError(f"{where}: device: must be 'cpu', got {type(value).__name__}")
+    if str(value) != "cpu":
+        raise ValueError(f"{where}: device: must be 'cpu' here, got '{shown(str(value), 40)}'")
+
+
+def _flag(key: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{key}: must be True or False, got {type(value).__name__}")
+    return bool(value)
+
+
+def _value(key: str, value: Any, field: Mapping[str, Any]) -> Any:
+    """One value in the form the core takes, by its option's kind."""
+    kind = field["kind"]
+    if kind == "flag":
+        return _flag(key, value)
+    if kind == "three":
         return _three(key, value)
-    if key.startswith("do_") or key in ("use_thumbnail", "crop_to_patches"):
-        if not isinstance(value, bool | np.bool_):
-            raise TypeError(f"{key}: must be True or False, got {type(value).__name__}")
-        return bool(value)
-    if key == "candidate_resolutions":
+    if kind == "name" and "bicubic" in field["choices"]:
+        return _filter(key, value)
+    if kind == "pairs":
         if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
-            raise TypeError(f"{key}: must be (width, height) pairs, got {type(value).__name__}")
+            raise TypeError(f"{key}: must be pairs of integers, got {type(value).__name__}")
+        if len(value) > _MOST:
+            raise ValueError(f"{key}: must be at most {_MOST} pairs, got {len(value)}")
         pairs = [tuple(_int(key, side) for side in _items(key, pair)) for pair in value]
         if any(len(pair) != 2 for pair in pairs):
-            raise ValueError(f"{key}: must be (width, height) pairs")
+            raise ValueError(f"{key}: must be pairs of integers")
         return pairs
-    if key in ("downsample_ratio", "rescale_factor"):
-        return value if not isinstance(value, np.generic) else value.item()
-    if key == "image_size" and not isinstance(value, int | np.integer):
-        return tuple(_int(key, side) for side in _items(key, value))
-    if isinstance(value, np.integer):
-        return int(value)
+    if kind == "size" and not isinstance(value, int | np.integer):
+        return _sides(key, value, square=False)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, str):
+        # Longer than any that is known, or with characters that none has: the core refuses it, and
+        # repeats it.
+        return shown(value, _LONGEST)
+    if isinstance(value, bytes | bytearray | memoryview | Mapping):
+        raise TypeError(f"{key}: must be a number or a string, got {type(value).__name__}")
+    if isinstance(value, Sequence | np.ndarray) and len(value) > _MOST:
+        raise ValueError(f"{key}: must be one value, got {len(value)}")
     return value
 
 
@@ -252,9 +333,9 @@ def _filter(name: str, value: Any) -> str:
             )
         found = text.lower() if text.lower() in FILTERS.values() else None
     if found is None:
-        what = int(value) if isinstance(value, int | np.integer) else f"'{str(value)[:40]}'"
+        what = int(value) if isinstance(value, int | np.integer) else f"'{shown(text, 40)}'"
         raise ValueError(
-            f"{name}: must be 'bilinear' (2), 'bicubic' (3) or 'lanczos' (1), got {what}"
+            f"{name}: must be one of {', '.join(map(repr, FILTERS.values()))}, got {what}"
         )
     return found
 
@@ -267,7 +348,10 @@ def _three(name: str, value: Any) -> list[float]:
             raise TypeError(f"{name}: must be three numbers, got {type(item).__name__}")
     if len(items) != 3:
         raise ValueError(f"{name}: must be three numbers, got {len(items)}")
-    return [float(item) for item in items]
+    try:
+        return [float(item) for item in items]
+    except OverflowError:
+        raise ValueError(f"{name}: must be finite numbers, got an integer above 2**1023") from None
 
 
 def _layout(value: Any) -> str:
@@ -276,33 +360,49 @@ def _layout(value: Any) -> str:
         raise TypeError(f"input_data_format: must be a string, got {type(value).__name__}")
     if text.lower() not in LAYOUTS:
         raise ValueError(
-            f"input_data_format: must be 'channels_first' or 'channels_last', got '{text[:40]}'"
+            "input_data_format: must be 'channels_first' or 'channels_last', got"
+            f" '{shown(text, 40)}'"
         )
     return LAYOUTS[text.lower()]
 
 
-def _size(size: Any, current: Options, given: Mapping[str, Any]) -> Options:
-    """Upstream's `size`: two areas for the Qwen family, the side of a square for the others."""
-    if "min_pixels" in current:
-        edges = {"min_pixels": "shortest_edge", "max_pixels": "longest_edge"}
-        if isinstance(size, Mapping):
-            found = {key: value for key, value in size.items() if value is not None}
-            areas = {name: found.pop(edge, None) for name, edge in edges.items()}
-            areas = {name: found.pop(name, area) for name, area in areas.items()}
-            # upstream: min_pixels and max_pixels beside size go over it
-            areas = {name: area for name, area in areas.items() if given.get(name) is None}
-            if not found and None not in areas.values():
-                return areas
-        got = _names(size) if isinstance(size, Mapping) else type(size).__name__
-        raise ValueError(
-            "size: must have the keys 'shortest_edge' and 'longest_edge' (areas in pixels),"
-            f" got {got}"
-        )
-    if "image_size" in current:
-        if given.get("default_to_square") is False and isinstance(size, int):
-            raise ValueError("size: must be a square of (height, width), got one edge")
-        return {"image_size": _sides("size", size, square="crop_to_patches" not in current)}
-    raise ValueError("size: this family takes its sizes from 'candidate_resolutions'")
+def _parts(
+    name: str,
+    value: Any,
+    parts: Sequence[tuple[str, str]],
+    given: Mapping[str, Any],
+    *,
+    whole: bool,
+) -> Options:
+    """The options that the keys of a dict are. `whole`: each must be there, or stand beside it;
+    otherwise those that are not there become None."""
+    alone: tuple[str, ...] = ()
+    if len(parts) == 2 and isinstance(parts[1], tuple) and isinstance(parts[1][0], str):
+        parts, alone = parts  # type: ignore[assignment]
+    wanted = dict.fromkeys(option for _, option in parts)
+    if alone and not isinstance(value, Mapping):
+        sides = [value] * len(alone) if isinstance(value, int | np.integer) else _items(name, value)
+        if len(sides) == 2 and len(alone) == 1:
+            alone = ("height", "width")
+        if len(sides) == len(alone):
+            ints = {option: _int(name, side) for option, side in zip(alone, sides, strict=True)}
+            return {option: ints.get(option) for option in wanted}
+    if isinstance(value, Mapping):
+        left = {key: item for key, item in value.items() if item is not None}
+        found = {option: left.pop(key) for key, option in parts if key in left}
+        if not whole:
+            if not left and found:
+                return {option: found.get(option) for option in wanted}
+        else:
+            # upstream: an option beside the dict goes over it
+            found = {option: item for option, item in found.items() if given.get(option) is None}
+            missing = [key for key in wanted if key not in found and given.get(key) is None]
+            if not left and not missing:
+                return found
+    got = _names(value) if isinstance(value, Mapping) else type(value).__name__
+    firsts = {option: key for key, option in reversed(parts)}.values()
+    keys = "', '".join(reversed(list(firsts)))
+    raise ValueError(f"{name}: must have the keys '{keys}', got {got}")
 
 
 def _sides(name: str, size: Any, square: bool) -> int | tuple[int, int]:
@@ -329,4 +429,5 @@ def _sides(name: str, size: Any, square: bool) -> int | tuple[int, int]:
 
 
 def _names(keys: Any) -> str:
-    return ", ".join(f"'{str(key)[:60]}'" for key in sorted(str(key) for key in keys))
+    texts = sorted(shown(key, 60) for key in itertools.islice(keys, _NAMED + 1))
+    return ", ".join(f"'{text}'" for text in texts[:_NAMED]) + ", ..." * (len(texts) > _NAMED)

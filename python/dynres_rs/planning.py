@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _dynres_rs as _native
 from ._types import I64, Numerics
 from .arguments import as_numbers, whole_number
+from .files import shown
 
 if TYPE_CHECKING:
     from ._dynres_rs import Plan, Spec, View
@@ -190,7 +191,7 @@ def _scales(plan: Plan, coords: object) -> tuple[float, float]:
             raise ValueError("coords: nothing is left of the image in its resized pixels")
         return float(width), float(height)
     if coords not in RANGES:
-        raise ValueError(f"coords: must be one of {', '.join(COORDS)}; got '{coords[:40]}'")
+        raise ValueError(f"coords: must be one of {', '.join(COORDS)}; got '{shown(coords, 40)}'")
     return RANGES[coords], RANGES[coords]
 
 
@@ -233,12 +234,19 @@ def to_view(plan: Plan, points: ArrayLike, view: View | int) -> F64:
 
 def token_boxes(plan: Plan) -> F64:
     """(num_tokens, 4) xyxy in the image, clipped to it, in token order."""
-    return np.frombuffer(plan._token_boxes(), np.float64).reshape(-1, 4)
+    boxes = np.empty((plan.num_tokens, 4))
+    plan._token_boxes(boxes)
+    return boxes
 
 
 def token_kinds(plan: Plan) -> NDArray[np.str_]:
     """(num_tokens,) of `TOKEN_KINDS`, in token order."""
-    return np.array(TOKEN_KINDS)[np.frombuffer(plan._token_kinds(), np.uint8)]
+    codes, names = np.empty(plan.num_tokens, np.uint8), np.array(TOKEN_KINDS)
+    plan._token_kinds(codes)
+    kinds = np.empty(codes.shape, names.dtype)
+    for start in range(0, len(codes), _CHUNK):  # signals are answered in between
+        kinds[start : start + _CHUNK] = names[codes[start : start + _CHUNK]]
+    return kinds
 
 
 # Tokens of many sizes
@@ -246,6 +254,14 @@ def token_kinds(plan: Plan) -> NDArray[np.str_]:
 
 def as_sizes(sizes: ArrayLike) -> I64:
     """(n, 2) int64, C-contiguous."""
+    if isinstance(sizes, list | tuple) and len(sizes) > _CHUNK:
+        # numpy reads a list in one go: part by part, signals are answered in between.
+        parts = [
+            as_numbers("sizes", sizes[start : start + _CHUNK])
+            for start in range(0, len(sizes), _CHUNK)
+        ]
+        if all(part.ndim == 2 and part.shape[1:] == (2,) for part in parts):
+            sizes = np.concatenate(parts)
     array = as_numbers("sizes", sizes)
     if array.size == 0 and array.ndim == 1:
         array = np.empty((0, 2), np.int64)
@@ -328,7 +344,9 @@ def pack(token_counts: ArrayLike, max_len: int) -> Packing:
     if not 0 < longest < 2**31:
         raise ValueError(f"max_len: must be in 1..2**31, got {longest}")
     lengths = np.ascontiguousarray(array, np.int64)
-    bins = [np.array(members, np.int64) for members in _native.pack(lengths, longest)]
+    members = np.empty(len(lengths), np.int64)
+    ends = np.frombuffer(_native.pack(lengths, longest, members), np.int64).tolist()
+    bins = [members[start:end] for start, end in zip([0, *ends], ends, strict=False)]
     offsets = [
         np.concatenate([[0], np.cumsum(lengths[members])]).astype(np.int32) for members in bins
     ]
@@ -424,6 +442,9 @@ class Planner:
         Matches `get_number_of_image_patches` of transformers' `Qwen2VLImageProcessor` and
         `GotOcr2ImageProcessor`; as there, `max_image_pixels` and `do_resize` do not matter.
         """
+        if not isinstance(images_kwargs, Mapping | None):
+            kind = type(images_kwargs).__name__
+            raise TypeError(f"images_kwargs: must be a dict, got {kind}")
         given = {key: value for key, value in (images_kwargs or {}).items() if value is not None}
         height, width = whole_number("height", height), whole_number("width", width)
         if not 0 < min(height, width) <= max(height, width) < 2**31:
@@ -431,15 +452,17 @@ class Planner:
         spec, family, numerics, options = self._planned()
         if "merge_size" in options:
             keys = ("min_pixels", "max_pixels", "patch_size", "merge_size")
-            least, most, patch, merge = (given.get(key, options[key]) for key in keys)
+            least, most, patch, merge = (
+                _positive(key, given.get(key, options[key])) for key in keys
+            )
             resized = _native.smart_resize(height, width, patch * merge, least, most)
             return int((resized[0] // patch) * (resized[1] // patch))
         if "crop_to_patches" not in options:
             return spec.plan(height, width, 1).num_tiles
         changed = {
             **spec.options,
-            "min_num": given.get("min_patches", options["min_num"]),
-            "max_num": given.get("max_patches", options["max_num"]),
+            "min_num": _positive("min_patches", given.get("min_patches", options["min_num"])),
+            "max_num": _positive("max_patches", given.get("max_patches", options["max_num"])),
             "max_image_pixels": _UNLIMITED,
             "do_resize": True,
         }
@@ -478,6 +501,9 @@ class Planner:
         and crops to patches unless told otherwise.
         """
         alone, of_videos = kwargs.pop("images_kwargs", {}), kwargs.pop("videos_kwargs", {})
+        for name, given in (("images_kwargs", alone), ("videos_kwargs", of_videos)):
+            if not isinstance(given, Mapping):
+                raise TypeError(f"{name}: must be a dict, got {type(given).__name__}")
         tokens, patches, video_tokens = None, None, None
         if image_sizes is not None:
             tokens, patches = self._image_tokens(image_sizes, {**alone, **kwargs})
@@ -495,8 +521,8 @@ class Planner:
     ) -> tuple[list[int], list[int]]:
         """Tokens and patches (or tiles) of each image."""
         spec, family, _, options = self._planned()
-        transformers = family == "internvl-hf"
-        if transformers:
+        markers = _native.markers(family)
+        if markers:
             given = {"crop_to_patches": True, **given}
         sizes = [(height, width) for height, width in image_sizes]
         patches = [
@@ -510,7 +536,7 @@ class Planner:
             height, width = side if isinstance(side, list | tuple) else (side, side)
             one = spec.plan(height, width, 1)
             each = one.num_tokens // one.num_tiles
-            tokens = [2 * transformers + each * count for count in patches]
+            tokens = [markers + each * count for count in patches]
         else:
             tokens = count_tokens(spec, sizes, 1).tolist()
         return tokens, patches
@@ -519,10 +545,19 @@ class Planner:
 def _tile(size: Any) -> tuple[int, int]:
     """(height, width) of transformers' size dict or `SizeDict`."""
     if isinstance(size, Mapping):
-        return size["height"], size["width"]
-    if isinstance(size, int):
-        return size, size
-    return size.height, size.width
+        height, width = size.get("height"), size.get("width")
+    elif isinstance(size, int):
+        height = width = size
+    else:
+        height, width = getattr(size, "height", None), getattr(size, "width", None)
+    return _positive("patch_size", height), _positive("patch_size", width)
+
+
+def _positive(name: str, value: object) -> int:
+    number = whole_number(name, value)
+    if not 0 < number < 2**63:
+        raise ValueError(f"{name}: must be in 1..2**63, got {shown(number)}")
+    return number
 
 
 def _budget(

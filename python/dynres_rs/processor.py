@@ -15,7 +15,6 @@ from ._dynres_rs import Plan, Spec
 from ._types import (
     I64,
     Batch,
-    DType,
     ErrorPolicy,
     ImagesInput,
     Numerics,
@@ -32,6 +31,7 @@ from .arguments import (
     _torch,
     as_numbers,
 )
+from .files import as_key
 from .images import Policy, Ready, is_batch_array, prepare
 from .memory import _empty
 from .numerics import resolve
@@ -44,6 +44,8 @@ from .options import (
     preset,
     with_backgrounds,
 )
+from .options import names as option_names
+
 from .planning import Planned, Planner, count_tokens
 from .video import VideoProcessor, VideosInput
 from .video import config as video_config
@@ -82,27 +84,6 @@ class _Variant:
         # Integers in a float array come out of upstream in float32 whatever they were only with
         # both steps on.
         self.float_as_bytes = bool(self.options["do_rescale"] and self.options["do_normalize"])
-
-    def nothing(
-        self, dtype: DType | None, temporal: Temporal
-    ) -> tuple[
-        list[tuple[str, tuple[int, ...], str]], list[tuple[str, tuple[int, ...], list[int]]]
-    ]:
-        """The arrays and metadata of no image at all: those of any one, without its rows."""
-        options = self.options
-        if "merge_size" in options:
-            side: Any = options["patch_size"] * options["merge_size"]
-        else:
-            side = options.get("image_size", 1)
-        height, width = side if isinstance(side, list) else (side, side)
-        plans = [self.spec.plan(height, width, 1)]
-        return (
-            [
-                (key, (0, *shape[1:]), kind)
-                for key, shape, kind in self.spec.arrays(plans, dtype, temporal)
-            ],
-            [(key, (0, *shape[1:]), []) for key, shape, _ in self.spec.metadata(plans)],
-        )
 
 
 class Processor(Planner):
@@ -149,12 +130,10 @@ class Processor(Planner):
     ) -> None:
         name, _ = family_row(family)
         full = canonical(options, preset(name), "options", name)
-        self._set(name, numerics, with_backgrounds(full, options))
+        self._set(name, numerics, with_backgrounds(name, full, options))
         if video is not None:
-            if not isinstance(video, Mapping):
-                raise TypeError(f"video: must be a dict, got {type(video).__name__}")
             # The file may be one of another family's video processor: its name is stored with it.
-            given = {str(key): value for key, value in video.items()}
+            given = _as_options("video", video)
             own = given.pop("family", name)
             self._video = VideoProcessor(own, numerics=self._numerics, **given)
             self._video_options = self._video.options
@@ -177,8 +156,9 @@ class Processor(Planner):
     def _with_video(self, read: Callable[[], tuple[str, Options]]) -> Processor:
         """The same with the video options of its own config, where its family has any."""
         if self._family in _native.video_families():
-            family, self._video_options = read()
-            self._video = VideoProcessor._make(family, self._video_options, self._numerics)
+            self._video = VideoProcessor._make(*read(), self._numerics)
+            # As the core took them, so that what `to_dict` writes makes an equal processor.
+            self._video_options = self._video.options
         return self
 
     @classmethod
@@ -201,7 +181,7 @@ class Processor(Planner):
             TypeError: `config` is no dict, or a value has the wrong type.
             ValueError: an unknown class or key, or a value that is out of range.
         """
-        video = overrides.pop("video", None) or {}
+        video = _as_options("video", overrides.pop("video", None))
         if isinstance(config, Mapping) and video_config.is_video_only(config):
             family, _ = video_config.read(config, {})
             made = cls(family, numerics=numerics, **overrides)
@@ -235,7 +215,7 @@ class Processor(Planner):
             FileNotFoundError: nothing there.
             ValueError: no JSON, and all that `from_config` raises.
         """
-        video = overrides.pop("video", None) or {}
+        video = _as_options("video", overrides.pop("video", None))
         made = cls._make(hf.read_pretrained(path, revision, overrides), numerics)
         return made._with_video(lambda: video_config.read_pretrained(path, revision, video))
 
@@ -249,7 +229,7 @@ class Processor(Planner):
         """
         if not isinstance(data, Mapping):
             raise TypeError(f"data: must be a dict, got {type(data).__name__}")
-        options = {str(key): value for key, value in data.items()}
+        options = {as_key(key): value for key, value in data.items()}
         family = options.pop("family", None)
         if family is None:
             raise ValueError("data: must have 'family', as to_dict() writes it")
@@ -396,39 +376,57 @@ class Processor(Planner):
             plans.append(plan)
             pixels.append(ready.pixels)
 
-        if plans:
-            arrays, metadata = spec.arrays(plans, dtype, temporal), spec.metadata(plans)
-        else:
-            arrays, metadata = variant.nothing(dtype, temporal)
-        if dtype == "bfloat16":  # numpy has none: its bits
-            arrays = [(key, shape, "uint16") for key, shape, _ in arrays]
-        given = None
+        asked = spec.batch(plans, _samples(counts, failures), dtype, temporal)
+        facts = asked.facts()
+        # numpy has no bfloat16: its bits
+        arrays = [
+            (key, shape, "uint16" if kind == "bfloat16" else kind, listed)
+            for key, shape, kind, listed in asked.arrays
+        ]
+        given: dict[str, Any] = {}
         if out is not None:
             bad = {index for index, _ in failures}
             indices = [index for index in range(len(flat)) if index not in bad]
-            given = _given_outs(out, arrays, metadata, list(zip(indices, pixels, strict=True)))
-        outs: dict[str, NDArray[Any]] = {}
-        for key, shape, kind in arrays:
-            there = None if given is None else given.get(key)
-            outs[key] = _empty(key, shape, kind) if there is None else there
-        failed = spec.run(plans, pixels, outs, dtype, temporal, num_threads)
+            where = list(zip(indices, pixels, strict=True))
+            shapes = {
+                key: (fact.shape, fact.dtype.name)
+                for key, fact in facts.items()
+                if isinstance(fact, np.ndarray)
+            }
+            given = _given_outs(out, [entry[:3] for entry in arrays], shapes, where)
+        outs = [given.get(key, None) for key, _, _, _ in arrays]
+        outs = [
+            _empty(key, shape, kind) if there is None else there
+            for there, (key, shape, kind, _) in zip(outs, arrays, strict=True)
+        ]
+        failed = asked.run(pixels, outs, num_threads)
         if failed is not None:
             bad = {index for index, _ in failures}
             indices = [index for index in range(len(flat)) if index not in bad]
             raise failed[1] if single else _name_index(failed[1], indices[failed[0]])
-        batch: Batch = dict(outs)
-        for key, shape, values in metadata:
-            array = np.array(values, np.int64).reshape(shape)
-            if given is not None and key in given:
-                given[key][...] = array
-                array = given[key]
-            batch[key] = array
-        if torch is not None:
-            for key, array in batch.items():
-                if key in outs and dtype == "bfloat16":
-                    batch[key] = torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
-                else:
-                    batch[key] = torch.from_numpy(array)
+        half = {key for key, _, kind, _ in asked.arrays if kind == "bfloat16"}
+
+        def finished(key: str, array: NDArray[Any]) -> Any:
+            if torch is None:
+                return array
+            if key in half:
+                return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+            return torch.from_numpy(array)
+
+        batch: Batch = {}
+        for array, (key, _, _, listed) in zip(outs, arrays, strict=True):
+            if listed:
+                batch.setdefault(key, []).append(finished(key, array))
+            else:
+                batch[key] = finished(key, array)
+        for key, fact in facts.items():
+            if isinstance(fact, list):
+                batch[key] = fact
+                continue
+            if key in given:
+                given[key][...] = fact
+                fact = given[key]
+            batch[key] = finished(key, fact)
         if errors == "collect":
             batch["errors"] = failures
         return batch
@@ -446,13 +444,13 @@ class Processor(Planner):
         """A call with videos: each option and output to whichever knows it."""
         video = self.video
         own = {"video_metadata", "return_metadata"}
-        alone = options.pop("videos_kwargs", None) or {}
-        names = video_config.names(video.options) | own
+        alone = _as_options("videos_kwargs", options.pop("videos_kwargs", None))
+        names = video_config.names(video.family) | own
         for_videos = {key: value for key, value in options.items() if key in names} | dict(alone)
         if images is None:
             for_videos = {**options, **alone}
             return video(videos, out=out, errors=errors, **common, **for_videos)
-        only = names - video_config.names(self._base.options)
+        only = names - option_names(self._family)
         for_images = {key: value for key, value in options.items() if key not in only}
         given: list[Any] = [out, out if callable(out) else None]
         if isinstance(out, Mapping):
@@ -594,6 +592,15 @@ class Processor(Planner):
         return self
 
 
+def _as_options(name: str, given: object) -> dict[str, Any]:
+    """A dict of options that a caller gave, or none."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{name}: must be a dict, got {type(given).__name__}")
+    return {as_key(key): value for key, value in given.items()}
+
+
 def _from_dict(cls: type[Processor], data: dict[str, Any]) -> Processor:
     return cls.from_dict(data)
 
@@ -653,6 +660,18 @@ def _name_index(error: Exception, index: int) -> Exception:
         return kind(f"images[{index}]: {text}")
     except TypeError:
         return error
+
+
+def _samples(counts: list[int], failures: list[tuple[int, Exception]]) -> list[int]:
+    """How many good images each sample has. `counts`: by image, the images of its sample."""
+    bad = {index for index, _ in failures}
+    samples = []
+    index = 0
+    while index < len(counts):
+        count = counts[index]
+        samples.append(sum(number not in bad for number in range(index, index + count)))
+        index += count
+    return samples
 
 
 def _check_floating(ready: Ready, plan: Plan, variant: _Variant) -> None:

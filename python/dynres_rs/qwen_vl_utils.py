@@ -14,14 +14,21 @@ sides (10 x 2000 becomes 28 x 1988 here, 28 x 812 there).
 from __future__ import annotations
 
 import base64
+import contextlib
 import importlib
 import inspect
 import io
 import math
+import os
 import sys
-from typing import Any, Final
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, NamedTuple
+from urllib.parse import urljoin, urlsplit
 
 from ._pil import resize, rgb
+from .arguments import as_list, finite_number
+from .files import check_openable, shown
 
 __all__ = [
     "IMAGE_MAX_TOKEN_NUM",
@@ -29,6 +36,7 @@ __all__ = [
     "MAX_RATIO",
     "SPATIAL_MERGE_SIZE",
     "fetch_image",
+    "limit_fetching",
     "patch",
     "smart_resize",
     "unpatch",
@@ -41,6 +49,18 @@ IMAGE_MAX_TOKEN_NUM = 16384
 
 _PATCHED: Final = ("smart_resize", "fetch_image")
 _originals: dict[str, Any] = {}
+_REDIRECTS: Final = 10
+_BLOCK: Final = 1 << 16
+
+
+class _Limits(NamedTuple):
+    hosts: frozenset[str] | None = None
+    folders: tuple[str, ...] | None = None
+    max_bytes: int | None = None
+    timeout: float | None = None
+
+
+_limits = _Limits()
 
 
 def smart_resize(
@@ -86,12 +106,66 @@ def fetch_image(ele: dict[str, Any], image_patch_size: int = 14) -> Any:
         other modes are converted by Pillow.
 
     Raises:
-        OSError: a file that cannot be opened, or a download that fails.
+        OSError: a file that cannot be opened, or that is a pipe, socket or device; a download that
+            fails; or what `limit_fetching` forbids (`PermissionError`, `TimeoutError`).
         ValueError: no image there, or an aspect ratio above 200.
+
+    Nothing is limited unless `limit_fetching` is called: it fetches any URL and reads any image
+    file, as the package's own does.
 
     Matches `qwen_vl_utils.fetch_image` 0.0.14.
     """
     return _fetch_image(sys.modules[__name__], ele, image_patch_size)
+
+
+def limit_fetching(
+    *,
+    allowed_hosts: Iterable[str] | None = None,
+    allowed_folders: Iterable[str | os.PathLike[str]] | None = None,
+    max_bytes: int | None = None,
+    timeout: float | None = None,
+) -> None:
+    """Limits what `fetch_image` opens from now on, in this process; without arguments, nothing.
+
+    qwen-vl-utils' own function has no limit, and so `fetch_image` has none unless this is called:
+    whoever writes the messages can have it open any URL that this machine reaches, and any image
+    file that it can read. A server that takes messages from strangers calls this first.
+
+    Args:
+        allowed_hosts: names of hosts that may be asked for `http(s)://` URLs, each redirect
+            included; an empty list is none, and None is all.
+        allowed_folders: folders below which files may be opened, by path or `file://`, symbolic
+            links resolved; an empty list is none, and None is all.
+        max_bytes: the most of a download or of a data URL.
+        timeout: seconds that a download's body may take as a whole, and each wait before it.
+
+    Raises:
+        TypeError: a single string where a list is meant.
+        ValueError: `max_bytes` or `timeout` that is not above 0.
+    """
+    global _limits
+    for name, given in (("allowed_hosts", allowed_hosts), ("allowed_folders", allowed_folders)):
+        if isinstance(given, str | bytes | os.PathLike):
+            raise TypeError(f"{name}: must be a list, got {type(given).__name__}")
+    for name, number in (("max_bytes", max_bytes), ("timeout", timeout)):
+        if number is not None and not finite_number(name, number) > 0:
+            raise ValueError(f"{name}: must be above 0, got {shown(number)}")
+    hosts: frozenset[str] | None = None
+    if allowed_hosts is not None:
+        names = as_list("allowed_hosts", allowed_hosts)
+        if not all(isinstance(name, str) for name in names):
+            raise TypeError("allowed_hosts: must be strings")
+        hosts = frozenset(name.lower() for name in names)
+    folders: tuple[str, ...] | None = None
+    if allowed_folders is not None:
+        paths = as_list("allowed_folders", allowed_folders)
+        if not all(isinstance(path, str | os.PathLike) for path in paths):
+            raise TypeError("allowed_folders: must be paths")
+        try:
+            folders = tuple(os.path.realpath(os.fspath(path)) for path in paths)
+        except ValueError:  # a null byte, or a lone surrogate
+            raise ValueError("allowed_folders: must be paths") from None
+    _limits = _Limits(hosts, folders, max_bytes, timeout)
 
 
 def _smart_resize(
@@ -144,30 +218,121 @@ def _open(source: Any) -> Any:
         raise AttributeError(
             f"ele: image must be a Pillow image, a path or a URL, got {type(source).__name__}"
         )
+    limits = _limits
     if source.startswith(("http://", "https://")):
-        return Image.open(io.BytesIO(_download(source)))
-    if source.startswith("file://"):
-        return Image.open(source[7:])
+        return _image(io.BytesIO(_download(source, limits)), "the download")
     if source.startswith("data:image"):
         _, separator, text = source.partition("base64,")
         if not separator:
             raise ValueError("ele: image is a data URL, and must be in base64")
-        return Image.open(io.BytesIO(base64.b64decode(text)))
-    return Image.open(source)
+        _check_length(len(text) * 3 // 4, limits)
+        try:
+            data = base64.b64decode(text)
+        except ValueError:
+            raise ValueError("ele: image is a data URL whose base64 is damaged") from None
+        return _image(io.BytesIO(data), "the data URL")
+    path = source.removeprefix("file://")
+    _check_folder(path, limits)
+    check_openable(path)
+    return _image(path, shown(path))
 
 
-def _download(url: str) -> bytes:
+def _image(source: Any, name: str) -> Any:
+    """Opened by Pillow, whose own text holds the address of an object that is no path."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        return Image.open(source)
+    except UnidentifiedImageError:
+        raise UnidentifiedImageError(f"{name}: is not an image that Pillow can read") from None
+
+
+def _check_folder(path: str, limits: _Limits) -> None:
+    if limits.folders is None:
+        return
+    real = os.path.realpath(path)
+    for folder in limits.folders:
+        with contextlib.suppress(ValueError):  # another drive
+            if os.path.commonpath([real, folder]) == folder:
+                return
+    raise PermissionError(f"{shown(path)}: is in no folder of limit_fetching(allowed_folders=)")
+
+
+def _check_length(count: int, limits: _Limits) -> None:
+    if limits.max_bytes is not None and count > limits.max_bytes:
+        raise OSError(f"ele: image has more than limit_fetching(max_bytes={limits.max_bytes})")
+
+
+def _check_host(url: str, limits: _Limits) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https"):
+        raise PermissionError(f"{shown(url)}: is a redirect to no http(s) URL")
+    if limits.hosts is not None and (parts.hostname or "").lower() not in limits.hosts:
+        raise PermissionError(f"{shown(url)}: is on no host of limit_fetching(allowed_hosts=)")
+
+
+def _download(url: str, limits: _Limits) -> bytes:
     """With requests, as the package does; without it, with the standard library."""
+    if limits.hosts is not None:
+        _check_host(url, limits)
+    ends = math.inf if limits.timeout is None else time.monotonic() + limits.timeout
     try:
         requests: Any = importlib.import_module("requests")
     except ImportError:
-        from urllib.request import urlopen
+        return _with_urllib(url, limits, ends)
+    options = {} if limits.timeout is None else {"timeout": limits.timeout}
+    if limits.hosts is None:
+        with requests.get(url, stream=True, **options) as response:
+            response.raise_for_status()
+            return _body(response, limits, ends)
+    for _ in range(_REDIRECTS):
+        with requests.get(url, stream=True, allow_redirects=False, **options) as response:
+            if not response.is_redirect:
+                response.raise_for_status()
+                return _body(response, limits, ends)
+            url = urljoin(url, response.headers["location"])
+        _check_host(url, limits)
+    raise OSError(f"{shown(url)}: redirects more than {_REDIRECTS} times")
 
-        with urlopen(url) as answer:
-            return bytes(answer.read())
-    with requests.get(url, stream=True) as response:
-        response.raise_for_status()
+
+def _body(response: Any, limits: _Limits, ends: float) -> bytes:
+    if limits.max_bytes is None and ends == math.inf:
         return bytes(response.content)
+    if not hasattr(response.raw, "read1"):  # urllib3 1: a larger block waits until it is full
+        return _bounded(response.iter_content(1), limits, ends)
+
+    def read() -> bytes:
+        return bytes(response.raw.read1(_BLOCK, decode_content=True))
+
+    return _bounded(iter(read, b""), limits, ends)
+
+
+def _with_urllib(url: str, limits: _Limits, ends: float) -> bytes:
+    from urllib.request import HTTPRedirectHandler, build_opener
+
+    class Redirects(HTTPRedirectHandler):
+        def redirect_request(self, *args: Any) -> Any:
+            if limits.hosts is not None:
+                _check_host(args[-1], limits)
+            return super().redirect_request(*args)
+
+    options = {} if limits.timeout is None else {"timeout": limits.timeout}
+    with build_opener(Redirects).open(url, **options) as answer:
+        return _bounded(iter(lambda: answer.read1(_BLOCK), b""), limits, ends)
+
+
+def _bounded(blocks: Iterator[bytes], limits: _Limits, ends: float) -> bytes:
+    parts: list[bytes] = []
+    count = 0
+    for block in blocks:
+        count += len(block)
+        _check_length(count, limits)
+        if time.monotonic() > ends:
+            raise TimeoutError(
+                f"ele: image takes longer than limit_fetching(timeout={limits.timeout:g})"
+            )
+        parts.append(block)
+    return b"".join(parts)
 
 
 def _to_rgb(image: Any) -> Any:

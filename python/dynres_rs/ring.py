@@ -17,6 +17,7 @@ import math
 import mmap
 import os
 import secrets
+import struct
 import tempfile
 import threading
 import time
@@ -54,6 +55,7 @@ SENT_AT: Final = 4  # nanoseconds of the monotonic clock
 ROW: Final = 8
 MISSED: Final = 0  # of the last row
 LARGEST: Final = 1
+READERS: Final = range(2, ROW)  # processes that have received; -1 where there were more than fit
 
 FLYING: Final = -1
 BFLOAT16: Final = "int16"  # as tensors' bits are seen by numpy
@@ -62,6 +64,10 @@ SMALL: Final = 1 << 16
 """Bytes of a value up to which it is sent in the message itself."""
 LOST_AFTER: Final = 60_000_000_000
 """Nanoseconds until a message of a process that has ended counts as lost."""
+OFD_LOCKS: Final = fcntl is not None and hasattr(fcntl, "F_OFD_SETLK")
+"""Whether there are locks that go along with open files, and so with a fork: on Linux."""
+_FLOCK: Final = struct.Struct("hhqqi4x")
+"""Linux' `struct flock` on 64 bits: type, whence, start, length, process."""
 PROCESSES: Final = 1 << 32
 """Where the file locks begin by which processes show that they live, beyond those of the slots."""
 
@@ -84,6 +90,7 @@ class Sample(Batch):
         self._place = None
 
     def __copy__(self) -> Sample:
+        """A new dict of the same arrays, sent as this one is."""
         made = Sample(self)
         made._place = self._place
         return made
@@ -109,10 +116,24 @@ class _Memory:
     """Memory that processes share through a file without a name, and locks on that file.
 
     The locks are POSIX record locks: they belong to a process and end with it, however it ends.
+
+    Forked children have the arrays that their parent had, which the table does not count. They hold
+    locks of the other kind, which go along with open files, on a file of their own: a process that
+    closes any descriptor of a file loses all its record locks on that file.
     """
 
-    def __init__(self, fd: int, slots: int, slot_bytes: int) -> None:
+    def __init__(self, fd: int, forks: int, slots: int, slot_bytes: int) -> None:
         self.fd = fd
+        self.forks = forks
+        self.last = ROW * slots
+        self.live: set[int] = set()
+        """Places in the table that this process has set, whose arrays are alive."""
+        self.held: dict[int, int] = {}
+        """For a forked child: the open files that hold what its parent's arrays lie in."""
+        self.going: dict[int, int] = {}
+        """The same while this process forks."""
+        self.reads = 0
+        """The process that is listed as a reader."""
         self.first = _up((slots + 1) * ROW * 8, mmap.PAGESIZE)
         self.map = mmap.mmap(fd, self.first + slots * slot_bytes)
         with contextlib.suppress(AttributeError, OSError):  # where the system has them for this
@@ -125,6 +146,60 @@ class _Memory:
 
     def __del__(self) -> None:
         os.close(self.fd)
+        os.close(self.forks)
+
+    def before_fork(self) -> None:
+        """Holds for the child what this process has arrays in; the child keeps the open files."""
+        if not OFD_LOCKS:
+            return
+        for at in list(self.live):
+            try:
+                held = os.open(f"/proc/self/fd/{self.forks}", os.O_RDWR | os.O_CLOEXEC)
+            except OSError:  # no /proc, or no descriptor left: as if there were no such locks
+                continue
+            self.going[at] = held
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(held, fcntl.F_OFD_SETLK, _flock(fcntl.F_RDLCK, at // ROW))
+
+    def after_fork_in_parent(self) -> None:
+        for held in self.going.values():
+            os.close(held)
+        self.going.clear()
+
+    def after_fork_in_child(self) -> None:
+        for at, held in self.going.items():
+            if at in self.live:
+                self.held[at] = held
+            else:  # let go of by another thread of the parent meanwhile
+                os.close(held)
+        self.going.clear()
+        self.live.clear()
+
+    def is_held(self, slot: int) -> bool:
+        """Whether a forked child has its parent's arrays in a slot."""
+        if not OFD_LOCKS:
+            return False
+        asked = fcntl.fcntl(self.forks, fcntl.F_OFD_GETLK, _flock(fcntl.F_WRLCK, slot))
+        return bool(_FLOCK.unpack(asked)[0] != fcntl.F_UNLCK)
+
+    def has_read(self) -> None:
+        """Lists this process as one that receives; the last row of the table is locked."""
+        pid = self.show()
+        if self.reads == pid:
+            return
+        fields = [self.last + field for field in READERS]
+        for at in fields:
+            if self.table[at] == 0 or (self.table[at] > 0 and not self.lives(self.table[at])):
+                self.table[at] = pid
+                break
+        else:
+            self.table[fields[0]] = -1
+        self.reads = pid
+
+    def readers_ended(self) -> bool:
+        """Whether there were processes that received, and none of them lives."""
+        readers = [pid for field in READERS if (pid := self.table[self.last + field])]
+        return bool(readers) and not any(pid < 0 or self.lives(pid) for pid in readers)
 
     def lock(self, at: int, wait: bool) -> bool:
         try:
@@ -160,13 +235,17 @@ class _Memory:
         here = self.table[row + HERE]
         there = self.table[row + THERE]
         if here == there == 0:
-            return True
+            return not self.is_held(slot)
         if lost_after is None or (here and self.lives(here)):
+            return False
+        if self.is_held(slot):
             return False
         if there != FLYING:
             return not there or not self.lives(there)
         age = time.monotonic_ns() - self.table[row + SENT_AT]
-        return age >= lost_after and not self.lives(self.table[row + SENDER])
+        return age >= lost_after and (
+            not self.lives(self.table[row + SENDER]) or self.readers_ended()
+        )
 
 
 _RINGS: weakref.WeakValueDictionary[str, SharedRing] = weakref.WeakValueDictionary()
@@ -174,8 +253,19 @@ _KEPT: list[Any] = []
 """In workers: their locks would end with the ring's file."""
 
 
+def _before_fork() -> None:
+    for ring in list(_RINGS.values()):
+        ring._memory.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for ring in list(_RINGS.values()):
+        ring._memory.after_fork_in_parent()
+
+
 def _after_fork() -> None:
-    for ring in _RINGS.values():
+    for ring in list(_RINGS.values()):
+        ring._memory.after_fork_in_child()
         ring._memory.mutex = threading.Lock()  # a thread of the parent may have held it
         ring._warm = []
         ring._is_workers_own = False
@@ -183,7 +273,9 @@ def _after_fork() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork
+    )
 
 
 class SharedRing:
@@ -214,7 +306,7 @@ class SharedRing:
         size = _bytes("slot_bytes", slot_bytes)
         if fcntl is None:
             raise OSError("SharedRing: this system has no locks on files")
-        self._set(secrets.token_hex(8), _unnamed(slots, size), slots, size)
+        self._set(secrets.token_hex(8), _unnamed(slots, size), _unnamed(slots, 0), slots, size)
         self._is_workers_own = parent_process() is not None
 
     @classmethod
@@ -248,11 +340,11 @@ class SharedRing:
         one = _largest(processor, None if dtype is None else _dtype(dtype), temporal)
         return cls(slots, one * _side("images", images))
 
-    def _set(self, name: str, fd: int, slots: int, slot_bytes: int) -> None:
+    def _set(self, name: str, fd: int, forks: int, slots: int, slot_bytes: int) -> None:
         self._name = name
         self._slots = slots
         self._slot_bytes = slot_bytes
-        self._memory = _Memory(fd, slots, slot_bytes)
+        self._memory = _Memory(fd, forks, slots, slot_bytes)
         self._is_workers_own = False
         """Made in a worker: whoever receives its samples will not have it."""
         self._warm: list[int] = []
@@ -325,8 +417,9 @@ class SharedRing:
     def reclaim(self) -> int:
         """Frees the slots of samples that were lost on the way; returns how many.
 
-        Lost are those that a process has sent which has ended since and that have not arrived.
-        This happens by itself after a minute, when a slot is needed.
+        Lost are those that have not arrived though the process that sent them has ended, or every
+        process that ever received from this ring. This happens by itself after a minute, when a
+        slot is needed. Call it only while no reader that has not received yet is about to.
         """
         found = 0
         memory = self._memory
@@ -342,7 +435,8 @@ class SharedRing:
     def __reduce__(self) -> tuple[Any, ...]:
         context.assert_spawning(self)
         fd = reduction.DupFd(self._memory.fd)
-        return _again, (type(self), self._name, fd, self._slots, self._slot_bytes)
+        forks = reduction.DupFd(self._memory.forks)
+        return _again, (type(self), self._name, fd, forks, self._slots, self._slot_bytes)
 
     def __repr__(self) -> str:
         return (
@@ -395,6 +489,7 @@ class SharedRing:
         memory = self._memory
         kind = ctypes.c_ubyte * self._slot_bytes
         view = kind.from_buffer(memory.map, memory.first + slot * self._slot_bytes)
+        memory.live.add(ROW * slot + field)
         end = weakref.finalize(view, _release, memory, ROW * slot + field, os.getpid())
         end.atexit = False
         return view
@@ -422,6 +517,9 @@ class SharedRing:
                     " the process that sent it had ended"
                 )
             table[row + THERE] = self._memory.show()
+        if self._memory.reads != os.getpid():
+            with self._locked(self._slots):
+                self._memory.has_read()
         return self._view(slot, THERE)
 
     # What a sample's values are; `dynres_rs.torch` has tensors.
@@ -532,21 +630,30 @@ def _arrived(name: str, slot: int, generation: int, parts: Batch) -> Batch:
 reduction.ForkingPickler.register(Sample, _pickled)
 
 
-def _again(cls: type[SharedRing], name: str, fd: Any, slots: int, slot_bytes: int) -> SharedRing:
+def _again(
+    cls: type[SharedRing], name: str, fd: Any, forks: Any, slots: int, slot_bytes: int
+) -> SharedRing:
     """The ring in a process that was started with it."""
     there = _RINGS.get(name)
     if there is not None:
         return there
     ring = cls.__new__(cls)
-    ring._set(name, fd.detach(), slots, slot_bytes)
+    ring._set(name, fd.detach(), forks.detach(), slots, slot_bytes)
     _KEPT.append(ring)
     return ring
 
 
+def _flock(kind: int, at: int) -> bytes:
+    return _FLOCK.pack(kind, os.SEEK_SET, at, 1, 0)
+
+
 def _release(memory: _Memory, at: int, pid: int) -> None:
-    """The last array in a slot is gone; a forked child's copy of it does not count."""
+    """The last array in a slot is gone: the claim ends, or what a forked child held of it."""
     if os.getpid() == pid:
+        memory.live.discard(at)
         memory.table[at] = 0
+    elif (held := memory.held.pop(at, None)) is not None:
+        os.close(held)
 
 
 # Sizes
@@ -591,9 +698,10 @@ def _largest(processor: Processor, dtype: Any, temporal: Temporal) -> int:
         dtype = "float16"  # as wide
 
     def size(height: int, width: int) -> int:
-        arrays = spec.arrays([spec.plan(height, width, 1)], dtype, temporal)
+        arrays = spec.batch([spec.plan(height, width, 1)], [1], dtype, temporal).arrays
         return sum(
-            _up(math.prod(shape) * np.dtype(kind).itemsize, ALIGNMENT) for _, shape, kind in arrays
+            _up(math.prod(shape) * np.dtype(kind).itemsize, ALIGNMENT)
+            for _, shape, kind, _ in arrays
         )
 
     if "merge_size" in options:

@@ -23,6 +23,7 @@ from torch.nn import functional  # type: ignore[import-not-found, unused-ignore]
 from . import ring
 from ._dynres_rs import Plan
 from ._types import Batch, Temporal
+from .files import shown
 from .functional import fold_patch_embedding, patchify
 from .processor import Processor
 
@@ -78,7 +79,9 @@ class Normalize(nn.Module):  # type: ignore[misc, unused-ignore]
         if dtype not in (torch.float32, torch.float16, torch.bfloat16):
             raise ValueError(f"dtype: must be float32, float16 or bfloat16, got {dtype}")
         if temporal not in ("expand", "compact"):
-            raise ValueError(f"temporal: must be one of expand, compact; got '{temporal}'")
+            raise ValueError(
+                f"temporal: must be one of expand, compact; got '{shown(temporal, 40)}'"
+            )
         options = processor.to_dict()
         if temporal == "expand" and "temporal_patch_size" not in options:
             raise ValueError(f"temporal: family '{processor.family}' has no patches over time")
@@ -119,7 +122,7 @@ def _table(processor: Processor, key: str) -> np.ndarray[Any, np.dtype[np.float3
     if key.endswith("_videos"):
         mean, std = options.get("image_mean"), options.get("image_std")
     if mean is None or std is None:
-        raise ValueError(f"key: family '{processor.family}' has no '{key[:40]}'")
+        raise ValueError(f"key: family '{processor.family}' has no '{shown(key, 40)}'")
     if not options["do_normalize"]:
         mean = std = None
     factor = options["rescale_factor"] if options["do_rescale"] else None
@@ -394,7 +397,9 @@ def collate(
         ValueError: no samples, or an unknown `padding_side`.
     """
     if padding_side not in ("right", "left"):
-        raise ValueError(f"padding_side: must be one of right, left; got '{padding_side}'")
+        raise ValueError(
+            f"padding_side: must be one of right, left; got '{shown(padding_side, 40)}'"
+        )
     rows = [dict(sample) for sample in samples]
     if not rows:
         raise ValueError("samples: must hold at least one, got none")

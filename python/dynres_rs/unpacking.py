@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _dynres_rs as _native
 from ._types import U8, DType
+from .files import shown
+from .images import _blocks
 
 if TYPE_CHECKING:
     from ._dynres_rs import Plan
 
 __all__ = ["unpack"]
 
+#: Values that are turned at once.
+PART: Final = 1 << 20
 #: numpy's dtype of an array of pixels, and the element that it holds.
 ELEMENTS: dict[str, DType] = {
     "float32": "float32",
@@ -50,7 +55,7 @@ def unpack(pixel_values: Any, plan: Plan, *, key: str = "pixel_values") -> U8 | 
         raise TypeError(f"plan: must be a Plan, got {type(plan).__name__}")
     shapes = plan.shapes
     if key not in shapes:
-        raise ValueError(f"key: must be one of {', '.join(shapes)}; got '{str(key)[:40]}'")
+        raise ValueError(f"key: must be one of {', '.join(shapes)}; got '{shown(key, 40)}'")
     array = _array(pixel_values)
     element = ELEMENTS.get(array.dtype.name)
     if element is None or not array.dtype.isnative:
@@ -64,13 +69,18 @@ def unpack(pixel_values: Any, plan: Plan, *, key: str = "pixel_values") -> U8 | 
     if array.shape not in (shape, compact):
         raise ValueError(f"pixel_values: must have the shape {shape}, got {array.shape}")
     copies = times if array.shape == shape else 1
-    values = np.ascontiguousarray(array)
-    if element in ("float16", "bfloat16"):
-        values = values.view(np.uint16)
-    found = _native.unpack(plan, key, values, element, copies)
-    flat = np.frombuffer(found, np.uint8).reshape(values.shape)
+    flat = np.empty(array.shape, np.uint8)
+    # Part by part, so that signals are answered and little is held beside the input and the result.
+    step = max(PART // max(math.prod(array.shape[1:]), 1), 1)
+    for start in range(0, len(array), step):
+        rows = slice(start, start + step)
+        values = np.ascontiguousarray(array[rows])
+        if element in ("float16", "bfloat16"):
+            values = values.view(np.uint16)
+        first = start * math.prod(array.shape[1:])
+        _native.unpack(plan, key, values, element, copies, first, flat[rows])
     if len(shape) == 4:
-        return [np.ascontiguousarray(tile.transpose(1, 2, 0)) for tile in flat]
+        return [_channels_last(tile) for tile in flat]
     return _image(flat, plan, options["patch_size"], options["merge_size"], copies)
 
 
@@ -78,11 +88,27 @@ def _image(patches: U8, plan: Plan, patch: int, merge: int, copies: int) -> U8:
     """(H, W, 3) from patches in merge blocks, each (channel, time, row, column)."""
     rows, columns = plan.grid
     blocks = patches.reshape(rows // merge, columns // merge, merge, merge, 3, copies, patch, patch)
-    if (blocks != blocks[:, :, :, :, :, :1]).any():
-        raise ValueError("pixel_values: a patch of a still image must hold equal copies over time")
-    one = blocks[:, :, :, :, :, 0]
-    # block row, row in block, y, block column, column in block, x, channel
-    return one.transpose(0, 2, 5, 1, 3, 6, 4).reshape(rows * patch, columns * patch, 3)
+    side = merge * patch
+    image = np.empty((rows * patch, columns * patch, 3), np.uint8)
+    for part in _blocks(blocks.shape[:2], max(PART // (side * side * 3 * copies), 1)):
+        some = blocks[part]
+        if (some[:, :, :, :, :, 1:] != some[:, :, :, :, :, :1]).any():
+            raise ValueError(
+                "pixel_values: a patch of a still image must hold equal copies over time"
+            )
+        # block row, row in block, y, block column, column in block, x, channel
+        one = some[:, :, :, :, :, 0].transpose(0, 2, 5, 1, 3, 6, 4)
+        tall, wide = (slice(each.start * side, each.stop * side) for each in part)
+        image[tall, wide] = one.reshape(some.shape[0] * side, some.shape[1] * side, 3)
+    return image
+
+
+def _channels_last(tile: U8) -> U8:
+    """(height, width, 3) of a tile, C-contiguous."""
+    image = np.empty((*tile.shape[1:], 3), np.uint8)
+    for part in _blocks(image.shape[:2], PART):
+        image[part] = tile[(slice(None), *part)].transpose(1, 2, 0)
+    return image
 
 
 def _array(values: Any) -> NDArray[Any]:

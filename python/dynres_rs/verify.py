@@ -5,6 +5,10 @@
     assert report.equal
 
 Both get the same decoded picture, so what is compared is the preprocessing and not the decoders.
+Files are then loaded in the ways that people load them: opened with Pillow, by path, and as bytes.
+An opened image must give the same bits, and a path the bits that upstream gives for the path; where
+path and bytes give another result than the opened image, the row says so, and a program that
+changes from one to the other changes its tensors.
 Upstream is transformers' image processor, never the one that `dynres_rs.transformers.enable()`
 put in its place. For the models whose preprocessing is their authors' own code (InternVL's
 `config.json`, DeepSeek-VL2) it is that code's sequence of calls to Pillow and numpy, spelled out
@@ -21,20 +25,20 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .images import prepare
 from .numerics import resolve
 from .processor import Processor
 
 __all__ = ["Report", "Row", "image_files", "verify"]
 
 #: Families whose upstream is no transformers class.
-ORIGINALS: Final = ("internvl", "deepseek-vl2")
 
 Arrays = Mapping[str, NDArray[Any]]
 Upstream = Callable[[Any], Arrays]
@@ -61,6 +65,9 @@ class Row:
     tokens: int | None = None
     error: str | None = None
     """What went wrong, on either side or on both."""
+    loading: str | None = None
+    """How path and bytes differ from the opened image, here and upstream: transformers turns files
+    as their EXIF orientation says and drops alpha, and does neither to images that are opened."""
 
     def __str__(self) -> str:
         where = f"{self.name}: " + (f"{self.size[0]}x{self.size[1]} " if self.size else "")
@@ -74,9 +81,11 @@ class Row:
             verdict = "DIFFERS in tokens"
         upstream = "-" if self.upstream_tokens is None else self.upstream_tokens
         ratio = self.upstream_seconds / self.seconds
+        by_path = "" if self.loading is None else f"; {self.loading}"
         return (
             f"{where}{verdict}; upstream {self.upstream_seconds * 1e3:.2f} ms, here"
             f" {self.seconds * 1e3:.2f} ms ({ratio:.1f}x); tokens {upstream} and {self.tokens}"
+            f"{by_path}"
         )
 
 
@@ -135,6 +144,8 @@ class Report:
         head = f"{good} of {count} images equal to {self.upstream}, numerics {self.numerics}"
         if good != count and self.largest:
             head += f", largest difference {self.largest:g}"
+        if other := sum(row.loading is not None for row in self.rows):
+            head += f"; {other} load otherwise by path or as bytes than opened"
         rows = self._timed()
         if not rows:
             return head
@@ -172,6 +183,9 @@ def verify(
         progress: called with each image's row as it is done.
         **overrides: options that go over the file, for both, in upstream's names.
 
+    Returns:
+        a `Report`: a row an image, and whether all are equal.
+
     Raises:
         ImportError: transformers is not installed, or torchvision is asked for and is not.
         FileNotFoundError: no such model.
@@ -183,10 +197,13 @@ def verify(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # upstream's own deprecations
         ours, upstream, name, count = _sides(model, numerics, overrides)
+        by_path = upstream if ours.family not in STEPS else None
         rows = []
         with _one_thread():
             for label, image in _named(images):
                 row = _row(label, image, ours, upstream, count, repeats)
+                if isinstance(image, str) and row.error is None:
+                    row = _loaded(row, image, ours, by_path)
                 rows.append(row)
                 if progress is not None:
                     progress(row)
@@ -220,7 +237,7 @@ def _sides(
 ) -> tuple[Processor, Upstream, str, Callable[[Arrays, int], int | None]]:
     ours = Processor.from_pretrained(model, numerics=numerics, **overrides)
     installed = resolve("pillow")
-    if ours.family in ORIGINALS:
+    if ours.family in STEPS:
         if ours.numerics != installed:
             raise ValueError(
                 f"numerics: must be those of the installed Pillow, '{installed}', to compare with"
@@ -294,7 +311,7 @@ def _given_tokens(arrays: Arrays, per_tile: int) -> int | None:
 
 def _original(ours: Processor) -> Upstream:
     options = ours.to_dict()
-    steps = _internvl if ours.family == "internvl" else _deepseek_vl2
+    steps = STEPS[ours.family]
     return lambda image: steps(image, options)
 
 
@@ -416,6 +433,45 @@ def _row(
     return Row(name, size, equal, differing, largest, upstream_seconds, seconds, *counts)
 
 
+def _loaded(row: Row, path: str, ours: Processor, upstream: Upstream | None) -> Row:
+    """The row with what comes of the other ways to load its file."""
+    from PIL import Image
+
+    def opened(call: Callable[[Any], Arrays]) -> Arrays:
+        with Image.open(path) as image:
+            return call(image)
+
+    with Image.open(path) as image:
+        image.load()
+        decoded = image.copy()
+    want, by_path = ours(decoded), ours(path)
+    wrong = []
+    checks: list[tuple[str, Callable[[], Arrays], Arrays]] = [
+        ("opened and not decoded", lambda: opened(ours), want),
+        ("as bytes", lambda: ours(Path(path).read_bytes()), by_path),
+    ]
+    if upstream is not None:
+        checks.append(("by path", lambda: upstream(path), by_path))
+    for way, call, other in checks:
+        got, _, error = _run(call, 1)
+        differing, largest = (0, math.inf) if got is None else _compare(got, other)
+        if error is not None:
+            wrong.append(f"{way}: {type(error).__name__}: {str(error)[:200]}")
+        elif differing or largest:
+            wrong.append(f"{way}: DIFFERS in {differing} values, by at most {largest:g}")
+    loading = None
+    if _compare(want, by_path) != (0, 0.0):
+        sizes = [
+            ready.pixels for ready in (prepare(decoded, ours.policy), prepare(path, ours.policy))
+        ]
+        here, there = (f"{size[0]}x{size[1]}" for size in map(_size, sizes))
+        what = f"{there} pixels, {here} opened" if here != there else "other pixels than opened"
+        loading = f"by path and as bytes: {what}, as upstream"
+    return replace(
+        row, equal=row.equal and not wrong, error="; ".join(wrong) or None, loading=loading
+    )
+
+
 def _size(image: Any) -> tuple[int, int]:
     if hasattr(image, "getbands"):
         return image.height, image.width
@@ -472,3 +528,10 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+#: The originals' own steps, by family.
+STEPS: Final[dict[str, Callable[[Any, Mapping[str, Any]], Arrays]]] = {
+    "internvl": _internvl,
+    "deepseek-vl2": _deepseek_vl2,
+}

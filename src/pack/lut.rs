@@ -1,38 +1,26 @@
 //! From bytes to elements: 256 entries a channel reproduce either library's arithmetic exactly.
 
-use crate::error::{Error, Result};
+use crate::names::names;
 use crate::resample::Numerics;
-use crate::spec::{Rule, Spec};
+use crate::spec::Spec;
+use crate::strategy::Measure;
 use half::{bf16, f16};
 
-/// The type of an output's elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Element {
-    /// As upstream returns.
-    Float32,
-    /// Rounded to nearest, ties to even.
-    Float16,
-    /// Rounded to nearest, ties to even; numpy has no such type, so an array of uint16 holds it.
-    Bfloat16,
-    /// Resized bytes, neither rescaled nor normalised.
-    Uint8,
+names! {
+    /// The type of an output's elements.
+    pub enum Element: "dtype" {
+        /// As upstream returns.
+        Float32 = "float32",
+        /// Rounded to nearest, ties to even.
+        Float16 = "float16",
+        /// Rounded to nearest, ties to even; numpy has no such type, so an array of uint16 holds it.
+        Bfloat16 = "bfloat16",
+        /// Resized bytes, neither rescaled nor normalised.
+        Uint8 = "uint8",
+    }
 }
 
 impl Element {
-    /// Every type.
-    pub const ALL: [Self; 4] = [Self::Float32, Self::Float16, Self::Bfloat16, Self::Uint8];
-
-    /// Its name in Python.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Float32 => "float32",
-            Self::Float16 => "float16",
-            Self::Bfloat16 => "bfloat16",
-            Self::Uint8 => "uint8",
-        }
-    }
-
     /// Bytes of one element.
     #[must_use]
     pub const fn size(self) -> usize {
@@ -42,65 +30,96 @@ impl Element {
             Self::Uint8 => 1,
         }
     }
+}
 
-    /// The type of that name.
-    ///
-    /// # Errors
-    /// `Unknown`.
-    pub fn parse(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|element| element.name() == name).ok_or_else(|| Error::Unknown {
-            what: "dtype",
-            given: name.into(),
-            known: Self::ALL.map(Self::name).to_vec(),
-        })
+names! {
+    /// In which steps values are rescaled and normalised, and what each step rounds to.
+    pub enum Arithmetic: "arithmetic" {
+        /// transformers on torchvision: the mean and the deviation take the factor in, all in float32.
+        Fused = "fused",
+        /// transformers on Pillow, and torchvision's `ToTensor` and `Normalize`: the factor in float64, the rest in
+        /// float32.
+        TwoStep = "two-step",
+        /// `Llama4ImageProcessor`: first the factor, then the mean, then the deviation, each step rounded to bfloat16.
+        ///
+        /// Only where both steps are on, as upstream. Rescaling alone gives float32 as [`Self::Fused`] does. Upstream
+        /// refuses to normalise alone; the rule of this crate for that is again [`Self::Fused`]'s.
+        Bfloat16 = "bfloat16",
+    }
+}
+
+impl Arithmetic {
+    /// The arithmetic that goes with a bundle of numerics unless a family has its own.
+    #[must_use]
+    pub const fn of(numerics: Numerics) -> Self {
+        match numerics {
+            Numerics::Torchvision => Self::Fused,
+            Numerics::Pillow120 | Numerics::Pillow122 | Numerics::Pillow13 => Self::TwoStep,
+        }
     }
 }
 
 /// Rescaling and normalising, each on or off.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Normalise {
-    /// What bytes are multiplied by.
+    /// The factor of every value.
     pub rescale: Option<f64>,
     /// Mean and standard deviation of each channel.
     pub mean_std: Option<([f64; 3], [f64; 3])>,
-    /// Whose arithmetic.
-    pub numerics: Numerics,
+    /// The steps and their roundings.
+    pub arithmetic: Arithmetic,
 }
 
 impl Normalise {
-    /// The arithmetic of each output of a family.
+    /// Neither: bytes stay bytes.
+    pub const NONE: Self = Self { rescale: None, mean_std: None, arithmetic: Arithmetic::TwoStep };
+
+    /// The arithmetic of each array of pixels of a family.
     #[must_use]
     pub fn of(spec: &Spec) -> Vec<Self> {
-        let rescale = spec.do_rescale.then_some(spec.rescale_factor);
-        let one = |mean, std| Self {
-            rescale,
-            mean_std: spec.do_normalize.then_some((mean, std)),
-            numerics: spec.numerics,
+        let values = spec.strategy.values_of(&spec.common);
+        let one = |array: usize| {
+            let view = spec.recipe.views.iter().find(|view| view.array == Some(array));
+            let mean_std = values[view.map_or(0, |view| view.values)];
+            Self {
+                rescale: spec.common.do_rescale.then_some(spec.common.rescale_factor),
+                mean_std: spec.common.do_normalize.then_some(mean_std),
+                arithmetic: spec.recipe.arithmetic.unwrap_or(Arithmetic::of(spec.numerics)),
+            }
         };
-        let mut all = vec![one(spec.image_mean, spec.image_std)];
-        if let Rule::PadSquare(rule) = &spec.rule
-            && let Some(high) = &rule.high_res
-        {
-            all.push(one(high.image_mean, high.image_std));
-        }
-        all
+        (0..spec.recipe.arrays.len()).map(one).collect()
     }
 
-    /// The value of byte `x` in channel `c`, in the order of operations of the library in question.
+    /// The value of byte `x` in channel `c`.
     #[must_use]
     pub fn value(&self, c: usize, x: u8) -> f32 {
-        let byte = f32::from(x);
-        match (self.rescale, self.mean_std) {
-            (None, None) => byte,
-            (Some(scale), None) if self.numerics.int16_weights() => byte * scale as f32,
-            (Some(scale), None) => (f64::from(x) * scale) as f32,
-            (None, Some((mean, std))) => (byte - mean[c] as f32) / std[c] as f32,
-            (Some(scale), Some((mean, std))) if self.numerics.int16_weights() => {
+        self.of_float(c, f32::from(x))
+    }
+
+    /// The value of `x` in channel `c`, in upstream's order of operations.
+    ///
+    /// Resizes in float32 ask for values between and beyond those of bytes.
+    #[must_use]
+    pub fn of_float(&self, c: usize, x: f32) -> f32 {
+        use Arithmetic::{Bfloat16, Fused, TwoStep};
+        match (self.rescale, self.mean_std, self.arithmetic) {
+            (None, None, _) => x,
+            (Some(scale), None, Fused | Bfloat16) => x * scale as f32,
+            (Some(scale), None, TwoStep) => (f64::from(x) * scale) as f32,
+            (None, Some((mean, std)), _) => (x - mean[c] as f32) / std[c] as f32,
+            (Some(scale), Some((mean, std)), Fused) => {
                 let inverse = (1.0 / scale) as f32;
-                (byte - mean[c] as f32 * inverse) / (std[c] as f32 * inverse)
+                (x - mean[c] as f32 * inverse) / (std[c] as f32 * inverse)
             }
-            (Some(scale), Some((mean, std))) => {
+            (Some(scale), Some((mean, std)), TwoStep) => {
                 ((f64::from(x) * scale) as f32 - mean[c] as f32) / std[c] as f32
+            }
+            (Some(scale), Some((mean, std)), Bfloat16) => {
+                let scaled = bf16::from_f32(x).to_f32() * scale as f32;
+                let [scaled, mean, std] =
+                    [scaled, mean[c] as f32, std[c] as f32].map(|v| bf16::from_f32(v).to_f32());
+                let centred = bf16::from_f32(scaled - mean).to_f32();
+                bf16::from_f32(centred / std).to_f32()
             }
         }
     }
@@ -108,10 +127,10 @@ impl Normalise {
     /// The element type upstream returns.
     #[must_use]
     pub const fn element(&self) -> Element {
-        if self.rescale.is_none() && self.mean_std.is_none() {
-            Element::Uint8
-        } else {
-            Element::Float32
+        match (self.rescale, self.mean_std, self.arithmetic) {
+            (None, None, _) => Element::Uint8,
+            (Some(_), Some(_), Arithmetic::Bfloat16) => Element::Bfloat16,
+            _ => Element::Float32,
         }
     }
 }
@@ -164,14 +183,14 @@ impl Recipe {
 
     /// The cheapest recipe that gives exactly the values of `table`.
     fn proven(normalise: &Normalise, table: &[[f32; 256]; 3]) -> Option<Self> {
-        let int16 = normalise.numerics.int16_weights();
+        let exact = normalise.arithmetic == Arithmetic::TwoStep;
         let scale = normalise.rescale.unwrap_or(1.0);
-        let fused = normalise.rescale.is_some() && normalise.mean_std.is_some() && int16;
+        let fused = normalise.rescale.is_some() && normalise.mean_std.is_some() && !exact;
         let unit = if fused { (1.0 / scale) as f32 } else { 1.0 };
         let (mean, std) = normalise.mean_std.unwrap_or(([0.0; 3], [1.0; 3]));
         let (mean, std) = (mean.map(|m| m as f32 * unit), std.map(|s| s as f32 * unit));
         let high = scale as f32;
-        let rest = if int16 { 0.0 } else { (scale - f64::from(high)) as f32 };
+        let rest = if exact { (scale - f64::from(high)) as f32 } else { 0.0 };
         let scaled = normalise.rescale.is_some() && !fused;
         let recipe = Self {
             scaling: if scaled { Scaling::Twice } else { Scaling::None },

@@ -13,18 +13,28 @@
 //! image advance together, window by window, so that its rows are fetched once; the frames of a temporal patch
 //! advance strip by strip, so that its output is written in one go.
 //!
+//! Where a view comes from another view, the canvas of that one is made whole, in bytes, and is then an image like any
+//! other. So a plan's views are a tree: those of one parent are a *family* of siblings and advance together, and one
+//! *level* after the other is made. One thread makes an item, level by level; or all threads share the views of a level,
+//! units of each, and meet before the next.
+//!
 //! | module | holds |
 //! |---|---|
 //! | `source` | where rows come from |
 //! | `tables` | weights, made once and kept |
 //! | `scaler` | one resize: rows to canvas rows |
+//! | [`float`] | resizes in float32, a plane at a time, apart from all this |
+//! | [`statistics`] | one image's mean and deviation, and patches in rows |
 
+pub mod float;
 mod scaler;
 mod source;
+pub mod statistics;
 mod tables;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 pub use self::source::{Rows, Source, Window};
 
@@ -32,11 +42,11 @@ use self::scaler::Scaler;
 use self::source::WINDOW;
 use self::tables::Tables;
 use crate::buffer::{Aligned, row_stride};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Size, zeroed};
 use crate::image::{ImageRef, Row};
-use crate::pack::{Emit, Lut};
+use crate::pack::{Element, Emit, Fill, Lut, Place, Units, row_bytes};
 use crate::parallel::{self, Watch};
-use crate::plan::{From, Plan, View};
+use crate::plan::{Cut, From, Plan, View};
 use crate::resample::Numerics;
 use crate::simd::{BAND, Backend, Simd};
 use crate::with_backend;
@@ -50,6 +60,26 @@ pub struct Frame<'a> {
     pub slots: Range<usize>,
 }
 
+/// An item's part of an output: patches or tiles, one after the other, as many as the bytes hold.
+///
+/// Views fill those that their indices name, from each tile's first row and column on; all else becomes `fill`.
+pub struct Part<'a> {
+    /// The bytes.
+    pub bytes: &'a mut [u8],
+    /// The size that every tile has there, where it is not each view's own: no view has a larger one.
+    pub tile: Option<Size>,
+    /// What stands where no view reaches.
+    pub fill: Fill,
+}
+
+impl<'a> Part<'a> {
+    /// Of exactly what the views fill, or with zeros after them.
+    #[must_use]
+    pub const fn new(bytes: &'a mut [u8]) -> Self {
+        Self { bytes, tile: None, fill: Fill::ZERO }
+    }
+}
+
 /// One image of a call, or the frames of one temporal patch of a video.
 pub struct Item<'a> {
     /// What will happen to each frame.
@@ -57,7 +87,7 @@ pub struct Item<'a> {
     /// Their pixels, all of the plan's size.
     pub frames: Vec<Frame<'a>>,
     /// Its part of every output of the plan.
-    pub outs: Vec<&'a mut [u8]>,
+    pub outs: Vec<Part<'a>>,
 }
 
 /// What the images of a call have in common.
@@ -67,7 +97,7 @@ pub struct Settings<'a> {
     /// Whose numbers.
     pub numerics: Numerics,
     /// The table of every output.
-    pub luts: &'a [Lut],
+    pub luts: &'a [&'a Lut],
     /// Places over time of a patch.
     pub copies: usize,
     /// Streaming stores.
@@ -79,13 +109,51 @@ pub struct Settings<'a> {
 /// Executes the plans.
 ///
 /// # Errors
-/// The first error met, with the number of its image.
+/// The first error met, with the number of its item.
 pub fn run(
     settings: &Settings<'_>,
     items: Vec<Item<'_>>,
     watch: &Watch<'_>,
 ) -> std::result::Result<(), (usize, Error)> {
-    with_backend!(settings.simd, backend => run_with(backend, settings, items, watch))
+    with_backend!(settings.simd, backend => run_with(backend, settings, items, watch, None))
+}
+
+/// Executes the plans and goes on after an item that fails: whose part of the outputs then has any values. Returns the
+/// numbers of such items, ascending, each with its error.
+///
+/// # Errors
+/// `Interrupted`.
+pub fn run_all(
+    settings: &Settings<'_>,
+    items: Vec<Item<'_>>,
+    watch: &Watch<'_>,
+) -> Result<Vec<(usize, Error)>> {
+    let failures = Failures::default();
+    let ran = with_backend!(settings.simd, backend =>
+        run_with(backend, settings, items, watch, Some(&failures)));
+    match ran {
+        Ok(()) => Ok(failures
+            .0
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+            .into_iter()
+            .collect()),
+        Err((_, error)) => Err(error),
+    }
+}
+
+/// The first error of every item that failed, by number.
+#[derive(Default)]
+struct Failures(Mutex<BTreeMap<usize, Error>>);
+
+impl Failures {
+    fn has(&self, item: usize) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&item)
+    }
+
+    fn add(&self, item: usize, error: Error) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(item).or_insert(error);
+    }
 }
 
 fn run_with<B: Backend>(
@@ -93,109 +161,414 @@ fn run_with<B: Backend>(
     settings: &Settings<'_>,
     items: Vec<Item<'_>>,
     watch: &Watch<'_>,
+    failures: Option<&Failures>,
 ) -> std::result::Result<(), (usize, Error)> {
     let threads = parallel::threads(settings.threads);
     let shares = if threads == 1 || items.len() >= 2 * threads { 1 } else { 2 * threads };
-    let mut tasks = Vec::new();
-    let mut owners = Vec::new();
+    let tables = Tables::<B>::new(backend);
+    // A source that only reads from the top is one task's.
+    let (mut alone, mut works) = (Vec::new(), Vec::new());
     for (number, item) in items.into_iter().enumerate() {
-        for task in split(item, settings, shares) {
-            tasks.push(task);
-            owners.push(number);
+        let sequential = item.frames.iter().any(|frame| frame.source.is_sequential());
+        if shares == 1 || sequential {
+            alone.push((number, Task::Whole(Work::new(item, settings, 1))));
+        } else {
+            works.push((number, Work::new(item, settings, shares)));
         }
     }
-    let tables = Tables::<B>::new(backend);
-    parallel::for_each(tasks, threads, watch, |task| task.run(settings, &tables, watch))
+    let run = |tasks: Vec<(usize, Task<'_, '_>)>| {
+        let owners: Vec<usize> = tasks.iter().map(|&(item, _)| item).collect();
+        parallel::for_each(tasks, threads, watch, |(item, task)| {
+            let Some(failures) = failures else { return task.run(settings, &tables, watch) };
+            if failures.has(item) {
+                return Ok(());
+            }
+            match task.run(settings, &tables, watch) {
+                Ok(()) => Ok(()),
+                Err(Error::Interrupted) => Err(Error::Interrupted),
+                Err(error) => {
+                    failures.add(item, error);
+                    Ok(())
+                }
+            }
+        })
         .map_err(|(task, error)| (owners[task], error))
+    };
+    run(alone)?;
+    let levels = works.iter().map(|(_, work)| work.plan.levels()).max().unwrap_or(0);
+    for level in 0..levels {
+        let mut made = Vec::with_capacity(works.len());
+        let mut taken = Vec::with_capacity(works.len());
+        for &mut (item, ref mut work) in &mut works {
+            taken.push(work.take(level));
+            match work.canvases_of(level) {
+                Ok(canvases) => made.push(canvases),
+                Err(error) => match failures {
+                    Some(failures) => {
+                        failures.add(item, error);
+                        made.push(Vec::new());
+                    }
+                    None => return Err((item, error)),
+                },
+            }
+        }
+        let mut tasks = Vec::new();
+        for (((item, work), (pieces, blanks)), made) in works.iter().zip(taken).zip(&mut made) {
+            let item = *item;
+            if failures.is_some_and(|failures| failures.has(item)) {
+                continue;
+            }
+            tasks.extend(blanks.into_iter().map(|blank| (item, Task::Blank(blank))));
+            let mut keeps: BTreeMap<usize, Vec<&mut [u8]>> = made
+                .iter_mut()
+                .map(|(view, canvases)| (*view, canvases.iter_mut().map(|c| &mut c[..]).collect()))
+                .collect();
+            for piece in pieces {
+                let keep = keeps.get_mut(&piece.view).map(|rests| piece.keep(work.plan, rests));
+                tasks.push((item, Task::Piece(work, piece, keep.unwrap_or_default())));
+            }
+        }
+        run(tasks)?;
+        for ((_, work), made) in works.iter_mut().zip(made) {
+            work.canvases.extend(made);
+        }
+    }
+    Ok(())
 }
 
-/// Some canvas rows of some views of one item.
-struct Task<'a> {
+/// The canvases of a view that others come from, of every frame: packed pixels of three bytes.
+type Canvases = Vec<Vec<u8>>;
+
+/// An item, divided.
+struct Work<'a> {
     plan: &'a Plan,
     frames: Vec<Frame<'a>>,
-    parts: Vec<Part<'a>>,
+    pieces: Vec<Piece<'a>>,
+    blanks: Vec<Blank<'a>>,
+    /// What has been made, by view.
+    canvases: BTreeMap<usize, Canvases>,
 }
 
-struct Part<'a> {
+/// Some units of a view.
+struct Piece<'a> {
     view: usize,
-    rows: Range<usize>,
-    out: &'a mut [u8],
+    units: Range<usize>,
+    /// Whether they are the last ones.
+    last: bool,
+    out: Option<Out<'a>>,
 }
 
-/// One task for the whole image, or one for each of about `shares` runs of rows of each view.
-fn split<'a>(item: Item<'a>, settings: &Settings<'_>, shares: usize) -> Vec<Task<'a>> {
-    let Item { plan, frames, outs } = item;
-    let mut parts: Vec<Part<'a>> = Vec::new();
-    for (output, mut rest) in outs.into_iter().enumerate() {
-        let element = settings.luts[output].element;
-        let mut views: Vec<usize> =
-            (0..plan.views.len()).filter(|&view| plan.views[view].output == output).collect();
-        views.sort_by_key(|&view| plan.views[view].index);
-        for number in views {
-            let view = &plan.views[number];
-            let unit = Emit::part_rows(view.cut);
-            let bytes = Emit::part_bytes(view, element, settings.copies);
-            let units = view.canvas.0 / unit;
+/// Memory of theirs.
+struct Out<'a> {
+    bytes: &'a mut [u8],
+    tile: Size,
+    fill: Fill,
+}
+
+/// Patches or tiles that no view fills.
+struct Blank<'a> {
+    bytes: &'a mut [u8],
+    cut: Cut,
+    tile: Size,
+    fill: Fill,
+    element: Element,
+}
+
+/// The tile that memory is made of, for a view cut so.
+const fn tile_in_memory(allocated: Option<Size>, cut: Cut) -> Size {
+    match (allocated, cut) {
+        (Some(tile), _) | (None, Cut::Tiles { tile, .. }) => tile,
+        (None, Cut::Patches { .. } | Cut::Rows { .. }) => (0, 0),
+    }
+}
+
+impl<'a> Work<'a> {
+    /// One piece a view, or about `shares` of them.
+    fn new(item: Item<'a>, settings: &Settings<'_>, shares: usize) -> Self {
+        let Item { plan, frames, outs } = item;
+        let (mut pieces, mut blanks) = (Vec::new(), Vec::new());
+        let deal = |units: usize| {
             let step = units.div_ceil(shares).max(1);
-            for first in (0..units).step_by(step) {
-                let count = step.min(units - first);
-                let (out, others) = rest.split_at_mut(count * bytes);
-                rest = others;
-                let rows = first * unit..(first + count) * unit;
-                parts.push(Part { view: number, rows, out });
+            (0..units.max(1)).step_by(step).map(move |first| first..(first + step).min(units))
+        };
+        for (output, part) in outs.into_iter().enumerate() {
+            let element = settings.luts[output].element;
+            let (mut rest, mut row) = (part.bytes, 0);
+            let mut blank = |bytes: &'a mut [u8], cut| {
+                let (tile, fill) = (tile_in_memory(part.tile, cut), part.fill);
+                if !bytes.is_empty() {
+                    blanks.push(Blank { bytes, cut, tile, fill, element });
+                }
+            };
+            let mut views: Vec<usize> = (0..plan.views.len())
+                .filter(|&view| plan.views[view].output == Some(output))
+                .collect();
+            views.sort_by_key(|&view| plan.views[view].index);
+            for number in views {
+                let view = &plan.views[number];
+                let tile = tile_in_memory(part.tile, view.cut);
+                let gap = view.index.saturating_sub(row);
+                let bytes = gap * row_bytes(view.cut, tile, element, settings.copies);
+                let (before, others) = rest.split_at_mut(bytes);
+                blank(before, view.cut);
+                (rest, row) = (others, row + gap + view.count());
+                let bytes = Place::unit_bytes(view, tile, element, settings.copies);
+                let count = Units::new(view).count;
+                for units in deal(count) {
+                    let (out, others) = rest.split_at_mut(units.len() * bytes);
+                    rest = others;
+                    let out = Some(Out { bytes: out, tile, fill: part.fill });
+                    let last = units.end == count;
+                    pieces.push(Piece { view: number, units, last, out });
+                }
+            }
+            blank(rest, plan.outputs[output].cut);
+        }
+        for (number, view) in plan.views.iter().enumerate() {
+            if view.output.is_none() && plan.has_children(number) {
+                let count = Units::new(view).count;
+                let piece = |units: Range<usize>| {
+                    let last = units.end == count;
+                    Piece { view: number, units, last, out: None }
+                };
+                pieces.extend(deal(count).map(piece));
+            }
+        }
+        pieces.sort_by_key(|piece| piece.view);
+        Self { plan, frames, pieces, blanks, canvases: BTreeMap::new() }
+    }
+
+    /// Takes the pieces of one level, and with the first one all blanks.
+    fn take(&mut self, level: usize) -> (Vec<Piece<'a>>, Vec<Blank<'a>>) {
+        let plan = self.plan;
+        let pieces = std::mem::take(&mut self.pieces);
+        let (taken, left) = pieces.into_iter().partition(|piece| plan.level(piece.view) == level);
+        self.pieces = left;
+        (taken, std::mem::take(&mut self.blanks))
+    }
+
+    /// Memory for the canvases that views of a level hand on.
+    fn canvases_of(&self, level: usize) -> Result<Vec<(usize, Canvases)>> {
+        let parents = (0..self.plan.views.len())
+            .filter(|&view| self.plan.level(view) == level && self.plan.has_children(view));
+        parents.map(|view| Ok((view, self.canvases_for(view)?))).collect()
+    }
+
+    fn canvases_for(&self, view: usize) -> Result<Canvases> {
+        let (height, width) = self.plan.views[view].canvas;
+        self.frames.iter().map(|_| zeroed(height * width * 3)).collect()
+    }
+
+    /// Readers of what views of that origin come from, one a frame.
+    fn readers<'r>(&'r self, from: From, watch: &'r Watch<'r>) -> Result<Vec<Box<dyn Rows + 'r>>> {
+        match from {
+            From::Image => {
+                self.frames.iter().map(|frame| frame.source.open_watched(watch)).collect()
+            }
+            From::View(parent) => {
+                let (height, width) = self.plan.views[parent].canvas;
+                let canvases = self.canvases.get(&parent).ok_or(Error::Source)?;
+                let mut readers: Vec<Box<dyn Rows + 'r>> = Vec::with_capacity(canvases.len());
+                for canvas in canvases {
+                    readers.push(Box::new(ImageRef::packed(canvas, height, width, 3)));
+                }
+                Ok(readers)
             }
         }
     }
-    parts.sort_by_key(|part| part.view);
-    let chained = plan.views.iter().any(|view| view.from != From::Image);
-    if shares == 1 || chained {
-        return vec![Task { plan, frames, parts }];
+
+    /// Takes what sources offer in their place; false where none does.
+    fn replaces(&mut self) -> bool {
+        let mut replaced = false;
+        for frame in &mut self.frames {
+            if let Some(source) = frame.source.instead() {
+                frame.source = source;
+                replaced = true;
+            }
+        }
+        replaced
     }
-    let task = |part| Task { plan, frames: frames.clone(), parts: vec![part] };
-    parts.into_iter().map(task).collect()
+
+    /// Makes pieces of views that come from one parent.
+    fn family<B: Backend>(
+        &self,
+        from: From,
+        pieces: Vec<(Piece<'_>, Vec<&mut [u8]>)>,
+        settings: &Settings<'_>,
+        tables: &Tables<B>,
+        watch: &Watch<'_>,
+    ) -> Result<()> {
+        let input = match from {
+            From::Image => self.frames.first().map_or(3, |frame| frame.source.pixel()),
+            From::View(_) => 3,
+        };
+        let slots: Vec<Range<usize>> =
+            self.frames.iter().map(|frame| frame.slots.clone()).collect();
+        let mut runs = Vec::with_capacity(pieces.len());
+        for (piece, keep) in pieces {
+            runs.push(ViewRun::new(self.plan, input, piece, keep, &slots, settings, tables)?);
+        }
+        let mut readers = self.readers(from, watch)?;
+        drive(&mut runs, &mut readers, watch)?;
+        for reader in &mut readers {
+            reader.finish()?;
+        }
+        tables.backend.fence();
+        Ok(())
+    }
+
+    /// Makes all of it, one family after the other.
+    fn whole<B: Backend>(
+        mut self,
+        settings: &Settings<'_>,
+        tables: &Tables<B>,
+        watch: &Watch<'_>,
+    ) -> Result<()> {
+        let plan = self.plan;
+        for blank in std::mem::take(&mut self.blanks) {
+            blank.fill(settings.copies);
+        }
+        let views = 0..plan.views.len();
+        for from in std::iter::once(From::Image).chain(views.map(From::View)) {
+            let pieces = std::mem::take(&mut self.pieces);
+            let (siblings, left): (Vec<_>, Vec<_>) =
+                pieces.into_iter().partition(|piece| plan.views[piece.view].from == from);
+            self.pieces = left;
+            if siblings.is_empty() {
+                continue;
+            }
+            let mut made = Vec::new();
+            for piece in &siblings {
+                if plan.has_children(piece.view) {
+                    made.push((piece.view, self.canvases_for(piece.view)?));
+                }
+            }
+            let mut keeps = made.iter_mut();
+            let mut with_keeps = Vec::with_capacity(siblings.len());
+            for piece in siblings {
+                let keep = if plan.has_children(piece.view) { keeps.next() } else { None };
+                let keep =
+                    keep.map(|(_, canvases)| canvases.iter_mut().map(|c| &mut c[..]).collect());
+                with_keeps.push((piece, keep.unwrap_or_default()));
+            }
+            loop {
+                let mut again = Vec::with_capacity(with_keeps.len());
+                for (piece, keep) in &mut with_keeps {
+                    let keep: &mut Vec<&mut [u8]> = keep;
+                    again.push((
+                        piece.again(),
+                        keep.iter_mut().map(|canvas| &mut **canvas).collect(),
+                    ));
+                }
+                match self.family(from, again, settings, tables, watch) {
+                    // From the first row on, where a source is not what it seemed to be.
+                    Err(Error::Source) if self.replaces() => {}
+                    result => {
+                        result?;
+                        break;
+                    }
+                }
+            }
+            self.canvases.extend(made);
+        }
+        Ok(())
+    }
 }
 
-impl Task<'_> {
+/// Gives back what the kernels keep on a thread, at the end of a task.
+struct Release<B: Backend>(B);
+
+impl<B: Backend> Drop for Release<B> {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
+impl Plan {
+    /// Whether later views come from that one.
+    fn has_children(&self, view: usize) -> bool {
+        self.views.iter().any(|other| other.from == From::View(view))
+    }
+
+    /// How many views a view comes from.
+    fn level(&self, view: usize) -> usize {
+        match self.views[view].from {
+            From::Image => 0,
+            From::View(parent) => self.level(parent) + 1,
+        }
+    }
+
+    fn levels(&self) -> usize {
+        (0..self.views.len()).map(|view| self.level(view) + 1).max().unwrap_or(1)
+    }
+}
+
+impl Piece<'_> {
+    /// The same once more.
+    fn again(&mut self) -> Piece<'_> {
+        let out =
+            self.out.as_mut().map(|out| Out { bytes: out.bytes, tile: out.tile, fill: out.fill });
+        Piece { view: self.view, units: self.units.clone(), last: self.last, out }
+    }
+
+    /// The canvas rows that it makes, and one past the last of those that no other piece makes.
+    fn rows(&self, plan: &Plan, kept: bool) -> (Range<usize>, usize) {
+        let view = &plan.views[self.view];
+        let (units, height) = (Units::new(view), view.canvas.0);
+        let start = (self.units.start * units.step).min(height);
+        let made = units.end(self.units.end).clamp(start, height);
+        let own = if self.last { height } else { (self.units.end * units.step).min(height) };
+        (start..if kept { made.max(own) } else { made }, own)
+    }
+
+    /// Its own rows of the canvas of every frame, from what other pieces have left.
+    fn keep<'k>(&self, plan: &Plan, rests: &mut Vec<&'k mut [u8]>) -> Vec<&'k mut [u8]> {
+        let (rows, own) = self.rows(plan, true);
+        let bytes = (own - rows.start) * plan.views[self.view].canvas.1 * 3;
+        let take = |rest: &mut &'k mut [u8]| {
+            let (mine, others) = std::mem::take(rest).split_at_mut(bytes);
+            *rest = others;
+            mine
+        };
+        rests.iter_mut().map(take).collect()
+    }
+}
+
+impl Blank<'_> {
+    fn fill(self, copies: usize) {
+        self.fill.rows(self.cut, self.tile, copies, self.element, self.bytes);
+    }
+}
+
+/// What one thread does in one go.
+enum Task<'w, 'a> {
+    /// A whole item.
+    Whole(Work<'a>),
+    /// A piece, and its rows of the canvases of the frames where later views come from it.
+    Piece(&'w Work<'a>, Piece<'a>, Vec<&'w mut [u8]>),
+    /// Patches or tiles that no view fills.
+    Blank(Blank<'a>),
+}
+
+impl Task<'_, '_> {
     fn run<B: Backend>(
         self,
         settings: &Settings<'_>,
         tables: &Tables<B>,
         watch: &Watch<'_>,
     ) -> Result<()> {
-        let Self { plan, frames, parts } = self;
-        let pixel = frames.first().map_or(3, |frame| frame.source.pixel());
-        let (first, later): (Vec<_>, Vec<_>) =
-            parts.into_iter().partition(|part| plan.views[part.view].from == From::Image);
-        let slots: Vec<Range<usize>> = frames.iter().map(|frame| frame.slots.clone()).collect();
-        let mut runs = Vec::with_capacity(first.len());
-        for part in first {
-            let keep = plan.views.iter().any(|view| view.from == From::View(part.view));
-            runs.push(ViewRun::new(plan, pixel, part, &slots, settings, tables, keep)?);
-        }
-        let mut readers = Vec::with_capacity(frames.len());
-        for frame in &frames {
-            readers.push(frame.source.open()?);
-        }
-        drive(&mut runs, &mut readers, watch)?;
-        let mut kept: HashMap<usize, Vec<Vec<u8>>> = HashMap::new();
-        for run in runs {
-            if let Some(canvases) = run.kept {
-                kept.insert(run.number, canvases);
+        let _release = Release(tables.backend);
+        match self {
+            Self::Whole(work) => work.whole(settings, tables, watch),
+            Self::Piece(work, piece, keep) => {
+                let from = work.plan.views[piece.view].from;
+                work.family(from, vec![(piece, keep)], settings, tables, watch)
+            }
+            Self::Blank(blank) => {
+                blank.fill(settings.copies);
+                Ok(())
             }
         }
-        for part in later {
-            let From::View(parent) = plan.views[part.view].from else { continue };
-            let (height, width) = plan.views[parent].canvas;
-            let canvases = kept.get(&parent).ok_or(Error::Source)?;
-            let mut readers: Vec<Box<dyn Rows + '_>> = Vec::with_capacity(canvases.len());
-            for canvas in canvases {
-                readers.push(Box::new(ImageRef::packed(canvas, height, width, 3)));
-            }
-            let run = ViewRun::new(plan, 3, part, &slots, settings, tables, false)?;
-            drive(&mut [run], &mut readers, watch)?;
-        }
-        tables.backend.fence();
-        Ok(())
     }
 }
 
@@ -241,7 +614,6 @@ const WATCH_EVERY: usize = BAND;
 /// A view under way, of one image or of the frames of one temporal patch.
 struct ViewRun<'a, B: Backend> {
     backend: B,
-    number: usize,
     view: &'a View,
     scalers: Vec<Scaler<'a, B>>,
     /// Canvas rows of the strip under way, of each frame.
@@ -250,58 +622,74 @@ struct ViewRun<'a, B: Backend> {
     first: usize,
     last: usize,
     end: usize,
-    emit: Emit<'a>,
-    /// The canvases of the frames, where a later view wants them.
-    kept: Option<Vec<Vec<u8>>>,
+    emit: Option<Emit<'a>>,
+    keep: Option<Keep<'a>>,
+}
+
+/// Where the rows of a canvas go that later views come from.
+struct Keep<'a> {
+    /// The first of the rows, and one past the last.
+    first: usize,
+    end: usize,
+    /// Their pixels, of each frame.
+    canvases: Vec<&'a mut [u8]>,
+}
+
+impl Keep<'_> {
+    fn row(&mut self, frame: usize, y: usize, len: usize) -> &mut [u8] {
+        let at = (y - self.first) * len;
+        &mut self.canvases[frame][at..at + len]
+    }
 }
 
 impl<'a, B: Backend> ViewRun<'a, B> {
     fn new(
         plan: &'a Plan,
         input: usize,
-        part: Part<'a>,
+        piece: Piece<'a>,
+        canvases: Vec<&'a mut [u8]>,
         slots: &[Range<usize>],
         settings: &'a Settings<'_>,
         tables: &Tables<B>,
-        keep: bool,
     ) -> Result<Self> {
-        let Part { view: number, rows: Range { start, end }, out } = part;
-        let view = &plan.views[number];
+        let (Range { start, end }, own) = piece.rows(plan, !canvases.is_empty());
+        let view = &plan.views[piece.view];
         let frames = slots.len();
-        let lut = &settings.luts[view.output];
-        let emit = Emit::new(view, lut, slots, settings.stream, start, B::TILE_ROWS, out)?;
+        let emit = match (view.output, piece.out) {
+            (Some(output), Some(Out { bytes, tile, fill })) => {
+                let place = Place { units: piece.units, out: bytes, tile, fill };
+                let lut = settings.luts[output];
+                Some(Emit::new(view, lut, slots, settings.stream, B::TILE_ROWS, place)?)
+            }
+            _ => None,
+        };
+        let keep = if canvases.is_empty() {
+            None
+        } else {
+            Some(Keep { first: start, end: own, canvases })
+        };
+        let strip_rows = emit.as_ref().map_or(1, Emit::strip_rows);
         let mut scalers = Vec::with_capacity(frames);
         let mut strips = Vec::with_capacity(frames);
         for _ in 0..frames {
             let scaler = Scaler::new(view, input, start, settings.numerics, tables)?;
             let stride = row_stride(scaler.row_bytes());
-            strips.push(Aligned::zeroed(emit.strip_rows() * stride)?);
+            strips.push(Aligned::zeroed(strip_rows * stride)?);
             scalers.push(scaler);
         }
-        let kept = if keep {
-            let mut canvases = Vec::with_capacity(frames);
-            for _ in 0..frames {
-                let mut canvas = Vec::new();
-                let bytes = view.canvas.0 * view.canvas.1 * 3;
-                canvas.try_reserve_exact(bytes).map_err(|_| Error::OutOfMemory { bytes })?;
-                canvases.push(canvas);
-            }
-            Some(canvases)
-        } else {
-            None
-        };
-        Ok(Self {
+        let mut run = Self {
             backend: tables.backend,
-            number,
             view,
             scalers,
             strips,
             first: start,
-            last: emit.strip_end(start).min(end),
+            last: start,
             end,
             emit,
-            kept,
-        })
+            keep,
+        };
+        run.next_strip();
+        Ok(run)
     }
 
     /// Whether `frame` has rows to make before the others must catch up.
@@ -325,50 +713,62 @@ impl<'a, B: Backend> ViewRun<'a, B> {
             if self.first.is_multiple_of(WATCH_EVERY) || self.last - self.first > 1 {
                 watch.check()?;
             }
-            let len = self.scalers[frame].row_bytes();
+            let (len, pixel) = (self.scalers[frame].row_bytes(), self.scalers[frame].pixel());
             let stride = row_stride(len);
             while self.scalers[frame].next() < self.last {
                 let scaler = &mut self.scalers[frame];
-                let at = (scaler.next() - self.first) * stride;
-                let slot = match self.emit.direct(scaler.next(), len) {
-                    Some(slot) => slot,
-                    None => &mut self.strips[frame][at..at + len],
+                let y = scaler.next();
+                let at = (y - self.first) * stride;
+                let strip = &mut self.strips[frame][at..at + len];
+                let slot = match (&mut self.emit, &mut self.keep) {
+                    (Some(emit), None) => emit.direct(y, len).unwrap_or(strip),
+                    (None, Some(keep)) if pixel == 3 => keep.row(frame, y, len),
+                    _ => strip,
                 };
-                if !scaler.row(window, limit, slot) {
+                if !scaler.row(window, limit, slot)? {
                     return Ok(());
                 }
             }
             if self.scalers.iter().all(|scaler| scaler.next() == self.last) {
-                self.emit_strip();
+                self.emit_strip()?;
             }
         }
         Ok(())
     }
 
-    fn emit_strip(&mut self) {
+    fn emit_strip(&mut self) -> Result<()> {
         let (pixel, len) = (self.scalers[0].pixel(), self.scalers[0].row_bytes());
         let count = self.last - self.first;
         let frames = self
             .strips
             .iter()
             .map(|strip| strip.chunks_exact(row_stride(len)).take(count).map(|row| &row[..len]));
-        if let Some(kept) = &mut self.kept {
-            for (canvas, rows) in kept.iter_mut().zip(frames.clone()) {
-                for row in rows {
-                    canvas.extend(row.chunks_exact(pixel).flat_map(|pixel| &pixel[..3]));
+        if let Some(keep) = &mut self.keep
+            && (self.emit.is_some() || pixel != 3)
+        {
+            for (frame, rows) in frames.clone().enumerate() {
+                for (y, row) in (self.first..keep.end).zip(rows) {
+                    let kept = keep.row(frame, y, len / pixel * 3);
+                    for (kept, pixel) in kept.chunks_exact_mut(3).zip(row.chunks_exact(pixel)) {
+                        kept.copy_from_slice(&pixel[..3]);
+                    }
                 }
             }
         }
-        if self.emit.direct(self.first, len).is_none() {
+        if let Some(emit) = &mut self.emit
+            && (self.keep.is_some() || emit.direct(self.first, len).is_none())
+        {
             let frames: Vec<Vec<Row<'_>>> =
                 frames.map(|rows| rows.map(Row::from).collect()).collect();
-            self.emit.strip(self.backend, self.first, &frames, pixel);
+            emit.strip(self.backend, self.first, &frames, pixel);
         }
         self.next_strip();
+        Ok(())
     }
 
     fn next_strip(&mut self) {
         self.first = self.last;
-        self.last = self.emit.strip_end(self.first).min(self.end);
+        let end = self.emit.as_ref().map_or(self.first + 1, |emit| emit.strip_end(self.first));
+        self.last = end.min(self.end);
     }
 }

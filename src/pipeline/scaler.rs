@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::source::Window;
 use super::tables::Tables;
 use crate::buffer::{Aligned, row_stride};
-use crate::error::{Result, zeroed};
+use crate::error::{Result, collected, zeroed};
 use crate::image::Row;
 use crate::plan::{Cut, View};
 use crate::resample::{Axis, Numerics, Passes};
@@ -16,6 +16,11 @@ use crate::simd::{BAND, Backend, GROUP, group_len};
 pub(super) struct Scaler<'a, B: Backend> {
     backend: B,
     view: &'a View,
+    /// Rows and columns of the resized picture that the canvas shows; no rows where it shows nothing.
+    rows_shown: Range<usize>,
+    columns_shown: Range<usize>,
+    /// Columns of the view's source that those need.
+    reads: Range<usize>,
     passes: Passes,
     columns: Option<Arc<B::Columns>>,
     rows: Option<(Arc<Axis>, Arc<B::Rows>)>,
@@ -75,30 +80,47 @@ impl<'a, B: Backend> Scaler<'a, B> {
         tables: &Tables<B>,
     ) -> Result<Self> {
         let source = view.source.size;
-        let empty = view.resized.0 == 0 || view.resized.1 == 0;
+        let (rows_shown, columns_shown) = (
+            shown(view.offset.0, view.resized.0, view.canvas.0),
+            shown(view.offset.1, view.resized.1, view.canvas.1),
+        );
+        let empty = rows_shown.is_empty() || columns_shown.is_empty();
+        let (rows_shown, columns_shown) =
+            if empty { (0..0, 0..0) } else { (rows_shown, columns_shown) };
         let target = if empty { source } else { view.resized };
         let passes = Passes::new(numerics, source, target);
         let int16 = numerics.int16_weights();
         let horizontal = !matches!(passes, Passes::Copy | Passes::Vertical);
         let vertical = !matches!(passes, Passes::Copy | Passes::Horizontal);
-        let output = match view.cut {
-            Cut::Rows { pixel } => pixel,
+        let output = match (view.output, view.cut) {
+            (Some(_), Cut::Rows { pixel }) => pixel,
+            (None, _) if passes == Passes::Copy => 3,
             _ if horizontal => 3,
             _ => input,
         };
+        let Range { start, end } = columns_shown;
+        let mut reads = columns_shown.clone();
         let columns = if horizontal {
-            Some(tables.columns((view.filter, source.1, target.1, int16), input, output)?)
+            let key = (view.filter, source.1, target.1, int16, (start, end));
+            reads = 0..source.1;
+            if end - start < target.1 {
+                let axis = tables.axis(key)?;
+                reads = axis.origin..axis.origin + axis.source;
+            }
+            let columns = tables.columns(key, input, output)?;
+            tables.backend.prepare(&columns)?;
+            Some(columns)
         } else {
             None
         };
-        let key = (view.filter, source.0, target.0, int16);
+        let key = (view.filter, source.0, target.0, int16, (0, target.0));
         let rows = if vertical { Some((tables.axis(key)?, tables.rows(key)?)) } else { None };
         let ring_components = match passes {
-            Passes::HorizontalVertical => target.1 * output,
-            Passes::Vertical | Passes::VerticalHorizontal => source.1 * input,
+            Passes::HorizontalVertical => columns_shown.len() * output,
+            Passes::Vertical | Passes::VerticalHorizontal => reads.len() * input,
             Passes::Copy | Passes::Horizontal => 0,
         };
-        let first_target = first.saturating_sub(view.offset.0);
+        let first_target = first.saturating_sub_signed(view.offset.0);
         let ring = match &rows {
             Some((axis, _)) => {
                 let bands = axis.longest().div_ceil(BAND) + 1;
@@ -109,14 +131,17 @@ impl<'a, B: Backend> Scaler<'a, B> {
             None => Ring { bytes: Aligned::zeroed(0)?, bands: 1, group: 0, next_band: 0 },
         };
         let makes_lines = matches!(passes, Passes::Horizontal | Passes::VerticalHorizontal);
-        let line = target.1 * output;
+        let line = columns_shown.len() * output;
         let lines = zeroed(if makes_lines { BAND * line } else { 0 })?;
         let band = Aligned::zeroed(if makes_lines { 2 * group_len(line) } else { 0 })?;
         let tall = matches!(passes, Passes::VerticalHorizontal);
-        let tall = Aligned::zeroed(if tall { BAND * row_stride(source.1 * input) } else { 0 })?;
+        let tall = Aligned::zeroed(if tall { BAND * row_stride(reads.len() * input) } else { 0 })?;
         Ok(Self {
             backend: tables.backend,
             view,
+            rows_shown,
+            columns_shown,
+            reads,
             passes,
             columns,
             rows,
@@ -155,9 +180,9 @@ impl<'a, B: Backend> Scaler<'a, B> {
     /// The first source row that is still to be read, of the whole image.
     pub(super) fn next_source(&self) -> usize {
         let row = match self.passes {
-            Passes::Copy => self.next.saturating_sub(self.view.offset.0),
+            Passes::Copy => self.next.saturating_sub_signed(self.view.offset.0),
             Passes::Horizontal => {
-                let target = self.next.saturating_sub(self.view.offset.0);
+                let target = self.next.saturating_sub_signed(self.view.offset.0);
                 if self.has_line(target) { self.lines.first + self.lines.count } else { target }
             }
             _ => self.ring.next_band * BAND,
@@ -172,7 +197,7 @@ impl<'a, B: Backend> Scaler<'a, B> {
     fn source_row<'w>(&self, window: &Window<'w>, y: usize) -> Row<'w> {
         let rect = self.view.source;
         let row = window.row(rect.top + y);
-        row.slice(rect.left * self.input, rect.size.1 * self.input)
+        row.slice((rect.left + self.reads.start) * self.input, self.reads.len() * self.input)
     }
 
     /// Whether source rows `first .. last` are at hand; those past the image's end are never asked for.
@@ -182,23 +207,32 @@ impl<'a, B: Backend> Scaler<'a, B> {
     }
 
     /// Makes the next canvas row in `slot`, unless source rows are missing.
-    pub(super) fn row(&mut self, window: &Window<'_>, limit: usize, slot: &mut [u8]) -> bool {
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub(super) fn row(
+        &mut self,
+        window: &Window<'_>,
+        limit: usize,
+        slot: &mut [u8],
+    ) -> Result<bool> {
         let (top, left) = self.view.offset;
-        let target = self.next.wrapping_sub(top);
-        let inside = target < self.view.resized.0 && self.view.resized.1 > 0;
-        if inside && !self.ready(window, limit, target) {
-            return false;
+        let target = self.next.wrapping_sub(top.cast_unsigned());
+        let inside = self.rows_shown.contains(&target);
+        if inside && !self.ready(window, limit, target)? {
+            return Ok(false);
         }
         self.next += 1;
-        let (start, end) = (left * self.output, (left + self.view.resized.1) * self.output);
-        let (start, end) = if inside { (start, end) } else { (0, 0) };
+        let left = usize::try_from(left).unwrap_or(0) * self.output;
+        let (start, end) =
+            if inside { (left, left + self.columns_shown.len() * self.output) } else { (0, 0) };
         for margin in [0..start, end..slot.len()] {
             for pixel in slot[margin].chunks_exact_mut(self.output) {
                 pixel[..3].copy_from_slice(&self.view.background);
             }
         }
         if !inside {
-            return true;
+            return Ok(true);
         }
         let slot = &mut slot[start..end];
         match self.passes {
@@ -210,61 +244,61 @@ impl<'a, B: Backend> Scaler<'a, B> {
                 slot.copy_from_slice(&self.lines.bytes[at..at + slot.len()]);
             }
             Passes::Vertical | Passes::HorizontalVertical => {
-                vertical(self.backend, self.rows.as_ref(), &self.ring, target, slot);
+                vertical(self.backend, self.rows.as_ref(), &self.ring, target, slot)?;
             }
         }
-        true
+        Ok(true)
     }
 
     /// Makes everything that target row `target` needs, as far as the source rows are at hand.
-    fn ready(&mut self, window: &Window<'_>, limit: usize, target: usize) -> bool {
-        match self.passes {
+    fn ready(&mut self, window: &Window<'_>, limit: usize, target: usize) -> Result<bool> {
+        Ok(match self.passes {
             Passes::Copy => self.at_hand(window, limit, target, target + 1),
             Passes::Vertical | Passes::HorizontalVertical => self.feed(window, limit, target),
             Passes::Horizontal => {
                 if self.has_line(target) {
-                    return true;
+                    return Ok(true);
                 }
                 let count = BAND.min(self.view.resized.0 - target);
                 if !self.at_hand(window, limit, target, target + count) {
-                    return false;
+                    return Ok(false);
                 }
                 let last = target + count - 1;
                 let rows: [Row<'_>; BAND] =
                     std::array::from_fn(|r| self.source_row(window, (target + r).min(last)));
-                let line = (self.view.resized.1 * self.output, self.ahead);
+                let line = (self.columns_shown.len() * self.output, self.ahead);
                 let made = (&self.columns, &mut self.band, &mut self.lines);
                 lines(self.backend, made, &rows, line, target, count);
                 true
             }
             Passes::VerticalHorizontal => {
                 if self.has_line(target) {
-                    return true;
+                    return Ok(true);
                 }
                 let count = BAND.min(self.view.resized.0 - target);
-                let len = self.view.source.size.1 * self.input;
+                let len = self.reads.len() * self.input;
                 let stride = row_stride(len);
                 while self.tall_count < count {
                     let row = target + self.tall_count;
                     if !self.feed(window, limit, row) {
-                        return false;
+                        return Ok(false);
                     }
                     let at = self.tall_count * stride;
                     let out = &mut self.tall[at..at + len];
-                    vertical(self.backend, self.rows.as_ref(), &self.ring, row, out);
+                    vertical(self.backend, self.rows.as_ref(), &self.ring, row, out)?;
                     self.tall_count += 1;
                 }
                 let rows: [Row<'_>; BAND] = std::array::from_fn(|r| {
                     let at = r.min(count - 1) * stride;
                     Row::from(&self.tall[at..at + len])
                 });
-                let line = (self.view.resized.1 * self.output, false);
+                let line = (self.columns_shown.len() * self.output, false);
                 let made = (&self.columns, &mut self.band, &mut self.lines);
                 lines(self.backend, made, &rows, line, target, count);
                 self.tall_count = 0;
                 true
             }
-        }
+        })
     }
 
     /// Fills the ring up to the window of target row `target`.
@@ -291,6 +325,13 @@ impl<'a, B: Backend> Scaler<'a, B> {
         }
         true
     }
+}
+
+/// The samples of `resized` ones that lie on a canvas of `canvas`, the first of them at `offset`.
+fn shown(offset: isize, resized: usize, canvas: usize) -> Range<usize> {
+    let start = usize::try_from(offset.saturating_neg()).unwrap_or(0);
+    let end = canvas.saturating_add_signed(offset.saturating_neg()).min(resized);
+    start..end.max(start)
 }
 
 /// Weights of a horizontal pass, the band it makes, and the lines it becomes.
@@ -323,8 +364,8 @@ fn vertical<B: Backend>(
     ring: &Ring,
     target: usize,
     out: &mut [u8],
-) {
-    let Some((axis, rows)) = rows else { return };
+) -> Result<()> {
+    let Some((axis, rows)) = rows else { return Ok(()) };
     let reads = axis.reads(target);
     let Range { start, end } = reads.start / GROUP..(reads.end - 1) / GROUP + 1;
     if end - start <= FEW {
@@ -334,9 +375,10 @@ fn vertical<B: Backend>(
         }
         backend.vertical(rows, target, &groups[..end - start], out);
     } else {
-        let groups: Vec<&[u8]> = (start..end).map(|group| ring.group(group)).collect();
+        let groups: Vec<&[u8]> = collected((start..end).map(|group| ring.group(group)))?;
         backend.vertical(rows, target, &groups, out);
     }
+    Ok(())
 }
 
 /// A row into one of another pixel width, channel by channel.

@@ -2,6 +2,7 @@
 
 use crate::error::{Result, Size, zeroed};
 use crate::image::{ImageRef, Row};
+use crate::parallel::Watch;
 
 /// Some consecutive rows of an image.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +30,14 @@ pub trait Rows {
     /// # Errors
     /// `Source`, `OutOfMemory`.
     fn window(&mut self, first: usize, wanted: usize) -> Result<Window<'_>>;
+
+    /// Called after the last window: fails where what was not asked for shows that the rows should not have been used.
+    ///
+    /// # Errors
+    /// `Source`, `Interrupted`.
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// An image whose rows can be read more than once, by several threads.
@@ -42,6 +51,25 @@ pub trait Source: Sync {
     /// # Errors
     /// `OutOfMemory`.
     fn open(&self) -> Result<Box<dyn Rows + '_>>;
+
+    /// The same where opening may take long: the reader looks at `watch`.
+    ///
+    /// # Errors
+    /// `OutOfMemory`, `Source`, `Interrupted`.
+    fn open_watched<'a>(&'a self, watch: &'a Watch<'a>) -> Result<Box<dyn Rows + 'a>> {
+        let _ = watch;
+        self.open()
+    }
+
+    /// Whether rows can only be had from the top, so that several readers would do the same work.
+    fn is_sequential(&self) -> bool {
+        false
+    }
+
+    /// What to read from the first row on where a reader failed with `Source`; none where that is the end of it.
+    fn instead(&self) -> Option<&dyn Source> {
+        None
+    }
 }
 
 impl Source for ImageRef<'_> {

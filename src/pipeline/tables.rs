@@ -4,7 +4,8 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use crate::error::Result;
+use crate::error::{Error, Result, push};
+use crate::memory;
 use crate::resample::{Axis, Filter};
 use crate::simd::Backend;
 
@@ -16,8 +17,8 @@ pub(super) struct Tables<B: Backend> {
     rows: Mutex<HashMap<AxisKey, Arc<B::Rows>>>,
 }
 
-/// Filter, source and target samples, and whether the weights are int16.
-pub(super) type AxisKey = (Filter, usize, usize, bool);
+/// Filter, source and target samples, whether the weights are int16, and which target samples are made.
+pub(super) type AxisKey = (Filter, usize, usize, bool, (usize, usize));
 /// An axis, and bytes a pixel on both sides.
 type ColumnsKey = (AxisKey, usize, usize);
 
@@ -32,7 +33,13 @@ impl<B: Backend> Tables<B> {
     }
 
     pub(super) fn axis(&self, key: AxisKey) -> Result<Arc<Axis>> {
-        cached(&self.axes, key, || kept((key, 0, 0), || Axis::new(key.0, key.1, key.2, key.3)))
+        let (filter, source, target, int16, (start, end)) = key;
+        cached(&self.axes, key, || {
+            kept((key, 0, 0), || {
+                let whole = Axis::new(filter, source, target, int16)?;
+                if (start, end) == (0, target) { Ok(whole) } else { whole.part(start..end) }
+            })
+        })
     }
 
     pub(super) fn columns(
@@ -60,6 +67,8 @@ fn cached<K: std::hash::Hash + Eq, V>(
     if let Some(found) = table.get(&key) {
         return Ok(Arc::clone(found));
     }
+    let bytes = (table.len() + 1).saturating_mul(size_of::<(K, Arc<V>)>());
+    memory::fallible(|| table.try_reserve(1)).map_err(|_| Error::OutOfMemory { bytes })?;
     let made = make()?;
     table.insert(key, Arc::clone(&made));
     Ok(made)
@@ -98,15 +107,18 @@ fn kept<V: Send + Sync + 'static>(
             return Ok(found);
         }
     }
+    memory::check()?;
     let made = Arc::new(make()?);
     let (source, target) = (key.0.1, key.0.2);
     if source.saturating_add(target) <= KEPT_SAMPLES
+        && !memory::is_short()
         && let Some(mut last) = last()
     {
         if last.len() >= KEPT {
             last.remove(0);
         }
-        last.push((kind, key, Arc::clone(&made) as Arc<dyn Any + Send + Sync>));
+        // Without room the weights are made again next time.
+        let _ = push(&mut last, (kind, key, Arc::clone(&made) as Arc<dyn Any + Send + Sync>));
     }
     Ok(made)
 }

@@ -5,15 +5,20 @@
 //! reach. The `Py_buffer` is held until the view is dropped, so the memory cannot be freed or resized by anyone who
 //! respects the protocol. Inputs may be written by others meanwhile: they are read through [`crate::image::Row`] only.
 //! Outputs are writeable and C-contiguous and become `&mut [u8]`; [`disjoint`] refuses an output that shares an
-//! address with an input or with another output, so no two of these slices alias.
+//! address with an input or with another output, and [`claim`] one that another call is writing to, so no two of these
+//! slices alias.
 
 #![expect(unsafe_code, reason = "turns checked Python buffers into slices and views")]
 
-use pyo3::buffer::PyUntypedBuffer;
+use pyo3::buffer::{Element, PyBuffer, PyUntypedBuffer};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use std::sync::{Mutex, PoisonError};
 
+use super::error::to_python;
+use crate::error::{Error, reserved};
 use crate::image::ImageRef;
+use crate::memory::fallible;
 
 /// An image in a Python buffer of uint8 (height, width, 3 or 4).
 pub(super) struct ImageBuffer {
@@ -121,6 +126,76 @@ impl OutBuffer {
         // no byte with any other view of this call.
         unsafe { std::slice::from_raw_parts_mut(self.buffer.buf_ptr().cast(), len) }
     }
+}
+
+/// Numbers copied between two looks at signals.
+const CHUNK: usize = 1 << 18;
+
+/// The numbers of a C-contiguous buffer; `name` is the argument it came in.
+pub(super) fn copied<T: Element>(
+    py: Python<'_>,
+    name: &str,
+    buffer: &PyBuffer<T>,
+) -> PyResult<Vec<T>> {
+    if !buffer.is_c_contiguous() {
+        return Err(PyValueError::new_err(format!("{name}: must be C-contiguous")));
+    }
+    let len = buffer.item_count();
+    let mut numbers: Vec<T> = reserved(len).map_err(|error| to_python(&error))?;
+    let source = buffer.buf_ptr().cast::<T>();
+    for start in (0..len).step_by(CHUNK) {
+        let count = CHUNK.min(len - start);
+        // SAFETY: `source` is `len` numbers of `T`, held by `buffer`, and `numbers` has room for as many of its own.
+        // Whatever another thread stores there meanwhile, every pattern of bits is a number of `T`.
+        #[expect(clippy::multiple_unsafe_ops_per_block, reason = "one copy")]
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                source.add(start),
+                numbers.as_mut_ptr().add(start),
+                count,
+            );
+            numbers.set_len(start + count);
+        }
+        py.check_signals()?;
+    }
+    Ok(numbers)
+}
+
+/// The memory that calls are writing to, as first addresses and ones past the last. Only who has the interpreter looks,
+/// so that no fork finds it locked.
+static CLAIMED: Mutex<Vec<(usize, usize)>> = Mutex::new(Vec::new());
+
+/// Outputs that one call writes to.
+pub(super) struct Claim(Vec<(usize, usize)>);
+
+/// Claims the outputs of a call, unless another call is writing to one of them.
+pub(super) fn claim(outs: Vec<(usize, usize)>) -> PyResult<Claim> {
+    let mut claimed = CLAIMED.lock().unwrap_or_else(PoisonError::into_inner);
+    let overlaps = |a: &(usize, usize)| claimed.iter().any(|b| a.0 < b.1 && b.0 < a.1);
+    if outs.iter().any(overlaps) {
+        return Err(PyValueError::new_err("out: another call is writing to it"));
+    }
+    let bytes = outs.len() * size_of::<(usize, usize)>();
+    let room = fallible(|| claimed.try_reserve(outs.len()));
+    room.map_err(|_| to_python(&Error::OutOfMemory { bytes }))?;
+    claimed.extend(&outs);
+    Ok(Claim(outs))
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut claimed = CLAIMED.lock().unwrap_or_else(PoisonError::into_inner);
+        for out in &self.0 {
+            if let Some(place) = claimed.iter().position(|other| other == out) {
+                claimed.swap_remove(place);
+            }
+        }
+    }
+}
+
+/// In a forked child: the parent's other threads write nothing here.
+pub(super) fn forget_claims() {
+    CLAIMED.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
 /// Refuses outputs that overlap an image or one another.

@@ -5,7 +5,7 @@
 
 #![expect(unsafe_code, reason = "reads the two structs of the Arrow C data interface")]
 
-use pyo3::exceptions::{PyException, PyMemoryError, PyValueError};
+use pyo3::exceptions::{PyException, PyMemoryError, PySystemError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -27,6 +27,9 @@ struct ArrowSchema {
     flags: i64,
     n_children: i64,
     children: *mut *mut ArrowSchema,
+    dictionary: *mut ArrowSchema,
+    /// Null once the struct is released, and its pointers with it.
+    release: *const c_void,
 }
 
 /// `struct ArrowArray`, up to the fields that are read.
@@ -39,6 +42,9 @@ struct ArrowArray {
     n_children: i64,
     buffers: *mut *const c_void,
     children: *mut *mut ArrowArray,
+    dictionary: *mut ArrowArray,
+    /// Null once the struct is released, and its pointers with it.
+    release: *const c_void,
 }
 
 /// Pixels of four bytes that an exporter keeps alive.
@@ -60,6 +66,10 @@ impl Export {
         let exported = match image.call_method0(intern!(py, "__arrow_c_array__")) {
             Ok(exported) => exported,
             Err(error) if error.is_instance_of::<PyValueError>(py) => return Ok(None),
+            // What Python says, with an address, where Pillow returns nothing for want of memory.
+            Err(error) if error.is_instance_of::<PySystemError>(py) => {
+                return Err(PyMemoryError::new_err("image: cannot allocate its Arrow export"));
+            }
             Err(error) => return Err(error),
         };
         Self::of(exported.cast::<PyTuple>().map_err(PyErr::from)?, size)
@@ -92,6 +102,9 @@ impl Export {
 #[expect(clippy::multiple_unsafe_ops_per_block, reason = "one walk through one foreign struct")]
 unsafe fn pixels(schema: &ArrowSchema, array: &ArrowArray, size: Size) -> Option<*const u8> {
     let count = i64::try_from(size.0.checked_mul(size.1)?).ok()?;
+    if array.release.is_null() || schema.release.is_null() {
+        return None;
+    }
     if array.n_children != 1 || schema.n_children != 1 || array.length != count || array.offset != 0
     {
         return None;

@@ -1,27 +1,29 @@
 //! Many numbers at once: token counts, budgets, packing, and tensors back to bytes.
 //!
-//! Numbers are copied out of Python's buffers, so that the work runs on memory of our own without the interpreter; the
-//! facade passes long arrays in chunks and answers signals between them.
+//! Numbers are copied out of Python's buffers, so that the work runs on memory of our own without the interpreter.
+//! Signals are answered on the way.
 
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyDict, PyList};
+use pyo3::types::{PyByteArray, PyDict};
 
+use super::array::{OutBuffer, copied};
+use super::calls::watched;
 use super::error::to_python;
-use super::plan::{PyPlan, row_shape};
+use super::plan::PyPlan;
 use super::processor::PySpec;
 use super::value;
-use crate::error::Size;
+use crate::error::{Error, Result, Size, filled, reserved};
 use crate::pack::{Element, Lut, Normalise};
-use crate::solver::{self, Target};
-
-use crate::tokens::{At, Counter};
+use crate::parallel::Watch;
+use crate::plan::{count_tokens, row_shape};
+use crate::solver::{self, At, Target};
 
 /// The error of one of the sizes, by its number.
 fn at(py: Python<'_>, failure: &At) -> PyErr {
     let error = to_python(&failure.error);
-    let text = error.value(py).to_string();
+    let text = failure.error.to_string();
     let text = text.strip_prefix("image: ").unwrap_or(&text);
     let index = failure.index;
     PyErr::from_type(error.get_type(py), format!("sizes[{index}]: {text}"))
@@ -49,16 +51,25 @@ fn integers(name: &str, object: &Bound<'_, PyAny>) -> PyResult<PyBuffer<i64>> {
     }
 }
 
+/// Sizes looked at between two looks at signals.
+const CHUNK: usize = 1 << 18;
+
 /// Pairs of sides, checked; `first` is the number of the first of them in errors.
 fn sizes_of(py: Python<'_>, sizes: &Bound<'_, PyAny>, first: usize) -> PyResult<Vec<Size>> {
-    let numbers = integers("sizes", sizes)?.to_vec(py)?;
+    let numbers = copied(py, "sizes", &integers("sizes", sizes)?)?;
     let pairs = numbers.as_chunks::<2>().0;
-    let sizes: Vec<Size> =
-        pairs.iter().map(|&[height, width]| (side(height), side(width))).collect();
-    match sizes.iter().position(|size| size.0 == 0 || size.1 == 0) {
-        Some(index) => Err(out_of_range(first + index, pairs[index][0], pairs[index][1])),
-        None => Ok(sizes),
+    let mut sizes: Vec<Size> = reserved(pairs.len()).map_err(|error| to_python(&error))?;
+    for (number, chunk) in pairs.chunks(CHUNK).enumerate() {
+        for (place, &[height, width]) in chunk.iter().enumerate() {
+            let size = (side(height), side(width));
+            if size.0 == 0 || size.1 == 0 {
+                return Err(out_of_range(first + number * CHUNK + place, height, width));
+            }
+            sizes.push(size);
+        }
+        py.check_signals()?;
     }
+    Ok(sizes)
 }
 
 /// The bits of an int64 a size; `first` is the number of the first size in errors.
@@ -72,22 +83,28 @@ pub(super) fn num_tokens<'py>(
     first: usize,
 ) -> PyResult<Bound<'py, PyByteArray>> {
     super::error::guard(|| {
-        let numbers = integers("sizes", sizes)?.to_vec(py)?;
+        let numbers = copied(py, "sizes", &integers("sizes", sizes)?)?;
         let pairs = numbers.as_chunks::<2>().0;
-        let counter =
-            Counter::new(&spec.get().spec, num_images).map_err(|error| to_python(&error))?;
-        let counts = py.detach(|| {
-            let mut counts: Vec<[u8; 8]> = Vec::with_capacity(pairs.len());
+        let spec = &spec.get().spec;
+        let counts = watched(py, |watch| {
+            let mut counts: Vec<[u8; 8]> =
+                reserved(pairs.len()).map_err(|error| At { index: 0, error })?;
             for (index, &[height, width]) in pairs.iter().enumerate() {
-                match counter.count((side(height), side(width))) {
+                if index.is_multiple_of(WATCH_EVERY) {
+                    watch.check().map_err(|error| At { index, error })?;
+                }
+                match count_tokens(spec, (side(height), side(width)), num_images) {
                     Ok(tokens) => counts.push((tokens as i64).to_ne_bytes()),
                     Err(error) => return Err(At { index, error }),
                 }
             }
             Ok(counts)
-        });
+        })?;
         match counts {
-            Ok(counts) => Ok(PyByteArray::new(py, counts.as_flattened())),
+            Ok(counts) => PyByteArray::new_with(py, counts.len() * 8, |bytes| {
+                bytes.copy_from_slice(counts.as_flattened());
+                Ok(())
+            }),
             Err(At { index, error }) => {
                 let [height, width] = pairs[index];
                 if side(height) == 0 || side(width) == 0 {
@@ -118,41 +135,57 @@ pub(super) fn fit<'py>(
             Some(except) => Target::Each { tokens, except },
         };
         let spec = &spec.get().spec;
-        let found = py.detach(|| solver::fit(spec, &sizes, num_images, target));
+        let found = watched(py, |watch| solver::fit(spec, &sizes, num_images, target, watch))?;
         let Some(settings) = found.map_err(|failure| at(py, &failure))? else { return Ok(None) };
         let options = PyDict::new(py);
         for (name, setting) in settings {
-            options.set_item(name, value::to_object(py, name, &setting)?)?;
+            options.set_item(name, value::to_object(py, &setting)?)?;
         }
         Ok(Some(options))
     })
 }
 
-/// First-fit decreasing: the numbers of the items of each bin.
+/// First-fit decreasing: fills `members` with the numbers of the items, bin after bin, and gives the bits of an int64 a
+/// bin, one past its last place.
 #[pyfunction]
 pub(super) fn pack<'py>(
     py: Python<'py>,
     token_counts: &Bound<'py, PyAny>,
     max_len: u64,
-) -> PyResult<Bound<'py, PyList>> {
+    members: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyByteArray>> {
     super::error::guard(|| {
-        let counts = integers("token_counts", token_counts)?.to_vec(py)?;
-        let mut lengths = Vec::with_capacity(counts.len());
+        let counts = copied(py, "token_counts", &integers("token_counts", token_counts)?)?;
+        let mut out = OutBuffer::get(members, "members", counts.len() * 8)?;
+        let out = out.bytes().as_chunks_mut::<8>().0;
+        let mut lengths = reserved(counts.len()).map_err(|error| to_python(&error))?;
         for (index, &count) in counts.iter().enumerate() {
-            lengths.push(u64::try_from(count).map_err(|_| {
+            let length = u64::try_from(count).map_err(|_| {
                 PyValueError::new_err(format!(
                     "token_counts[{index}]: must not be negative, got {count}"
                 ))
-            })?);
-        }
-        let bins =
-            py.detach(|| solver::first_fit_decreasing(&lengths, max_len)).map_err(|index| {
-                let length = lengths[index];
-                PyValueError::new_err(format!(
-                    "token_counts[{index}]: must be at most max_len={max_len}, got {length}"
-                ))
             })?;
-        PyList::new(py, bins)
+            if length > max_len {
+                return Err(PyValueError::new_err(format!(
+                    "token_counts[{index}]: must be at most max_len={max_len}, got {length}"
+                )));
+            }
+            lengths.push(length);
+        }
+        let bins = watched(py, |watch| {
+            let bins = solver::first_fit_decreasing(&lengths, max_len, watch)?;
+            for (place, &member) in out.iter_mut().zip(&bins.members) {
+                *place = (member as i64).to_ne_bytes();
+            }
+            Ok::<_, Error>(bins)
+        })?;
+        let ends = bins.map_err(|error| to_python(&error))?.ends;
+        PyByteArray::new_with(py, ends.len() * 8, |bytes| {
+            for (place, &end) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(&ends) {
+                *place = (end as i64).to_ne_bytes();
+            }
+            Ok(())
+        })
     })
 }
 
@@ -189,7 +222,8 @@ impl Inverse {
             Element::Float16 | Element::Bfloat16 => {
                 let mut inverse = [const { Vec::new() }; 3];
                 for (channel, table) in lut.half.iter().enumerate() {
-                    inverse[channel] = vec![NOTHING; 1 << 16];
+                    inverse[channel] =
+                        filled(NOTHING, 1 << 16).map_err(|error| to_python(&error))?;
                     for (byte, &bits) in table.iter().enumerate() {
                         let place = &mut inverse[channel][usize::from(bits)];
                         if *place != NOTHING {
@@ -212,34 +246,50 @@ fn byte_of(table: &[f32; 256], value: f32) -> Option<u8> {
     near.into_iter().find(|&byte| table[byte].to_bits() == value.to_bits()).map(|byte| byte as u8)
 }
 
+/// Values between two looks at the watch.
+const WATCH_EVERY: usize = 1 << 16;
+
 /// Turns values into bytes; the number of the first value that no byte becomes otherwise.
-fn bytes<T: Copy + Sync>(
+fn bytes<T: Copy>(
     values: &[T],
     run: usize,
     byte: impl Fn(usize, T) -> Option<u8>,
-) -> Result<Vec<u8>, usize> {
-    let mut out = Vec::with_capacity(values.len());
-    for (number, chunk) in values.chunks(run.max(1)).enumerate() {
-        for &value in chunk {
-            match byte(number % 3, value) {
-                Some(byte) => out.push(byte),
-                None => return Err(out.len()),
+    out: &mut [u8],
+    watch: &Watch<'_>,
+) -> Result<Option<usize>> {
+    let run = run.max(1);
+    let runs = values.chunks(run).zip(out.chunks_mut(run)).enumerate();
+    for (number, (values, out)) in runs {
+        let parts = values.chunks(WATCH_EVERY).zip(out.chunks_mut(WATCH_EVERY));
+        for (part, (values, out)) in parts.enumerate() {
+            if number.is_multiple_of(1 << 8) || part > 0 {
+                watch.check()?;
+            }
+            for (place, (&value, out)) in values.iter().zip(out).enumerate() {
+                match byte(number % 3, value) {
+                    Some(byte) => *out = byte,
+                    None => return Ok(Some(number * run + part * WATCH_EVERY + place)),
+                }
             }
         }
     }
-    Ok(out)
+    Ok(None)
 }
 
-/// The bytes of an output's elements, in their order.
+/// Fills `out` with the bytes of an output's elements, in their order; `first` is the number of the first of them in
+/// errors, at which a row of the output begins.
 #[pyfunction]
-pub(super) fn unpack<'py>(
-    py: Python<'py>,
-    plan: &Bound<'py, PyPlan>,
+#[expect(clippy::too_many_arguments, reason = "the whole of one part of a call of the facade")]
+pub(super) fn unpack(
+    py: Python<'_>,
+    plan: &Bound<'_, PyPlan>,
     key: &str,
-    values: &Bound<'py, PyAny>,
+    values: &Bound<'_, PyAny>,
     dtype: &str,
     copies: usize,
-) -> PyResult<Bound<'py, PyByteArray>> {
+    first: usize,
+    out: &Bound<'_, PyAny>,
+) -> PyResult<()> {
     super::error::guard(|| {
         let plan = plan.get();
         let Some(number) = plan.plan.outputs.iter().position(|output| output.key == key) else {
@@ -247,27 +297,37 @@ pub(super) fn unpack<'py>(
         };
         let element = Element::parse(dtype).map_err(|error| to_python(&error))?;
         let lut = Lut::new(&Normalise::of(&plan.spec)[number], element);
-        let row = row_shape(plan.plan.outputs[number].cut, copies);
+        let row = row_shape(plan.plan.outputs[number].cut, copies, true);
         let run = row.iter().product::<usize>() / 3;
+        let target = |len: usize| OutBuffer::get(out, "out", len);
         let found = match Inverse::new(&lut)? {
-            Inverse::Bytes => Ok(PyBuffer::<u8>::get(values)?.to_vec(py)?),
+            Inverse::Bytes => {
+                let values = copied(py, "pixel_values", &PyBuffer::<u8>::get(values)?)?;
+                target(values.len())?.bytes().copy_from_slice(&values);
+                Ok(None)
+            }
             Inverse::Float32(tables) => {
-                let values = PyBuffer::<f32>::get(values)?.to_vec(py)?;
-                py.detach(|| bytes(&values, run, |channel, value| byte_of(&tables[channel], value)))
+                let values = copied(py, "pixel_values", &PyBuffer::<f32>::get(values)?)?;
+                let mut out = target(values.len())?;
+                let out = out.bytes();
+                let byte = |channel: usize, value| byte_of(&tables[channel], value);
+                watched(py, |watch| bytes(&values, run, byte, out, watch))?
             }
             Inverse::Half(tables) => {
-                let values = PyBuffer::<u16>::get(values)?.to_vec(py)?;
-                py.detach(|| {
-                    bytes(&values, run, |channel, value| {
-                        u8::try_from(tables[channel][usize::from(value)]).ok()
-                    })
-                })
+                let values = copied(py, "pixel_values", &PyBuffer::<u16>::get(values)?)?;
+                let mut out = target(values.len())?;
+                let out = out.bytes();
+                let byte = |channel: usize, value: u16| {
+                    u8::try_from(tables[channel][usize::from(value)]).ok()
+                };
+                watched(py, |watch| bytes(&values, run, byte, out, watch))?
             }
         };
-        match found {
-            Ok(found) => Ok(PyByteArray::new(py, &found)),
-            Err(index) => Err(PyValueError::new_err(format!(
-                "{key}: value {index} is none that a byte becomes with the plan's mean and deviation"
+        match found.map_err(|error| to_python(&error))? {
+            None => Ok(()),
+            Some(index) => Err(PyValueError::new_err(format!(
+                "{key}: value {} is none that a byte becomes with the plan's mean and deviation",
+                first + index
             ))),
         }
     })

@@ -5,6 +5,7 @@ use pyo3::exceptions::{PyMemoryError, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::calls::Call;
 use crate::error::Error;
 
 create_exception!(
@@ -27,6 +28,7 @@ pub(super) fn to_python(error: &Error) -> PyErr {
         Error::TooLarge { .. } => ImageTooLargeError::new_err(text),
         Error::OutOfMemory { .. } => PyMemoryError::new_err(text),
         Error::Source => PyOSError::new_err(text),
+        Error::Unprepared => InternalError::new_err(text),
         Error::Interrupted
         | Error::ZeroSide { .. }
         | Error::AspectRatio { .. }
@@ -39,14 +41,21 @@ pub(super) fn to_python(error: &Error) -> PyErr {
     }
 }
 
-/// Runs an entry point; a panic becomes [`InternalError`], which a worker process can catch and pickle.
+/// What the bindings panic with where Python could not make an object, which is for want of memory.
+const NO_OBJECT: &str = "PyObject pointer is null";
+
+/// Runs an entry point as a call; a panic becomes [`InternalError`], which a worker process can catch and pickle.
 pub(super) fn guard<T>(body: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    let _call = Call::begin()?;
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
         let text = panic
             .downcast_ref::<&str>()
             .map(|text| (*text).to_owned())
             .or_else(|| panic.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "panic".to_owned());
+        if text == NO_OBJECT {
+            return Err(PyMemoryError::new_err("cannot allocate a Python object"));
+        }
         Err(InternalError::new_err(format!("please report this bug: {text}")))
     })
 }

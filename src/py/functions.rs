@@ -1,7 +1,7 @@
 //! The bare functions.
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyList};
 use std::sync::Arc;
 
 use super::array::{ImageBuffer, OutBuffer};
@@ -9,15 +9,20 @@ use super::error::{guard, to_python};
 use super::plain;
 use super::processor::{Pixels, execute, simd};
 use super::value;
-use crate::error::Size;
+use crate::error::{Size, push};
 use crate::families::all as all_families;
 use crate::pack::{Element, Lut, Normalise};
 use crate::pipeline::Settings;
-use crate::plan::Plan;
+use crate::plan::{Array, Batch, Plan, Slot};
 use crate::resample::{Filter, Numerics};
 use crate::simd::Simd;
 use crate::sizing::{self, Budget, RatioOrder};
 
+/// The instruction set that this process uses.
+///
+/// Returns:
+///     `"scalar"`, `"avx2"` or `"avx512"` (F, BW, VL, VNNI and VBMI): the widest that this CPU has, unless the
+///     environment variable `DYNRES_SIMD` named another when the package was imported. Results never depend on it.
 #[pyfunction]
 #[pyo3(name = "simd")]
 pub(super) fn simd_name() -> &'static str {
@@ -34,6 +39,15 @@ pub(super) fn is_forked() -> bool {
     crate::parallel::is_forked()
 }
 
+/// The families and the values of their released checkpoints.
+///
+/// Returns:
+///     a new dict by family name, of dicts by option: what `Processor(family)` starts from. Three keys are no
+///     options: `numerics` (upstream's default backend), `convert` (how images become RGB) and `aliases` (other
+///     names of the family).
+///
+/// Raises:
+///     MemoryError: no room for it.
 #[pyfunction]
 pub(super) fn families(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     guard(|| {
@@ -57,7 +71,7 @@ pub(super) fn video_families(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         let table = PyDict::new(py);
         for family in all_families() {
             if let Some(video) = &family.video {
-                table.set_item(family.name, value::options(py, video)?)?;
+                table.set_item(family.name, value::options(py, &video.spec)?)?;
             }
         }
         Ok(table)
@@ -137,21 +151,31 @@ pub(super) fn closest_aspect_grid(
 
 #[pyfunction]
 #[pyo3(signature = (min_tiles=1, max_tiles=12))]
-pub(super) fn aspect_ratios(min_tiles: usize, max_tiles: usize) -> PyResult<Vec<(usize, usize)>> {
+pub(super) fn aspect_ratios(
+    py: Python<'_>,
+    min_tiles: usize,
+    max_tiles: usize,
+) -> PyResult<Bound<'_, PyList>> {
     guard(|| {
-        sizing::aspect_ratios(RatioOrder::Set, min_tiles, max_tiles)
-            .map_err(|error| to_python(&error))
+        let ratios = sizing::aspect_ratios(RatioOrder::Set, min_tiles, max_tiles)
+            .map_err(|error| to_python(&error))?;
+        PyList::new(py, ratios)
     })
 }
 
 #[pyfunction]
-#[expect(clippy::needless_pass_by_value, reason = "arguments arrive owned")]
 pub(super) fn best_canvas(
     height: usize,
     width: usize,
-    candidates: Vec<(usize, usize)>,
+    candidates: &Bound<'_, PyList>,
 ) -> PyResult<Size> {
-    guard(|| sizing::best_canvas((height, width), &candidates).map_err(|error| to_python(&error)))
+    guard(|| {
+        let mut sizes: Vec<Size> = Vec::new();
+        for candidate in candidates {
+            push(&mut sizes, candidate.extract()?).map_err(|error| to_python(&error))?;
+        }
+        sizing::best_canvas((height, width), &sizes).map_err(|error| to_python(&error))
+    })
 }
 
 #[pyfunction]
@@ -186,13 +210,25 @@ fn resize_into(
     limit: u64,
 ) -> PyResult<()> {
     let pixel = pixels.pixel();
-    let plan = Plan::resize(pixels.size(), size, pixel, filter, limit)
+    numerics.check_filter("resample", filter).map_err(|error| to_python(&error))?;
+    let plan = Plan::resize(pixels.size(), size, pixel, filter.of_result(size), limit)
         .map_err(|error| to_python(&error))?;
-    let luts = [Lut::new(&Normalise { rescale: None, mean_std: None, numerics }, Element::Uint8)];
+    let lut = Lut::new(&Normalise::NONE, Element::Uint8);
+    let luts = [&lut];
     let (simd, copies, stream) = (simd(), 1, false);
     let mut settings = Settings { simd, numerics, luts: &luts, copies, stream, threads };
-    let bytes = [size.0 * size.1 * pixel];
-    Ok(execute(py, &mut settings, &[Arc::new(plan)], &[pixels], &mut [out], &bytes)?)
+    let bytes = size.0 * size.1 * pixel;
+    let array = Array {
+        key: "image",
+        output: 0,
+        listed: false,
+        shape: vec![size.0, size.1, pixel],
+        element: Element::Uint8,
+        tile: None,
+        slots: vec![Slot { image: 0, bytes, rows: 1 }],
+    };
+    let batch = Batch { arrays: vec![array], facts: Vec::new() };
+    Ok(execute(py, &mut settings, &batch, &[Arc::new(plan)], &[pixels], &mut [out])?)
 }
 
 /// The same with arguments as the caller gave them; False, with nothing done, where one of them is unusual.

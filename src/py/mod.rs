@@ -2,12 +2,17 @@
 
 mod array;
 mod arrow;
+mod batch;
+mod calls;
 mod counts;
 mod error;
 mod functions;
+mod jpeg;
 mod plain;
 mod plan;
 mod processor;
+mod rules;
+mod schema;
 mod value;
 
 use pyo3::exceptions::PyImportError;
@@ -24,10 +29,12 @@ fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
         .map_err(|error| PyImportError::new_err(error.to_string()))?;
     processor::SIMD.get_or_init(|| simd);
     crate::parallel::remember_process();
+    calls::register(module)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("ImageTooLargeError", py.get_type::<error::ImageTooLargeError>())?;
     module.add("InternalError", py.get_type::<error::InternalError>())?;
     module.add_class::<processor::PySpec>()?;
+    module.add_class::<batch::PyBatch>()?;
     module.add_class::<plan::PyPlan>()?;
     module.add_class::<plan::PyView>()?;
     module.add_function(wrap_pyfunction!(functions::simd_name, module)?)?;
@@ -35,6 +42,10 @@ fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(functions::is_forked, module)?)?;
     module.add_function(wrap_pyfunction!(functions::families, module)?)?;
     module.add_function(wrap_pyfunction!(functions::video_families, module)?)?;
+    module.add_function(wrap_pyfunction!(schema::schema, module)?)?;
+    module.add_function(wrap_pyfunction!(schema::keys, module)?)?;
+    module.add_function(wrap_pyfunction!(schema::markers, module)?)?;
+    module.add_function(wrap_pyfunction!(schema::upstream, module)?)?;
     module.add_function(wrap_pyfunction!(functions::smart_resize_qwen_vl_utils, module)?)?;
     module.add_function(wrap_pyfunction!(functions::smart_resize, module)?)?;
     module.add_function(wrap_pyfunction!(functions::smart_resize_video, module)?)?;
@@ -43,6 +54,11 @@ fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(functions::best_canvas, module)?)?;
     module.add_function(wrap_pyfunction!(functions::resize, module)?)?;
     module.add_function(wrap_pyfunction!(functions::resize_plain, module)?)?;
+    rules::add(module)?;
+    module.add_class::<jpeg::Jpeg>()?;
+    module.add_function(wrap_pyfunction!(jpeg::jpeg_header, module)?)?;
+    module.add_function(wrap_pyfunction!(jpeg::jpeg_decode, module)?)?;
+    module.add_function(wrap_pyfunction!(jpeg::jpeg_verdict, module)?)?;
     module.add("TOKEN_KINDS", plan::TOKEN_KINDS)?;
     module.add_function(wrap_pyfunction!(counts::num_tokens, module)?)?;
     module.add_function(wrap_pyfunction!(counts::fit, module)?)?;

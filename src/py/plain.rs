@@ -14,13 +14,11 @@ use std::sync::Arc;
 
 use super::array::{ImageBuffer, OutBuffer, disjoint};
 use super::arrow::PilImage;
-use super::plan::row_shape;
-use super::processor::{Pixels, execute, simd};
+use super::batch::PyBatch;
+use super::processor::{Pixels, PySpec};
 use crate::error::Size;
-use crate::pack::{Element, LINE, Lut};
-use crate::pipeline::Settings;
+use crate::pack::{Element, LINE};
 use crate::plan::Plan;
-use crate::spec::Spec;
 
 /// An image whose pixels are read as they are: a numpy array (H, W, 3) of uint8 that cannot be taken for one with the
 /// channels first, or a loaded Pillow image of mode RGB without a transparent colour.
@@ -53,7 +51,7 @@ pub(super) fn is_array(object: &Bound<'_, PyAny>) -> bool {
     class.is_ok_and(|class| object.get_type().is(class.bind(py)))
 }
 
-fn numpy(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+pub(super) fn numpy(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static MODULE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let module =
         MODULE.get_or_try_init(py, || Ok::<_, PyErr>(py.import("numpy")?.into_any().unbind()))?;
@@ -93,79 +91,49 @@ pub(super) struct Arguments<'a, 'py> {
     pub(super) num_threads: &'a Bound<'py, PyAny>,
 }
 
-/// What a family makes of one image.
-pub(super) struct Family<'a> {
-    pub(super) spec: &'a Spec,
-    /// The element type of upstream.
-    pub(super) element: Element,
-    /// Places over time of a patch.
-    pub(super) temporal: usize,
-    pub(super) luts: &'a dyn Fn(Element) -> &'a [Lut],
-}
-
 /// The batch of one image, or none where anything is not as usual. `kept` has the memory for outputs.
 pub(super) fn batch<'py>(
-    py: Python<'py>,
-    family: &Family<'_>,
+    spec: &Bound<'py, PySpec>,
     image: &Bound<'py, PyAny>,
     arguments: &Arguments<'_, 'py>,
     kept: &Bound<'py, PyAny>,
 ) -> PyResult<Option<Bound<'py, PyDict>>> {
-    let Some((element, copies, threads)) = understood(family, arguments) else { return Ok(None) };
+    let py = spec.py();
+    let Some((dtype, copies, threads)) = understood(spec.get(), arguments) else { return Ok(None) };
     let Some(pixels) = pixels(image)? else { return Ok(None) };
-    let Ok(plan) = Plan::new(family.spec, pixels.size(), 1) else { return Ok(None) };
-    let batch = PyDict::new(py);
-    let mut buffers = Vec::with_capacity(plan.outputs.len());
-    let mut row_bytes = Vec::with_capacity(plan.outputs.len());
-    for output in &plan.outputs {
-        let row = row_shape(output.cut, copies);
-        let bytes = row.iter().product::<usize>() * element.size();
-        let mut shape = vec![output.rows];
-        shape.extend(row);
+    let Ok(plan) = Plan::new(&spec.get().spec, pixels.size(), 1) else { return Ok(None) };
+    let asked = PyBatch::new(spec, vec![Arc::new(plan)], &[1], dtype, copies)?;
+    let made = PyDict::new(py);
+    let mut buffers = Vec::with_capacity(asked.shapes().arrays.len());
+    for array in &asked.shapes().arrays {
+        let bytes = array.shape.iter().product::<usize>() * array.element.size();
         // Without memory the careful way fails as well, and says at what.
-        let shape = PyTuple::new(py, shape)?;
-        let array = memory(kept, shape, element, output.rows * bytes);
-        let Some(array) = declined(py, array)? else { return Ok(None) };
-        buffers.push(OutBuffer::get(&array, "out", output.rows * bytes)?);
-        row_bytes.push(bytes);
-        batch.set_item(output.key, array)?;
+        let memory = memory(kept, PyTuple::new(py, &array.shape)?, array.element, bytes);
+        let Some(memory) = declined(py, memory)? else { return Ok(None) };
+        buffers.push(OutBuffer::get(&memory, "out", bytes)?);
+        made.set_item(array.key, memory)?;
     }
-    let plans = [Arc::new(plan)];
-    let mut settings = Settings {
-        simd: simd(),
-        numerics: family.spec.numerics,
-        luts: (family.luts)(element),
-        copies,
-        stream: false,
-        threads,
-    };
-    execute(py, &mut settings, &plans, &[pixels], &mut buffers, &row_bytes)?;
-    let int64 = numpy(py)?.getattr(intern!(py, "int64"))?;
-    for fact in &plans[0].facts {
-        let values = PyList::new(py, &fact.values)?;
-        let values = if fact.scalar { values } else { PyList::new(py, [values])? };
-        let array = numpy(py)?.call_method1(intern!(py, "array"), (values, &int64))?;
-        batch.set_item(fact.key, array)?;
-    }
-    Ok(Some(batch))
+    asked.fill(py, &[pixels], buffers, threads)?;
+    asked.add_facts(&made)?;
+    Ok(Some(made))
 }
 
 fn understood(
-    family: &Family<'_>,
+    spec: &PySpec,
     arguments: &Arguments<'_, '_>,
-) -> Option<(Element, usize, usize)> {
-    let element = if arguments.dtype.is_none() {
-        family.element
+) -> Option<(Option<Element>, usize, usize)> {
+    let dtype = if arguments.dtype.is_none() {
+        None
     } else {
-        Element::parse(text(arguments.dtype)?).ok()?
+        Some(Element::parse(text(arguments.dtype)?).ok()?)
     };
     let copies = match text(arguments.temporal)? {
-        "expand" => family.temporal,
+        "expand" => spec.temporal(),
         "compact" => 1,
         _ => return None,
     };
     let raises = text(arguments.errors)? == "raise";
-    raises.then_some((element, copies, threads(arguments.num_threads)?))
+    raises.then_some((dtype, copies, threads(arguments.num_threads)?))
 }
 
 /// A new array: small ones are numpy's, others lie in the block of `kept` that was used last, where that is free and

@@ -1,16 +1,20 @@
 //! Plans as Python objects. What needs numpy or Pillow is asked of `dynres_rs.planning` and `dynres_rs.draw`.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyDict, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use super::array::OutBuffer;
+use super::calls::watched;
 use super::error::{guard, to_python};
 use super::value;
 use crate::coords::Kind;
+use crate::error::Result;
 use crate::pack::{Element, Normalise};
-use crate::plan::{Cut, From, Plan, Run, View};
-use crate::spec::{Rule, Spec};
+use crate::plan::{Array, Batch, From, Plan, Run, View};
+use crate::spec::Prepared;
+use crate::strategy::Measure;
 
 /// Calls a function of the facade with the object first.
 fn facade<'py>(
@@ -20,18 +24,20 @@ fn facade<'py>(
     arguments: impl IntoIterator<Item = Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let all: Vec<_> = std::iter::once(object.clone()).chain(arguments).collect();
-    object.py().import(module)?.call_method1(name, PyTuple::new(object.py(), all)?)
+    guard(|| object.py().import(module)?.call_method1(name, PyTuple::new(object.py(), all)?))
 }
 
 const PLANNING: &str = "dynres_rs.planning";
 
 type Four = (usize, usize, usize, usize);
 
-/// One resize of an image and where it goes.
+/// One resize of an image, or of a part of it, and where it goes.
+///
+/// Made by `Plan.views`. Sizes are (height, width) in pixels. Views are immutable, compare, hash and pickle.
 #[pyclass(name = "View", module = "dynres_rs", frozen)]
 pub(super) struct PyView {
     plan: Arc<Plan>,
-    spec: Arc<Spec>,
+    spec: Arc<Prepared>,
     number: usize,
 }
 
@@ -43,32 +49,38 @@ impl PyView {
 
 #[pymethods]
 impl PyView {
+    /// What the view is for: `"whole"`, `"tiles"`, `"thumbnail"`, `"global"`, `"high_res"`, `"crop"` or `"step"`.
     #[getter]
     fn role(&self) -> &'static str {
         self.view().role.name()
     }
 
+    /// (top, left, height, width) of the part that is taken, in pixels of the image, or of the `parent` view's canvas.
     #[getter]
     fn source(&self) -> (usize, usize, usize, usize) {
         let rect = self.view().source;
         (rect.top, rect.left, rect.size.0, rect.size.1)
     }
 
+    /// (height, width) in pixels that the part is scaled to.
     #[getter]
     fn resized(&self) -> (usize, usize) {
         self.view().resized
     }
 
+    /// (height, width) in pixels of what is cut into patches or tiles, padding included.
     #[getter]
     fn canvas(&self) -> (usize, usize) {
         self.view().canvas
     }
 
+    /// (top, left) in pixels of the resized part on the canvas.
     #[getter]
-    fn offset(&self) -> (usize, usize) {
+    fn offset(&self) -> (isize, isize) {
         self.view().offset
     }
 
+    /// The number of the view that this one is made from; None is the image itself.
     #[getter]
     fn parent(&self) -> Option<usize> {
         match self.view().from {
@@ -77,30 +89,39 @@ impl PyView {
         }
     }
 
+    /// Its place in `plan.views`, from 0.
     #[getter]
     fn number(&self) -> usize {
         self.number
     }
 
+    /// The filter: `"bilinear"`, `"bicubic"` or `"lanczos"`.
     #[getter]
     fn resample(&self) -> &'static str {
         self.view().filter.name()
     }
 
+    /// (top, left, height, width) in pixels of the resized part on the canvas: `offset` and `resized`.
     #[getter]
-    fn target(&self) -> Four {
+    fn target(&self) -> (isize, isize, usize, usize) {
         let view = self.view();
         (view.offset.0, view.offset.1, view.resized.0, view.resized.1)
     }
 
+    /// (top, left, bottom, right) in pixels around the resized part.
     #[getter]
     fn padding(&self) -> Four {
         let view = self.view();
+        let before = |offset: isize| usize::try_from(offset).unwrap_or(0);
+        let after = |canvas: usize, offset: isize, resized: usize| {
+            canvas.saturating_sub(resized.saturating_add_signed(offset))
+        };
         let (top, left) = view.offset;
-        let bottom = view.canvas.0 - view.resized.0 - top;
-        (top, left, bottom, view.canvas.1 - view.resized.1 - left)
+        let bottom = after(view.canvas.0, top, view.resized.0);
+        (before(top), before(left), bottom, after(view.canvas.1, left, view.resized.1))
     }
 
+    /// The (red, green, blue) bytes of the padding; None where there is no padding.
     #[getter]
     fn pad_color(&self) -> Option<(u8, u8, u8)> {
         let view = self.view();
@@ -108,26 +129,31 @@ impl PyView {
         (view.resized != view.canvas).then_some((r, g, b))
     }
 
+    /// (rows, columns) of the patches or tiles that the canvas is cut into.
     #[getter]
     fn grid(&self) -> (usize, usize) {
         (self.view().grid.rows, self.view().grid.columns)
     }
 
+    /// The key of the array that it is written to, such as `"pixel_values"`.
     #[getter]
-    fn output(&self) -> &'static str {
-        self.plan.outputs[self.view().output].key
+    fn output(&self) -> Option<&'static str> {
+        self.view().output.map(|output| self.plan.outputs[output].key)
     }
 
+    /// The first row of that array which this view fills, for this image alone.
     #[getter]
     fn index(&self) -> usize {
         self.view().index
     }
 
+    /// How many rows of that array it fills.
     #[getter]
     fn count(&self) -> usize {
         self.view().count()
     }
 
+    /// The view as values that JSON can hold: a dict by the names of these attributes.
     fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         facade(slf, PLANNING, "view_to_dict", [])
     }
@@ -151,71 +177,102 @@ impl PyView {
         facade(slf, PLANNING, "reduce_view", [slf.getattr("plan")?])
     }
 
+    /// The `Plan` that it belongs to.
     #[getter]
     fn plan(&self) -> PyPlan {
         PyPlan { plan: Arc::clone(&self.plan), spec: Arc::clone(&self.spec) }
     }
 }
 
-/// Everything that will happen to an image of one size.
+/// Everything that will happen to an image or a video of one size, known without its pixels.
+///
+/// Made by `Processor.plan`. Sizes are (height, width) in pixels; coordinates are xy, float64, continuous, with the
+/// origin at the top left corner of the top left pixel. Plans are immutable, compare, hash and pickle.
 #[pyclass(name = "Plan", module = "dynres_rs", frozen)]
 pub(super) struct PyPlan {
     pub(super) plan: Arc<Plan>,
-    pub(super) spec: Arc<Spec>,
+    pub(super) spec: Arc<Prepared>,
+}
+
+impl PyPlan {
+    /// The arrays of this image alone.
+    fn alone(&self) -> Result<Batch> {
+        let elements = vec![Element::Float32; self.plan.outputs.len()];
+        Batch::new(&self.spec, &[&*self.plan], &[1], &elements, usize::MAX)
+    }
+}
+
+/// A number of a fact: whole ones are integers.
+fn number(py: Python<'_>, value: f64) -> PyResult<Bound<'_, PyAny>> {
+    if value.fract() == 0.0 {
+        return Ok((value as i64).into_pyobject(py)?.into_any());
+    }
+    Ok(value.into_pyobject(py)?.into_any())
 }
 
 #[pymethods]
 impl PyPlan {
+    /// The family's name, a key of `dynres_rs.families()`.
     #[getter]
     fn family(&self) -> &'static str {
         self.plan.family
     }
 
+    /// (height, width) of the image in pixels, or of a video's frames.
     #[getter]
     fn source(&self) -> (usize, usize) {
         self.plan.source
     }
 
+    /// Images in the request, for the families that plan by it.
     #[getter]
     fn num_images(&self) -> usize {
         self.plan.num_images
     }
 
+    /// Frames that are taken of a video; 1 for an image.
     #[getter]
     fn num_frames(&self) -> usize {
         self.plan.frames
     }
 
+    /// Whether it is of a video.
     #[getter]
     fn is_video(&self) -> bool {
-        matches!(self.spec.rule, Rule::Video(_))
+        self.spec.strategy.is_video()
     }
 
+    /// The coordinates that the family was trained to speak: `"resized"`, `"norm1000"`, `"norm999"` or `"norm1"`.
     #[getter]
     fn coords(&self) -> &'static str {
         self.plan.coords.name()
     }
 
+    /// The rule in use: `"torchvision"`, `"pillow-12.0"`, `"pillow-12.2"` or `"pillow-13"`.
     #[getter]
     fn numerics(&self) -> &'static str {
         self.spec.numerics.name()
     }
 
+    /// All options of the compiled core under the names of `dynres_rs.families()`; a new dict.
     #[getter]
     fn options<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        value::options(py, &self.spec)
+        guard(|| value::options(py, &self.spec))
     }
 
+    /// (height, width) in pixels that the image is scaled to, padding not counted.
     #[getter]
     fn resized(&self) -> (usize, usize) {
         self.plan.resized
     }
 
+    /// (rows, columns) of tiles, or of patches where there are no tiles.
     #[getter]
     fn grid(&self) -> (usize, usize) {
         (self.plan.grid.rows, self.plan.grid.columns)
     }
 
+    /// A new list of `View`, each one resize of the image and where it goes, in the order of the output.
     #[getter]
     fn views(&self) -> Vec<PyView> {
         (0..self.plan.views.len())
@@ -227,52 +284,63 @@ impl PyPlan {
             .collect()
     }
 
+    /// Tiles, the thumbnail or global view among them; 0 for families without tiles.
     #[getter]
     fn num_tiles(&self) -> usize {
         self.plan.num_tiles
     }
 
+    /// Patches that the vision encoder sees.
     #[getter]
     fn num_patches(&self) -> usize {
         self.plan.num_patches
     }
 
+    /// Tokens that the language model sees; markers of the chat template are not counted.
     #[getter]
     fn num_tokens(&self) -> usize {
         self.plan.num_tokens
     }
 
+    /// The shape of the first array of pixels for this one image, a still image repeated over time as upstream does.
     #[getter]
     fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let output = &self.plan.outputs[0];
-        let mut shape = vec![output.rows];
-        shape.extend(row_shape(output.cut, usize::MAX));
-        PyTuple::new(py, shape)
+        guard(|| {
+            let batch = self.alone().map_err(|error| to_python(&error))?;
+            PyTuple::new(py, batch.arrays.first().map_or(&[][..], |array| &array.shape))
+        })
     }
 
-    /// The shape of every array of pixels, by key.
+    /// The shape of every array of pixels for this image alone, by key.
     #[getter]
     fn shapes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let shapes = PyDict::new(py);
-        for output in &self.plan.outputs {
-            let mut shape = vec![output.rows];
-            shape.extend(row_shape(output.cut, usize::MAX));
-            shapes.set_item(output.key, PyTuple::new(py, shape)?)?;
-        }
-        Ok(shapes)
+        guard(|| {
+            let batch = self.alone().map_err(|error| to_python(&error))?;
+            let shapes = PyDict::new(py);
+            for array in &batch.arrays {
+                shapes.set_item(array.key, PyTuple::new(py, &array.shape)?)?;
+            }
+            Ok(shapes)
+        })
     }
 
     /// This image's row in every other array, by key.
     #[getter]
     fn metadata<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let metadata = PyDict::new(py);
-        for fact in &self.plan.facts {
-            match fact.values[..] {
-                [value] if fact.scalar => metadata.set_item(fact.key, value)?,
-                _ => metadata.set_item(fact.key, &fact.values)?,
+        guard(|| {
+            let metadata = PyDict::new(py);
+            for fact in &self.plan.facts {
+                match &fact.values[..] {
+                    [value] if fact.scalar => metadata.set_item(fact.key, number(py, *value)?)?,
+                    values => {
+                        let values: PyResult<Vec<_>> =
+                            values.iter().map(|&value| number(py, value)).collect();
+                        metadata.set_item(fact.key, values?)?;
+                    }
+                }
             }
-        }
-        Ok(metadata)
+            Ok(metadata)
+        })
     }
 
     /// How views become tokens: (view, rows and columns of tiles, height and width of a tile, of its part that is
@@ -294,7 +362,7 @@ impl PyPlan {
     > {
         let runs = self.plan.runs.iter();
         runs.map(|run| match run {
-            Run::Separator => None,
+            Run::Mark(_) => None,
             Run::Cells(cells) => Some((
                 cells.view,
                 (cells.tiles.rows, cells.tiles.columns),
@@ -308,41 +376,69 @@ impl PyPlan {
         .collect()
     }
 
-    /// The bits of float64 `(num_tokens, 4)`.
-    fn _token_boxes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyByteArray>> {
+    /// Fills float64 `(num_tokens, 4)`.
+    fn _token_boxes(&self, py: Python<'_>, out: &Bound<'_, PyAny>) -> PyResult<()> {
         guard(|| {
-            let boxes = self.plan.token_boxes().map_err(|error| to_python(&error))?;
-            PyByteArray::new_with(py, boxes.len() * 32, |bytes| {
-                let values = boxes.iter().flatten();
-                for (place, value) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(values) {
-                    *place = value.to_ne_bytes();
-                }
-                Ok(())
-            })
+            let mut out = OutBuffer::get(out, "out", self.plan.num_tokens * 32)?;
+            let mut places = out.bytes().as_chunks_mut::<32>().0.iter_mut();
+            watched(py, |watch| {
+                self.plan.tokens(watch, |bounds, _| {
+                    let Some(place) = places.next() else { return };
+                    for (bytes, value) in place.as_chunks_mut::<8>().0.iter_mut().zip(bounds) {
+                        *bytes = value.to_ne_bytes();
+                    }
+                })
+            })?
+            .map_err(|error| to_python(&error))
         })
     }
 
-    /// A byte a token: a number of `TOKEN_KINDS`.
-    fn _token_kinds<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyByteArray>> {
+    /// Fills a byte a token: a number of `TOKEN_KINDS`.
+    fn _token_kinds(&self, py: Python<'_>, out: &Bound<'_, PyAny>) -> PyResult<()> {
         guard(|| {
-            let kinds = self.plan.token_kinds().map_err(|error| to_python(&error))?;
-            let codes: Vec<u8> = kinds.into_iter().map(|kind| kind as u8).collect();
-            Ok(PyByteArray::new(py, &codes))
+            let mut out = OutBuffer::get(out, "out", self.plan.num_tokens)?;
+            let mut places = out.bytes().iter_mut();
+            watched(py, |watch| {
+                self.plan.tokens(watch, |_, kind| {
+                    if let Some(place) = places.next() {
+                        *place = kind as u8;
+                    }
+                })
+            })?
+            .map_err(|error| to_python(&error))
         })
     }
 
+    /// Bytes of all arrays of pixels for this image.
+    ///
+    /// Args:
+    ///     dtype: `"float32"`, `"float16"`, `"bfloat16"` or `"uint8"`; None is upstream's own.
+    ///
+    /// Raises:
+    ///     ValueError: another name.
     #[pyo3(signature = (dtype=None))]
     fn nbytes(&self, dtype: Option<&str>) -> PyResult<usize> {
         let element = match dtype {
             Some(name) => Element::parse(name).map_err(|error| to_python(&error))?,
             None => Normalise::of(&self.spec)[0].element(),
         };
-        let bytes = |output: &crate::plan::Output| {
-            output.rows * row_shape(output.cut, usize::MAX).iter().product::<usize>()
-        };
-        Ok(self.plan.outputs.iter().map(bytes).sum::<usize>() * element.size())
+        let batch = self.alone().map_err(|error| to_python(&error))?;
+        let count = |array: &Array| array.shape.iter().product::<usize>();
+        Ok(batch.arrays.iter().map(count).sum::<usize>() * element.size())
     }
 
+    /// Points or boxes of the image in the model's coordinates: `x * W' / W`, not rounded.
+    ///
+    /// Args:
+    ///     boxes: (n, 4) boxes xyxy or (n, 2) points xy, or one of them, in pixels of the image; numbers of any dtype.
+    ///     coords: the model's coordinates; None is `plan.coords`.
+    ///
+    /// Returns:
+    ///     float64 of the same shape.
+    ///
+    /// Raises:
+    ///     TypeError: no numbers.
+    ///     ValueError: another shape, or unknown coordinates.
     #[pyo3(signature = (boxes, coords=None))]
     fn to_model<'py>(
         slf: &Bound<'py, Self>,
@@ -352,6 +448,18 @@ impl PyPlan {
         facade(slf, PLANNING, "to_model", std::iter::once(boxes).chain(coords))
     }
 
+    /// Points or boxes of the model's coordinates in the image: `x * W / W'`, not rounded.
+    ///
+    /// Args:
+    ///     boxes: (n, 4) boxes xyxy or (n, 2) points xy, or one of them, in the model's coordinates; numbers of any dtype.
+    ///     coords: the model's coordinates; None is `plan.coords`.
+    ///
+    /// Returns:
+    ///     float64 of the same shape, in pixels of the image.
+    ///
+    /// Raises:
+    ///     TypeError: no numbers.
+    ///     ValueError: another shape, or unknown coordinates.
     #[pyo3(signature = (boxes, coords=None))]
     fn to_image<'py>(
         slf: &Bound<'py, Self>,
@@ -361,6 +469,18 @@ impl PyPlan {
         facade(slf, PLANNING, "to_image", std::iter::once(boxes).chain(coords))
     }
 
+    /// Points or boxes of the image on the canvas of a view, in its pixels.
+    ///
+    /// Args:
+    ///     points: (n, 2) points xy or (n, 4) boxes xyxy, or one of them, in pixels of the image.
+    ///     view: a `View` of this plan, or its number.
+    ///
+    /// Returns:
+    ///     float64 of the same shape.
+    ///
+    /// Raises:
+    ///     TypeError: no numbers, or no view.
+    ///     ValueError: another shape, or a number out of range.
     fn to_view<'py>(
         slf: &Bound<'py, Self>,
         points: Bound<'py, PyAny>,
@@ -369,14 +489,41 @@ impl PyPlan {
         facade(slf, PLANNING, "to_view", [points, view])
     }
 
+    /// Where each token lies in the image.
+    ///
+    /// Returns:
+    ///     (num_tokens, 4) float64, xyxy in pixels of the image, clipped to it, in token order. Tokens that see no
+    ///     pixel (newline, separator, padding) have a box without area inside the image.
+    ///
+    /// Raises:
+    ///     MemoryError: no room for them.
     fn token_boxes<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         facade(slf, PLANNING, "token_boxes", [])
     }
 
+    /// What each token stands for.
+    ///
+    /// Returns:
+    ///     (num_tokens,) of `"image"`, `"newline"`, `"separator"`, `"padding"`, in token order.
+    ///
+    /// Raises:
+    ///     MemoryError: no room for them.
     fn token_kinds<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         facade(slf, PLANNING, "token_kinds", [])
     }
 
+    /// A picture of what becomes of an image: `dynres_rs.draw.draw(plan, image, **options)`.
+    ///
+    /// Args:
+    ///     image: anything that a processor takes, of the plan's size.
+    ///     **options: `width` in pixels, `boxes`, `labels`, `tokens` and `title`.
+    ///
+    /// Returns:
+    ///     a Pillow image of mode RGB.
+    ///
+    /// Raises:
+    ///     TypeError: an image or boxes of the wrong type.
+    ///     ValueError: an image of another size, or a plan of a video.
     #[pyo3(signature = (image, **options))]
     fn draw<'py>(
         slf: &Bound<'py, Self>,
@@ -384,9 +531,10 @@ impl PyPlan {
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let arguments = (slf, image);
-        slf.py().import("dynres_rs.draw")?.getattr("draw")?.call(arguments, options)
+        guard(|| slf.py().import("dynres_rs.draw")?.getattr("draw")?.call(arguments, options))
     }
 
+    /// The plan as values that JSON can hold: a dict by the names of these attributes, its views as dicts.
     fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         facade(slf, PLANNING, "plan_to_dict", [])
     }
@@ -398,7 +546,10 @@ impl PyPlan {
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
         other.cast::<Self>().is_ok_and(|other| {
             let other = other.get();
-            other.plan == self.plan && other.spec == self.spec
+            let same = |a: &Prepared, b: &Prepared| {
+                a.family == b.family && a.numerics == b.numerics && a.options() == b.options()
+            };
+            other.plan == self.plan && same(&other.spec, &self.spec)
         })
     }
 
@@ -424,12 +575,3 @@ pub(super) const TOKEN_KINDS: [&str; Kind::ALL.len()] = {
     }
     names
 };
-
-/// The shape of one patch or tile with at most `copies` frames.
-pub(super) fn row_shape(cut: Cut, copies: usize) -> Vec<usize> {
-    match cut {
-        Cut::Patches { patch, temporal, .. } => vec![3 * temporal.min(copies) * patch * patch],
-        Cut::Tiles { tile } => vec![3, tile.0, tile.1],
-        Cut::Rows { pixel } => vec![pixel],
-    }
-}

@@ -1,28 +1,30 @@
 //! A family with its options, and the call that fills arrays.
 
-use pyo3::exceptions::{PyException, PyIndexError, PyKeyError, PyValueError};
-use pyo3::intern;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use pyo3::types::{PyDict, PyList};
+use std::sync::{Arc, OnceLock};
 
-use super::array::{ImageBuffer, OutBuffer, disjoint};
+use super::array::{Claim, ImageBuffer, OutBuffer, claim, disjoint};
 use super::arrow::PilImage;
+use super::batch::PyBatch;
+use super::calls::watched;
 use super::error::{guard, to_python};
+use super::jpeg::JpegImage;
 use super::plain;
-use super::plan::{PyPlan, row_shape};
+use super::plan::PyPlan;
 use super::value;
-use crate::error::Error;
+use crate::error::{Error, collected, push, reserved};
 use crate::families;
 use crate::image::ImageRef;
-use crate::memory::pays_to_stream;
+use crate::memory::{self, pays_to_stream};
 use crate::pack::{Element, Lut, Normalise};
-use crate::parallel::Watch;
-use crate::pipeline::{self, Frame, Item, Settings, Source};
-use crate::plan::{Cut, Plan};
+use crate::pipeline::{self, Frame, Item, Part, Settings, Source};
+use crate::plan::{Batch, Plan, row_shape};
 use crate::resample::Numerics;
 use crate::simd::Simd;
-use crate::spec::{Rule, Spec};
+use crate::spec::Prepared;
+use crate::strategy::Measure;
 
 /// The backend chosen at import.
 pub(super) static SIMD: OnceLock<Simd> = OnceLock::new();
@@ -35,12 +37,17 @@ pub(super) fn simd() -> Simd {
 pub(super) enum Pixels {
     Buffer(ImageBuffer),
     Pil(PilImage),
+    Jpeg(JpegImage),
 }
 
 impl Pixels {
     /// A PIL image is what has `getbands` and `crop`; everything else must offer a buffer.
     pub(super) fn get(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = object.py();
+        memory::check().map_err(no_memory)?;
+        if let Some(file) = JpegImage::get(object) {
+            return Ok(Self::Jpeg(file));
+        }
         if object.hasattr(pyo3::intern!(py, "getbands"))? {
             Ok(Self::Pil(PilImage::get(object)?))
         } else {
@@ -52,6 +59,7 @@ impl Pixels {
         match self {
             Self::Buffer(buffer) => Some(buffer.extent()),
             Self::Pil(image) => image.extent(),
+            Self::Jpeg(_) => None,
         }
     }
 
@@ -59,6 +67,7 @@ impl Pixels {
         match self {
             Self::Buffer(buffer) => buffer.pixel(),
             Self::Pil(image) => Source::pixel(image),
+            Self::Jpeg(file) => Source::pixel(file),
         }
     }
 
@@ -66,6 +75,7 @@ impl Pixels {
         match self {
             Self::Buffer(buffer) => buffer.size(),
             Self::Pil(image) => Source::size(image),
+            Self::Jpeg(file) => Source::size(file),
         }
     }
 
@@ -73,21 +83,27 @@ impl Pixels {
         match self {
             Self::Buffer(_) => None,
             Self::Pil(image) => image.take_failure(),
+            Self::Jpeg(file) => file.take_failure(),
         }
     }
 
     fn view(&self) -> Option<ImageRef<'_>> {
         match self {
             Self::Buffer(buffer) => Some(buffer.view()),
-            Self::Pil(_) => None,
+            Self::Pil(_) | Self::Jpeg(_) => None,
         }
     }
 }
 
+/// The exception for a refusal of the allocator.
+pub(super) fn no_memory(error: Error) -> PyErr {
+    to_python(&error)
+}
+
 /// What ended a call, and the number of the item it was about, where it was about one.
 pub(super) struct Failed {
-    item: Option<usize>,
-    error: PyErr,
+    pub(super) item: Option<usize>,
+    pub(super) error: PyErr,
 }
 
 impl From<PyErr> for Failed {
@@ -102,29 +118,35 @@ impl From<Failed> for PyErr {
     }
 }
 
-/// Runs plans over pixels into buffers, an image a plan.
+/// Runs plans over pixels into the arrays of a batch, an image a plan.
 pub(super) fn execute(
     py: Python<'_>,
     settings: &mut Settings<'_>,
+    batch: &Batch,
     plans: &[Arc<Plan>],
     pixels: &[Pixels],
     outs: &mut [OutBuffer],
-    row_bytes: &[usize],
 ) -> Result<(), Failed> {
-    check_disjoint(pixels, outs)?;
-    let views: Vec<Option<ImageRef<'_>>> = pixels.iter().map(Pixels::view).collect();
-    let mut rests: Vec<&mut [u8]> = outs.iter_mut().map(OutBuffer::bytes).collect();
+    let _claim = claimed(pixels, outs)?;
+    let views: Vec<Option<ImageRef<'_>>> =
+        collected(pixels.iter().map(Pixels::view)).map_err(no_memory)?;
+    let mut rests: Vec<&mut [u8]> =
+        collected(outs.iter_mut().map(OutBuffer::bytes)).map_err(no_memory)?;
     settings.stream = rests.iter().all(|out| pays_to_stream(out));
-    let mut items = Vec::with_capacity(plans.len());
+    let mut items: Vec<Item<'_>> = reserved(plans.len()).map_err(no_memory)?;
     for ((plan, pixels), view) in plans.iter().zip(pixels).zip(&views) {
-        let mut parts = Vec::with_capacity(rests.len());
-        for ((output, rest), bytes) in plan.outputs.iter().zip(&mut rests).zip(row_bytes) {
-            let (part, others) = std::mem::take(rest).split_at_mut(output.rows * bytes);
-            *rest = others;
-            parts.push(part);
-        }
         let frame = Frame { source: source(pixels, view.as_ref())?, slots: 0..settings.copies };
-        items.push(Item { plan, frames: vec![frame], outs: parts });
+        let mut outs = reserved(plan.outputs.len()).map_err(no_memory)?;
+        outs.resize_with(plan.outputs.len(), || Part::new(&mut []));
+        let frames = collected([frame]).map_err(no_memory)?;
+        items.push(Item { plan, frames, outs });
+    }
+    for (array, rest) in batch.arrays.iter().zip(&mut rests) {
+        for slot in &array.slots {
+            let (part, others) = std::mem::take(rest).split_at_mut(slot.bytes);
+            *rest = others;
+            items[slot.image].outs[array.output] = Part { tile: array.tile, ..Part::new(part) };
+        }
     }
     detached(py, settings, items, pixels, 1)
 }
@@ -140,13 +162,14 @@ fn execute_frames(
 ) -> PyResult<()> {
     let temporal = settings.copies;
     let mut outs = [out];
-    check_disjoint(pixels, &outs)?;
-    let views: Vec<Option<ImageRef<'_>>> = pixels.iter().map(Pixels::view).collect();
+    let _claim = claimed(pixels, &outs)?;
+    let views: Vec<Option<ImageRef<'_>>> =
+        collected(pixels.iter().map(Pixels::view)).map_err(no_memory)?;
     settings.stream = pays_to_stream(outs[0].bytes());
     let groups = pixels.chunks(temporal).zip(views.chunks(temporal));
-    let mut items = Vec::with_capacity(groups.len());
+    let mut items = reserved(groups.len()).map_err(no_memory)?;
     for ((pixels, views), out) in groups.zip(outs[0].bytes().chunks_exact_mut(bytes)) {
-        let mut frames = Vec::with_capacity(temporal);
+        let mut frames = reserved(pixels.len()).map_err(no_memory)?;
         for (slot, (pixels, view)) in pixels.iter().zip(views).enumerate() {
             frames.push(Frame { source: source(pixels, view.as_ref())?, slots: slot..slot + 1 });
         }
@@ -154,34 +177,26 @@ fn execute_frames(
         if let Some(last) = frames.last_mut() {
             last.slots.end = temporal;
         }
-        items.push(Item { plan, frames, outs: vec![out] });
+        items.push(Item { plan, frames, outs: collected([Part::new(out)]).map_err(no_memory)? });
     }
     Ok(detached(py, settings, items, pixels, temporal)?)
 }
 
-fn check_disjoint(pixels: &[Pixels], outs: &[OutBuffer]) -> PyResult<()> {
-    let extents: Vec<_> = pixels.iter().filter_map(Pixels::extent).collect();
-    let out_extents: Vec<_> = outs.iter().map(OutBuffer::extent).collect();
-    disjoint(&out_extents, &extents)
+/// Checks that outputs lie apart from images and from each other, and are no other call's.
+fn claimed(pixels: &[Pixels], outs: &[OutBuffer]) -> PyResult<Claim> {
+    let extents = collected(pixels.iter().filter_map(Pixels::extent)).map_err(no_memory)?;
+    let out_extents = collected(outs.iter().map(OutBuffer::extent)).map_err(no_memory)?;
+    disjoint(&out_extents, &extents)?;
+    claim(out_extents)
 }
 
 fn source<'a>(pixels: &'a Pixels, view: Option<&'a ImageRef<'_>>) -> PyResult<&'a dyn Source> {
     match (pixels, view) {
         (Pixels::Buffer(_), Some(view)) => Ok(view),
         (Pixels::Pil(image), _) => Ok(image),
+        (Pixels::Jpeg(file), _) => Ok(file),
         (Pixels::Buffer(_), None) => Err(to_python(&Error::Source)),
     }
-}
-
-/// Whether this is the thread that Python delivers signals to.
-fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
-    // The process's first thread nearly always is, and otherwise asks in vain.
-    if crate::parallel::is_first_thread() {
-        return Ok(true);
-    }
-    let threading = py.import(intern!(py, "threading"))?;
-    let main = threading.call_method0(intern!(py, "main_thread"))?;
-    main.getattr(intern!(py, "ident"))?.eq(threading.call_method0(intern!(py, "get_ident"))?)
 }
 
 /// Runs items without the interpreter, answering signals. Each item has `share` of the pixels, the last what is left.
@@ -192,27 +207,7 @@ fn detached(
     pixels: &[Pixels],
     share: usize,
 ) -> Result<(), Failed> {
-    let interrupt: Mutex<Option<PyErr>> = Mutex::new(None);
-    let poll = || {
-        #[expect(
-            clippy::redundant_closure_for_method_calls,
-            reason = "the method is not general enough"
-        )]
-        let checked = Python::try_attach(|py| py.check_signals());
-        let Some(Err(error)) = checked else { return false };
-        *interrupt.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        true
-    };
-    // Only the main thread answers signals; a daemon thread may outlive the interpreter.
-    let polls = is_main_thread(py)?;
-    let result = py.detach(|| {
-        let watch = Watch::new(if polls { Some(&poll) } else { None });
-        pipeline::run(settings, items, &watch)
-    });
-    let interrupted = interrupt.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if let Some(interrupted) = interrupted {
-        return Err(interrupted.into());
-    }
+    let result = watched(py, |watch| pipeline::run(settings, items, watch))?;
     result.map_err(|(number, error)| {
         let mut owned = pixels.iter().skip(number * share).take(share);
         let error = owned.find_map(Pixels::failure).unwrap_or_else(|| to_python(&error));
@@ -223,37 +218,39 @@ fn detached(
 /// A family with its options, frozen.
 #[pyclass(name = "Spec", module = "dynres_rs._dynres_rs", frozen)]
 pub(super) struct PySpec {
-    pub(super) spec: Arc<Spec>,
+    pub(super) spec: Arc<Prepared>,
     luts: [OnceLock<Vec<Lut>>; Element::ALL.len()],
 }
 
 impl PySpec {
-    fn normalise(&self) -> Vec<Normalise> {
-        Normalise::of(&self.spec)
+    /// The element type of every array of pixels: the one asked for, or upstream's own.
+    pub(super) fn elements(&self, dtype: Option<Element>) -> Vec<Element> {
+        let floats = self.spec.recipe.floats_on_pillow && !self.spec.numerics.int16_weights();
+        let own = |normalise: &Normalise| match dtype {
+            Some(element) => element,
+            None if floats => Element::Float32,
+            None => normalise.element(),
+        };
+        Normalise::of(&self.spec).iter().map(own).collect()
     }
 
-    fn element(&self, dtype: Option<&str>) -> PyResult<Element> {
-        match dtype {
-            Some(name) => Element::parse(name).map_err(|error| to_python(&error)),
-            None => Ok(self.normalise()[0].element()),
-        }
+    /// The table of every array of pixels.
+    pub(super) fn luts(&self, elements: &[Element]) -> Vec<&Lut> {
+        let table = |(array, &element): (usize, &Element)| {
+            let luts = self.luts[element as usize].get_or_init(|| {
+                let all = Normalise::of(&self.spec);
+                all.iter().map(|normalise| Lut::new(normalise, element)).collect()
+            });
+            &luts[array]
+        };
+        elements.iter().enumerate().map(table).collect()
     }
 
-    fn luts(&self, element: Element) -> &[Lut] {
-        self.luts[element as usize].get_or_init(|| {
-            self.normalise().iter().map(|normalise| Lut::new(normalise, element)).collect()
-        })
+    pub(super) fn temporal(&self) -> usize {
+        self.spec.strategy.temporal_patch_size()
     }
 
-    fn temporal(&self) -> usize {
-        match &self.spec.rule {
-            Rule::SmartResize(rule) => rule.temporal_patch_size,
-            Rule::Video(rule) => rule.patches.temporal_patch_size,
-            Rule::AspectGrid(_) | Rule::BestCanvas(_) | Rule::PadSquare(_) => 1,
-        }
-    }
-
-    fn copies(&self, temporal: &str) -> PyResult<usize> {
+    pub(super) fn copies(&self, temporal: &str) -> PyResult<usize> {
         match temporal {
             "expand" => Ok(self.temporal()),
             "compact" => Ok(1),
@@ -266,17 +263,15 @@ impl PySpec {
     }
 }
 
-fn plans_of(plans: &[Bound<'_, PyPlan>]) -> Vec<Arc<Plan>> {
-    plans.iter().map(|plan| Arc::clone(&plan.get().plan)).collect()
+fn plans_of(plans: &Bound<'_, PyList>) -> PyResult<Vec<Arc<Plan>>> {
+    let mut found = reserved(plans.len()).map_err(no_memory)?;
+    for plan in plans {
+        let plan = Arc::clone(&plan.cast::<PyPlan>().map_err(PyErr::from)?.get().plan);
+        push(&mut found, plan).map_err(no_memory)?;
+    }
+    Ok(found)
 }
 
-/// Key, shape and dtype of an array to be filled.
-type ArrayShape<'py> = (&'static str, Bound<'py, PyTuple>, &'static str);
-/// Key, shape and values of an array of integers.
-type Facts<'py> = (&'static str, Bound<'py, PyTuple>, Vec<i64>);
-
-#[expect(clippy::needless_pass_by_value, reason = "arguments arrive owned")]
-#[expect(clippy::unused_self, reason = "what a plan says about itself is asked of its spec")]
 #[pymethods]
 impl PySpec {
     #[new]
@@ -289,19 +284,21 @@ impl PySpec {
     ) -> PyResult<Self> {
         guard(|| {
             let family = families::find(family).map_err(|error| to_python(&error))?;
-            let spec = if video { family.video } else { Some(family.spec) };
-            let mut spec = spec.ok_or_else(|| {
+            let of_videos = || family.video.as_ref().map(|video| &video.spec);
+            let spec = if video { of_videos() } else { Some(&family.spec) };
+            let mut spec = spec.cloned().ok_or_else(|| {
                 PyValueError::new_err(format!("family: '{}' takes no videos", family.name))
             })?;
             spec.numerics = Numerics::parse(numerics).map_err(|error| to_python(&error))?;
             value::apply(&mut spec, options)?;
+            let spec = spec.prepare().map_err(|error| to_python(&error))?;
             Ok(Self { spec: Arc::new(spec), luts: Default::default() })
         })
     }
 
     #[getter]
     fn options<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        value::options(py, &self.spec)
+        guard(|| value::options(py, &self.spec))
     }
 
     #[pyo3(signature = (height, width, num_images=1))]
@@ -313,62 +310,18 @@ impl PySpec {
         })
     }
 
-    fn arrays<'py>(
-        &self,
-        py: Python<'py>,
-        plans: Vec<Bound<'py, PyPlan>>,
+    /// The arrays of images of these plans, in samples of these counts.
+    fn batch(
+        slf: &Bound<'_, Self>,
+        plans: &Bound<'_, PyList>,
+        samples: Vec<usize>,
         dtype: Option<&str>,
         temporal: &str,
-    ) -> PyResult<Vec<ArrayShape<'py>>> {
+    ) -> PyResult<PyBatch> {
         guard(|| {
-            let element = self.element(dtype)?;
-            let copies = self.copies(temporal)?;
-            let plans = plans_of(&plans);
-            let Some(first) = plans.first() else {
-                return Err(PyIndexError::new_err("plans: must not be empty"));
-            };
-            let mut arrays = Vec::new();
-            for (number, output) in first.outputs.iter().enumerate() {
-                let mut rows = 0;
-                for plan in &plans {
-                    let other = &plan.outputs[number];
-                    if let (Cut::Tiles { tile: first }, Cut::Tiles { tile: other }) =
-                        (output.cut, other.cut)
-                        && first != other
-                    {
-                        let key = output.key;
-                        return Err(to_python(&Error::Ragged { key, first, other }));
-                    }
-                    rows += other.rows;
-                }
-                let mut shape = vec![rows];
-                shape.extend(row_shape(output.cut, copies));
-                let shape = PyTuple::new(py, shape)?;
-                arrays.push((output.key, shape, element.name()));
-            }
-            Ok(arrays)
-        })
-    }
-
-    fn metadata<'py>(
-        &self,
-        py: Python<'py>,
-        plans: Vec<Bound<'py, PyPlan>>,
-    ) -> PyResult<Vec<Facts<'py>>> {
-        guard(|| {
-            let plans = plans_of(&plans);
-            let facts = plans.first().map_or(&[][..], |plan| &plan.facts);
-            let mut all = Vec::new();
-            for (number, fact) in facts.iter().enumerate() {
-                let values =
-                    plans.iter().flat_map(|plan| plan.facts[number].values.clone()).collect();
-                let mut shape = vec![plans.len()];
-                if !fact.scalar {
-                    shape.push(fact.values.len());
-                }
-                all.push((fact.key, PyTuple::new(py, shape)?, values));
-            }
-            Ok(all)
+            let spec = slf.get();
+            let dtype = dtype.map(Element::parse).transpose().map_err(|error| to_python(&error))?;
+            PyBatch::new(slf, plans_of(plans)?, &samples, dtype, spec.copies(temporal)?)
         })
     }
 
@@ -383,25 +336,27 @@ impl PySpec {
         num_threads: usize,
     ) -> PyResult<()> {
         guard(|| {
-            let element = self.element(dtype)?;
+            let dtype = dtype.map(Element::parse).transpose().map_err(|error| to_python(&error))?;
+            let elements = self.elements(dtype);
+            let (element, luts) = (elements[0], self.luts(&elements));
             let copies = self.temporal();
             let plan = &plan.get().plan;
-            let mut pixels = Vec::with_capacity(frames.len());
+            let mut pixels = reserved(frames.len()).map_err(no_memory)?;
             for frame in frames {
                 let frame = Pixels::get(&frame)?;
                 if frame.size() != plan.source {
                     let (size, expected) = (frame.size(), plan.source);
                     return Err(to_python(&Error::WrongSize { size, expected }));
                 }
-                pixels.push(frame);
+                push(&mut pixels, frame).map_err(no_memory)?;
             }
-            let row = row_shape(plan.outputs[0].cut, copies).iter().product::<usize>();
+            let row = row_shape(plan.outputs[0].cut, copies, true).iter().product::<usize>();
             let bytes = row * element.size() * plan.grid.count();
             let out = OutBuffer::get(out, "out", pixels.len().div_ceil(copies) * bytes)?;
             let mut settings = Settings {
                 simd: simd(),
                 numerics: self.spec.numerics,
-                luts: self.luts(element),
+                luts: &luts,
                 copies,
                 stream: false,
                 threads: num_threads,
@@ -412,11 +367,9 @@ impl PySpec {
 
     /// The batch of one image from a call's arguments as the caller gave them; None, with nothing done, where anything
     /// about them or the image is unusual.
-    #[expect(clippy::too_many_arguments, reason = "the whole of one call of the facade")]
     #[pyo3(signature = (image, dtype, temporal, errors, num_threads, kept))]
     fn plain<'py>(
-        &self,
-        py: Python<'py>,
+        slf: &Bound<'py, Self>,
         image: &Bound<'py, PyAny>,
         dtype: &Bound<'py, PyAny>,
         temporal: &Bound<'py, PyAny>,
@@ -425,71 +378,8 @@ impl PySpec {
         kept: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
         guard(|| {
-            let family = plain::Family {
-                spec: &self.spec,
-                element: self.element(None)?,
-                temporal: self.temporal(),
-                luts: &|element| self.luts(element),
-            };
             let arguments = plain::Arguments { dtype, temporal, errors, num_threads };
-            plain::batch(py, &family, image, &arguments, kept)
-        })
-    }
-
-    /// None, or the number of the image that failed and its exception.
-    #[expect(clippy::too_many_arguments, reason = "the whole of one call of the facade")]
-    #[pyo3(signature = (plans, images, outs, dtype, temporal, num_threads))]
-    fn run(
-        &self,
-        py: Python<'_>,
-        plans: Vec<Bound<'_, PyPlan>>,
-        images: &Bound<'_, PyList>,
-        outs: &Bound<'_, PyDict>,
-        dtype: Option<&str>,
-        temporal: &str,
-        num_threads: usize,
-    ) -> PyResult<Option<(usize, Py<PyAny>)>> {
-        guard(|| {
-            let element = self.element(dtype)?;
-            let copies = self.copies(temporal)?;
-            let plans = plans_of(&plans);
-            let pixels: Vec<Pixels> =
-                images.iter().map(|image| Pixels::get(&image)).collect::<PyResult<_>>()?;
-            for (plan, pixels) in plans.iter().zip(&pixels) {
-                if plan.source != pixels.size() {
-                    let (size, expected) = (pixels.size(), plan.source);
-                    return Err(to_python(&Error::WrongSize { size, expected }));
-                }
-            }
-            let Some(first) = plans.first() else { return Ok(None) };
-            let mut buffers = Vec::new();
-            let mut row_bytes = Vec::new();
-            for (number, output) in first.outputs.iter().enumerate() {
-                let row = row_shape(output.cut, copies).iter().product::<usize>() * element.size();
-                let rows: usize = plans.iter().map(|plan| plan.outputs[number].rows).sum();
-                let array = outs.get_item(output.key)?.ok_or_else(|| {
-                    PyKeyError::new_err(format!("out: {} is missing", output.key))
-                })?;
-                buffers.push(OutBuffer::get(&array, "out", rows * row)?);
-                row_bytes.push(row);
-            }
-            let mut settings = Settings {
-                simd: simd(),
-                numerics: self.spec.numerics,
-                luts: self.luts(element),
-                copies,
-                stream: false,
-                threads: num_threads,
-            };
-            match execute(py, &mut settings, &plans, &pixels, &mut buffers, &row_bytes) {
-                Ok(()) => Ok(None),
-                Err(Failed { item: Some(number), error })
-                    if error.is_instance_of::<PyException>(py) =>
-                {
-                    Ok(Some((number, error.into_value(py).into_any())))
-                }
-                Err(failed) => Err(failed.into()),
-            }
+            plain::batch(slf, image, &arguments, kept)
         })
     }
 }

@@ -1,14 +1,15 @@
 //! Option values between Python and the core.
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString};
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use super::error::to_python;
-use crate::error::Error;
-use crate::spec::{Spec, Value};
+use crate::error::{Error, reserved};
+use crate::options::Value;
+use crate::spec::Spec;
 
-/// The value of option `name`.
+/// The value of option `name`, by its Python type alone; the option's kind says whether it fits.
 pub(super) fn from_python(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Value> {
     if object.is_none() {
         return Ok(Value::Nothing);
@@ -20,35 +21,31 @@ pub(super) fn from_python(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Val
         return Ok(Value::Text(object.extract()?));
     }
     if object.is_instance_of::<PyInt>() {
-        // Beyond 64 bits is beyond every range: the nearest end fails the same check.
-        return Ok(Value::Int(object.extract().unwrap_or(i64::MAX)));
+        return Ok(integer(object));
     }
     if object.is_instance_of::<PyFloat>() {
         return Ok(Value::Float(object.extract()?));
     }
-    if let Ok(integer) = object.call_method0(pyo3::intern!(object.py(), "__index__")) {
-        return Ok(Value::Int(integer.extract().unwrap_or(i64::MAX)));
+    if let Ok(index) = object.call_method0(pyo3::intern!(object.py(), "__index__")) {
+        return Ok(integer(&index));
     }
-    if let Ok(pair) = object.extract::<Vec<usize>>()
-        && pair.len() == 2
+    // A sequence's own length decides how much is read of it: a range may have more items than memory holds.
+    if !object.is_instance_of::<PyDict>()
+        && let Ok(len) = object.len()
     {
-        return Ok(Value::Pairs(vec![(pair[0], pair[1])]));
-    }
-    if let Ok(lists) = object.extract::<Vec<Vec<usize>>>()
-        && lists.iter().all(|pair| pair.len() == 2)
-    {
-        return Ok(Value::Pairs(lists.iter().map(|pair| (pair[0], pair[1])).collect()));
-    }
-    if let Ok(three) = object.extract::<Vec<f64>>() {
-        let given = format!("{three:?}");
-        return three.try_into().map(Value::Triple).map_err(|_| {
-            let rule = if name == "image_size" {
-                "an integer or (height, width)"
-            } else {
-                "three numbers"
-            };
-            pyo3::exceptions::PyValueError::new_err(format!("{name}: must be {rule}, got {given}"))
-        });
+        if len > MOST_ITEMS {
+            let rule = format!("{name}: must have at most {MOST_ITEMS} items, got {len}");
+            return Err(PyValueError::new_err(rule));
+        }
+        if let Some(size) = pair(object, len) {
+            return Ok(Value::Size(size));
+        }
+        if let Some(pairs) = items(object, len, |item| pair(item, item.len().ok()?))? {
+            return Ok(Value::Pairs(pairs));
+        }
+        if let Some(numbers) = items(object, len, |item| item.extract().ok())? {
+            return Ok(Value::Numbers(numbers));
+        }
     }
     if let Ok(number) = object.extract::<f64>() {
         return Ok(Value::Float(number));
@@ -57,24 +54,53 @@ pub(super) fn from_python(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Val
     Err(PyTypeError::new_err(format!("{name}: a value of type {kind} is not supported")))
 }
 
-/// The Python object for a value; pairs of one become a tuple, since only sizes have them.
-pub(super) fn to_object<'py>(
-    py: Python<'py>,
-    name: &str,
-    value: &Value,
-) -> PyResult<Bound<'py, PyAny>> {
+/// The most items of an option. Released models have 36.
+const MOST_ITEMS: usize = 1024;
+
+/// A Python integer of any size.
+fn integer(object: &Bound<'_, PyAny>) -> Value {
+    // Python refuses to make a float of an integer of more than 1024 bits.
+    let wide = || {
+        let negative = object.lt(0).unwrap_or(false);
+        let infinite = if negative { f64::NEG_INFINITY } else { f64::INFINITY };
+        Value::Wide(object.extract().unwrap_or(infinite))
+    };
+    object.extract().map_or_else(|_| wide(), Value::Int)
+}
+
+/// Two sides, where the object is a sequence of just them.
+fn pair(object: &Bound<'_, PyAny>, len: usize) -> Option<(usize, usize)> {
+    let side = |number: usize| object.get_item(number).ok()?.extract().ok();
+    if len == 2 { Some((side(0)?, side(1)?)) } else { None }
+}
+
+/// All items of a sequence, where each can be read.
+fn items<'py, T>(
+    object: &Bound<'py, PyAny>,
+    len: usize,
+    read: impl Fn(&Bound<'py, PyAny>) -> Option<T>,
+) -> PyResult<Option<Vec<T>>> {
+    let mut all = reserved(len).map_err(|error: Error| to_python(&error))?;
+    for number in 0..len {
+        let item = object.get_item(number).ok();
+        let Some(item) = item.as_ref().and_then(&read) else { return Ok(None) };
+        all.push(item);
+    }
+    Ok(Some(all))
+}
+
+/// The Python object for a value.
+pub(super) fn to_object<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
     Ok(match value {
         Value::Nothing => py.None().into_bound(py),
         Value::Bool(value) => PyBool::new(py, *value).to_owned().into_any(),
         Value::Int(value) => value.into_pyobject(py)?.into_any(),
-        Value::Float(value) => value.into_pyobject(py)?.into_any(),
+        Value::Float(value) | Value::Wide(value) => value.into_pyobject(py)?.into_any(),
         Value::Text(value) => value.into_pyobject(py)?.into_any(),
-        Value::Triple(value) if name.ends_with("background_color") => {
-            value.map(|byte| i64::from(byte as u8)).to_vec().into_pyobject(py)?.into_any()
-        }
-        Value::Triple(value) => value.to_vec().into_pyobject(py)?.into_any(),
-        Value::Pairs(pairs) if name == "image_size" => pairs[0].into_pyobject(py)?.into_any(),
-        Value::Pairs(pairs) => pairs.clone().into_pyobject(py)?.into_any(),
+        Value::Numbers(value) => PyList::new(py, value)?.into_any(),
+        Value::Colour(value) => PyList::new(py, value.map(i64::from))?.into_any(),
+        Value::Size((height, width)) => PyTuple::new(py, [height, width])?.into_any(),
+        Value::Pairs(pairs) => PyList::new(py, pairs)?.into_any(),
     })
 }
 
@@ -85,14 +111,14 @@ pub(super) fn apply(spec: &mut Spec, options: &Bound<'_, PyDict>) -> PyResult<()
         let value = from_python(&name, &object)?;
         spec.set(&name, &value).map_err(|error| to_python(&error))?;
     }
-    spec.check().map_err(|error: Error| to_python(&error))
+    Ok(())
 }
 
 /// Every option of a spec.
 pub(super) fn options<'py>(py: Python<'py>, spec: &Spec) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     for (name, value) in spec.options() {
-        dict.set_item(name, to_object(py, name, &value)?)?;
+        dict.set_item(name, to_object(py, &value)?)?;
     }
     Ok(dict)
 }

@@ -1,54 +1,50 @@
-//! Which axis goes first: the part of the numerics that changed between releases.
+//! Whose numbers a resize gives: its weights, and which axis goes first, which changed between releases.
 
+use super::filter::Filter;
+use super::float::Float;
 use crate::error::{Error, Result, Size};
+use crate::names::names;
 
-/// Whose numbers to reproduce.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Numerics {
-    /// torchvision's resize of uint8 with antialias, and transformers' fused normalisation.
-    Torchvision,
-    /// Pillow up to 12.1.
-    Pillow120,
-    /// Pillow 12.2 and 12.3.
-    Pillow122,
-    /// Pillow 13.
-    Pillow13,
+names! {
+    /// Whose numbers to reproduce.
+    pub enum Numerics: "numerics" {
+        /// torchvision's resize of uint8 with antialias, and transformers' fused normalisation.
+        Torchvision = "torchvision",
+        /// Pillow up to 12.1.
+        Pillow120 = "pillow-12.0",
+        /// Pillow 12.2 and 12.3.
+        Pillow122 = "pillow-12.2",
+        /// Pillow 13.
+        Pillow13 = "pillow-13",
+    }
 }
 
 impl Numerics {
-    /// Every numerics.
-    pub const ALL: [Self; 4] =
-        [Self::Torchvision, Self::Pillow120, Self::Pillow122, Self::Pillow13];
-
-    /// Its name in Python.
+    /// How it keeps the weights of a resize of bytes.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub const fn weights(self) -> Weights {
         match self {
-            Self::Torchvision => "torchvision",
-            Self::Pillow120 => "pillow-12.0",
-            Self::Pillow122 => "pillow-12.2",
-            Self::Pillow13 => "pillow-13",
+            Self::Torchvision => Weights::Int16,
+            Self::Pillow120 | Self::Pillow122 | Self::Pillow13 => Weights::Pillow22,
         }
-    }
-
-    /// The numerics of that name.
-    ///
-    /// # Errors
-    /// `Unknown`.
-    pub fn parse(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|numerics| numerics.name() == name).ok_or_else(|| {
-            Error::Unknown {
-                what: "numerics",
-                given: name.into(),
-                known: Self::ALL.map(Self::name).to_vec(),
-            }
-        })
     }
 
     /// Whether weights are torchvision's int16 rather than Pillow's 22 bits.
     #[must_use]
     pub const fn int16_weights(self) -> bool {
-        matches!(self, Self::Torchvision)
+        matches!(self.weights(), Weights::Int16)
+    }
+
+    /// Checks that the library has a filter: torch interpolates tensors neither by box nor by Hamming.
+    ///
+    /// # Errors
+    /// `Option`, for the option `name`.
+    pub fn check_filter(self, name: &'static str, filter: Filter) -> Result<()> {
+        if self.int16_weights() && matches!(filter, Filter::Box | Filter::Hamming) {
+            let rule = "'nearest', 'bilinear', 'bicubic' or 'lanczos' with numerics='torchvision'";
+            return Err(Error::Option { name, rule, given: format!("'{}'", filter.name()) });
+        }
+        Ok(())
     }
 
     /// Whether the vertical pass comes first where both axes change.
@@ -63,6 +59,17 @@ impl Numerics {
             }
         }
     }
+}
+
+/// How the weights of a resize are kept, and hence what its sums are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Weights {
+    /// Integers of 22 bits after the point: Pillow on bytes.
+    Pillow22,
+    /// Integers of as many bits as fit in 16: torch on bytes.
+    Int16,
+    /// float32: torch on floats, or on bytes that became floats first.
+    Float(Float),
 }
 
 /// The passes a resize takes. An axis whose length stays is skipped.

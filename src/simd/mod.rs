@@ -14,6 +14,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub mod float;
+pub mod jpeg;
 #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
 mod neon;
 #[cfg(target_arch = "x86_64")]
@@ -69,6 +71,17 @@ pub trait Backend: Copy + Send + Sync + 'static {
     /// `OutOfMemory`.
     fn rows(self, axis: &Axis) -> Result<Self::Rows>;
 
+    /// Makes room on this thread for horizontal passes with these weights, so that they need no memory.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    fn prepare(self, _weights: &Self::Columns) -> Result<()> {
+        Ok(())
+    }
+
+    /// Gives back what [`Backend::prepare`] made, where it is much.
+    fn release(self) {}
+
     /// One horizontal pass over eight rows of equal length into the two groups of `band`. `ahead`: the next eight, if
     /// they lie in memory as these do, are soon needed and not yet in the cache.
     fn horizontal(
@@ -106,6 +119,20 @@ pub trait Backend: Copy + Send + Sync + 'static {
         writer: &mut Writer,
         out: &mut [u8],
     );
+
+    /// `len` bytes of `bytes` from `from` on, the three channels of a pixel side by side, through the table into elements
+    /// in the same order. [`PAD`](crate::pack::PAD) bytes lie before and behind them.
+    fn pixels(
+        self,
+        lut: &Lut,
+        bytes: &[u8],
+        from: usize,
+        len: usize,
+        writer: &mut Writer,
+        out: &mut [u8],
+    ) {
+        scalar::pixels(lut, bytes, from, len, writer, out);
+    }
 
     /// Ends a run of streaming stores.
     fn fence(self);

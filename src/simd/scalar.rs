@@ -34,11 +34,11 @@ impl Backend for Scalar {
     type Rows = Axis;
 
     fn columns(self, axis: &Axis, input: usize, output: usize) -> Result<Columns> {
-        Ok(Columns { axis: axis.clone(), input, output })
+        Ok(Columns { axis: axis.copied()?, input, output })
     }
 
     fn rows(self, axis: &Axis) -> Result<Axis> {
-        Ok(axis.clone())
+        axis.copied()
     }
 
     fn horizontal(self, weights: &Columns, rows: &[Row<'_>; BAND], _ahead: bool, band: &mut [u8]) {
@@ -148,4 +148,37 @@ impl Backend for Scalar {
     }
 
     fn fence(self) {}
+}
+
+/// Pixels into elements.
+pub(super) fn pixels(
+    lut: &Lut,
+    bytes: &[u8],
+    from: usize,
+    len: usize,
+    writer: &mut Writer,
+    out: &mut [u8],
+) {
+    writer.finish(out);
+    let size = lut.element.size();
+    let bytes = &bytes[from..from + len];
+    let part = &mut out[writer.at..writer.at + len * size];
+    match lut.element {
+        Element::Uint8 => part.copy_from_slice(bytes),
+        Element::Float32 => {
+            let tables = lut.float32.iter().cycle();
+            let bytes = bytes.iter().zip(tables);
+            for (element, (&byte, table)) in part.as_chunks_mut::<4>().0.iter_mut().zip(bytes) {
+                *element = table[usize::from(byte)].to_ne_bytes();
+            }
+        }
+        Element::Float16 | Element::Bfloat16 => {
+            let tables = lut.half.iter().cycle();
+            let bytes = bytes.iter().zip(tables);
+            for (element, (&byte, table)) in part.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+                *element = table[usize::from(byte)].to_ne_bytes();
+            }
+        }
+    }
+    writer.at += len * size;
 }

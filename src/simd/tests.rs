@@ -3,12 +3,16 @@
 //! `DYNRES_CASES` sets how many random cases a test runs; it prints how many it ran (`--nocapture`).
 
 use super::{BAND, Backend, GROUP, Scalar, Simd, group_len};
+use crate::error::Size;
 use crate::image::{ImageRef, Row};
-use crate::pack::{Element, LINE, Lut, Normalise, PAD, Recipe, Run, Scaling, Writer};
+use crate::pack::{
+    Arithmetic, Element, Fill, LINE, Lut, Normalise, PAD, Recipe, Run, Scaling, Writer,
+};
 use crate::parallel::Watch;
-use crate::pipeline::{Frame, Item, Settings, run};
-use crate::plan::{Cut, Plan};
-use crate::resample::{Axis, Filter, Numerics};
+use crate::pipeline::{Frame, Item, Part, Settings, run};
+use crate::plan::{Cut, From, Inside, Order, Plan, Rect, View};
+use crate::resample::{Axis, Filter, Numerics, Passes};
+use crate::sizing::Grid;
 use crate::{families, with_backend};
 
 /// The three planes of one run of bytes.
@@ -226,6 +230,38 @@ fn check_runs<B: Backend>(
     assert!(outs[1][at[1] + total..].iter().all(|&byte| byte == 0), "written after {what:?}");
 }
 
+/// Runs of pixels, one after the other.
+fn check_pixels<B: Backend>(
+    backend: B,
+    random: &mut Random,
+    lut: &Lut,
+    pixels: usize,
+    offset: usize,
+    stream: bool,
+) {
+    let (len, size) = (3 * pixels, lut.element.size());
+    let bytes = random.bytes(len + 2 * PAD);
+    let count = 1 + random.below(3);
+    let one: Vec<u8> =
+        (0..len).flat_map(|i| lut.bytes(i % 3, bytes[PAD + i])[..size].to_vec()).collect();
+    let expected = one.repeat(count);
+    let total = expected.len();
+    let mut out = vec![0; offset + total + 2 * LINE];
+    let at = LINE - out.as_ptr().addr() % LINE + offset;
+    let mut writer = Writer::new();
+    writer.begin(&out[at..at + total], 0, lut.element, stream);
+    for _ in 0..count {
+        backend.pixels(lut, &bytes, PAD, len, &mut writer, &mut out[at..at + total]);
+    }
+    writer.finish(&mut out[at..at + total]);
+    backend.fence();
+    let what = (lut.element, pixels, offset, count);
+    assert_eq!(writer.at, total, "bytes written {what:?}");
+    assert!(out[at..at + total] == expected, "pixels {what:?}");
+    assert!(out[..at].iter().all(|&byte| byte == 0), "written before {what:?}");
+    assert!(out[at + total..].iter().all(|&byte| byte == 0), "written after {what:?}");
+}
+
 /// The plain version, against the table itself.
 #[test]
 fn elements_are_those_of_the_table() {
@@ -263,10 +299,10 @@ fn normalisations() -> Vec<Normalise> {
     let half = ([0.5; 3], [0.5; 3]);
     let odd = ([0.0, 1e-30, 300.0], [1e-38, 0.0, 7.7e30]);
     let mut all = Vec::new();
-    for numerics in [Numerics::Torchvision, Numerics::Pillow13] {
+    for arithmetic in Arithmetic::ALL {
         for rescale in [None, Some(1.0 / 255.0), Some(1.0 / 127.5), Some(0.003_921_57)] {
             for mean_std in [None, Some(clip), Some(imagenet), Some(half), Some(odd)] {
-                all.push(Normalise { rescale, mean_std, numerics });
+                all.push(Normalise { rescale, mean_std, arithmetic });
             }
         }
     }
@@ -329,6 +365,8 @@ fn elements_of_every_byte() {
                 }
                 let (len, offset) = (random.below(100), random.below(64));
                 check_elements(backend, &mut random, &lut, len, offset, offset % 3 == 0);
+                check_pixels(backend, &mut random, &lut, len, offset, offset % 3 == 0);
+                check_pixels(backend, &mut random, &lut, 256, 16, true);
             }
         });
         let lut = |element| Lut::new(&normalisations()[1], element);
@@ -337,6 +375,7 @@ fn elements_of_every_byte() {
             for len in lengths().chain([196, 256]) {
                 for offset in [0, 4, 8, 16, 60, 1] {
                     check_elements(backend, &mut random, &lut, len, offset, offset != 8);
+                    check_pixels(backend, &mut random, &lut, len, offset, offset != 8);
                 }
             }
         });
@@ -409,12 +448,12 @@ fn copies_of_patches() {
 #[test]
 fn usual_normalisations_have_a_recipe() {
     for family in families::all() {
-        for numerics in [Numerics::Torchvision, Numerics::Pillow13] {
-            let spec = &family.spec;
+        for arithmetic in [Arithmetic::Fused, Arithmetic::TwoStep] {
+            let spec = &family.spec.common;
             let normalise = Normalise {
                 rescale: Some(spec.rescale_factor),
                 mean_std: Some((spec.image_mean, spec.image_std)),
-                numerics,
+                arithmetic,
             };
             let lut = Lut::new(&normalise, Element::Float32);
             assert!(lut.recipe.is_some_and(|recipe| !recipe.divided), "{normalise:?}");
@@ -502,7 +541,7 @@ fn check_plan(random: &mut Random, plan: &Plan, pixel: usize, numerics: Numerics
             output.rows
                 * match output.cut {
                     Cut::Patches { patch, .. } => copies * 3 * patch * patch * element.size(),
-                    Cut::Tiles { tile } => 3 * tile.0 * tile.1 * element.size(),
+                    Cut::Tiles { tile, .. } => 3 * tile.0 * tile.1 * element.size(),
                     Cut::Rows { pixel } => plan.resized.0 * plan.resized.1 * pixel,
                 }
         })
@@ -513,7 +552,7 @@ fn check_plan(random: &mut Random, plan: &Plan, pixel: usize, numerics: Numerics
             let mut outs: Vec<Vec<u8>> = sizes.iter().map(|&size| vec![0; size + offset]).collect();
             let sources: Vec<ImageRef<'_>> =
                 images.iter().map(|image| ImageRef::packed(image, height, width, pixel)).collect();
-            let parts = outs.iter_mut().map(|out| &mut out[offset..]).collect();
+            let parts = outs.iter_mut().map(|out| Part::new(&mut out[offset..])).collect();
             let each = copies / count;
             let frames = sources
                 .iter()
@@ -521,7 +560,8 @@ fn check_plan(random: &mut Random, plan: &Plan, pixel: usize, numerics: Numerics
                 .map(|(i, source)| Frame { source, slots: i * each..(i + 1) * each });
             let frames = frames.collect();
             let item = Item { plan, frames, outs: parts };
-            let settings = Settings { simd, numerics, luts: &luts, copies, stream, threads };
+            let settings =
+                Settings { simd, numerics, luts: &luts.each_ref(), copies, stream, threads };
             run(&settings, vec![item], &Watch::new(None)).expect("run");
             outs
         })
@@ -564,9 +604,10 @@ fn random_plans() {
         let family = &all[random.below(all.len())];
         let mut spec = family.spec.clone();
         spec.numerics = random.pick(&Numerics::ALL);
-        spec.resample = random.pick(&Filter::ALL);
+        spec.common.resample = random.pick(&Filter::ALL);
         let most = random.pick(&[60, 400, 900]);
         let size = (random.length(most), random.length(most));
+        let Ok(spec) = spec.prepare() else { continue };
         let Ok(plan) = Plan::new(&spec, size, 1 + random.below(3)) else { continue };
         if plan.views.iter().map(|view| view.canvas.0 * view.canvas.1).sum::<usize>() > 4_000_000 {
             continue;
@@ -577,6 +618,456 @@ fn random_plans() {
         ran += 1;
     }
     println!("random_plans: {count} cases");
+}
+
+/// A plan in all words of the pipeline, and the memory of its outputs.
+struct Made {
+    plan: Plan,
+    /// Tiles in memory, and how many bytes an output has.
+    memory: Vec<(Option<Size>, usize)>,
+    copies: usize,
+}
+
+/// Some pixels of each frame.
+struct Picture {
+    size: Size,
+    pixels: Vec<[u8; 3]>,
+}
+
+impl Picture {
+    fn new(size: Size, pixel: impl Fn(usize, usize) -> [u8; 3]) -> Self {
+        let pixels = (0..size.0).flat_map(|y| (0..size.1).map(move |x| (y, x)));
+        Self { size, pixels: pixels.map(|(y, x)| pixel(y, x)).collect() }
+    }
+
+    fn at(&self, y: usize, x: usize) -> [u8; 3] {
+        self.pixels[y * self.size.1 + x]
+    }
+
+    fn pass(&self, axis: &Axis, vertical: bool) -> Self {
+        let (height, width) = self.size;
+        let size = if vertical { (axis.target, width) } else { (height, axis.target) };
+        Self::new(size, |y, x| {
+            let (first, taps) = axis.window(if vertical { y } else { x });
+            std::array::from_fn(|c| {
+                let half = if axis.precision == 0 { 0 } else { 1 << (axis.precision - 1) };
+                let sum = taps.iter().enumerate().fold(half, |sum: i32, (j, weight)| {
+                    let (y, x) = if vertical { (first + j, x) } else { (y, first + j) };
+                    sum.wrapping_add(weight * i32::from(self.at(y, x)[c]))
+                });
+                (sum >> axis.precision).clamp(0, 255) as u8
+            })
+        })
+    }
+
+    /// The canvas of a view of it: cropped, resized whole, pasted.
+    fn view(&self, view: &View, numerics: Numerics) -> Self {
+        let Rect { top, left, size } = view.source;
+        let mut picture = Self::new(size, |y, x| self.at(top + y, left + x));
+        let (height, width) = view.resized;
+        if height > 0 && width > 0 {
+            let int16 = numerics.int16_weights();
+            let order: &[bool] = match Passes::new(numerics, size, view.resized) {
+                Passes::Copy => &[],
+                Passes::Horizontal => &[false],
+                Passes::Vertical => &[true],
+                Passes::HorizontalVertical => &[false, true],
+                Passes::VerticalHorizontal => &[true, false],
+            };
+            for &vertical in order {
+                let (source, target) = if vertical { (size.0, height) } else { (size.1, width) };
+                picture = picture.pass(&axis(view.filter, source, target, int16), vertical);
+            }
+        }
+        Self::new(view.canvas, |y, x| {
+            let (y, x) = (y as isize - view.offset.0, x as isize - view.offset.1);
+            let inside = (0..height as isize).contains(&y) && (0..width as isize).contains(&x);
+            if inside { picture.at(y as usize, x as usize) } else { view.background }
+        })
+    }
+}
+
+fn cut_of(random: &mut Random, copies: usize) -> Cut {
+    if random.below(2) == 0 {
+        let inside = random.pick(&[Inside::Ctpp, Inside::Tcpp, Inside::Tppc]);
+        let patch = random.pick(&[1, 3, 4, 14, 14, 16, 16]);
+        Cut::Patches { patch, merge: 1 + random.below(3), temporal: copies, inside }
+    } else {
+        let tile = (1 + random.below(40), 1 + random.below(40));
+        let order = random.pick(&[Order::ChannelsFirst, Order::ChannelsLast]);
+        Cut::Tiles { tile, step: tile, order }
+    }
+}
+
+/// Bytes of one row of an output.
+fn row_of(cut: Cut, allocated: Option<Size>, copies: usize, size: usize) -> usize {
+    let values = match cut {
+        Cut::Patches { patch, .. } => copies * patch * patch * 3,
+        Cut::Tiles { tile, .. } => allocated.map_or(tile.0 * tile.1, |(h, w)| h * w) * 3,
+        Cut::Rows { pixel } => pixel,
+    };
+    values * size
+}
+
+fn make_plan(random: &mut Random, element: Element) -> Made {
+    let copies = random.pick(&[1, 1, 2, 3]);
+    let source = (random.length(70), random.length(70));
+    let mut plan = Plan::resize(source, source, 3, Filter::Bicubic, u64::MAX).expect("plan");
+    let template = plan.views.remove(0);
+    let cuts = [cut_of(random, copies), cut_of(random, copies)];
+    let sizes_differ = random.below(2) == 0;
+    for number in 0..1 + random.below(5) {
+        let parent = random.below(number + 2).checked_sub(2);
+        let (from, parent) = match parent {
+            None => (From::Image, source),
+            Some(parent) => (From::View(parent), plan.views[parent].canvas),
+        };
+        let output = random.pick(&[None, Some(0), Some(0), Some(1)]);
+        let mut rect = Rect { top: 0, left: 0, size: parent };
+        if random.below(3) == 0 {
+            let (top, left) = (random.below(parent.0), random.below(parent.1));
+            let size = (1 + random.below(parent.0 - top), 1 + random.below(parent.1 - left));
+            rect = Rect { top, left, size };
+        }
+        let mut resized = (random.length(90), random.length(90));
+        match random.below(8) {
+            0 => resized = rect.size,
+            1 => resized.0 = rect.size.0,
+            2 => resized.1 = rect.size.1,
+            3 if random.below(4) == 0 => resized.0 = 0,
+            _ => {}
+        }
+        let mut canvas = (1 + random.below(90), 1 + random.below(90));
+        let (mut cut, mut grid) = (Cut::Rows { pixel: 3 }, Grid { rows: 1, columns: 1 });
+        if let Some(output) = output {
+            cut = cuts[output];
+            let more = if random.below(3) == 0 { random.below(9) } else { 0 };
+            match &mut cut {
+                Cut::Patches { patch, merge, .. } => {
+                    let side = *merge * (1 + random.below(3));
+                    grid = Grid { rows: side, columns: *merge * (1 + random.below(3)) };
+                    canvas = (grid.rows * *patch + more, grid.columns * *patch + more / 2);
+                }
+                Cut::Tiles { tile, step, .. } => {
+                    if sizes_differ {
+                        *tile = (1 + random.below(40), 1 + random.below(40));
+                    }
+                    *step = match random.below(3) {
+                        0 => *tile,
+                        1 => (1 + random.below(tile.0), 1 + random.below(tile.1)),
+                        _ => (tile.0 + random.below(3), tile.1 + random.below(3)),
+                    };
+                    grid = Grid { rows: 1 + random.below(3), columns: 1 + random.below(3) };
+                    let side = |count: usize, step, tile| (count - 1) * step + tile;
+                    canvas.0 = side(grid.rows, step.0, tile.0) + more;
+                    canvas.1 = side(grid.columns, step.1, tile.1) + more / 2;
+                }
+                Cut::Rows { .. } => {}
+            }
+        }
+        let mut offset = |canvas: usize, resized: usize| match random.below(4) {
+            0 => 0,
+            1 => (canvas as isize - resized as isize) / 2,
+            _ => random.below(canvas + resized + 2) as isize - resized as isize - 1,
+        };
+        let offset = (offset(canvas.0, resized.0), offset(canvas.1, resized.1));
+        plan.views.push(View {
+            from,
+            source: rect,
+            resized,
+            filter: random.pick(&Filter::ALL),
+            canvas,
+            offset,
+            background: [random.below(256) as u8, random.below(256) as u8, 7],
+            cut,
+            grid,
+            output,
+            ..template.clone()
+        });
+    }
+    let mut memory = Vec::new();
+    plan.outputs.clear();
+    for (output, &cut) in cuts.iter().enumerate() {
+        let mut views: Vec<usize> =
+            (0..plan.views.len()).filter(|&view| plan.views[view].output == Some(output)).collect();
+        if random.below(2) == 0 {
+            views.reverse();
+        }
+        let tiles = views.iter().filter_map(|&view| match plan.views[view].cut {
+            Cut::Tiles { tile, .. } => Some(tile),
+            Cut::Patches { .. } | Cut::Rows { .. } => None,
+        });
+        let (high, wide) =
+            tiles.fold((0, 0), |most, tile| (most.0.max(tile.0), most.1.max(tile.1)));
+        let own = sizes_differ && random.below(3) == 0;
+        let allocated = if high == 0 || own || (!sizes_differ && random.below(2) == 0) {
+            None
+        } else {
+            Some((high + random.below(3), wide + random.below(3)))
+        };
+        let gaps = !(own && high > 0);
+        let (mut rows, mut bytes) = (0, 0);
+        for view in views {
+            let gap = if gaps { random.below(3) } else { 0 };
+            let view = &mut plan.views[view];
+            let row = row_of(view.cut, allocated, copies, element.size());
+            view.index = rows + gap;
+            rows += gap + view.count();
+            bytes += (gap + view.count()) * row;
+        }
+        let more = if gaps { random.below(3) } else { 0 };
+        bytes += more * row_of(cut, allocated, copies, element.size());
+        plan.outputs.push(crate::plan::Output { key: "pixel_values", rows: rows + more, cut });
+        memory.push((allocated, bytes));
+    }
+    Made { plan, memory, copies }
+}
+
+/// The channel, and the place over time, the row and the column, of a value of a patch or tile.
+fn place_of(cut: Cut, tile: Size, copies: usize, value: usize) -> (usize, usize, usize, usize) {
+    let ((height, width), last) = match cut {
+        Cut::Patches { patch, inside, .. } => ((patch, patch), inside == Inside::Tppc),
+        Cut::Tiles { order, .. } => (tile, order == Order::ChannelsLast),
+        Cut::Rows { .. } => ((1, 1), true),
+    };
+    let area = height * width;
+    let split = |pixel: usize| (pixel / width, pixel % width);
+    if last {
+        let (y, x) = split(value / 3 % area);
+        return (value % 3, value / (3 * area), y, x);
+    }
+    let (y, x) = split(value % area);
+    if matches!(cut, Cut::Patches { inside: Inside::Ctpp, .. }) {
+        return (value / (area * copies), value / area % copies, y, x);
+    }
+    (value / area % 3, value / (3 * area), y, x)
+}
+
+/// What the outputs of a plan must be, by whole pictures and arithmetic on indices alone.
+fn expected(
+    made: &Made,
+    frames: &[Picture],
+    slots: &[std::ops::Range<usize>],
+    luts: &[Lut],
+    numerics: Numerics,
+    fill: Fill,
+) -> Vec<Vec<u8>> {
+    let Made { plan, memory, copies } = made;
+    let size = luts[0].element.size();
+    let mut canvases: Vec<Vec<Picture>> = Vec::new();
+    for view in &plan.views {
+        let parents = match view.from {
+            From::Image => frames,
+            From::View(parent) => &canvases[parent],
+        };
+        let canvas = parents.iter().map(|parent| parent.view(view, numerics)).collect();
+        canvases.push(canvas);
+    }
+    let mut all = Vec::new();
+    for (output, &(allocated, bytes)) in memory.iter().enumerate() {
+        // All is blank, then views are laid on it.
+        let cut = plan.outputs[output].cut;
+        let own = |cut| match cut {
+            Cut::Tiles { tile, .. } => allocated.unwrap_or(tile),
+            Cut::Patches { .. } | Cut::Rows { .. } => (0, 0),
+        };
+        let row = row_of(cut, allocated, *copies, size);
+        let mut out = Vec::with_capacity(bytes);
+        for value in 0..bytes / size {
+            let (channel, ..) = place_of(cut, own(cut), *copies, value % (row / size));
+            out.extend_from_slice(&fill.0[channel][..size]);
+        }
+        let mut views: Vec<usize> =
+            (0..plan.views.len()).filter(|&view| plan.views[view].output == Some(output)).collect();
+        views.sort_by_key(|&view| plan.views[view].index);
+        let (mut at, mut rows) = (0, 0);
+        for number in views {
+            let view = &plan.views[number];
+            let row = row_of(view.cut, allocated, *copies, size);
+            at += (view.index - rows) * row;
+            rows = view.index + view.count();
+            for place in 0..view.count() {
+                let (top, left, seen) = match view.cut {
+                    Cut::Patches { patch, merge, .. } => {
+                        let (block, within) = (place / (merge * merge), place % (merge * merge));
+                        let across = view.grid.columns / merge;
+                        let y = block / across * merge + within / merge;
+                        let x = block % across * merge + within % merge;
+                        (y * patch, x * patch, (patch, patch))
+                    }
+                    Cut::Tiles { tile, step, .. } => {
+                        let (y, x) = (place / view.grid.columns, place % view.grid.columns);
+                        (y * step.0, x * step.1, tile)
+                    }
+                    Cut::Rows { .. } => unreachable!("rows"),
+                };
+                for value in 0..row / size {
+                    let (c, time, y, x) = place_of(view.cut, own(view.cut), *copies, value);
+                    let bytes = if y < seen.0 && x < seen.1 {
+                        let frame = slots.iter().position(|slots| slots.contains(&time));
+                        let canvas = &canvases[number][frame.expect("a frame")];
+                        luts[output].bytes(c, canvas.at(top + y, left + x)[c])
+                    } else {
+                        fill.0[c]
+                    };
+                    let to = at + value * size;
+                    out[to..to + size].copy_from_slice(&bytes[..size]);
+                }
+                at += row;
+            }
+        }
+        all.push(out);
+    }
+    all
+}
+
+/// Chains, crops, overlaps, all orders and slots with fill: every backend against the plain model.
+#[test]
+fn random_words() {
+    let count = cases(600);
+    let mut random = Random(0xdecade);
+    let mut bytes = 0;
+    for case in 0..count {
+        let element = random.pick(&Element::ALL);
+        let made = make_plan(&mut random, element);
+        let (plan, copies) = (&made.plan, made.copies);
+        let tiles = plan.views.iter().any(|view| matches!(view.cut, Cut::Tiles { .. }));
+        let frames = if tiles { 1 } else { random.pick(&[1, copies]) };
+        let pixel = random.pick(&[3, 4]);
+        let (height, width) = plan.source;
+        let images: Vec<Vec<u8>> =
+            (0..frames).map(|_| random.bytes(height * width * pixel)).collect();
+        let each = copies / frames;
+        let slots: Vec<_> = (0..frames).map(|i| i * each..(i + 1) * each).collect();
+        let pictures: Vec<Picture> = images
+            .iter()
+            .map(|image| {
+                Picture::new(plan.source, |y, x| {
+                    let at = (y * width + x) * pixel;
+                    [image[at], image[at + 1], image[at + 2]]
+                })
+            })
+            .collect();
+        let numerics = random.pick(&Numerics::ALL);
+        let luts = [0, 1].map(|_| Lut::new(&random.pick(&normalisations()), element));
+        let fill = match random.below(3) {
+            0 => Fill::ZERO,
+            1 => Fill::value(1.25, element),
+            _ => Fill::colour(&luts[0], [1, 2, 200]),
+        };
+        let expected = expected(&made, &pictures, &slots, &luts, numerics, fill);
+        let stream = random.below(2) == 0;
+        let offset = 16 * random.below(4) + random.pick(&[0, 0, 4]);
+        for simd in backends() {
+            for threads in [1, 2] {
+                let sizes = made.memory.iter().map(|&(_, bytes)| offset + bytes + LINE);
+                let mut outs: Vec<Vec<u8>> = sizes.map(|size| vec![0xa5; size]).collect();
+                let parts = outs.iter_mut().zip(&made.memory).map(|(out, &(tile, bytes))| Part {
+                    bytes: &mut out[offset..offset + bytes],
+                    tile,
+                    fill,
+                });
+                let parts = parts.collect();
+                let sources: Vec<ImageRef<'_>> = images
+                    .iter()
+                    .map(|image| ImageRef::packed(image, height, width, pixel))
+                    .collect();
+                let frames = sources.iter().zip(&slots);
+                let frames =
+                    frames.map(|(source, slots)| Frame { source, slots: slots.clone() }).collect();
+                let item = Item { plan, frames, outs: parts };
+                let settings =
+                    Settings { simd, numerics, luts: &luts.each_ref(), copies, stream, threads };
+                run(&settings, vec![item], &Watch::new(None)).expect("run");
+                for (number, (out, expected)) in outs.iter().zip(&expected).enumerate() {
+                    let end = offset + expected.len();
+                    let what = (case, simd.name(), threads, number, element, pixel);
+                    assert!(out[..offset].iter().all(|&byte| byte == 0xa5), "before {what:?}");
+                    assert!(out[end..].iter().all(|&byte| byte == 0xa5), "after {what:?}");
+                    let differs = out[offset..end].iter().zip(expected).position(|(a, b)| a != b);
+                    assert!(
+                        differs.is_none(),
+                        "{what:?} at {differs:?} of {expected:?}: {plan:#?}",
+                        expected = expected.len()
+                    );
+                    bytes += expected.len();
+                }
+            }
+        }
+    }
+    println!("random_words: {count} cases, {bytes} bytes");
+}
+
+/// What fails late fails alone, where that is asked for.
+#[test]
+fn an_item_that_fails_leaves_the_others() {
+    use crate::error::{Error, Result};
+    use crate::pipeline::{Rows, Source, run_all};
+
+    struct Broken;
+
+    impl Source for Broken {
+        fn size(&self) -> Size {
+            (40, 30)
+        }
+
+        fn pixel(&self) -> usize {
+            3
+        }
+
+        fn open(&self) -> Result<Box<dyn Rows + '_>> {
+            Err(Error::Source)
+        }
+    }
+
+    let mut random = Random(404);
+    let image = random.bytes(40 * 30 * 3);
+    let good = ImageRef::packed(&image, 40, 30, 3);
+    let spec = families::find("deepseek-vl-hybrid")
+        .expect("family")
+        .spec
+        .clone()
+        .prepare()
+        .expect("options");
+    let plan = Plan::new(&spec, (40, 30), 1).expect("plan");
+    let lut = Lut::new(&normalisations()[6], Element::Uint8);
+    let luts = [lut.clone(), lut];
+    let bytes: Vec<usize> =
+        plan.outputs.iter().map(|output| output.rows * row_of(output.cut, None, 1, 1)).collect();
+    for simd in backends() {
+        for (threads, count) in [(1, 3), (2, 3), (4, 2), (2, 9)] {
+            let mut outs: Vec<Vec<Vec<u8>>> =
+                (0..count).map(|_| bytes.iter().map(|&bytes| vec![0; bytes]).collect()).collect();
+            let bad = [1, 7];
+            let items = outs.iter_mut().enumerate().map(|(number, outs)| {
+                let source: &dyn Source = if bad.contains(&number) { &Broken } else { &good };
+                let frames = vec![Frame { source, slots: 0..1 }];
+                Item {
+                    plan: &plan,
+                    frames,
+                    outs: outs.iter_mut().map(|out| Part::new(out)).collect(),
+                }
+            });
+            let items = items.collect();
+            let numerics = Numerics::Torchvision;
+            let settings = Settings {
+                simd,
+                numerics,
+                luts: &luts.each_ref(),
+                copies: 1,
+                stream: false,
+                threads,
+            };
+            let failed = run_all(&settings, items, &Watch::new(None)).expect("not interrupted");
+            let numbers: Vec<usize> = failed.iter().map(|&(number, _)| number).collect();
+            assert_eq!(numbers, bad.into_iter().filter(|&bad| bad < count).collect::<Vec<_>>());
+            assert!(failed.iter().all(|(_, error)| *error == Error::Source));
+            for (number, other) in outs.iter().enumerate() {
+                assert!(bad.contains(&number) || *other == outs[0], "{number} of {count}");
+            }
+            assert!(outs[0][0].iter().any(|&byte| byte != 0));
+        }
+    }
 }
 
 /// Rows whose first byte follows, or whose last byte precedes, memory that must not be touched.
@@ -680,6 +1171,11 @@ mod guarded {
                 writer.begin(out, 0, element, stream);
                 backend.elements(&lut, &planes, &[run], width, &mut writer, out);
                 writer.finish(out);
+                if width.is_multiple_of(3) {
+                    writer.begin(out, 0, element, stream);
+                    backend.pixels(&lut, &planes, PAD, width, &mut writer, out);
+                    writer.finish(out);
+                }
             }
         }
         backend.fence();

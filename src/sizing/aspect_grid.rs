@@ -1,6 +1,6 @@
 //! The tile grid whose aspect ratio is closest to the image's, as InternVL's `dynamic_preprocess`.
 
-use crate::error::{Error, Result, Size};
+use crate::error::{Error, Result, Size, collected, filled, push};
 
 /// Rows and columns of tiles or patches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,7 +37,7 @@ pub enum RatioOrder {
 /// order is CPython's hash table: it is rebuilt here, because the published list of 35 ratios for 12 tiles shows it.
 ///
 /// # Errors
-/// `Option` when the bounds are zero, crossed or above 4096.
+/// `Option` when the bounds are zero, crossed or above 4096; `OutOfMemory`.
 pub fn aspect_ratios(
     order: RatioOrder,
     min_tiles: usize,
@@ -52,29 +52,133 @@ pub fn aspect_ratios(
         return Err(Error::Option { name: "min_tiles", rule: "in 1..=max_tiles", given });
     }
     let mut set = PairSet::default();
-    // Upstream's comprehension runs n, then columns, then rows; only the first insertion of a pair counts.
+    // Upstream's comprehension runs n, then columns, then rows up to n / columns. Only the first insertion of a pair
+    // counts: that at n = columns * rows.
     for n in min_tiles..=max_tiles {
-        for columns in 1..=n {
-            for rows in 1..=(n / columns) {
-                if columns * rows >= min_tiles {
-                    set.insert((columns, rows));
-                }
-            }
+        for columns in (1..=n).filter(|columns| n.is_multiple_of(*columns)) {
+            set.insert((columns, n / columns))?;
         }
     }
-    let mut ratios = match order {
-        RatioOrder::Set => set.into_ordered(),
-        RatioOrder::Columns => {
-            let mut ratios = set.into_ordered();
-            ratios.sort_unstable();
-            ratios
-        }
-    };
-    ratios.sort_by_key(|(columns, rows)| columns * rows);
-    Ok(ratios)
+    let ratios = set.into_ordered()?;
+    let mut sorted = collected(ratios.into_iter().enumerate().map(|(place, (columns, rows))| {
+        let place = if order == RatioOrder::Set { place } else { columns };
+        (columns * rows, place, (columns, rows))
+    }))?;
+    sorted.sort_unstable();
+    collected(sorted.into_iter().map(|(_, _, pair)| pair))
 }
 
-/// The grid for an image, with ties going to the larger grid only when the image has more than half its pixels.
+/// Candidates of [`closest_aspect_grid`], made once.
+///
+/// The simple algorithm looks at every candidate. Float subtraction is monotone, so the smallest difference is that of a
+/// neighbour among the distinct ratios; unless another ratio beside it has the same difference, only the candidates of
+/// that one ratio are looked at.
+#[derive(Clone, Debug)]
+pub struct Ratios {
+    /// In upstream's order.
+    all: Vec<Candidate>,
+    /// Distinct ratios, ascending.
+    distinct: Vec<f64>,
+    /// By ratio, in upstream's order.
+    by_ratio: Vec<Candidate>,
+    /// The candidates of each ratio: a range of `by_ratio`.
+    spans: Vec<(u32, u32)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    grid: Grid,
+    columns: f64,
+    rows: f64,
+    ratio: f64,
+}
+
+impl Ratios {
+    /// All grids of `min_tiles..=max_tiles`.
+    ///
+    /// # Errors
+    /// As [`aspect_ratios`].
+    pub fn new(order: RatioOrder, min_tiles: usize, max_tiles: usize) -> Result<Self> {
+        let candidate = |(columns, rows): (usize, usize)| {
+            let grid = Grid { rows, columns };
+            let (columns, rows) = (columns as f64, rows as f64);
+            Candidate { grid, columns, rows, ratio: columns / rows }
+        };
+        let ratios = aspect_ratios(order, min_tiles, max_tiles)?;
+        let all = collected(ratios.into_iter().map(candidate))?;
+        let mut numbers = collected(0..all.len())?;
+        numbers.sort_unstable_by(|&a, &b| {
+            all[a].ratio.total_cmp(&all[b].ratio).then_with(|| a.cmp(&b))
+        });
+        let by_ratio = collected(numbers.iter().map(|&number| all[number]))?;
+        let (mut distinct, mut spans) = (Vec::new(), Vec::new());
+        for (place, candidate) in by_ratio.iter().enumerate() {
+            if distinct.last().is_none_or(|&last: &f64| last < candidate.ratio) {
+                push(&mut distinct, candidate.ratio)?;
+                push(&mut spans, (place as u32, place as u32))?;
+            }
+            if let Some(span) = spans.last_mut() {
+                span.1 = place as u32 + 1;
+            }
+        }
+        Ok(Self { all, distinct, by_ratio, spans })
+    }
+
+    /// The grid for an image, with ties going to the larger grid only when the image has more than half its pixels.
+    ///
+    /// # Errors
+    /// `ZeroSide`.
+    pub fn closest(&self, size: Size, tile: Size) -> Result<Grid> {
+        if size.0 == 0 || size.1 == 0 {
+            return Err(Error::ZeroSide { what: "image", size });
+        }
+        if tile.0 == 0 || tile.1 == 0 {
+            return Err(Error::ZeroSide { what: "tile_size", size: tile });
+        }
+        Ok(Self::best(self.nearest(size), size, tile))
+    }
+
+    /// The candidates that may be the closest, in upstream's order.
+    fn nearest(&self, size: Size) -> &[Candidate] {
+        let aspect = size.1 as f64 / size.0 as f64;
+        let above = self.distinct.partition_point(|&ratio| ratio <= aspect);
+        let distance = |number: usize| {
+            self.distinct.get(number).map_or(f64::INFINITY, |ratio| (aspect - ratio).abs())
+        };
+        let (below, over) = (distance(above.wrapping_sub(1)), distance(above));
+        let (nearest, unique) = if below < over {
+            (above - 1, distance(above.wrapping_sub(2)) > below)
+        } else {
+            (above, over < below && distance(above + 1) > over)
+        };
+        if !unique {
+            return &self.all;
+        }
+        let (start, end) = self.spans[nearest];
+        &self.by_ratio[start as usize..end as usize]
+    }
+
+    /// The simple algorithm.
+    fn best(candidates: &[Candidate], size: Size, tile: Size) -> Grid {
+        let aspect = size.1 as f64 / size.0 as f64;
+        let area = size.0 as f64 * size.1 as f64;
+        let half = 0.5 * (tile.0 as f64 * tile.1 as f64);
+        let mut best = Grid { rows: 1, columns: 1 };
+        let mut best_difference = f64::INFINITY;
+        for candidate in candidates {
+            let difference = (aspect - candidate.ratio).abs();
+            let closer = difference < best_difference;
+            let tie = difference.total_cmp(&best_difference).is_eq();
+            if closer || (tie && area > half * candidate.columns * candidate.rows) {
+                best = candidate.grid;
+                best_difference = difference;
+            }
+        }
+        best
+    }
+}
+
+/// The grid for an image, of all of `min_tiles..=max_tiles`: see [`Ratios::closest`].
 ///
 /// # Errors
 /// `ZeroSide`, or `Option` as [`aspect_ratios`].
@@ -85,36 +189,7 @@ pub fn closest_aspect_grid(
     min_tiles: usize,
     max_tiles: usize,
 ) -> Result<Grid> {
-    let ratios = aspect_ratios(order, min_tiles, max_tiles)?;
-    closest_in(size, tile, &ratios)
-}
-
-/// As [`closest_aspect_grid`], over a list of `(columns, rows)` that is at hand.
-///
-/// # Errors
-/// `ZeroSide`.
-pub fn closest_in(size: Size, tile: Size, ratios: &[(usize, usize)]) -> Result<Grid> {
-    if size.0 == 0 || size.1 == 0 {
-        return Err(Error::ZeroSide { what: "image", size });
-    }
-    if tile.0 == 0 || tile.1 == 0 {
-        return Err(Error::ZeroSide { what: "tile_size", size: tile });
-    }
-    let aspect = size.1 as f64 / size.0 as f64;
-    let area = size.0 as f64 * size.1 as f64;
-    let tile_area = tile.0 as f64 * tile.1 as f64;
-    let mut best = (1, 1);
-    let mut best_difference = f64::INFINITY;
-    for &(columns, rows) in ratios {
-        let difference = (aspect - columns as f64 / rows as f64).abs();
-        let closer = difference < best_difference;
-        let tie = difference.total_cmp(&best_difference).is_eq();
-        if closer || (tie && area > 0.5 * tile_area * columns as f64 * rows as f64) {
-            best = (columns, rows);
-            best_difference = difference;
-        }
-    }
-    Ok(Grid { rows: best.1, columns: best.0 })
+    Ratios::new(order, min_tiles, max_tiles)?.closest(size, tile)
 }
 
 /// A CPython set of pairs of small positive integers: open addressing with 9 linear probes, then
@@ -129,34 +204,33 @@ const LINEAR_PROBES: usize = 9;
 const PERTURB_SHIFT: u32 = 5;
 
 impl PairSet {
-    fn insert(&mut self, pair: (usize, usize)) {
+    fn insert(&mut self, pair: (usize, usize)) -> Result<()> {
         if self.table.is_empty() {
-            self.table = vec![None; 8];
+            self.table = filled(None, 8)?;
         }
         let hash = tuple_hash(pair);
         let slot = Self::slot(&self.table, hash, Some(pair));
         if self.table[slot].is_some() {
-            return;
+            return Ok(());
         }
         self.table[slot] = Some((hash, pair));
         self.used += 1;
         let mask = self.table.len() - 1;
-        if self.used * 5 >= mask * 3 {
-            self.grow();
-        }
+        if self.used * 5 >= mask * 3 { self.grow() } else { Ok(()) }
     }
 
-    fn grow(&mut self) {
+    fn grow(&mut self) -> Result<()> {
         let wanted = if self.used > 50_000 { self.used * 2 } else { self.used * 4 };
         let mut size = 8;
         while size <= wanted {
             size *= 2;
         }
-        let old = std::mem::replace(&mut self.table, vec![None; size]);
+        let old = std::mem::replace(&mut self.table, filled(None, size)?);
         for entry in old.into_iter().flatten() {
             let slot = Self::slot(&self.table, entry.0, None);
             self.table[slot] = Some(entry);
         }
+        Ok(())
     }
 
     /// The slot that holds `pair`, or the free one where it would go.
@@ -181,8 +255,8 @@ impl PairSet {
         }
     }
 
-    fn into_ordered(self) -> Vec<(usize, usize)> {
-        self.table.into_iter().flatten().map(|(_, pair)| pair).collect()
+    fn into_ordered(self) -> Result<Vec<(usize, usize)>> {
+        collected(self.table.into_iter().flatten().map(|(_, pair)| pair))
     }
 }
 
@@ -242,6 +316,22 @@ mod tests {
             (2, 6),
         ];
         assert_eq!(aspect_ratios(RatioOrder::Set, 1, 12), Ok(published.to_vec()));
+    }
+
+    #[test]
+    fn the_neighbours_of_a_ratio_are_enough() {
+        for (order, most) in [(RatioOrder::Set, 12), (RatioOrder::Columns, 37)] {
+            let ratios = Ratios::new(order, 1, most).expect("ratios");
+            for height in 1..90 {
+                for width in 1..300 {
+                    for tile in [(3, 3), (20, 31), (448, 448)] {
+                        let size = (height, width);
+                        let plain = Ratios::best(&ratios.all, size, tile);
+                        assert_eq!(ratios.closest(size, tile), Ok(plain), "{size:?}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

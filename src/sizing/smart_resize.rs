@@ -52,6 +52,23 @@ pub fn smart_resize(size: Size, budget: Budget) -> Result<Size> {
     Ok(round_into(size, size, 1.0, 1.0, budget))
 }
 
+/// A side below the factor becomes it, and the other side grows in proportion, rounded half to even; first the height,
+/// then the width.
+#[must_use]
+pub fn grown(size: Size, factor: usize) -> Size {
+    let (mut height, mut width) = size;
+    let scaled = |side: usize, by: usize| {
+        ((side as u128 * factor as u128) as f64 / by as f64).round_ties_even() as usize
+    };
+    if height < factor && height > 0 {
+        (height, width) = (factor, scaled(width, height));
+    }
+    if width < factor && width > 0 {
+        (height, width) = (scaled(height, width), factor);
+    }
+    (height, width)
+}
+
 /// The rule of Qwen3-VL's video processor, in which the budget counts every frame.
 ///
 /// The test uses the number of frames rounded to the temporal factor, the scale uses the true number;

@@ -60,3 +60,47 @@ def resize(image: Image, size: Size, resample: Filter, numerics: Numerics) -> Im
             taps = fixed_taps(source[axis], size[axis], resample, quantisation)
             result = one_pass(result, axis, taps)
     return result
+
+
+def reduce(image: Image, factors: tuple[int, int]) -> Image:
+    """Pillow's `reduce`: means of blocks of (rows, columns), smaller at the right and the bottom.
+
+    The sum of a block and half its count, times 2**24 through the count; that factor is a float32
+    quotient, truncated.
+    """
+    rows, columns = factors
+    height, width = -(-image.shape[0] // rows), -(-image.shape[1] // columns)
+    result = np.empty((height, width, image.shape[2]), np.uint8)
+    for y in range(height):
+        for x in range(width):
+            block = image[y * rows : (y + 1) * rows, x * columns : (x + 1) * columns]
+            count = block.shape[0] * block.shape[1]
+            factor = int(np.float32(2.0**32) / np.float32(256 * count))
+            sums = block.sum((0, 1), dtype=np.int64) + count // 2
+            result[y, x] = (sums * factor % 2**32) >> 24
+    return result
+
+
+def resize_with_gap(
+    image: Image, size: Size, resample: Filter, numerics: Numerics, gap: float
+) -> Image:
+    """Pillow's `resize(reducing_gap=gap)`: a reduction by whole factors first, where there is room.
+
+    The reduced image may have a last row or column that lies in the original only in part; the
+    resize then takes that part. Which pass is first follows from the reduced image's size.
+    """
+    height, width = image.shape[:2]
+    if resample == "nearest":
+        return resize(image, size, resample, numerics)
+    rows = int(height / size[0] / gap) or 1
+    columns = int(width / size[1] / gap) or 1
+    if (rows, columns) == (1, 1):
+        return resize(image, size, resample, numerics)
+    image = reduce(image, (rows, columns))
+    extents = (float(np.float32(height / rows)), float(np.float32(width / columns)))
+    source = image.shape[:2]
+    for axis in (0, 1) if vertical_first(source, size, numerics) else (1, 0):
+        if source[axis] != size[axis] or extents[axis] != size[axis]:
+            taps = fixed_taps(source[axis], size[axis], resample, "pillow", extents[axis])
+            image = one_pass(image, axis, taps)
+    return image

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import typer
 from rich.console import Console
@@ -14,12 +15,31 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import dynres_rs as dr
 from dynres_rs._dynres_rs import Plan
+from dynres_rs.files import shown
 
-__all__ = ["describe", "fail", "make_processor", "options_of", "progress"]
+__all__ = ["as_line", "describe", "fail", "make_processor", "options_of", "progress", "why"]
+
+
+#: Characters of a path on a line at most.
+LONGEST_PATH: Final = 4096
+
+
+def as_line(name: str | os.PathLike[str]) -> str:
+    """A path as a line of output may have it: what is not printable is escaped, since the names
+    of files can be strangers' and a terminal acts on what it is sent."""
+    return shown(name, LONGEST_PATH)
+
+
+def why(error: BaseException, name: str | os.PathLike[str]) -> str:
+    """An error's text for a line that begins with the name already."""
+    text = str(error).removeprefix(f"{shown(name)}: ")
+    text = text.removeprefix("image: ").removeprefix("video: ")
+    return shown(text, LONGEST_PATH) or type(error).__name__
 
 
 def fail(text: str, code: int = 2) -> typer.Exit:
-    print(f"dynres: {text}", file=sys.stderr)
+    """Says on stderr what is wrong; the caller raises what this returns."""
+    print(f"dynres: {shown(text, LONGEST_PATH)}", file=sys.stderr)
     return typer.Exit(code)
 
 
@@ -32,7 +52,7 @@ def options_of(settings: list[str]) -> dict[str, Any]:
             raise ValueError(f"--set: must be KEY=VALUE, got '{setting}'")
         try:
             options[key.replace("-", "_")] = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             lowered = {"True": True, "False": False, "None": None}
             options[key.replace("-", "_")] = lowered.get(text, text)
     return options

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import glob
+import io
 import json
 import math
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -21,7 +23,7 @@ import dynres_rs as dr
 from dynres_rs._dynres_rs import Plan
 from dynres_rs.headers import image_size
 
-from .common import fail, make_processor
+from .common import as_line, fail, make_processor, why
 
 __all__ = ["plan"]
 
@@ -96,8 +98,7 @@ def plan(
             size = image_size(path, upright)
             rows.append(_Row(path, processor.plan(*size, num_images=num_images)))
         except (OSError, ValueError) as error:
-            text = str(error).removeprefix(f"{path}: ").removeprefix("image: ")
-            print(f"dynres: {path}: {text}", file=sys.stderr)
+            print(f"dynres: {as_line(path)}: {why(error, path)}", file=sys.stderr)
             failed += 1
     if not rows and not failed:
         raise fail("PATH: no images there")
@@ -121,7 +122,10 @@ def _files(paths: Iterable[str]) -> Iterator[str]:
     """The files meant: a file itself, those of a folder, a pattern's, or a line of stdin each."""
     for path in paths:
         if path == "-":
-            yield from (line.rstrip("\r\n") for line in sys.stdin if line.strip())
+            # As bytes: the names of files need not be UTF-8.
+            for given in sys.stdin.buffer:
+                if given.strip():
+                    yield os.fsdecode(given.rstrip(b"\r\n"))
         elif Path(path).is_dir():
             below = (p for p in Path(path).rglob("*") if p.suffix.lower() in SUFFIXES)
             yield from sorted(str(p) for p in below if p.is_file())
@@ -251,6 +255,10 @@ def _sweep(
 
 def _print_csv(rows: Sequence[_Row]) -> None:
     records = [_record(row) for row in rows]
+    if sys.stdout.isatty():
+        records = [{**record, "path": as_line(record["path"])} for record in records]
+    elif isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names that are no UTF-8, as they are
     writer = csv.DictWriter(sys.stdout, list(records[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(records)
@@ -305,14 +313,16 @@ def _print_text(
 
     console = Console(highlight=False)
     if not sys.stdout.isatty():
-        console = Console(highlight=False, width=max(100, 60 + max(len(r.path) for r in rows)))
+        console = Console(
+            highlight=False, width=max(100, 60 + max(len(as_line(r.path)) for r in rows))
+        )
     if every or len(rows) <= ROWS:
         lines = []
         for path, made in rows:
             tiles = f"{made.num_tiles} ({_by(made.grid)})" if made.num_tiles else _by(made.grid)
             lines.append(
                 (
-                    escape(path),
+                    escape(as_line(path)),
                     _by(made.source),
                     _by(made.resized),
                     tiles,

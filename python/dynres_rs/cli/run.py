@@ -17,7 +17,7 @@ from dynres_rs.arguments import _dtype
 from dynres_rs.images import prepare
 from dynres_rs.video.file import is_video_name
 
-from .common import describe, fail, make_processor, progress
+from .common import as_line, describe, fail, make_processor, progress, why
 from .save import FORMATS, save
 from .shards import KINDS, Job, failures, find_images, make_shards, start
 
@@ -104,12 +104,11 @@ def run(
                         )
                     )
             except (OSError, ValueError, TypeError, MemoryError) as error:
-                text = str(error).removeprefix(f"{name}: ").removeprefix("image: ")
-                print(f"dynres: {name}: {text or type(error).__name__}", file=sys.stderr)
+                print(f"dynres: {as_line(name)}: {why(error, name)}", file=sys.stderr)
                 failed += 1
             else:
                 names.append(name)
-                console.print(f"{name}: {describe(plan)}", markup=False)
+                console.print(f"{as_line(name)}: {describe(plan)}", markup=False)
             advance(1)
     if out is not None and batches:
         try:
@@ -117,7 +116,7 @@ def run(
         except (OSError, ValueError, ImportError) as error:
             raise fail(f"--out: {error}") from None
         for key, text in written.items():
-            console.print(f"{out}: {key} {text}", markup=False)
+            console.print(f"{as_line(out)}: {key} {text}", markup=False)
     if failed:
         raise fail(f"{failed} of {len(files)} images failed", 1)
 
@@ -157,10 +156,11 @@ def _run_shards(
         raise fail(f"--out: {error}") from None
     except KeyboardInterrupt:
         raise fail("interrupted; the same command goes on from here", 130) from None
-    for line in failed:
-        print(f"dynres: {line['image']}: {line['text']}", file=sys.stderr)
+    for one in failed:
+        print(f"dynres: {as_line(one['image'])}: {as_line(one['text'])}", file=sys.stderr)
     kept = count - len(missing)
-    print(f"{out}: {len(files) - len(failed)} images in {count} shards, {kept} of them from before")
+    images = len(files) - len(failed)
+    print(f"{as_line(out)}: {images} images in {count} shards, {kept} of them from before")
     if failed:
         raise fail(f"{len(failed)} of {len(files)} images failed", 1)
 

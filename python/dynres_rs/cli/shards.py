@@ -22,6 +22,7 @@ import io
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import tarfile
@@ -36,11 +37,18 @@ import numpy as np
 from dynres_rs import Processor, __version__
 from dynres_rs._types import DType, Temporal
 
+from .common import why
 from .save import safetensors_header
 
 __all__ = ["KINDS", "Job", "failures", "find_images", "make_shards", "start"]
 
 KINDS: Final = ("safetensors", "tar")
+#: Names that `_whole` gives to what it has not finished.
+_PART: Final = re.compile(
+    r"\.(?:dynres\.json|errors\.jsonl|\d{5,}\.(?:json|safetensors|tar))\.\d+\.part"
+)
+#: Names of what a run makes.
+_MADE: Final = re.compile(r"errors\.jsonl|\d{5,}\.(?:json|safetensors|tar)")
 SUFFIXES: Final = frozenset(
     {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo", ".png", ".ppm"}
     | {".tif", ".tiff", ".webp"}
@@ -78,7 +86,9 @@ def start(job: Job, images: Sequence[str], shard_size: int) -> list[int]:
     """
     this = {
         "images": len(images),
-        "images_sha256": hashlib.sha256("\0".join(images).encode()).hexdigest(),
+        "images_sha256": hashlib.sha256(
+            "\0".join(images).encode("utf-8", "surrogateescape")
+        ).hexdigest(),
         "shard_size": shard_size,
         "kind": job.kind,
         "dtype": job.dtype,
@@ -88,12 +98,21 @@ def start(job: Job, images: Sequence[str], shard_size: int) -> list[int]:
     job.out.mkdir(parents=True, exist_ok=True)
     card = job.out / "dynres.json"
     if card.exists():
-        there = json.loads(card.read_bytes())
+        try:
+            there = json.loads(card.read_bytes())
+        except (ValueError, RecursionError):
+            there = None
+        if not isinstance(there, dict):
+            raise ValueError(f"'{job.out}' has a dynres.json that no run has written")
         there.pop("dynres_rs", None)
         for key, value in this.items():
             if there.get(key) != value:
                 raise ValueError(f"'{job.out}' holds another run, with other {key}")
     else:
+        if taken := sorted(path.name for path in job.out.iterdir() if _MADE.fullmatch(path.name)):
+            raise ValueError(
+                f"'{job.out}' has '{taken[0]}', which no run has made and this one would overwrite"
+            )
         with _whole(card) as file:
             file.write(json.dumps({"dynres_rs": __version__, **this}, indent=1).encode())
     _sweep(job.out)
@@ -167,9 +186,10 @@ def _no_ctrl_c() -> Iterator[None]:
 
 
 def _sweep(out: Path) -> None:
-    """Removes what was being written when a process was killed."""
+    """Removes what was being written when a process of such a run was killed, and nothing else."""
     for part in out.glob(".*.part"):
-        part.unlink(missing_ok=True)
+        if _PART.fullmatch(part.name) and part.is_file():
+            part.unlink(missing_ok=True)
 
 
 def failures(job: Job, count: int) -> list[dict[str, Any]]:
@@ -207,9 +227,8 @@ def _make(job: Job, number: int, images: Sequence[str], shard_size: int) -> None
             try:
                 batch = job.processor(name, dtype=job.dtype, temporal=job.temporal)
             except (OSError, ValueError, TypeError, MemoryError) as error:
-                text = str(error).removeprefix(f"{name}: ").removeprefix("image: ")
-                why = {"error": type(error).__name__, "text": text or type(error).__name__}
-                errors.append({"index": index, "image": name, **why})
+                said = {"error": type(error).__name__, "text": why(error, name)}
+                errors.append({"index": index, "image": name, **said})
                 continue
             done.append({"index": index, "image": name})
             yield batch

@@ -13,7 +13,7 @@ from dynres_rs.draw import draw, parse_boxes
 from dynres_rs.images import prepare
 from dynres_rs.video.file import is_video_name
 
-from .common import describe, fail, make_processor
+from .common import as_line, describe, fail, make_processor
 
 __all__ = ["show"]
 
@@ -64,6 +64,8 @@ def show(
     target = out if out is not None else Path(f"{Path(image).stem}.plan.png")
     if target.suffix.lower() not in FORMATS:
         raise fail(f"--out: must end in {', '.join(FORMATS)}, got '{target}'")
+    if _is_same(image, target):
+        raise fail(f"--out: '{target}' is IMAGE itself, which would be overwritten")
     if compare and boxes:
         raise fail("--boxes: go with one --model, not with --compare")
     if is_video_name(image):
@@ -101,7 +103,15 @@ def show(
     console = Console(highlight=False, soft_wrap=True)
     for plan in found:
         console.print(f"{plan.family}: {describe(plan)}", markup=False)
-    console.print(str(target), markup=False)
+    console.print(as_line(target), markup=False)
+
+
+def _is_same(image: str, target: Path) -> bool:
+    """Whether both names are one file, by links too."""
+    try:
+        return target.samefile(image)
+    except (OSError, ValueError):  # one of them is not there
+        return False
 
 
 def _given(boxes: str) -> tuple[list[list[float]], list[str]]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Annotated, Any
 
 import typer
 
-from .common import options_of
+from .common import as_line, fail, options_of
 
 __all__ = ["verify"]
 
@@ -33,14 +32,15 @@ def verify(
     """Compare with upstream, bit for bit, on your own images.
 
     A line for each image and a sum: equal or the largest difference, both times, both token
-    counts. The exit status is 0 if every image is equal, 1 if one is not or cannot be read, 2 if
-    there was nothing to compare.
+    counts, and whether the file gives another result by path or as bytes than opened with Pillow.
+    The exit status is 0 if every image is equal, 1 if one is not or cannot be read, 2 if there was
+    nothing to compare.
     """
     from dynres_rs.verify import verify as run
 
     def show(row: Any) -> None:
         if not as_json:
-            print(row, flush=True)
+            print(as_line(str(row)), flush=True)
 
     try:
         report = run(
@@ -52,10 +52,8 @@ def verify(
             **options_of(settings or []),
         )
     except (ImportError, OSError, ValueError, TypeError) as error:
-        print(f"dynres: {error}", file=sys.stderr)
-        raise typer.Exit(2) from None
+        raise fail(str(error)) from None
     if not report.rows:
-        print("dynres: no image files there", file=sys.stderr)
-        raise typer.Exit(2)
+        raise fail("no image files there")
     print(json.dumps(report.to_dict(), indent=2) if as_json else report.summary())
     raise typer.Exit(0 if report.equal else 1)

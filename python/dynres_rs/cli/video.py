@@ -13,7 +13,7 @@ import dynres_rs as dr
 from dynres_rs.video import Taken
 from dynres_rs.video.sheet import contact_sheet
 
-from .common import fail, make_processor, progress
+from .common import as_line, fail, make_processor, progress, why
 from .save import FORMATS, save
 
 __all__ = ["describe_video", "run_videos", "show_video"]
@@ -75,12 +75,11 @@ def run_videos(
                     batch = processor(name, dtype=dtype, num_threads=threads, **options)
                     batches.append(batch)
             except _ERRORS as error:
-                text = str(error).removeprefix(f"{name}: ").removeprefix("video: ")
-                print(f"dynres: {name}: {text or type(error).__name__}", file=sys.stderr)
+                print(f"dynres: {as_line(name)}: {why(error, name)}", file=sys.stderr)
                 failed += 1
             else:
                 done.append(name)
-                console.print(f"{name}: {describe_video(taken)}", markup=False)
+                console.print(f"{as_line(name)}: {describe_video(taken)}", markup=False)
             advance(1)
     if out is not None and batches:
         try:
@@ -88,7 +87,7 @@ def run_videos(
         except (OSError, ValueError, ImportError) as error:
             raise fail(f"--out: {error}") from None
         for key, text in written.items():
-            console.print(f"{out}: {key} {text}", markup=False)
+            console.print(f"{as_line(out)}: {key} {text}", markup=False)
     if failed:
         raise fail(f"{failed} of {len(names)} videos failed", 1)
 
@@ -109,4 +108,4 @@ def show_video(
         raise fail(f"--out: cannot write '{target}': {error.strerror or error}", 1) from None
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{taken.plan.family}: {describe_video(taken)}", markup=False)
-    console.print(str(target), markup=False)
+    console.print(as_line(target), markup=False)

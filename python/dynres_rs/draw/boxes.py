@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from numpy.typing import ArrayLike
 
+from ..arguments import finite_number
 from .style import BOXES, Colour
 
 if TYPE_CHECKING:
@@ -41,31 +42,56 @@ def boxes_of(plan: Plan, boxes: ArrayLike | None, labels: Sequence[str] | None) 
     ]
 
 
+def _side(side: object) -> float:
+    if isinstance(side, str):
+        try:
+            side = float(side)
+        except ValueError:
+            raise ValueError("boxes: each must have four numbers") from None
+    if isinstance(side, bool) or not isinstance(side, int | float):
+        raise ValueError("boxes: each must have four numbers")
+    return finite_number("boxes", side)
+
+
 def parse_boxes(text: str) -> tuple[list[list[float]], list[str]]:
     """Boxes and labels from what a model says, or a person types.
 
     Accepts `x1,y1,x2,y2;...`, JSON lists of four numbers, and JSON objects with `bbox_2d` or `box`
     and `label`, alone or in a list, inside a code fence or not.
 
+    Args:
+        text: what the model said.
+
+    Returns:
+        the boxes, each (x1, y1, x2, y2) in the model's coordinates, and a label for each, empty
+        where there is none.
+
     Raises:
-        ValueError: anything else.
+        TypeError: no string.
+        ValueError: anything else than the above.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"text: must be a string, got {type(text).__name__}")
     body = text.strip().removeprefix("```json").removeprefix("```").removesuffix("```").strip()
     try:
         data = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         try:
             parts = [part for part in body.split(";") if part.strip()]
-            data = [[float(side) for side in part.split(",")] for part in parts]
+            data = [list(part.split(",")) for part in parts]
         except ValueError:
             raise ValueError("boxes: must be x1,y1,x2,y2;... or JSON") from None
-    if isinstance(data, dict) or (data and isinstance(data[0], int | float)):
+    if isinstance(data, dict) or (
+        isinstance(data, list) and data and isinstance(data[0], int | float)
+    ):
         data = [data]
+    if not isinstance(data, list):
+        raise ValueError("boxes: must be x1,y1,x2,y2;... or JSON")
     boxes, labels = [], []
     for item in data:
         box = item.get("bbox_2d", item.get("box")) if isinstance(item, dict) else item
         if not isinstance(box, list) or len(box) != 4:
             raise ValueError("boxes: each must have four numbers")
-        boxes.append([float(side) for side in box])
+        boxes.append([_side(side) for side in box])
         labels.append(str(item.get("label", "")) if isinstance(item, dict) else "")
     return boxes, labels

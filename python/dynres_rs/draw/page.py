@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw
 
+from .._dynres_rs import Plan
 from .._types import ImageInput
 from .boxes import boxes_of
 from .folding import fold
 from .rendering import render
 from .sheets import Sheet, load, runs_of, sheets_of
 from .style import GAP, GREY, INK, MARGIN, PAPER, Colour, Picture, by, bytes_of, font_of, text_width
-
-if TYPE_CHECKING:
-    from .._dynres_rs import Plan
 
 
 def draw(
@@ -49,8 +46,7 @@ def draw(
         ValueError: an image of another size, or a width out of range.
     """
     check_width(width)
-    if plan.is_video:
-        raise ValueError("plan: must be of an image, got one of a video")
+    check_plan(plan)
     picture = load(plan, image)
     first, sheets = sheets_of(plan, picture, boxes_of(plan, boxes, labels), tokens)
     inner = width - 2 * MARGIN
@@ -86,9 +82,20 @@ def compare(
         image: anything that a processor takes.
         width: of the picture, in pixels; at least 300 a plan.
         tokens: off: no grid and no numbers.
+
+    Returns:
+        a Pillow image of mode RGB.
+
+    Raises:
+        TypeError: no list of plans, or an image of the wrong type.
+        ValueError: no plan, one of a video or of another size, or a width out of range.
     """
+    if not isinstance(plans, list | tuple):
+        raise TypeError(f"plans: must be a list of plans, got {type(plans).__name__}")
     if not plans:
         raise ValueError("plans: must hold at least one plan, got none")
+    for plan in plans:
+        check_plan(plan)
     check_width(width)
     column = (width - 2 * MARGIN - GAP * (len(plans) - 1)) // len(plans)
     if column < 240:
@@ -102,6 +109,14 @@ def compare(
         fixed.paste(block, (0, 0))
         columns.append(fixed)
     return page_of([stack(columns, GAP, across=True)], width)
+
+
+def check_plan(plan: object) -> None:
+    """Whether it is a plan, and of an image."""
+    if not isinstance(plan, Plan):
+        raise TypeError(f"plan: must be a Plan, got {type(plan).__name__}")
+    if plan.is_video:
+        raise ValueError("plan: must be of an image, got one of a video")
 
 
 def check_width(width: object) -> None:

@@ -94,7 +94,7 @@ class Call:
             )
 
     def _shape(self, plan: Plan) -> tuple[tuple[int, ...], str]:
-        ((_, shape, kind),) = self._variant.spec.arrays([plan], self._dtype, "expand")
+        ((_, shape, kind, _),) = self._variant.spec.batch([plan], [1], self._dtype, "expand").arrays
         # numpy has no bfloat16: its bits
         return tuple(shape), "uint16" if kind == "bfloat16" else kind
 
@@ -115,7 +115,7 @@ class Call:
             rows = sum(plan.num_patches for plan in plans)
             shape, kind = self._shape(plans[0]) if plans else self._nothing()
             arrays = [(PIXELS, (rows, *shape[1:]), kind)]
-            facts = [("video_grid_thw", (len(plans), 3), [0])]
+            facts = {"video_grid_thw": ((len(plans), 3), "int64")}
             given = _given_outs(out, arrays, facts, [])
         pixels = given.get(PIXELS)
         if pixels is None and known:

@@ -8,21 +8,38 @@ last wanted one.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from .. import _dynres_rs as _native
 from .._types import U8
+from ..files import check_openable, shown
 
 __all__ = ["SUFFIXES", "VideoFile", "is_video_name"]
 
 #: Names of files that the command takes for videos.
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv", ".flv")
+
+#: FFmpeg's names of the containers that are read. Others are playlists, descriptions of network
+#: sessions, lists of further files, and devices: reading those opens what they name.
+CONTAINERS: Final = (
+    *("mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm", "avi", "mpeg", "mpegts"),
+    *("mpegvideo", "asf", "flv", "live_flv", "ogg", "gif", "ivf", "mxf", "h264", "hevc"),
+)
+#: Bytes that are read to find out what a file is: FFmpeg's own default.
+PROBED: Final = 5_000_000
+#: Seconds that FFmpeg may take to open a file, or to read the next packet of it.
+PATIENCE: Final = 20.0
+DAMAGED: Final = "is damaged and cannot be decoded"
+#: What FFmpeg, or a reader, takes for a URL: it would look for a protocol of that name.
+URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(//|[A-Za-z][A-Za-z0-9+.-]*:)")
 
 
 def is_video_name(name: str | os.PathLike[str]) -> bool:
@@ -40,8 +57,10 @@ class VideoFile:
 
     Raises:
         ImportError: PyAV is not installed.
-        OSError: no such file, nothing that FFmpeg can read, or an MP4 or MOV that ends early.
-        ValueError: no video in it.
+        OSError: no such file, no regular file, nothing that FFmpeg can read, a container that is
+            not among `CONTAINERS`, or an MP4 or MOV that ends early; `TimeoutError` where reading
+            takes longer than `PATIENCE`.
+        ValueError: no video in it, or a URL.
         ImageTooLargeError: frames above `max_pixels`.
     """
 
@@ -50,17 +69,27 @@ class VideoFile:
     ) -> None:
         self._source = source
         self._threads = threads
-        self.name = f"{len(source)} bytes" if isinstance(source, bytes) else os.fspath(source)
-        if not isinstance(self.name, str):
+        self._max_pixels = max_pixels
+        self._limits = {"max_pixels": str(min(max_pixels, 2**31 - 1))}
+        name = f"{len(source)} bytes" if isinstance(source, bytes) else os.fspath(source)
+        if not isinstance(name, str):
             raise TypeError("videos: a path must be str or os.PathLike of str")
-        if self.name.startswith(("http://", "https://", "rtsp://", "file://")):
+        if not isinstance(source, bytes) and URL.match(name):
             raise ValueError("videos: URLs are not fetched; pass a path or the bytes")
+        self._path = name
+        self.name = shown(name)
         self.decoded = 0
         """Frames that the decoder has returned so far."""
         with self._open() as container:
             stream = self._stream(container)
             self.height: int = stream.height
             self.width: int = stream.width
+            if not self.height or not self.width:
+                # FFmpeg finds the size of some codings by decoding a frame, within the limit.
+                raise _native.ImageTooLargeError(
+                    f"{self.name}: has frames of more than max_image_pixels={max_pixels} pixels, or"
+                    " of no size"
+                )
             if self.height * self.width > max_pixels:
                 raise _native.ImageTooLargeError(
                     f"{self.name}: more than max_image_pixels={max_pixels} pixels, got"
@@ -69,30 +98,69 @@ class VideoFile:
             rate = stream.average_rate or stream.guessed_rate
             self.fps: float | None = float(rate) if rate else None
             self._scan(container, stream)
-            if not self.total_num_frames or not self.height or not self.width:
+            if not self.total_num_frames:
                 raise ValueError(f"{self.name}: has no frames")
 
-    def _open(self) -> Any:
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[Any]:
+        """The container, of which FFmpeg opens nothing but the file itself: no address, no other
+        file, and no format that would ask for one."""
         av = _av()
-        source = io.BytesIO(self._source) if isinstance(self._source, bytes) else self.name
+        in_memory = isinstance(self._source, bytes)
+        if not in_memory:
+            check_openable(self._path)
+        # With its protocol before it, a path is no URL, whatever it looks like.
+        source = io.BytesIO(self._source) if in_memory else f"file:{self._path}"
+        options = {
+            "format_whitelist": ",".join(CONTAINERS),
+            "protocol_whitelist": "none" if in_memory else "file",
+            "probesize": str(PROBED),
+        }
+        with self._translated("is no video that FFmpeg can read"):
+            container = av.open(
+                source,
+                mode="r",
+                options=self._limits,
+                container_options=options,
+                timeout=(PATIENCE, PATIENCE),
+            )
+        with container:
+            yield container
+
+    @contextlib.contextmanager
+    def _translated(self, otherwise: str) -> Iterator[None]:
+        """PyAV's own classes as the built-in ones, with our own text: theirs repeats the source,
+        which for bytes is an object with its address."""
+        av = _av()
         try:
-            return av.open(source, mode="r")
+            yield
+        except MemoryError:
+            raise MemoryError(f"{self.name}: no memory to decode it") from None
+        except _native.ImageTooLargeError:
+            raise
+        except av.error.ExitError:
+            raise TimeoutError(f"{self.name}: takes longer than {PATIENCE:g} s to read") from None
         except OSError as error:
-            if type(error).__module__ != "builtins" and error.errno is not None:
-                kind = next(k for k in type(error).__mro__ if k.__module__ == "builtins")
-                reason = os.strerror(error.errno) if 0 < error.errno < 200 else "is no video"
-                raise kind(f"{self.name}: {reason}") from None
-            raise OSError(f"{self.name}: cannot be opened") from None
-        except (ValueError, RuntimeError):
-            raise OSError(f"{self.name}: is no video that FFmpeg can read") from None
+            kind = next(k for k in type(error).__mro__ if k.__module__ == "builtins")
+            known = error.errno is not None and 0 < error.errno < 200
+            reason = os.strerror(error.errno) if known and error.errno else otherwise
+            raise kind(f"{self.name}: {reason}") from None
+        except (
+            *(av.error.FFmpegError, AttributeError, LookupError, EOFError, ArithmeticError),
+            *(ValueError, RuntimeError, AssertionError, TypeError),
+        ):
+            raise OSError(f"{self.name}: {otherwise}") from None
 
     def _stream(self, container: Any) -> Any:
         if not container.streams.video:
             raise ValueError(f"{self.name}: has no video stream")
         stream = container.streams.video[0]
-        stream.codec_context.thread_count = self._threads
-        if self._threads != 1:
-            stream.thread_type = "AUTO"
+        with self._translated("has video in a coding that FFmpeg cannot decode"):
+            # What the container says of the size binds no decoder: it has the limit as well.
+            stream.codec_context.options = self._limits
+            stream.codec_context.thread_count = self._threads
+            if self._threads != 1:
+                stream.thread_type = "AUTO"
         return stream
 
     def _scan(self, container: Any, stream: Any) -> None:
@@ -149,7 +217,8 @@ class VideoFile:
                 wanted = bisect_right(self._keys, time) - 1
                 # What is between here and there is not decoded.
                 if wanted > key and self._worth(wanted, last):
-                    container.seek(self._keys[wanted], stream=stream, backward=True)
+                    with self._translated(DAMAGED):
+                        container.seek(self._keys[wanted], stream=stream, backward=True)
                     frames = self._decoded(container, stream)
                     key = wanted
                 for frame in frames:
@@ -193,18 +262,22 @@ class VideoFile:
 
     def _guarded(self, steps: Iterator[Any]) -> Iterator[Any]:
         """FFmpeg's errors as `OSError` with our own text."""
-        av = _av()
         while True:
-            try:
-                step = next(steps)
-            except StopIteration:
-                return
-            except (av.error.FFmpegError, RuntimeError):
-                raise OSError(f"{self.name}: is damaged and cannot be decoded") from None
+            with self._translated(DAMAGED):
+                try:
+                    step = next(steps)
+                except StopIteration:
+                    return
             yield step
 
     def _array(self, frame: Any) -> U8:
-        array: U8 = np.asarray(frame.to_ndarray(format="rgb24"))
+        if frame.height * frame.width > self._max_pixels:
+            raise _native.ImageTooLargeError(
+                f"{self.name}: more than max_image_pixels={self._max_pixels} pixels, got"
+                f" {(frame.height, frame.width)}"
+            )
+        with self._translated(DAMAGED):
+            array: U8 = np.asarray(frame.to_ndarray(format="rgb24"))
         return array
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .sampling import DEFAULT_FPS, format_timestamps, timestamps
+from ..arguments import _side, finite_number
+from ..files import shown
+from .sampling import DEFAULT_FPS, as_frames, format_timestamps, timestamps
 
 __all__ = ["VideoMetadata", "read_metadata"]
 
@@ -51,6 +53,10 @@ class VideoMetadata:
     @property
     def sampled_fps(self) -> float:
         """Frames taken a second, as transformers' `VideoMetadata.sampled_fps`."""
+        if self.fps is not None and not finite_number("fps", self.fps) > 0:
+            raise ValueError(f"fps: must be above 0, got {shown(self.fps)}")
+        if self.total_num_frames is not None:
+            _side("total_num_frames", self.total_num_frames)
         if self.frames_indices is None or not self.total_num_frames or self.fps is None:
             return self.fps or DEFAULT_FPS
         return len(self.frames_indices) / self.total_num_frames * self.fps
@@ -58,6 +64,9 @@ class VideoMetadata:
     @property
     def second_per_grid_t(self) -> float:
         """Seconds between temporal patches, as Qwen2.5-VL's processor computes them."""
+        _side("temporal_patch_size", self.temporal_patch_size)
+        if self.frames_indices is not None and not len(self.frames_indices):
+            raise ValueError("frames_indices: must hold at least one frame")
         return self.temporal_patch_size / self.sampled_fps
 
 
@@ -97,10 +106,13 @@ def _value(name: str, value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, int | float | Fraction | np.number):
             raise TypeError(f"{name}: must be a number, got {type(value).__name__}")
         if name == "fps":
-            return float(value)
+            rate = finite_number(name, value)
+            if rate <= 0:
+                raise ValueError(f"{name}: must be above 0, got {shown(rate)}")
+            return rate
         if not 1 <= value < 2**31:
-            raise ValueError(f"{name}: must be at least 1, got {value}")
+            raise ValueError(f"{name}: must be in 1..2**31, got {shown(value)}")
         return int(value)
     if name == "frames_indices":
-        return [int(index) for index in value]
+        return as_frames(name, value)
     return value

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 
 from .._dynres_rs import Plan
 from .._types import I64, Batch, DType, ErrorPolicy, Numerics, Options
-from ..arguments import ERRORS, _check_name, _dtype, _integer, _side, _torch
+from ..arguments import ERRORS, _check_name, _dtype, _integer, _side, _torch, as_numbers
+from ..files import as_key
 from ..numerics import resolve
 from ..options import family_row, freeze
 from .call import PIXELS, Call
@@ -93,6 +94,11 @@ class VideoProcessor:
         nested `processor_config.json`, or, as upstream falls back to, of a
         `preprocessor_config.json` of the same models.
 
+        Args:
+            config: the file's dict.
+            numerics: as in the constructor.
+            **overrides: options that go over the file.
+
         Raises:
             TypeError: `config` is no dict, or a value has the wrong type.
             ValueError: an unknown class or key, or a value that is out of range.
@@ -111,6 +117,12 @@ class VideoProcessor:
         """A processor from a model's folder, a json file, or a hub id in the local Hugging Face
         cache. Nothing is downloaded.
 
+        Args:
+            path: the folder, file or id.
+            numerics: as in the constructor.
+            revision: branch, tag or commit of a hub id; None is `main`.
+            **overrides: options that go over the file.
+
         Raises:
             FileNotFoundError: nothing there.
             ValueError: no JSON, and all that `from_config` raises.
@@ -119,10 +131,18 @@ class VideoProcessor:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> VideoProcessor:
-        """The processor that `to_dict` described."""
+        """The processor that `to_dict` described.
+
+        Args:
+            data: what `to_dict` returned.
+
+        Raises:
+            TypeError: `data` is no dict.
+            ValueError: no family in it, or what the constructor raises.
+        """
         if not isinstance(data, Mapping):
             raise TypeError(f"data: must be a dict, got {type(data).__name__}")
-        options = dict(data)
+        options = {as_key(key): value for key, value in data.items()}
         family = options.pop("family", None)
         if family is None:
             raise ValueError("data: must have 'family', as to_dict() writes it")
@@ -268,7 +288,7 @@ class VideoProcessor:
         Returns:
             (n,) int64: t * h * w / merge_size ** 2.
         """
-        array = np.asarray(sizes)
+        array = as_numbers("sizes", sizes)
         if array.dtype.kind not in "iu" and array.size:
             raise TypeError(f"sizes: must be integers, got {array.dtype.name}")
         if array.ndim != 2 or array.shape[1] != 3:
@@ -327,7 +347,7 @@ class VideoProcessor:
         try:
             key = freeze(given)
             found = self._variants.get(key)
-        except TypeError:
+        except Exception:  # a value that cannot be hashed, or is nested too deeply
             key, found = None, None
         if found is None:
             options = canonical(given, self._base.options, self._family)

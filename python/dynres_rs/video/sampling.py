@@ -13,6 +13,8 @@ from typing import Any, Final
 import numpy as np
 
 from .._types import I64
+from ..arguments import _integer, _side, as_list, finite_number
+from ..files import shown
 
 __all__ = ["format_timestamps", "frame_range", "sample_indices", "timestamps"]
 
@@ -22,6 +24,8 @@ __all__ = ["format_timestamps", "frame_range", "sample_indices", "timestamps"]
 LANES: Final = 8
 #: What upstream assumes where a rate is missing.
 DEFAULT_FPS: Final = 24.0
+#: The most frames of a video, as the compiled core has it: six days at 30 a second.
+MAX_FRAMES: Final = 1 << 24
 #: qwen-vl-utils: frames of a temporal patch, and the rate and limits where nothing is said.
 FRAME_FACTOR: Final = 2
 
@@ -61,13 +65,23 @@ def sample_indices(
         are.
 
     Raises:
-        ValueError: both `num_frames` and `fps`, a rate that is needed and missing, or numbers that
-            leave no frame or more than there are (upstream raises `ZeroDivisionError` for some).
+        ValueError: both `num_frames` and `fps`, a rate that is needed and missing, numbers that
+            leave no frame or more than there are (upstream raises `ZeroDivisionError` for some), or
+            more than 2**24 frames.
     """
-    if total_num_frames < 1:
-        raise ValueError(f"total_num_frames: must be at least 1, got {total_num_frames}")
-    if video_fps is not None and not (math.isfinite(video_fps) and video_fps > 0):
-        raise ValueError(f"video_fps: must be a finite number above 0, got {video_fps}")
+    total_num_frames = _side("total_num_frames", total_num_frames)
+    temporal_patch_size = _side("temporal_patch_size", temporal_patch_size)
+    video_fps = _rate("video_fps", video_fps)
+    fps = None if fps is None else finite_number("fps", fps)
+    num_frames = None if num_frames is None else _integer("num_frames", num_frames)
+    min_frames = _integer("min_frames", min_frames)
+    max_frames = None if max_frames is None else _integer("max_frames", max_frames)
+    video_start = None if video_start is None else finite_number("video_start", video_start)
+    video_end = None if video_end is None else finite_number("video_end", video_end)
+    limited = {"total_num_frames": total_num_frames, "num_frames": num_frames}
+    for name, frames in {**limited, "min_frames": min_frames}.items():
+        if frames is not None and frames > MAX_FRAMES:
+            raise ValueError(f"{name}: must be at most 2**24, got {frames}")
     if fps is not None and num_frames is not None:
         raise ValueError("num_frames: must be None where fps is given; they exclude each other")
     if rule == "qwen-vl-utils":
@@ -82,7 +96,18 @@ def sample_indices(
         return _arange(total_num_frames, video_fps, num_frames, fps, limits, temporal_patch_size)
     if rule == "linspace":
         return _linspace(total_num_frames, video_fps, num_frames, fps, (min_frames, most))
-    raise ValueError(f"sampling: must be one of arange, linspace, qwen-vl-utils; got '{rule[:40]}'")
+    raise ValueError(
+        f"sampling: must be one of arange, linspace, qwen-vl-utils; got '{shown(rule, 40)}'"
+    )
+
+
+def _rate(name: str, value: float | None) -> float | None:
+    if value is None:
+        return None
+    found = finite_number(name, value)
+    if found <= 0:
+        raise ValueError(f"{name}: must be a finite number above 0, got {shown(value)}")
+    return found
 
 
 def _arange(
@@ -216,10 +241,19 @@ def timestamps(
 
     Args:
         frames_indices: the frames taken.
-        video_fps: the video's rate.
+        video_fps: the video's rate, in frames a second.
         temporal_patch_size: frames of a temporal patch.
+
+    Returns:
+        seconds, one a temporal patch.
+
+    Raises:
+        TypeError: frames that are no integers, or a rate that is no number.
+        ValueError: a rate or a number of frames that is not above 0.
     """
-    indices: list[Any] = [int(index) for index in frames_indices]
+    indices: list[Any] = as_frames("frames_indices", frames_indices)
+    temporal_patch_size = _side("temporal_patch_size", temporal_patch_size)
+    video_fps = _rate("video_fps", finite_number("video_fps", video_fps)) or DEFAULT_FPS
     if missing := -len(indices) % temporal_patch_size:
         indices += indices[-1:] * missing
     times = [index / video_fps for index in indices]
@@ -228,5 +262,21 @@ def timestamps(
 
 
 def format_timestamps(times: Sequence[float]) -> list[str]:
-    """Times as Qwen3-VL's prompt has them before each temporal patch: `<1.5 seconds>`."""
-    return [f"<{time:.1f} seconds>" for time in times]
+    """Times as Qwen3-VL's prompt has them before each temporal patch: `<1.5 seconds>`.
+
+    Args:
+        times: seconds, one a temporal patch, as `timestamps` returns them.
+
+    Returns:
+        a text for each.
+
+    Raises:
+        TypeError: no sequence of numbers.
+        ValueError: a time that is not finite.
+    """
+    return [f"<{finite_number('times', time):.1f} seconds>" for time in as_list("times", times)]
+
+
+def as_frames(name: str, given: Any) -> list[int]:
+    """Numbers of frames as a list of integers."""
+    return [_integer(name, index) for index in as_list(name, given)]

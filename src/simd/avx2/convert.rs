@@ -7,8 +7,8 @@ use std::arch::x86_64::{
     __m128i, __m256, __m256i, _MM_FROUND_TO_NEAREST_INT, _mm256_add_epi32, _mm256_and_si256,
     _mm256_blend_epi16, _mm256_blendv_epi8, _mm256_castps_si256, _mm256_cvtepi32_ps,
     _mm256_cvtps_ph, _mm256_div_ps, _mm256_fmadd_ps, _mm256_mul_ps, _mm256_permute2x128_si256,
-    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_shuffle_epi8, _mm256_srli_epi32,
-    _mm256_sub_ps,
+    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_ps, _mm256_setzero_ps, _mm256_shuffle_epi8,
+    _mm256_srli_epi32, _mm256_sub_ps,
 };
 
 use super::lanes::{Lines, join, load_line, load32, store_line, twofold};
@@ -49,6 +49,30 @@ impl Constants {
         Self { scale: _mm256_set1_ps(slope), scale_rest: _mm256_set1_ps(start), ..Self::none() }
     }
 
+    /// For [`LINEAR`] and vectors whose lanes are of `channel`, then of the one `step` on, and so forth.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn linear_turns(lines: &[[f32; 2]; 3], channel: usize, step: usize) -> Self {
+        Self {
+            scale: in_turn(&lines.map(|[slope, _]| slope), channel, step),
+            scale_rest: in_turn(&lines.map(|[_, start]| start), channel, step),
+            ..Self::none()
+        }
+    }
+
+    /// The same for all steps.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn turns(recipe: &Recipe, channel: usize, step: usize) -> Self {
+        Self {
+            mean: in_turn(&recipe.mean, channel, step),
+            std: in_turn(&recipe.std, channel, step),
+            reciprocal: in_turn(&recipe.reciprocal, channel, step),
+            reciprocal_rest: in_turn(&recipe.reciprocal_rest, channel, step),
+            ..Self::new(recipe, 0)
+        }
+    }
+
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     fn new(recipe: &Recipe, c: usize) -> Self {
@@ -61,6 +85,14 @@ impl Constants {
             reciprocal_rest: _mm256_set1_ps(recipe.reciprocal_rest[c]),
         }
     }
+}
+
+/// The values of the channels, lane after lane, from `channel` on by `step`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn in_turn(values: &[f32; 3], channel: usize, step: usize) -> __m256 {
+    let lane = |i: usize| values[(channel + i * step) % 3];
+    _mm256_setr_ps(lane(0), lane(1), lane(2), lane(3), lane(4), lane(5), lane(6), lane(7))
 }
 
 /// [`Scaling`] as a number.
@@ -94,14 +126,14 @@ const fn widened(first: usize, step: usize, times: usize) -> [u8; 32] {
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn values<const SCALING: usize, const DIVIDED: bool>(
-    k: &Constants,
+    k: [&Constants; 2],
     orders: &[[u8; 32]; 2],
     bytes: &[u8],
     at: usize,
 ) -> [__m256; 2] {
     let bytes = twofold(bytes, at);
-    let mut values = [k.scale; 2];
-    for (values, order) in values.iter_mut().zip(orders) {
+    let mut values = [k[0].scale; 2];
+    for ((values, order), k) in values.iter_mut().zip(orders).zip(k) {
         let byte = _mm256_cvtepi32_ps(_mm256_shuffle_epi8(bytes, load32(order, 0)));
         if SCALING == LINEAR {
             *values = _mm256_fmadd_ps(byte, k.scale, k.scale_rest);
@@ -181,6 +213,41 @@ pub(super) fn elements(
     }
 }
 
+/// `len` bytes of pixels to elements.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn pixels(
+    lut: &Lut,
+    bytes: &[u8],
+    from: usize,
+    len: usize,
+    writer: &mut Writer,
+    out: &mut [u8],
+) {
+    let run = Bytes { planes: bytes, from, len, count: 1 };
+    if lut.element == Element::Uint8 {
+        return copies::<SAME, NONE, false>(&Constants::none(), run, writer, out);
+    }
+    // Even and odd elements of a line of bfloat16 are made apart.
+    let step = if lut.element == Element::Bfloat16 { 2 } else { 1 };
+    if let Some(line) = &lut.line {
+        let k = [0, 1, 2].map(|channel| Constants::linear_turns(line, channel, step));
+        return of_pixels::<LINEAR, false>(&k, lut.element, run, writer, out);
+    }
+    let Some(recipe) = &lut.recipe else {
+        return Scalar.pixels(lut, bytes, from, len, writer, out);
+    };
+    let k = [0, 1, 2].map(|channel| Constants::turns(recipe, channel, step));
+    let element = lut.element;
+    match (recipe.scaling, recipe.divided) {
+        (Scaling::None, false) => of_pixels::<NONE, false>(&k, element, run, writer, out),
+        (Scaling::Once, false) => of_pixels::<ONCE, false>(&k, element, run, writer, out),
+        (Scaling::Twice, false) => of_pixels::<TWICE, false>(&k, element, run, writer, out),
+        (Scaling::None, true) => of_pixels::<NONE, true>(&k, element, run, writer, out),
+        (Scaling::Once, true) => of_pixels::<ONCE, true>(&k, element, run, writer, out),
+        (Scaling::Twice, true) => of_pixels::<TWICE, true>(&k, element, run, writer, out),
+    }
+}
+
 /// A run, and how many copies of it come one after the other.
 #[derive(Clone, Copy)]
 struct Bytes<'a> {
@@ -208,6 +275,29 @@ fn of<const SCALING: usize, const DIVIDED: bool>(
     }
 }
 
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn of_pixels<const SCALING: usize, const DIVIDED: bool>(
+    k: &[Constants; 3],
+    element: Element,
+    bytes: Bytes<'_>,
+    writer: &mut Writer,
+    out: &mut [u8],
+) {
+    match (element, writer.stream) {
+        // Taken care of before.
+        (Element::Uint8, _) => {}
+        (Element::Float16, false) => turns::<HALF, SCALING, DIVIDED, false>(k, bytes, writer, out),
+        (Element::Float16, true) => turns::<HALF, SCALING, DIVIDED, true>(k, bytes, writer, out),
+        (Element::Bfloat16, false) => {
+            turns::<BRAIN, SCALING, DIVIDED, false>(k, bytes, writer, out)
+        }
+        (Element::Bfloat16, true) => turns::<BRAIN, SCALING, DIVIDED, true>(k, bytes, writer, out),
+        (Element::Float32, false) => turns::<FLOAT, SCALING, DIVIDED, false>(k, bytes, writer, out),
+        (Element::Float32, true) => turns::<FLOAT, SCALING, DIVIDED, true>(k, bytes, writer, out),
+    }
+}
+
 /// Kinds of elements, and their sizes.
 const SAME: usize = 0;
 const HALF: usize = 1;
@@ -228,19 +318,23 @@ fn line<const KIND: usize, const SCALING: usize, const DIVIDED: bool>(
     }
     let orders = if KIND == BRAIN { &IN_TURN } else { &IN_ORDER };
     let orders = &orders[usize::from(SCALING == ONCE)];
-    let sixteen = |at| values::<SCALING, DIVIDED>(k, orders, planes, at);
+    let sixteen = |at| values::<SCALING, DIVIDED>([k; 2], orders, planes, at);
     if KIND == FLOAT {
         let [first, second] = sixteen(at);
         return [_mm256_castps_si256(first), _mm256_castps_si256(second)];
     }
-    [sixteen(at), sixteen(at + 16)].map(|[first, second]| {
-        if KIND == HALF {
-            join(float16(first), float16(second))
-        } else {
-            let even = _mm256_srli_epi32::<16>(bfloat16(first));
-            _mm256_blend_epi16::<0b1010_1010>(even, bfloat16(second))
-        }
-    })
+    [sixteen(at), sixteen(at + 16)].map(|values| halves::<KIND>(values))
+}
+
+/// Sixteen values, in order or in turn, as elements of two bytes.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn halves<const KIND: usize>([first, second]: [__m256; 2]) -> __m256i {
+    if KIND == HALF {
+        return join(float16(first), float16(second));
+    }
+    let even = _mm256_srli_epi32::<16>(bfloat16(first));
+    _mm256_blend_epi16::<0b1010_1010>(even, bfloat16(second))
 }
 
 /// The copies of a run.
@@ -392,6 +486,73 @@ fn one<const KIND: usize, const SCALING: usize, const DIVIDED: bool, const STREA
     for (i, bytes) in bytes[step..].chunks_exact(step).enumerate() {
         lines.put(i, next);
         next = line::<KIND, SCALING, DIVIDED>(&k, bytes, 0);
+    }
+    store_line(&mut writer.held, next);
+    writer.fill = (fill + len) % step * size;
+    writer.at += count * LINE;
+}
+
+/// The line of the bytes of pixels from `at` on, the first of which is of `channel`.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn line_of_pixels<const KIND: usize, const SCALING: usize, const DIVIDED: bool>(
+    k: &[Constants; 3],
+    bytes: &[u8],
+    at: usize,
+    channel: usize,
+) -> [__m256i; 2] {
+    let orders = if KIND == BRAIN { &IN_TURN } else { &IN_ORDER };
+    let orders = &orders[usize::from(SCALING == ONCE)];
+    // A second vector goes on eight bytes later, or begins with the next byte.
+    let second = if KIND == BRAIN { 1 } else { 8 };
+    let sixteen = |at, channel: usize| {
+        let k = [&k[channel % 3], &k[(channel + second) % 3]];
+        values::<SCALING, DIVIDED>(k, orders, bytes, at)
+    };
+    if KIND == FLOAT {
+        return sixteen(at, channel).map(|values| _mm256_castps_si256(values));
+    }
+    [halves::<KIND>(sixteen(at, channel)), halves::<KIND>(sixteen(at + 16, channel + 16))]
+}
+
+/// A run of pixels, as [`one`] takes one of a channel.
+#[inline(never)]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn turns<const KIND: usize, const SCALING: usize, const DIVIDED: bool, const STREAM: bool>(
+    k: &[Constants; 3],
+    Bytes { planes, mut from, mut len, .. }: Bytes<'_>,
+    writer: &mut Writer,
+    out: &mut [u8],
+) {
+    let (size, mut channel) = (SIZES[KIND], 0);
+    let step = LINE / size;
+    // The channel of the byte `back` before one of `channel`.
+    let before = |channel: usize, back: usize| (channel + 66 - back) % 3;
+    if writer.head > 0 {
+        let fill = writer.fill / size;
+        let line =
+            line_of_pixels::<KIND, SCALING, DIVIDED>(k, planes, from - fill, before(0, fill));
+        let line = blend(writer.fill, load_line(&writer.held), line);
+        store_line(&mut writer.held, line);
+        if fill + len < step {
+            writer.fill += len * size;
+            return;
+        }
+        writer.put_held(out);
+        channel = (step - fill) % 3;
+        (from, len) = (from + step - fill, len + fill - step);
+    }
+    let fill = writer.fill / size;
+    let count = (fill + len) / step;
+    let bytes = &planes[from - fill..from - fill + (count + 1) * step];
+    let mut lines = Lines::<STREAM>::new(out, writer.at, count);
+    channel = before(channel, fill);
+    let mut next = line_of_pixels::<KIND, SCALING, DIVIDED>(k, bytes, 0, channel);
+    next = blend(writer.fill, load_line(&writer.held), next);
+    for (i, bytes) in bytes[step..].chunks_exact(step).enumerate() {
+        lines.put(i, next);
+        channel = (channel + step) % 3;
+        next = line_of_pixels::<KIND, SCALING, DIVIDED>(k, bytes, 0, channel);
     }
     store_line(&mut writer.held, next);
     writer.fill = (fill + len) % step * size;

@@ -28,8 +28,9 @@ use std::cell::Cell;
 
 use super::lanes::{Octet, low, settle, store16};
 use super::weights::{self, Words};
-use crate::error::Result;
+use crate::error::{Error, Result, filled};
 use crate::image::Row;
+use crate::memory::fallible;
 use crate::resample::Axis;
 use crate::simd::opaque::opaque;
 use crate::simd::{BAND, GROUP, group_len};
@@ -69,7 +70,7 @@ impl Columns {
         let each = if words == Words::One { 1 } else { 2 };
         let mut starts = weights::reserved(axis.target)?;
         let mut lanes = weights::reserved(axis.target.saturating_mul(pairs * each))?;
-        let mut padded = vec![0; 2 * pairs];
+        let mut padded = filled(0, 2 * pairs)?;
         for i in 0..axis.target {
             let (first, taps) = axis.window(i);
             let start = span(i).0.min(2 * quads - pairs);
@@ -93,13 +94,38 @@ impl Columns {
     }
 }
 
+impl Columns {
+    /// Quads of columns that are transposed at once.
+    fn capacity(&self) -> usize {
+        self.quads.min(self.pairs.div_ceil(2) + 1 + BLOCK / QUAD)
+    }
+}
+
 thread_local! {
     /// Transposed columns, kept from band to band.
     static SCRATCH: Cell<Vec<__m256i>> = const { Cell::new(Vec::new()) };
 }
 
-/// The most vectors that stay allocated between bands.
+/// The most vectors that stay allocated between images.
 const KEPT: usize = 1 << 12;
+
+/// Makes room on this thread for the columns of every band to come.
+pub(super) fn prepare(columns: &Columns) -> Result<()> {
+    let mut scratch = SCRATCH.take();
+    let more = (columns.capacity() * 2 * columns.output).saturating_sub(scratch.len());
+    let bytes = more.saturating_mul(size_of::<__m256i>());
+    let room = fallible(|| scratch.try_reserve_exact(more));
+    SCRATCH.set(scratch);
+    room.map_err(|_| Error::OutOfMemory { bytes })
+}
+
+/// Gives back what is much.
+pub(super) fn release() {
+    let scratch = SCRATCH.take();
+    if scratch.capacity() <= KEPT {
+        SCRATCH.set(scratch);
+    }
+}
 
 #[target_feature(enable = "avx2")]
 pub(super) fn pass(columns: &Columns, rows: &[Row<'_>; BAND], ahead: bool, band: &mut [u8]) {
@@ -141,7 +167,7 @@ fn blocks<const C: usize, const W: usize, const N: usize>(
 ) {
     let octet = Octet::new(rows);
     let pairs = if N == 0 { columns.pairs } else { N };
-    let capacity = columns.quads.min(pairs.div_ceil(2) + 1 + BLOCK / QUAD);
+    let capacity = columns.capacity();
     let mut scratch = SCRATCH.take();
     if scratch.len() < capacity * 2 * C {
         scratch.resize(capacity * 2 * C, _mm256_setzero_si256());
@@ -170,9 +196,7 @@ fn blocks<const C: usize, const W: usize, const N: usize>(
         windows::<C, W, N>(columns, x..stop, (&octet, ahead), pair_vectors, 2 * base, band);
         x = stop;
     }
-    if scratch.len() <= KEPT {
-        SCRATCH.set(scratch);
-    }
+    SCRATCH.set(scratch);
 }
 
 /// Columns from step `first` on into vectors of pairs, as many as there is room for.

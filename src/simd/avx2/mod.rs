@@ -50,6 +50,14 @@ impl Backend for Avx2 {
         unsafe { vertical::Rows::new(axis) }
     }
 
+    fn prepare(self, weights: &Self::Columns) -> Result<()> {
+        horizontal::prepare(weights)
+    }
+
+    fn release(self) {
+        horizontal::release();
+    }
+
     fn horizontal(
         self,
         weights: &Self::Columns,
@@ -97,6 +105,19 @@ impl Backend for Avx2 {
     ) {
         // SAFETY: see `columns`.
         unsafe { convert::elements(lut, planes, runs, len, writer, out) }
+    }
+
+    fn pixels(
+        self,
+        lut: &Lut,
+        bytes: &[u8],
+        from: usize,
+        len: usize,
+        writer: &mut Writer,
+        out: &mut [u8],
+    ) {
+        // SAFETY: see `columns`.
+        unsafe { convert::pixels(lut, bytes, from, len, writer, out) }
     }
 
     fn fence(self) {

@@ -1,6 +1,5 @@
 //! Weights as 16-bit words, so that `vpmaddwd` multiplies two taps at once.
 
-use crate::error::{Error, Result};
 use crate::resample::Axis;
 use crate::simd::GROUP;
 
@@ -85,10 +84,4 @@ pub(super) const fn half(precision: u32) -> i32 {
     if precision == 0 { 0 } else { 1 << (precision - 1) }
 }
 
-/// An empty vector with room for `len`.
-pub(super) fn reserved<T>(len: usize) -> Result<Vec<T>> {
-    let mut vector = Vec::new();
-    let bytes = len.saturating_mul(size_of::<T>());
-    vector.try_reserve_exact(len).map_err(|_| Error::OutOfMemory { bytes })?;
-    Ok(vector)
-}
+pub(super) use crate::error::reserved;

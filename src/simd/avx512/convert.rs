@@ -61,6 +61,58 @@ pub(super) fn elements<O: Ops>(
     }
 }
 
+/// `len` bytes of pixels into elements.
+#[inline(always)]
+pub(super) fn pixels<O: Ops>(
+    ops: O,
+    lut: &Lut,
+    bytes: &[u8],
+    from: usize,
+    len: usize,
+    writer: &mut Writer,
+    out: &mut [u8],
+) {
+    let bytes = Bytes { planes: bytes, from, len };
+    match (lut.element, &lut.recipe) {
+        (Element::Uint8, _) => line_by_line(ops, &Same, bytes, writer, out),
+        (Element::Float32, Some(recipe)) => match (recipe.scaling, recipe.divided) {
+            (Scaling::None, false) => {
+                let turns = Arithmetic::<_, NONE, false>::turns(ops, recipe);
+                pixels_by_line(ops, &turns, bytes, writer, out);
+            }
+            (Scaling::Once, false) => {
+                let turns = Arithmetic::<_, ONCE, false>::turns(ops, recipe);
+                pixels_by_line(ops, &turns, bytes, writer, out);
+            }
+            (Scaling::Twice, false) => {
+                let turns = Arithmetic::<_, TWICE, false>::turns(ops, recipe);
+                pixels_by_line(ops, &turns, bytes, writer, out);
+            }
+            (Scaling::None, true) => {
+                let turns = Arithmetic::<_, NONE, true>::turns(ops, recipe);
+                pixels_by_line(ops, &turns, bytes, writer, out);
+            }
+            (Scaling::Once, true) => {
+                let turns = Arithmetic::<_, ONCE, true>::turns(ops, recipe);
+                pixels_by_line(ops, &turns, bytes, writer, out);
+            }
+            (Scaling::Twice, true) => {
+                let turns = Arithmetic::<_, TWICE, true>::turns(ops, recipe);
+                pixels_by_line(ops, &turns, bytes, writer, out);
+            }
+        },
+        (Element::Float32, None) => {
+            let turns = [0, 1, 2].map(|channel| Plain { lut, channel });
+            pixels_by_line(ops, &turns, bytes, writer, out);
+        }
+        (Element::Float16 | Element::Bfloat16, _) => {
+            let [red, green, blue] = &lut.half_bytes;
+            let channels = [Halves::new(ops, red), Halves::new(ops, green), Halves::new(ops, blue)];
+            pixels_by_line(ops, &channels, bytes, writer, out);
+        }
+    }
+}
+
 /// Bytes of a run.
 #[derive(Clone, Copy)]
 struct Bytes<'a> {
@@ -253,6 +305,73 @@ fn line_pairs<O: Ops, T: Table<O>, const STREAM: bool>(
     }
 }
 
+/// How the bytes of pixels become the elements of a line.
+trait Turns<O: Ops> {
+    /// Bytes of an element.
+    const SIZE: usize;
+
+    /// The line of the bytes from `at` on, the first of which is of `channel`, and the next line.
+    fn pair(&self, ops: O, bytes: &[u8], at: usize, channel: usize) -> [O::V; 2];
+
+    /// The first of them.
+    fn line(&self, ops: O, bytes: &[u8], at: usize, channel: usize) -> O::V;
+}
+
+/// The channel `count` bytes after one of `channel`.
+#[inline(always)]
+const fn turn(channel: usize, count: usize) -> usize {
+    (channel + count) % 3
+}
+
+/// A run of pixels, as [`line_by_line`] takes one of a channel.
+#[inline(always)]
+fn pixels_by_line<O: Ops, T: Turns<O>>(
+    ops: O,
+    turns: &T,
+    Bytes { planes, from, len }: Bytes<'_>,
+    writer: &mut Writer,
+    out: &mut [u8],
+) {
+    let step = LINE / T::SIZE;
+    let mut done = 0;
+    if writer.fill > 0 {
+        let fill = writer.fill / T::SIZE;
+        let line = turns.line(ops, planes, from - fill, turn(0, 66 - fill));
+        let line = ops.blend(u64::MAX << writer.fill, writer.held.load(ops), line);
+        writer.held.store(ops, line);
+        if fill + len < step {
+            writer.fill += len * T::SIZE;
+            return;
+        }
+        if writer.head == 0 {
+            put(ops, out, writer.at, line, writer.stream);
+            writer.at += LINE;
+            writer.fill = 0;
+        } else {
+            writer.put_held(out);
+        }
+        done = step - fill;
+    }
+    let (mut at, mut channel) = (writer.at, turn(0, done));
+    while done + 2 * step <= len {
+        let pair = turns.pair(ops, planes, from + done, channel);
+        put(ops, out, at, pair[0], writer.stream);
+        put(ops, out, at + LINE, pair[1], writer.stream);
+        channel = turn(channel, 2 * step);
+        (done, at) = (done + 2 * step, at + 2 * LINE);
+    }
+    if done + step <= len {
+        put(ops, out, at, turns.line(ops, planes, from + done, channel), writer.stream);
+        channel = turn(channel, step);
+        (done, at) = (done + step, at + LINE);
+    }
+    if done < len {
+        writer.held.store(ops, turns.line(ops, planes, from + done, channel));
+        writer.fill = (len - done) * T::SIZE;
+    }
+    writer.at = at;
+}
+
 #[inline(always)]
 fn put<O: Ops>(ops: O, out: &mut [u8], at: usize, line: O::V, stream: bool) {
     if stream {
@@ -293,6 +412,27 @@ impl<O: Ops> Table<O> for Plain<'_> {
     }
 }
 
+/// By the channel of a line's first byte.
+impl<O: Ops> Turns<O> for [Plain<'_>; 3] {
+    const SIZE: usize = 4;
+
+    #[inline(always)]
+    fn line(&self, ops: O, bytes: &[u8], at: usize, channel: usize) -> O::V {
+        let mut line = Line::ZERO;
+        let elements = line.0.as_chunks_mut::<4>().0.iter_mut().zip(&bytes[at..at + 16]);
+        for (i, (element, &byte)) in elements.enumerate() {
+            let plain = &self[turn(channel, i)];
+            *element = plain.lut.bytes(plain.channel, byte);
+        }
+        line.load(ops)
+    }
+
+    #[inline(always)]
+    fn pair(&self, ops: O, bytes: &[u8], at: usize, channel: usize) -> [O::V; 2] {
+        [self.line(ops, bytes, at, channel), self.line(ops, bytes, at + 16, turn(channel, 16))]
+    }
+}
+
 /// [`Scaling`] as a number.
 const NONE: usize = 0;
 const ONCE: usize = 1;
@@ -322,6 +462,59 @@ impl<V: Copy, const SCALING: usize, const DIVIDED: bool> Arithmetic<V, SCALING, 
             reciprocal_rest: splat(ops, recipe.reciprocal_rest[c]),
         }
     }
+}
+
+impl<V: Copy, const SCALING: usize, const DIVIDED: bool> Arithmetic<V, SCALING, DIVIDED> {
+    /// For lines of pixels, by the channel of their first byte.
+    #[inline(always)]
+    fn turns<O: Ops<V = V>>(ops: O, recipe: &Recipe) -> [Self; 3] {
+        [
+            Self::of_pixels(ops, recipe, 0),
+            Self::of_pixels(ops, recipe, 1),
+            Self::of_pixels(ops, recipe, 2),
+        ]
+    }
+
+    #[inline(always)]
+    fn of_pixels<O: Ops<V = V>>(ops: O, recipe: &Recipe, channel: usize) -> Self {
+        Self {
+            mean: in_turn(ops, &recipe.mean, channel),
+            std: in_turn(ops, &recipe.std, channel),
+            reciprocal: in_turn(ops, &recipe.reciprocal, channel),
+            reciprocal_rest: in_turn(ops, &recipe.reciprocal_rest, channel),
+            ..Self::new(ops, recipe, 0)
+        }
+    }
+}
+
+impl<O: Ops, const SCALING: usize, const DIVIDED: bool> Turns<O>
+    for [Arithmetic<O::V, SCALING, DIVIDED>; 3]
+{
+    const SIZE: usize = 4;
+
+    #[inline(always)]
+    fn line(&self, ops: O, bytes: &[u8], at: usize, channel: usize) -> O::V {
+        Table::<O>::line(&self[channel], ops, bytes, at)
+    }
+
+    #[inline(always)]
+    fn pair(&self, ops: O, bytes: &[u8], at: usize, channel: usize) -> [O::V; 2] {
+        let next = turn(channel, 16);
+        [
+            Table::<O>::line(&self[channel], ops, bytes, at),
+            Table::<O>::line(&self[next], ops, bytes, at + 16),
+        ]
+    }
+}
+
+/// The values of the channels, lane after lane, from `channel` on.
+#[inline(always)]
+fn in_turn<O: Ops>(ops: O, values: &[f32; 3], channel: usize) -> O::V {
+    let mut lanes = [0; 16];
+    for i in 0..16 {
+        lanes[i] = values[turn(channel, i)].to_bits().cast_signed();
+    }
+    ops::load_dwords(ops, &lanes)
 }
 
 #[inline(always)]
@@ -414,6 +607,45 @@ impl<O: Ops> Table<O> for Halves<O::V> {
     fn pair(&self, ops: O, planes: &[u8], at: usize) -> [O::V; 2] {
         let bytes = ops.permute_dwords(self.order, load(ops, planes, at));
         let (low, high) = (self.planes[0].at(ops, bytes), self.planes[1].at(ops, bytes));
+        [ops.unpack_bytes::<false>(low, high), ops.unpack_bytes::<true>(low, high)]
+    }
+}
+
+/// The bits of every third byte of a vector, from the first, the second or the third on.
+const THIRDS: [u64; 3] = {
+    let mut thirds = [0; 3];
+    let mut i = 0;
+    while i < 64 {
+        thirds[i % 3] |= 1 << i;
+        i += 1;
+    }
+    thirds
+};
+
+/// Each byte through the tables of all channels, of which it keeps its own's.
+impl<O: Ops> Turns<O> for [Halves<O::V>; 3] {
+    const SIZE: usize = 2;
+
+    #[inline(always)]
+    fn line(&self, ops: O, bytes: &[u8], at: usize, channel: usize) -> O::V {
+        self.pair(ops, bytes, at, channel)[0]
+    }
+
+    #[inline(always)]
+    fn pair(&self, ops: O, bytes: &[u8], at: usize, channel: usize) -> [O::V; 2] {
+        let bytes = load(ops, bytes, at);
+        let mut halves = [bytes; 2];
+        for half in 0..2 {
+            let [red, green, blue] = [
+                self[0].planes[half].at(ops, bytes),
+                self[1].planes[half].at(ops, bytes),
+                self[2].planes[half].at(ops, bytes),
+            ];
+            let others = ops.blend(THIRDS[turn(1, 3 - channel)], red, green);
+            let all = ops.blend(THIRDS[turn(2, 3 - channel)], others, blue);
+            halves[half] = ops.permute_dwords(self[0].order, all);
+        }
+        let [low, high] = halves;
         [ops.unpack_bytes::<false>(low, high), ops.unpack_bytes::<true>(low, high)]
     }
 }

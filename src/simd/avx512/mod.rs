@@ -93,6 +93,17 @@ macro_rules! backend {
                 }
             }
 
+            fn prepare(self, weights: &Columns) -> Result<()> {
+                match weights {
+                    Weights::Digits(weights) => horizontal::prepare(weights),
+                    Weights::Plain(_) => Ok(()),
+                }
+            }
+
+            fn release(self) {
+                horizontal::release();
+            }
+
             fn horizontal(
                 self,
                 weights: &Columns,
@@ -143,6 +154,18 @@ macro_rules! backend {
                 $call!(elements(self, lut, planes, runs, len, writer, out));
             }
 
+            fn pixels(
+                self,
+                lut: &Lut,
+                bytes: &[u8],
+                from: usize,
+                len: usize,
+                writer: &mut Writer,
+                out: &mut [u8],
+            ) {
+                $call!(pixels(self, lut, bytes, from, len, writer, out));
+            }
+
             fn fence(self) {
                 Ops::fence(self);
             }
@@ -174,7 +197,7 @@ backend!(emulated::Emulated, call_plain);
 
 /// The kernels by the names of the trait's methods.
 mod plain {
-    pub(super) use super::convert::elements;
+    pub(super) use super::convert::{elements, pixels};
     pub(super) use super::horizontal::{columns, horizontal};
     pub(super) use super::rows::{deinterleave, interleave, split, split_patch};
     pub(super) use super::vertical::vertical;
@@ -205,6 +228,7 @@ mod featured {
         fn deinterleave(group: &[u8], rows: [&mut [u8]; GROUP]);
         fn split(row: Row<'_>, pixel: usize, lines: [&mut [u8]; 3]);
         fn split_patch(rows: &[Row<'_>], x: usize, pixel: usize, planes: &mut [u8]);
+        fn pixels(lut: &Lut, bytes: &[u8], from: usize, len: usize, writer: &mut Writer, out: &mut [u8]);
         fn elements(lut: &Lut, planes: &[u8], runs: &[Run], len: usize, writer: &mut Writer, out: &mut [u8]);
     }
 }

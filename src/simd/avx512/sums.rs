@@ -5,7 +5,6 @@
 //! All sums are modulo 2^32, as the scalar backend's are.
 
 use super::ops::Ops;
-use crate::error::{Error, Result};
 use crate::resample::Axis;
 
 /// Signed bytes that hold every weight of an axis; none where three do not.
@@ -28,12 +27,7 @@ pub(super) fn digits(axis: &Axis) -> Option<usize> {
 /// Adding this and flipping its bits turns a weight into its signed digits, low byte first.
 pub(super) const DIGITS: i32 = 0x0080_8080;
 
-pub(super) fn reserved<T>(len: usize) -> Result<Vec<T>> {
-    let mut vec = Vec::new();
-    let bytes = len.saturating_mul(size_of::<T>());
-    vec.try_reserve_exact(len).map_err(|_| Error::OutOfMemory { bytes })?;
-    Ok(vec)
-}
+pub(super) use crate::error::reserved;
 
 /// What the end of a sum takes.
 pub(super) struct Rounding<V> {

@@ -10,8 +10,8 @@ use super::emulated::Emulated;
 use super::ops::{Line, Ops, load_widened};
 use super::{Avx512, Weights, sums};
 use crate::image::Row;
-use crate::pack::{Element, Lut, Normalise, PAD, Run, Scaling, Writer};
-use crate::resample::{Axis, Filter, Numerics};
+use crate::pack::{Arithmetic, Element, Lut, Normalise, PAD, Run, Scaling, Writer};
+use crate::resample::{Axis, Filter};
 
 /// A 64-bit xorshift.
 struct Random(u64);
@@ -371,12 +371,9 @@ fn patches_of_every_size() {
 /// Every element type through every path: arithmetic of each kind, and the table.
 fn luts() -> Vec<Lut> {
     let mean_std = Some(([0.48, 0.45, 0.40], [0.26, 0.26, 0.27]));
-    let mut luts = vec![Lut::new(
-        &Normalise { rescale: None, mean_std: None, numerics: Numerics::Pillow13 },
-        Element::Uint8,
-    )];
-    for numerics in [Numerics::Torchvision, Numerics::Pillow13] {
-        let normalise = Normalise { rescale: Some(1.0 / 255.0), mean_std, numerics };
+    let mut luts = vec![Lut::new(&Normalise::NONE, Element::Uint8)];
+    for arithmetic in [Arithmetic::Fused, Arithmetic::TwoStep] {
+        let normalise = Normalise { rescale: Some(1.0 / 255.0), mean_std, arithmetic };
         luts.extend(ways(&normalise, Element::Float32));
         for element in [Element::Float16, Element::Bfloat16] {
             luts.push(Lut::new(&normalise, element));
@@ -447,9 +444,9 @@ fn whole<B: Backend>(backend: B, seed: u64) -> Vec<u8> {
         groups.extend(band.chunks_exact(group).map(<[u8]>::to_vec));
     }
     let mean_std = Some(([0.5; 3], [0.5; 3]));
-    let numerics = Numerics::Torchvision;
+    let arithmetic = Arithmetic::Fused;
     let element = random.pick(&Element::ALL);
-    let lut = Lut::new(&Normalise { rescale: Some(1.0 / 255.0), mean_std, numerics }, element);
+    let lut = Lut::new(&Normalise { rescale: Some(1.0 / 255.0), mean_std, arithmetic }, element);
     let mut result = Vec::new();
     for i in 0..to_height {
         let reads = down.reads(i);

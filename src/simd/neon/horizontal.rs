@@ -28,9 +28,10 @@ use std::cell::Cell;
 use super::Level;
 use super::lanes::{components16, store};
 use super::products::{Products, to_bytes};
-use super::weights::{Cut, reserved, with_products};
-use crate::error::Result;
+use super::weights::{Cut, with_products};
+use crate::error::{Error, Result, filled, reserved};
 use crate::image::Row;
+use crate::memory::fallible;
 use crate::resample::Axis;
 use crate::simd::{BAND, Backend, GROUP, Scalar, group_len};
 
@@ -85,8 +86,7 @@ impl Columns {
         let mut firsts = reserved(axis.target)?;
         let mut starts = reserved(axis.target)?;
         let mut lanes = reserved(axis.target.saturating_mul(quads * cut.dwords()))?;
-        let mut padded = reserved(quads * QUAD)?;
-        padded.resize(quads * QUAD, 0);
+        let mut padded = filled(0, quads * QUAD)?;
         for i in 0..axis.target {
             let (begin, taps) = axis.window(i);
             let first = span(i).0.min(total - quads);
@@ -103,6 +103,13 @@ impl Columns {
     }
 }
 
+impl Quads {
+    /// Steps of columns that are transposed at once.
+    fn capacity(&self) -> usize {
+        self.steps.min(self.quads.div_ceil(QUADS) + 1 + BLOCK)
+    }
+}
+
 /// Both halves of the rows, of each component.
 type Vectors<const C: usize> = [[uint8x16_t; 2]; C];
 
@@ -111,8 +118,27 @@ thread_local! {
     static SCRATCH: Cell<Vec<uint8x16_t>> = const { Cell::new(Vec::new()) };
 }
 
-/// The most vectors that stay allocated between bands.
+/// The most vectors that stay allocated between images.
 const KEPT: usize = 1 << 12;
+
+/// Makes room on this thread for the columns of every band to come.
+pub(super) fn prepare(columns: &Columns) -> Result<()> {
+    let Columns::Cut(columns) = columns else { return Ok(()) };
+    let mut scratch = SCRATCH.take();
+    let more = (columns.capacity() * QUADS * 2 * columns.output).saturating_sub(scratch.len());
+    let bytes = more.saturating_mul(size_of::<uint8x16_t>());
+    let room = fallible(|| scratch.try_reserve_exact(more));
+    SCRATCH.set(scratch);
+    room.map_err(|_| Error::OutOfMemory { bytes })
+}
+
+/// Gives back what is much.
+pub(super) fn release() {
+    let scratch = SCRATCH.take();
+    if scratch.capacity() <= KEPT {
+        SCRATCH.set(scratch);
+    }
+}
 
 /// # Safety
 /// The CPU must have the instructions that the weights were cut for.
@@ -142,7 +168,7 @@ unsafe fn blocks<P: Products, const I: usize, const C: usize>(
 ) {
     let len = rows[0].len();
     assert!(rows.iter().all(|row| row.len() == len), "rows of a band differ in length");
-    let capacity = columns.steps.min(columns.quads.div_ceil(QUADS) + 1 + BLOCK);
+    let capacity = columns.capacity();
     let mut scratch = SCRATCH.take();
     if scratch.len() < capacity * QUADS * C * 2 {
         scratch.resize(capacity * QUADS * C * 2, vdupq_n_u8(0));
@@ -170,9 +196,7 @@ unsafe fn blocks<P: Products, const I: usize, const C: usize>(
         unsafe { windows::<P, C>(columns, x..stop, quads, QUADS * base, band) };
         x = stop;
     }
-    if scratch.len() <= KEPT {
-        SCRATCH.set(scratch);
-    }
+    SCRATCH.set(scratch);
 }
 
 /// Sixteen columns of eight rows from byte `at` on; what follows a row is zero.

@@ -70,6 +70,14 @@ impl Backend for Neon {
         vertical::Rows::new(self.level, axis)
     }
 
+    fn prepare(self, weights: &Self::Columns) -> Result<()> {
+        horizontal::prepare(weights)
+    }
+
+    fn release(self) {
+        horizontal::release();
+    }
+
     fn horizontal(
         self,
         weights: &Self::Columns,

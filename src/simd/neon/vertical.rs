@@ -11,8 +11,8 @@ use std::arch::aarch64::{int32x4_t, vdupq_n_s32};
 use super::Level;
 use super::lanes::{block, store};
 use super::products::{Products, to_bytes};
-use super::weights::{Cut, reserved, with_products};
-use crate::error::Result;
+use super::weights::{Cut, with_products};
+use crate::error::{Result, reserved};
 use crate::resample::Axis;
 use crate::simd::{Backend, GROUP, Scalar};
 

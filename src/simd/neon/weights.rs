@@ -2,7 +2,6 @@
 
 use super::Level;
 use super::products::{Mixed, Products, Signed, Words};
-use crate::error::{Error, Result};
 use crate::resample::Axis;
 
 /// How weights are cut and multiplied.
@@ -135,12 +134,4 @@ impl Cut {
 /// Two words in a dword.
 const fn pair(first: i32, second: i32) -> i32 {
     (first & 0xffff) | (second << 16)
-}
-
-/// An empty vector with room for `len`.
-pub(super) fn reserved<T>(len: usize) -> Result<Vec<T>> {
-    let mut vector = Vec::new();
-    let bytes = len.saturating_mul(size_of::<T>());
-    vector.try_reserve_exact(len).map_err(|_| Error::OutOfMemory { bytes })?;
-    Ok(vector)
 }

@@ -24,7 +24,8 @@ use std::cell::Cell;
 use super::super::super::{BAND, GROUP, group_len};
 use super::super::ops::{Eight, Line, Ops, store_lane};
 use super::super::sums::{DIGITS, Rounding, reserved};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::memory::fallible;
 use crate::resample::Axis;
 
 /// Columns of a step of the sums.
@@ -106,6 +107,31 @@ thread_local! {
     static SCRATCH: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
 }
 
+impl Columns {
+    /// Eights of columns that are turned at once.
+    const fn capacity(&self) -> usize {
+        self.longest / 2 + 1 + BLOCK
+    }
+
+    /// Makes room on this thread for the columns of every band to come, of `components` bytes.
+    pub(super) fn prepare(&self, components: usize) -> Result<()> {
+        let mut scratch = SCRATCH.take();
+        let more = (self.capacity() * 2 * components).saturating_sub(scratch.len());
+        let bytes = more.saturating_mul(size_of::<Line>());
+        let room = fallible(|| scratch.try_reserve_exact(more));
+        SCRATCH.set(scratch);
+        room.map_err(|_| Error::OutOfMemory { bytes })
+    }
+}
+
+/// Gives back what is much.
+pub(super) fn release() {
+    let scratch = SCRATCH.take();
+    if scratch.capacity() <= KEPT {
+        SCRATCH.set(scratch);
+    }
+}
+
 /// The pass for `C` components. Eight columns are `C` vectors.
 #[inline(always)]
 pub(super) fn pass<O: Ops, const D: usize, const C: usize, const WORDS: bool>(
@@ -117,7 +143,7 @@ pub(super) fn pass<O: Ops, const D: usize, const C: usize, const WORDS: bool>(
     let (first, second) = band.split_at_mut(group_len(columns.windows.len() * C));
     let mut groups = [first, second];
     let orders = [columns.orders[0].load(ops), columns.orders[1].load(ops)];
-    let capacity = columns.longest / 2 + 1 + BLOCK;
+    let capacity = columns.capacity();
     let mut scratch = SCRATCH.take();
     if scratch.len() < capacity * 2 * C {
         scratch.resize(capacity * 2 * C, Line::ZERO);
@@ -144,9 +170,7 @@ pub(super) fn pass<O: Ops, const D: usize, const C: usize, const WORDS: bool>(
         let eights = &eights[first - 2 * base..][..count];
         pixel::<O, D, C, WORDS>(ops, columns, window, eights, &mut groups, x);
     }
-    if scratch.len() <= KEPT {
-        SCRATCH.set(scratch);
-    }
+    SCRATCH.set(scratch);
 }
 
 /// Sixteen columns from byte `at` of the rows on, into two times eight.

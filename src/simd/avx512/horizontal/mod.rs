@@ -49,6 +49,19 @@ pub(super) fn columns<O: Ops>(
     Ok(Columns { digits, words, source: axis.source * input, output, way })
 }
 
+/// Makes room on this thread for every pass to come.
+pub(super) fn prepare(columns: &Columns) -> Result<()> {
+    match &columns.way {
+        Way::Short(_) => Ok(()),
+        Way::Deep(way) => way.prepare(columns.output),
+    }
+}
+
+/// Gives back what [`prepare`] made, where it is much.
+pub(super) fn release() {
+    deep::release();
+}
+
 /// The pass over eight rows into the two groups of `band`.
 #[inline(always)]
 pub(super) fn horizontal<O: Ops>(

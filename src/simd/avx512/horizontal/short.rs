@@ -25,7 +25,7 @@ use std::ops::Range;
 use super::super::super::{GROUP, group_len};
 use super::super::ops::{Eight, Line, Ops, Span, load_dwords, store};
 use super::super::sums::{DIGITS, Rounding, below, reserved};
-use crate::error::Result;
+use crate::error::{Result, push};
 use crate::resample::Axis;
 
 /// Consecutive target pixels that are made together.
@@ -137,7 +137,7 @@ pub(super) fn columns<O: Ops>(
         let near = (widest + taps) * input <= 64;
         match columns.runs.last_mut() {
             Some(run) if (run.steps, run.inside) == (steps, inside) => run.count += 1,
-            _ => columns.runs.push(Run { count: 1, steps, inside, narrow, near }),
+            _ => push(&mut columns.runs, Run { count: 1, steps, inside, narrow, near })?,
         }
         let pixels = first..first + count;
         batch_lines(ops, axis, pixels, digits, [input, output], narrow, &mut columns.lines);

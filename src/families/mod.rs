@@ -1,0 +1,147 @@
+//! The table of families: data only. A new family that uses known strategies is one entry here.
+
+mod encoders;
+mod originals;
+mod patches;
+mod tiles;
+
+use std::sync::LazyLock;
+
+use crate::error::{Error, Result};
+use crate::spec::{Common, Convert, Key, MeanStd, Spec, Upstream};
+
+/// One row of the table.
+#[derive(Clone, Debug)]
+pub struct Family {
+    /// The name it is asked for by.
+    pub name: &'static str,
+    /// Other names for it.
+    pub aliases: &'static [&'static str],
+    /// Conversion to RGB.
+    pub convert: Convert,
+    /// Its options as released checkpoints have them. Pillow's newest rule stands for the installed one's.
+    pub spec: Spec,
+    /// What keys of files and arguments become, beyond the options' own names.
+    pub keys: &'static [Key],
+    /// Upstream's class, where transformers has one.
+    pub upstream: Option<Upstream>,
+    /// Tokens that upstream's processor puts around those of an image, which it then always cuts into tiles.
+    pub markers: usize,
+    /// The same for videos, where it has any.
+    pub video: Option<Video>,
+}
+
+/// A family's videos.
+#[derive(Clone, Debug)]
+pub struct Video {
+    /// Its options as released checkpoints have them.
+    pub spec: Spec,
+    /// What keys of files and arguments become, beyond the options' own names.
+    pub keys: &'static [Key],
+    /// Upstream's class, where transformers has one.
+    pub upstream: Option<Upstream>,
+}
+
+impl Family {
+    /// A family of transformers without videos.
+    fn of(spec: Spec) -> Self {
+        Self {
+            name: spec.family,
+            aliases: &[],
+            convert: Convert::Transformers,
+            spec,
+            keys: &[],
+            upstream: None,
+            markers: 0,
+            video: None,
+        }
+    }
+}
+
+const CLIP: MeanStd =
+    ([0.481_454_66, 0.457_827_5, 0.408_210_73], [0.268_629_54, 0.261_302_58, 0.275_777_11]);
+const IMAGENET: MeanStd = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+const HALF: MeanStd = ([0.5; 3], [0.5; 3]);
+
+/// Budgets of pixels, as the Qwen line spells them.
+const AREAS: Key = Key::Dict(
+    "size",
+    &[
+        ("shortest_edge", "min_pixels"),
+        ("longest_edge", "max_pixels"),
+        ("min_pixels", "min_pixels"),
+        ("max_pixels", "max_pixels"),
+    ],
+);
+
+fn common((image_mean, image_std): MeanStd) -> Common {
+    Common { image_mean, image_std, ..Common::default() }
+}
+
+/// Every family.
+#[must_use]
+pub fn all() -> &'static [Family] {
+    static ALL: LazyLock<Vec<Family>> = LazyLock::new(|| {
+        let files = [
+            patches::families(),
+            originals::families(),
+            tiles::families(),
+            patches::budgets(),
+            encoders::families(),
+        ];
+        files.into_iter().flatten().collect()
+    });
+    &ALL
+}
+
+/// The family of that name or alias.
+///
+/// # Errors
+/// `Unknown`.
+pub fn find(name: &str) -> Result<&'static Family> {
+    let known = || all().iter().map(|family| family.name).collect();
+    all()
+        .iter()
+        .find(|family| family.name == name || family.aliases.contains(&name))
+        .ok_or_else(|| Error::Unknown { what: "family", given: name.into(), known: known() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_specs_hold() {
+        let mut names: Vec<&str> = Vec::new();
+        for family in all() {
+            assert_eq!(family.name, family.spec.family);
+            names.push(family.name);
+            names.extend(family.aliases);
+            assert!(family.spec.clone().prepare().is_ok());
+            if let Some(video) = &family.video {
+                assert_eq!(family.name, video.spec.family);
+                assert!(video.spec.clone().prepare().is_ok());
+            }
+        }
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count, "a name or alias stands for two families");
+    }
+
+    #[test]
+    fn options_round_trip() {
+        for family in all() {
+            for spec in [Some(&family.spec), family.video.as_ref().map(|video| &video.spec)]
+                .into_iter()
+                .flatten()
+            {
+                let mut copy = spec.clone();
+                for (name, value) in spec.options() {
+                    assert_eq!(copy.set(name, &value), Ok(()), "{name}");
+                }
+                assert_eq!(copy.options(), spec.options());
+            }
+        }
+    }
+}

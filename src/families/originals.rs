@@ -1,0 +1,114 @@
+//! Families whose own code is upstream: InternVL and DeepSeek-VL2.
+
+use super::{Family, HALF, IMAGENET, common};
+use crate::coords::Kind;
+use crate::plan::Role;
+use crate::resample::Numerics;
+use crate::sizing::RatioOrder;
+use crate::spec::{
+    ArraySpec, Common, Convert, Coords, FactSpec, Key, Part, Recipe, Spec, TokenSpec, ViewSpec,
+    What,
+};
+use crate::strategy::{AspectGrid, BestCanvas, Strategy};
+
+/// DeepSeek-VL2's canvases as (width, height), in the order of its released file.
+const DEEPSEEK_VL2_CANVASES: [(usize, usize); 23] = [
+    (384, 384),
+    (384, 768),
+    (768, 384),
+    (384, 1152),
+    (1152, 384),
+    (384, 1536),
+    (1536, 384),
+    (768, 768),
+    (384, 1920),
+    (1920, 384),
+    (384, 2304),
+    (2304, 384),
+    (768, 1152),
+    (1152, 768),
+    (384, 2688),
+    (2688, 384),
+    (384, 3072),
+    (3072, 384),
+    (768, 1536),
+    (1536, 768),
+    (384, 3456),
+    (3456, 384),
+    (1152, 1152),
+];
+
+/// How configs of tiles spell them.
+pub(super) const TILE_KEYS: &[Key] = &[
+    Key::Sides("size", "image_size"),
+    Key::Alias("min_patches", "min_num"),
+    Key::Alias("max_patches", "max_num"),
+];
+
+/// Tiles of the closest grid, and a thumbnail behind them.
+pub(super) const TILES: Recipe = Recipe {
+    views: &[
+        ViewSpec::tiles(Role::Whole),
+        ViewSpec::tiles(Role::Tiles),
+        ViewSpec::tiles(Role::Thumbnail),
+    ],
+    arrays: &[ArraySpec::PIXEL_VALUES],
+    facts: &[FactSpec::scalar("num_patches", What::RowCount(0))],
+    tokens: TokenSpec {
+        parts: &[Part::Units(Role::Whole), Part::Units(Role::Tiles), Part::Units(Role::Thumbnail)],
+    },
+    arithmetic: None,
+    floats_on_pillow: false,
+    lacks: &[],
+};
+
+/// A padded global view before the tiles of a padded canvas.
+const CANVAS: Recipe = Recipe {
+    views: &[ViewSpec::tiles(Role::Global), ViewSpec::tiles(Role::Tiles)],
+    arrays: &[ArraySpec::PIXEL_VALUES],
+    facts: &[
+        FactSpec::row("images_spatial_crop", What::ColumnsRows),
+        FactSpec::scalar("num_image_tokens", What::Tokens),
+    ],
+    tokens: TokenSpec {
+        parts: &[Part::Rows(Role::Global), Part::Mark(Kind::Separator), Part::Rows(Role::Tiles)],
+    },
+    arithmetic: None,
+    floats_on_pillow: false,
+    lacks: &[],
+};
+
+pub(super) fn families() -> Vec<Family> {
+    vec![
+        Family {
+            aliases: &["internvl2", "internvl2.5", "internvl3", "internvl_chat"],
+            convert: Convert::Original,
+            keys: TILE_KEYS,
+            ..Family::of(Spec {
+                family: "internvl",
+                strategy: Strategy::AspectGrid(AspectGrid {
+                    tie_order: RatioOrder::Set,
+                    ..AspectGrid::default()
+                }),
+                common: common(IMAGENET),
+                numerics: Numerics::Pillow13,
+                recipe: TILES,
+            })
+        },
+        Family {
+            aliases: &["deepseek_vl2", "deepseek_vl_v2"],
+            convert: Convert::Original,
+            keys: &[Key::Alias("normalize", "do_normalize")],
+            ..Family::of(Spec {
+                family: "deepseek-vl2",
+                strategy: Strategy::BestCanvas(BestCanvas {
+                    candidate_resolutions: DEEPSEEK_VL2_CANVASES.to_vec(),
+                    ..BestCanvas::default()
+                }),
+                common: Common { coords: Coords::Norm999, ..common(HALF) },
+                numerics: Numerics::Pillow13,
+                recipe: CANVAS,
+            })
+        },
+    ]
+}

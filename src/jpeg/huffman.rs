@@ -1,0 +1,341 @@
+//! Huffman tables: what the next bits say, as many symbols at once as they hold.
+
+use super::{Reject, Result};
+
+/// Bits that index a table.
+pub(super) const INDEX: u32 = 10;
+const ENTRIES: usize = 1 << INDEX;
+/// Bits that an entry of [`AcTable`] uses at most.
+pub(super) const LONGEST: u32 = 15;
+/// Positions after the last of a block: such an entry ends the loop over symbols.
+const LEAVE: u64 = 64;
+/// A block has ended.
+const END: u64 = 128;
+
+/// The code of one table, as a file gives it.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Code {
+    counts: [u8; 16],
+    symbols: [u8; 256],
+}
+
+impl Code {
+    /// `counts` codes of each length and their symbols.
+    pub(super) fn new(counts: [u8; 16], given: &[u8]) -> Result<Self> {
+        let mut symbols = [0; 256];
+        symbols
+            .get_mut(..given.len())
+            .ok_or(Reject::Anomaly("a Huffman table of more than 256 codes"))?
+            .copy_from_slice(given);
+        let mut code = 0_usize;
+        for (len, &count) in (1..).zip(&counts) {
+            code += usize::from(count);
+            // No code is all ones.
+            if count > 0 && code >= 1 << len {
+                return Err(Reject::Anomaly("a Huffman table of too many codes"));
+            }
+            code <<= 1;
+        }
+        Ok(Self { counts, symbols })
+    }
+}
+
+/// Looks one symbol up.
+struct Lookup {
+    /// Of each length: one past its codes, as the upper of 16 bits, and what makes a code an index of `symbols`.
+    limits: [(u32, i32); 17],
+    symbols: [u8; 256],
+    /// Length and symbol by the first bits; length 0 where the code is longer.
+    short: [(u8, u8); ENTRIES],
+}
+
+impl Lookup {
+    fn new(code: &Code) -> Self {
+        let mut lookup =
+            Self { limits: [(0, 0); 17], symbols: code.symbols, short: [(0, 0); ENTRIES] };
+        let (mut next, mut index) = (0_u32, 0_i32);
+        for (len, &count) in (1_u32..).zip(&code.counts) {
+            let offset = index - next as i32;
+            if len <= INDEX {
+                for number in 0..u32::from(count) {
+                    let span = 1 << (INDEX - len);
+                    let first = ((next + number) << (INDEX - len)) as usize;
+                    let symbol = code.symbols[(index + number as i32) as usize & 255];
+                    lookup.short[first..first + span].fill((len as u8, symbol));
+                }
+            }
+            next += u32::from(count);
+            index += i32::from(count);
+            lookup.limits[len as usize] = (next << (16 - len), offset);
+            next <<= 1;
+        }
+        lookup
+    }
+
+    /// Length and symbol of the code on top of `word`.
+    #[inline(always)]
+    fn get(&self, word: u64) -> Option<(u32, u8)> {
+        let (len, symbol) = self.short[(word >> (64 - INDEX)) as usize];
+        if len > 0 {
+            return Some((u32::from(len), symbol));
+        }
+        self.get_long(word)
+    }
+
+    #[cold]
+    fn get_long(&self, word: u64) -> Option<(u32, u8)> {
+        let top = (word >> 48) as u32;
+        for len in INDEX + 1..=16 {
+            let (limit, offset) = self.limits[len as usize];
+            if top < limit {
+                let index = (top >> (16 - len)) as i32 + offset;
+                return Some((len, *self.symbols.get(usize::try_from(index).ok()?)?));
+            }
+        }
+        None
+    }
+}
+
+/// The value of `size` more bits, which are on top of `word`.
+#[inline(always)]
+pub(super) const fn extend(word: u64, size: u32) -> i32 {
+    if size == 0 {
+        return 0;
+    }
+    let bits = (word >> (64 - size)) as i32;
+    // A first bit of 0 is a negative number, less by all ones.
+    let negative = (word as i64 >> 63) as i32 + 1;
+    bits - negative * ((1 << size) - 1)
+}
+
+/// Differences of first coefficients.
+pub(super) struct DcTable {
+    /// Bits in the low half, the difference in the high half; 0 where they are more than `INDEX`.
+    fast: [i32; ENTRIES],
+    lookup: Lookup,
+}
+
+impl DcTable {
+    pub(super) fn new(code: &Code) -> Result<Box<Self>> {
+        let lookup = Lookup::new(code);
+        let count = code.counts.iter().map(|&count| usize::from(count)).sum::<usize>();
+        if code.symbols[..count].iter().any(|&symbol| symbol > 15) {
+            return Err(Reject::Anomaly("a Huffman table of differences of more than 15 bits"));
+        }
+        let mut fast = [0; ENTRIES];
+        for (index, entry) in fast.iter_mut().enumerate() {
+            let (len, size) = lookup.short[index];
+            let (len, size) = (u32::from(len), u32::from(size));
+            if len > 0 && len + size <= INDEX {
+                let word = (index as u64) << (64 - INDEX);
+                *entry = extend(word << len, size) << 16 | (len + size) as i32;
+            }
+        }
+        Ok(Box::new(Self { fast, lookup }))
+    }
+
+    /// How many bits the next difference takes, and what it is. `word` has at least 31 bits.
+    #[inline(always)]
+    pub(super) fn next(&self, word: u64) -> Option<(u32, i32)> {
+        let entry = self.fast[(word >> (64 - INDEX)) as usize];
+        if entry != 0 {
+            return Some((entry as u32 & 0xff, entry >> 16));
+        }
+        let (len, size) = self.lookup.get(word)?;
+        let size = u32::from(size);
+        Some((len + size, extend(word << len, size)))
+    }
+}
+
+/// Runs of zeros and the coefficients after them.
+///
+/// An entry has, from its lowest byte on: bits used; how far the position moves (64 more: nothing was done, the entry is for
+/// [`AcTable::next`]; 128 more: the block has ended); where the first coefficient goes, from the position on; where the second one
+/// goes; and the two coefficients. Where there is but one, the second is a zero after it, which is written to where a zero is.
+/// An entry may use more bits than index it: what they say, which are the lowest bits of a coefficient, is to be added to the first.
+pub(super) struct AcTable {
+    pub(super) fast: [u64; ENTRIES],
+    lookup: Lookup,
+}
+
+/// What one symbol says.
+pub(super) enum Symbol {
+    /// So many zeros, then this coefficient.
+    Coefficient(usize, i32),
+    /// Sixteen zeros.
+    Zeros,
+    /// The block ends, and `2^n` blocks from it on, and as many more as the next `n` bits say.
+    End(u32),
+}
+
+impl AcTable {
+    /// Coefficients are shifted left by `low` bits.
+    pub(super) fn new(code: &Code, low: u32) -> Box<Self> {
+        let mut table = Box::new(Self { fast: [0; ENTRIES], lookup: Lookup::new(code) });
+        for index in 0..ENTRIES {
+            let (len, symbol) = table.lookup.short[index];
+            let word = (index as u64) << (64 - INDEX);
+            table.fast[index] = match one(word, INDEX, u32::from(len), symbol, low) {
+                None => beyond(word, u32::from(len), symbol, low).unwrap_or(LEAVE << 8 | 1 << 24),
+                Some((bits, move_by, offset, value)) if move_by >= END => {
+                    entry(bits, move_by, (offset, value), (offset + 1, 0))
+                }
+                Some((bits, move_by, offset, value)) => {
+                    let rest = word << bits;
+                    let (len, symbol) = table.lookup.short[(rest >> (64 - INDEX)) as usize];
+                    let second = one(rest, INDEX - bits, u32::from(len), symbol, low);
+                    // After 16 zeros, the first coefficient is a zero where one is already.
+                    match second {
+                        Some((more, further, after, other)) => entry(
+                            bits + more,
+                            move_by + further,
+                            (offset, value),
+                            (move_by + after, other),
+                        ),
+                        None => entry(bits, move_by, (offset, value), (move_by, 0)),
+                    }
+                }
+            };
+        }
+        table
+    }
+
+    /// How many bits the next symbol takes with its coefficient, and what it says. `word` has at least 31 bits.
+    #[inline(always)]
+    pub(super) fn next(&self, word: u64) -> Option<(u32, Symbol)> {
+        let (len, symbol) = self.lookup.get(word)?;
+        let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
+        Some(if size > 0 {
+            (len + size, Symbol::Coefficient(run as usize, extend(word << len, size)))
+        } else if run == 15 {
+            (len, Symbol::Zeros)
+        } else {
+            (len, Symbol::End(run))
+        })
+    }
+}
+
+/// Bits, how far the position moves, where the coefficient goes and what it is, of a symbol of a code of `len` bits on top of
+/// `word`, where `room` bits hold all of it.
+fn one(word: u64, room: u32, len: u32, symbol: u8, low: u32) -> Option<(u32, u64, u64, i16)> {
+    let (run, size) = (u64::from(symbol >> 4), u32::from(symbol & 15));
+    if len == 0 || len + size > room {
+        return None;
+    }
+    match (run, size) {
+        (0, 0) => Some((len, END, 0, 0)),
+        (15, 0) => Some((len, 16, 0, 0)),
+        (_, 0) => None,
+        _ => {
+            let value = i16::try_from(extend(word << len, size) << low).ok()?;
+            Some((len + size, run + 1, run, value))
+        }
+    }
+}
+
+/// The entry of a coefficient whose sign is among the bits that index the table, and whose lowest bits are not.
+fn beyond(word: u64, len: u32, symbol: u8, low: u32) -> Option<u64> {
+    let (run, size) = (u64::from(symbol >> 4), u32::from(symbol & 15));
+    if len == 0 || len >= INDEX || size == 0 || len + size > LONGEST {
+        return None;
+    }
+    let value = i16::try_from(extend(word << len, size) << low).ok()?;
+    // It fits, whatever its lowest bits are.
+    i16::try_from(i32::from(value) + (((1 << size) - 1) << low)).ok()?;
+    Some(entry(len + size, run + 1, (run, value), (run + 1, 0)))
+}
+
+const fn entry(bits: u32, move_by: u64, first: (u64, i16), second: (u64, i16)) -> u64 {
+    bits as u64
+        | move_by << 8
+        | first.0 << 16
+        | second.0 << 24
+        | (first.1 as u16 as u64) << 32
+        | (second.1 as u16 as u64) << 48
+}
+
+/// Symbols of a scan that adds a bit to coefficients. It is read from the lowest bit on, so that bits can be taken as many as
+/// needed without counting from the top.
+pub(super) struct RefineTable {
+    fast: [u32; ENTRIES],
+    lookup: Lookup,
+}
+
+/// What a symbol of [`RefineTable`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refinement {
+    /// Bits it takes.
+    pub(super) bits: u32,
+    /// Zeros to pass over; of an end, how many bits say how many blocks more have ended.
+    pub(super) run: u32,
+    pub(super) then: Then,
+}
+
+/// What comes after the zeros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// One more zero.
+    Zero = 0,
+    /// A coefficient that was zero and is positive.
+    Positive = 1,
+    /// A coefficient that was zero and is negative.
+    Negative = 2,
+    /// The end of the block.
+    End = 3,
+}
+
+impl RefineTable {
+    pub(super) fn new(code: &Code) -> Box<Self> {
+        let mut table = Box::new(Self { fast: [0; ENTRIES], lookup: Lookup::new(code) });
+        for index in 0..ENTRIES {
+            let word = (index as u64).reverse_bits();
+            let (len, symbol) = table.lookup.short[(word >> (64 - INDEX)) as usize];
+            let refinement = refinement(word, u32::from(len), symbol);
+            if let Some(Refinement { bits, run, then }) = refinement
+                && len > 0
+                && bits <= INDEX
+            {
+                table.fast[index] = bits | run << 8 | (then as u32) << 16;
+            }
+        }
+        table
+    }
+
+    /// The symbol of the lowest bits of `word`, at least 17 of them.
+    #[inline(always)]
+    pub(super) fn next(&self, word: u64) -> Option<Refinement> {
+        let entry = self.fast[word as usize % ENTRIES];
+        if entry == 0 {
+            return self.next_long(word);
+        }
+        let then = match entry >> 16 {
+            0 => Then::Zero,
+            1 => Then::Positive,
+            2 => Then::Negative,
+            _ => Then::End,
+        };
+        Some(Refinement { bits: entry & 0xff, run: entry >> 8 & 0xff, then })
+    }
+
+    #[cold]
+    fn next_long(&self, word: u64) -> Option<Refinement> {
+        let word = word.reverse_bits();
+        let (len, symbol) = self.lookup.get(word)?;
+        refinement(word, len, symbol)
+    }
+}
+
+/// What a symbol says, whose code of `len` bits is on top of `word`; none where it does not belong to such a scan.
+const fn refinement(word: u64, len: u32, symbol: u8) -> Option<Refinement> {
+    let run = (symbol >> 4) as u32;
+    Some(match (symbol & 15, run) {
+        (1, _) => {
+            let positive = word << len >> 63 == 1;
+            let then = if positive { Then::Positive } else { Then::Negative };
+            Refinement { bits: len + 1, run, then }
+        }
+        (0, 15) => Refinement { bits: len, run, then: Then::Zero },
+        (0, _) => Refinement { bits: len, run, then: Then::End },
+        _ => return None,
+    })
+}

@@ -1,0 +1,209 @@
+//! A file of one scan: blocks are decoded and transformed a few units at a time, so that coefficients stay in the cache.
+
+use std::rc::Rc;
+
+use super::bits::{Bits, Reader};
+use super::block::whole;
+use super::header::{Frame, marker};
+use super::huffman::{AcTable, DcTable};
+use super::planes::Planes;
+use super::tables::{Quantisation, Scan, Tables};
+use super::{Reject, Result};
+use crate::error::Error;
+use crate::simd::jpeg::{Deposit, Group, Kernels, Work};
+
+/// Bytes that a block takes at most: 64 coefficients of a code of 16 bits and 15 bits more.
+pub(super) const BLOCK_BYTES: usize = 248;
+/// Units that are decoded before they are transformed: however many blocks a unit has across, they are whole groups.
+const CHUNK: usize = 4;
+
+/// The segments between restarts.
+pub(super) struct Restarts<'a> {
+    pub(super) bits: Bits<'a>,
+    interval: usize,
+    /// Units to the next restart.
+    pub(super) left: usize,
+    number: u8,
+}
+
+impl<'a> Restarts<'a> {
+    /// From byte `at` of a file on.
+    pub(super) fn new(data: &'a [u8], at: usize, interval: usize) -> Result<Self> {
+        let interval = if interval == 0 { usize::MAX } else { interval };
+        Ok(Self { bits: Bits::new(data, at)?, interval, left: interval, number: 0 })
+    }
+
+    /// Goes on after the restart marker that is due here.
+    pub(super) fn restart(&mut self) -> Option<()> {
+        if self.bits.end() != Some(marker::RST0 + self.number) {
+            return None;
+        }
+        self.number = (self.number + 1) % 8;
+        self.bits.next_segment();
+        self.left = self.interval;
+        Some(())
+    }
+}
+
+/// A block of a unit.
+struct Slot {
+    component: usize,
+    dc: Rc<DcTable>,
+    ac: Rc<AcTable>,
+    /// Its group among those of a chunk, and its place there, in each unit of the chunk.
+    places: [(usize, usize); CHUNK],
+}
+
+/// Where a group of a chunk goes: component, row of blocks, column of groups from the chunk's first on.
+struct Target {
+    component: usize,
+    row: usize,
+    column: usize,
+    /// Groups of a chunk across.
+    across: usize,
+}
+
+/// The scan under way.
+pub(super) struct Stream<'a> {
+    restarts: Restarts<'a>,
+    slots: Vec<Slot>,
+    targets: Vec<Target>,
+    groups: Vec<Group>,
+    quantisation: Vec<Quantisation>,
+    predictions: [i32; 3],
+    /// Units across.
+    units: usize,
+}
+
+impl<'a> Stream<'a> {
+    pub(super) fn new(
+        data: &'a [u8],
+        at: usize,
+        frame: &Frame,
+        tables: &Tables,
+        scan: &Scan,
+    ) -> Result<Self> {
+        if !scan.is_sequential() || scan.components.len() != frame.components.len() {
+            return Err(Reject::Anomaly(
+                "a scan of some coefficients in a file that is not progressive",
+            ));
+        }
+        let mut made: Vec<(usize, Rc<AcTable>)> = Vec::new();
+        let (mut slots, mut targets, mut quantisation) = (Vec::new(), Vec::new(), Vec::new());
+        for &(index, dc, ac) in &scan.components {
+            const MISSING: Reject = Reject::Anomaly("a table is missing");
+            let component = frame.components[index];
+            quantisation.push(tables.quantisation[component.table].ok_or(MISSING)?);
+            let dc = tables.dc[dc].as_ref().ok_or(MISSING)?;
+            let known = made.iter().find(|(number, _)| *number == ac).map(|(_, table)| table);
+            let ac_table = if let Some(table) = known {
+                Rc::clone(table)
+            } else {
+                let code = tables.ac[ac].as_ref().ok_or(MISSING)?;
+                let table = Rc::from(AcTable::new(code, 0));
+                made.push((ac, Rc::clone(&table)));
+                table
+            };
+            let across = component.horizontal;
+            let base = targets.len();
+            for row in 0..component.vertical {
+                for x in 0..across {
+                    let places = std::array::from_fn(|unit| {
+                        let column = unit * across + x;
+                        (base + row * across + column / 4, column % 4)
+                    });
+                    let (dc, ac) = (Rc::clone(dc), Rc::clone(&ac_table));
+                    slots.push(Slot { component: index, dc, ac, places });
+                    targets.push(Target { component: index, row, column: x, across });
+                }
+            }
+        }
+        let mut groups = Vec::new();
+        let bytes = targets.len() * size_of::<Group>();
+        groups.try_reserve_exact(targets.len()).map_err(|_| Error::OutOfMemory { bytes })?;
+        groups.resize(targets.len(), [0; 256]);
+        let restarts = Restarts::new(data, at, tables.restart)?;
+        let (predictions, units) = ([0; 3], frame.units().1);
+        Ok(Self { restarts, slots, targets, groups, quantisation, predictions, units })
+    }
+
+    /// Decodes a row of units, into `planes` where somebody wants it.
+    pub(super) fn row<B: Kernels>(
+        &mut self,
+        backend: B,
+        planes: Option<&mut Planes>,
+    ) -> Result<()> {
+        backend
+            .work(RowOfUnits { backend, stream: self, planes })
+            .ok_or(Reject::Anomaly("entropy-coded data that make no sense"))
+    }
+
+    /// After the last row: the end of the file must follow.
+    pub(super) fn end(&mut self) -> Result<()> {
+        match self.restarts.bits.end() {
+            Some(marker::EOI) => Ok(()),
+            _ => Err(Reject::Anomaly("no end after the last unit")),
+        }
+    }
+
+    #[inline(always)]
+    fn decode<B: Kernels>(&mut self, backend: B, mut planes: Option<&mut Planes>) -> Option<()> {
+        let need = CHUNK * self.slots.len() * BLOCK_BYTES;
+        for chunk in 0..self.units.div_ceil(CHUNK) {
+            self.restarts.bits.fill(need);
+            let count = CHUNK.min(self.units - chunk * CHUNK);
+            let mut unit = 0;
+            while unit < count {
+                if self.restarts.left == 0 {
+                    self.restarts.restart()?;
+                    self.restarts.bits.fill(need);
+                    self.predictions = [0; 3];
+                }
+                let end = count.min(unit.saturating_add(self.restarts.left));
+                self.restarts.left -= end - unit;
+                let mut reader = Reader::new(self.restarts.bits.cursor())?;
+                for unit in unit..end {
+                    for slot in &self.slots {
+                        let (group, place) = slot.places[unit];
+                        let group = &mut self.groups[group];
+                        let prediction = &mut self.predictions[slot.component];
+                        whole(&mut reader, &slot.dc, &slot.ac, prediction, group, place)?;
+                    }
+                }
+                let pos = reader.pos();
+                if !self.restarts.bits.take(pos) {
+                    return None;
+                }
+                unit = end;
+            }
+            if let Some(planes) = planes.as_deref_mut() {
+                for (target, group) in self.targets.iter().zip(&mut self.groups) {
+                    // The last chunk may have fewer groups than others.
+                    if target.column * 4 < count * target.across {
+                        let place = (target.row, chunk * target.across + target.column);
+                        let table = &self.quantisation[target.component];
+                        planes.put(backend, target.component, place, group, table);
+                    }
+                }
+            } else {
+                self.groups.fill([0; 256]);
+            }
+        }
+        Some(())
+    }
+}
+
+struct RowOfUnits<'s, 'a, B> {
+    backend: B,
+    stream: &'s mut Stream<'a>,
+    planes: Option<&'s mut Planes>,
+}
+
+impl<B: Kernels> Work for RowOfUnits<'_, '_, B> {
+    type Out = Option<()>;
+
+    #[inline(always)]
+    fn run<D: Deposit>(self, _deposit: D) -> Option<()> {
+        self.stream.decode(self.backend, self.planes)
+    }
+}

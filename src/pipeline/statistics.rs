@@ -1,0 +1,239 @@
+//! Mean and standard deviation of one image's values, and patches in rows: `Pix2Struct`'s and Kosmos-2.5's own rules.
+//!
+//! Both libraries add float32 numbers in an order of their own, which shows in the last bits. The order is that of
+//! memory, which holds plane after plane; torch's is that of one thread.
+
+use super::float::floats;
+use crate::error::{Error, Result, Size};
+
+/// The mean and what values are divided by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Statistics {
+    /// The mean.
+    pub mean: f32,
+    /// The standard deviation, or the least that a family divides by where that is more.
+    pub deviation: f32,
+}
+
+/// Whose sums, and the least to divide by for `n` values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Standardise {
+    /// `Pix2StructImageProcessor`: torch's sums; at least `1 / sqrt(n)`, rounded to float32 at the end.
+    Pix2Struct,
+    /// `Kosmos2_5ImageProcessor`: torch's sums; at least `1 / sqrt(n)`, with the root and the quotient in float32.
+    Kosmos25,
+    /// The same classes on Pillow: numpy's sums, the deviation of the values themselves rather than an estimate.
+    Numpy,
+}
+
+impl Standardise {
+    /// Every rule.
+    pub const ALL: [Self; 3] = [Self::Pix2Struct, Self::Kosmos25, Self::Numpy];
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pix2Struct => "pix2struct",
+            Self::Kosmos25 => "kosmos-2.5",
+            Self::Numpy => "numpy",
+        }
+    }
+
+    /// The rule of that name.
+    ///
+    /// # Errors
+    /// `Unknown`.
+    pub fn parse(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|rule| rule.name() == name).ok_or_else(|| Error::Unknown {
+            what: "standardise",
+            given: name.into(),
+            known: Self::ALL.map(Self::name).to_vec(),
+        })
+    }
+
+    /// The mean and the divisor of `values`, of which there are at least two.
+    #[must_use]
+    pub fn statistics(self, values: &[f32]) -> Statistics {
+        let n = values.len() as f64;
+        let (mean, deviation, least) = match self {
+            Self::Pix2Struct => (torch_mean(values), None, (1.0 / n.sqrt()) as f32),
+            Self::Kosmos25 => (torch_mean(values), None, 1.0 / (n as f32).sqrt()),
+            Self::Numpy => {
+                let (mean, deviation) = numpy(values);
+                (mean, Some(deviation), (1.0 / n.sqrt()) as f32)
+            }
+        };
+        let deviation = deviation.unwrap_or_else(|| torch_deviation(values, mean));
+        Statistics { mean, deviation: if deviation >= least { deviation } else { least } }
+    }
+
+    /// Subtracts the mean of the values from each, and divides by the divisor.
+    pub fn apply(self, values: &mut [f32]) {
+        let Statistics { mean, deviation } = self.statistics(values);
+        for value in values {
+            *value = (*value - mean) / deviation;
+        }
+    }
+}
+
+/// Lanes of the vectors in which torch adds, and how many of them it keeps at once.
+const LANES: usize = 8;
+const VECTORS: usize = 4;
+/// Floats of one step.
+const STEP: usize = LANES * VECTORS;
+/// Levels of partial sums.
+const LEVELS: usize = 4;
+
+type Lanes = [[f32; LANES]; VECTORS];
+
+fn add(to: &mut Lanes, from: &Lanes) {
+    for (to, from) in to.iter_mut().flatten().zip(from.iter().flatten()) {
+        *to += from;
+    }
+}
+
+/// The mean as `torch.mean` gives it.
+fn torch_mean(values: &[f32]) -> f32 {
+    torch_sum(values) / values.len() as f32
+}
+
+/// torch's cascade: steps of 32 floats are added to a first level of sums, which every so many steps empties into the
+/// second, that one as often into the third, and so on; then the vectors, then what is left over, then the lanes.
+fn torch_sum(values: &[f32]) -> f32 {
+    let (steps, rest) = values.as_chunks::<STEP>();
+    // A level takes 16 times as many steps as the one before, or more where four levels would not do.
+    let bits = usize::BITS - steps.len().saturating_sub(1).leading_zeros();
+    let power = (bits / LEVELS as u32).max(4);
+    let often = 1usize << power;
+    let mut levels: [Lanes; LEVELS] = Default::default();
+    let (mut whole, left) = (0, steps.chunks_exact(often));
+    let last = left.remainder();
+    for group in left {
+        for step in group {
+            let (vectors, _) = step.as_chunks::<LANES>();
+            for (to, from) in levels[0].iter_mut().zip(vectors) {
+                for (to, from) in to.iter_mut().zip(from) {
+                    *to += from;
+                }
+            }
+        }
+        whole += often;
+        for level in 1..LEVELS {
+            let full = std::mem::take(&mut levels[level - 1]);
+            add(&mut levels[level], &full);
+            if whole & ((often - 1) << (level as u32 * power)) != 0 {
+                break;
+            }
+        }
+    }
+    for step in last {
+        let (vectors, _) = step.as_chunks::<LANES>();
+        for (to, from) in levels[0].iter_mut().zip(vectors) {
+            for (to, from) in to.iter_mut().zip(from) {
+                *to += from;
+            }
+        }
+    }
+    let [mut sums, others @ ..] = levels;
+    for level in &others {
+        add(&mut sums, level);
+    }
+    let (vectors, rest) = rest.as_chunks::<LANES>();
+    let [mut sum, others @ ..] = sums;
+    for vector in vectors.iter().chain(&others) {
+        for (to, from) in sum.iter_mut().zip(vector) {
+            *to += from;
+        }
+    }
+    let mut total = 0.0;
+    for value in rest.iter().chain(&sum) {
+        total += value;
+    }
+    total
+}
+
+/// The standard deviation as `torch.std` gives it: squares of differences to the mean, added one by one in float64.
+///
+/// A sum one by one is slow. It lies within `n` roundings of the exact sum, and one in sixteen lanes within a sixteenth
+/// of that and a little; where both ends of that range give one float32, that is the answer.
+fn torch_deviation(values: &[f32], mean: f32) -> f32 {
+    let mean = f64::from(mean);
+    let square = |value: &f32| {
+        let difference = f64::from(*value) - mean;
+        difference * difference
+    };
+    let n = values.len() as f64;
+    let root = |sum: f64| (sum / (n - 1.0).max(0.0)).sqrt() as f32;
+    let mut lanes = [0.0; 16];
+    let (groups, rest) = values.as_chunks::<16>();
+    for group in groups {
+        for (lane, value) in lanes.iter_mut().zip(group) {
+            *lane += square(value);
+        }
+    }
+    let near = lanes.iter().sum::<f64>() + rest.iter().map(square).sum::<f64>();
+    // A rounding is half of `EPSILON`.
+    let doubt = 0.55 * (n + 64.0) * f64::EPSILON;
+    let (low, high) = (root(near * (1.0 - doubt)), root(near * (1.0 + doubt)));
+    if low.to_bits() == high.to_bits() {
+        return low;
+    }
+    root(values.iter().map(square).fold(0.0, |sum, square| sum + square))
+}
+
+/// Mean and standard deviation as `numpy.mean` and `numpy.std` give them.
+fn numpy(values: &[f32]) -> (f32, f32) {
+    let n = values.len() as f32;
+    let mean = pairwise(values, &|value| value) / n;
+    let square = |value: f32| (value - mean) * (value - mean);
+    (mean, (pairwise(values, &square) / n).sqrt())
+}
+
+/// numpy's sum: halves of a multiple of eight down to 128 values, which eight sums share.
+fn pairwise(values: &[f32], of: &impl Fn(f32) -> f32) -> f32 {
+    if values.len() > 128 {
+        let half = values.len() / 2;
+        let (left, right) = values.split_at(half - half % 8);
+        return pairwise(left, of) + pairwise(right, of);
+    }
+    let (groups, rest) = values.as_chunks::<8>();
+    let Some((first, groups)) = groups.split_first() else {
+        return rest.iter().fold(-0.0, |sum, value| sum + of(*value));
+    };
+    let mut sums = first.map(of);
+    for group in groups {
+        for (sum, value) in sums.iter_mut().zip(group) {
+            *sum += of(*value);
+        }
+    }
+    let pair = |k: usize| sums[k] + sums[k + 1];
+    let sum = (pair(0) + pair(2)) + (pair(4) + pair(6));
+    rest.iter().fold(sum, |sum, value| sum + of(*value))
+}
+
+/// Patches of `patch` (height, width) in rows: the number of the patch's row and that of its column, from 1 on, then
+/// its values as (height, width, channel). Rows of zeros follow up to `rows`.
+///
+/// # Errors
+/// `OutOfMemory`.
+pub fn flattened_patches(planes: &[f32], size: Size, patch: Size, rows: usize) -> Result<Vec<f32>> {
+    let area = size.0 * size.1;
+    let channels = planes.len() / area;
+    let width = 2 + patch.0 * patch.1 * channels;
+    let bytes = || Error::OutOfMemory { bytes: usize::MAX };
+    let mut out = floats(rows.checked_mul(width).ok_or_else(bytes)?)?;
+    let (down, across) = (size.0 / patch.0, size.1 / patch.1);
+    let places = (0..down).flat_map(|row| (0..across).map(move |column| (row, column)));
+    for (line, (row, column)) in out.chunks_exact_mut(width).zip(places) {
+        line[0] = (row + 1) as f32;
+        line[1] = (column + 1) as f32;
+        for (at, pixel) in line[2..].chunks_exact_mut(channels).enumerate() {
+            let (y, x) = (row * patch.0 + at / patch.1, column * patch.1 + at % patch.1);
+            for (c, value) in pixel.iter_mut().enumerate() {
+                *value = planes[c * area + y * size.1 + x];
+            }
+        }
+    }
+    Ok(out)
+}

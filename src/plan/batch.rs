@@ -1,0 +1,450 @@
+//! One call: which arrays it returns, where each image's rows lie in them, and all that is no pixel.
+
+use super::{Cut, Inside, Order, Plan};
+use crate::error::{Error, Result, Size, collected, filled, push};
+use crate::options::{Options, Value};
+use crate::pack::Element;
+use crate::spec::{ArraySpec, FactSpec, Form, Group, Number, Per, Prepared, Rows, What};
+use crate::strategy::Measure;
+
+/// The arrays of one call.
+#[derive(Debug, PartialEq)]
+pub struct Batch {
+    /// Arrays of pixels.
+    pub arrays: Vec<Array>,
+    /// All others.
+    pub facts: Vec<FactArray>,
+}
+
+/// One array of pixels, or one of a list of arrays under one key.
+#[derive(Debug, PartialEq)]
+pub struct Array {
+    /// Its key.
+    pub key: &'static str,
+    /// The number of the plans' output that it holds.
+    pub output: usize,
+    /// Whether it is one of a list.
+    pub listed: bool,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// The type of its elements.
+    pub element: Element,
+    /// The size of every tile in it, where it is not each view's own.
+    pub tile: Option<Size>,
+    /// Where images lie in it, one after the other.
+    pub slots: Vec<Slot>,
+}
+
+/// An image's part of an array: consecutive rows, those after its own filled with zeros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// The number of the image.
+    pub image: usize,
+    /// Bytes of its part.
+    pub bytes: usize,
+    /// Rows that its views fill.
+    pub rows: usize,
+}
+
+/// One array that holds no pixels.
+#[derive(Debug, PartialEq)]
+pub struct FactArray {
+    /// Its key.
+    pub key: &'static str,
+    /// What it is.
+    pub form: FactForm,
+}
+
+/// What a fact is in Python.
+#[derive(Debug, PartialEq)]
+pub enum FactForm {
+    /// An array.
+    Array {
+        /// The type of its numbers.
+        number: Number,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
+    /// Nested lists.
+    Tree(Tree),
+}
+
+/// Nested lists of numbers.
+#[derive(Debug, PartialEq)]
+pub enum Tree {
+    /// A number of that type.
+    Number(Number, f64),
+    /// A list.
+    List(Vec<Tree>),
+}
+
+/// How many images each sample of a call has. A call of no samples has none.
+pub type Samples<'a> = &'a [usize];
+
+impl Batch {
+    /// The arrays of images of these plans, in samples of these counts. `copies`: frames of a patch at most.
+    ///
+    /// # Errors
+    /// `Ragged` where no array can hold all images, `OutOfMemory`.
+    pub fn new(
+        spec: &Prepared,
+        plans: &[&Plan],
+        samples: Samples<'_>,
+        elements: &[Element],
+        copies: usize,
+    ) -> Result<Self> {
+        let mut arrays = Vec::new();
+        for (output, array) in spec.recipe.arrays.iter().enumerate() {
+            let joined = Joined { spec, array, output, plans, samples };
+            for made in joined.arrays(elements[output], copies)? {
+                push(&mut arrays, made)?;
+            }
+        }
+        let mut facts = Vec::new();
+        for (number, fact) in spec.recipe.facts.iter().enumerate() {
+            let form = match fact.what {
+                What::Mask { of, per } => mask(fact.number, of, per, plans, &arrays)?,
+                _ => join_fact(fact, number, plans, samples)?,
+            };
+            push(&mut facts, FactArray { key: fact.key, form })?;
+        }
+        Ok(Self { arrays, facts })
+    }
+}
+
+/// The shape of one patch or tile with at most `copies` frames.
+#[must_use]
+pub fn row_shape(cut: Cut, copies: usize, flat: bool) -> Vec<usize> {
+    match cut {
+        Cut::Patches { patch, temporal, inside, .. } => {
+            let frames = temporal.min(copies);
+            match inside {
+                _ if flat => vec![3 * frames * patch * patch],
+                Inside::Ctpp if frames == 1 => vec![3, patch, patch],
+                Inside::Ctpp => vec![3, frames, patch, patch],
+                Inside::Tcpp => vec![frames, 3, patch, patch],
+                Inside::Tppc if frames == 1 => vec![patch, patch, 3],
+                Inside::Tppc => vec![frames, patch, patch, 3],
+            }
+        }
+        Cut::Tiles { tile, order: Order::ChannelsFirst, .. } => vec![3, tile.0, tile.1],
+        Cut::Tiles { tile, order: Order::ChannelsLast, .. } => vec![tile.0, tile.1, 3],
+        Cut::Rows { pixel } => vec![pixel],
+    }
+}
+
+/// One output of all plans, to be joined.
+struct Joined<'a> {
+    spec: &'a Prepared,
+    array: &'a ArraySpec,
+    output: usize,
+    plans: &'a [&'a Plan],
+    samples: Samples<'a>,
+}
+
+impl Joined<'_> {
+    fn rows(&self, image: usize) -> usize {
+        self.plans[image].outputs[self.output].rows
+    }
+
+    /// How all rows are cut, with the largest tile.
+    fn cut(&self) -> Result<(Cut, bool)> {
+        let mut found: Option<Cut> = None;
+        let mut several = false;
+        for plan in self.plans {
+            let output = &plan.outputs[self.output];
+            if output.rows == 0 {
+                continue;
+            }
+            // Tiles of several sizes in one image have the largest as the output's.
+            let own = |cut| matches!(cut, Cut::Tiles { .. }) && cut != output.cut;
+            let views = plan.views.iter().filter(|view| view.output == Some(self.output));
+            several |= views.clone().any(|view| own(view.cut));
+            found = Some(match (found, output.cut) {
+                (Some(Cut::Tiles { tile: first, step, order }), Cut::Tiles { tile: other, .. }) => {
+                    if first != other {
+                        if !self.array.pad {
+                            return Err(Error::Ragged { key: self.array.key, first, other });
+                        }
+                        several = true;
+                    }
+                    let tile = (first.0.max(other.0), first.1.max(other.1));
+                    Cut::Tiles { tile, step, order }
+                }
+                (_, cut) => cut,
+            });
+        }
+        // No image has a row: the first one's, or that of the smallest image there is.
+        let cut = match (found, self.plans.first()) {
+            (Some(cut), _) => cut,
+            (None, Some(plan)) => plan.outputs[self.output].cut,
+            (None, None) => {
+                let frames = self.spec.strategy.temporal_patch_size();
+                let count = if self.spec.strategy.is_video() { frames } else { 1 };
+                let plan = Plan::new(self.spec, self.spec.strategy.smallest(), count)?;
+                plan.outputs[self.output].cut
+            }
+        };
+        Ok((cut, several))
+    }
+
+    fn arrays(&self, element: Element, copies: usize) -> Result<Vec<Array>> {
+        let images = self.plans.len();
+        let total: usize = (0..images).map(|image| self.rows(image)).sum();
+        if total == 0 && self.array.optional {
+            return Ok(Vec::new());
+        }
+        let (cut, several) = self.cut()?;
+        let row = row_shape(cut, copies, self.array.flat);
+        let row_bytes = row.iter().product::<usize>() * element.size();
+        let tile = match cut {
+            Cut::Tiles { tile, .. } if several => Some(tile),
+            _ => None,
+        };
+        let groups = self.groups()?;
+        let counts = collected(
+            groups.iter().map(|group| group.iter().map(|&i| self.rows(i)).sum::<usize>()),
+        )?;
+        let most = counts.iter().copied().max().unwrap_or(0);
+        let equal = counts.iter().all(|&count| count == most);
+        let rows = match self.array.rows {
+            Rows::Option(name) => self.option(name).max(most),
+            Rows::Own | Rows::Most | Rows::List => most,
+        };
+        let made = |shape: Vec<usize>, slots: Vec<Slot>, listed| Array {
+            key: self.array.key,
+            output: self.output,
+            listed,
+            shape,
+            element,
+            tile,
+            slots,
+        };
+        if self.array.rows == Rows::List && !equal {
+            let mut all = Vec::new();
+            for (group, &count) in groups.iter().zip(&counts) {
+                let mut shape = vec![count];
+                shape.extend(&row);
+                push(&mut all, made(shape, self.slots(group, count, row_bytes)?, true))?;
+            }
+            return Ok(all);
+        }
+        if self.array.group == Group::Flat {
+            let mut shape = vec![total];
+            shape.extend(row);
+            let mut slots = Vec::new();
+            for image in 0..images {
+                let rows = self.rows(image);
+                push(&mut slots, Slot { image, bytes: rows * row_bytes, rows })?;
+            }
+            return Ok(vec![made(shape, slots, false)]);
+        }
+        if self.array.rows == Rows::Own && !equal {
+            let (first, other) = ((counts[0], 1), (most, 1));
+            return Err(Error::Ragged { key: self.array.key, first, other });
+        }
+        let mut shape = match self.array.group {
+            Group::SampleImage => {
+                vec![self.samples.len(), self.samples.iter().copied().max().unwrap_or(0), rows]
+            }
+            _ => vec![groups.len(), rows],
+        };
+        shape.extend(row);
+        let mut slots = Vec::new();
+        for group in &groups {
+            for slot in self.slots(group, rows, row_bytes)? {
+                push(&mut slots, slot)?;
+            }
+        }
+        if self.array.group == Group::SampleImage {
+            self.fill_samples(&mut slots, rows * row_bytes);
+        }
+        Ok(vec![made(shape, slots, false)])
+    }
+
+    fn option(&self, name: &str) -> usize {
+        let mut values = Vec::new();
+        self.spec.strategy.values(&mut values);
+        match values.iter().find(|(found, _)| *found == name) {
+            Some((_, Value::Int(count))) => *count as usize,
+            _ => 0,
+        }
+    }
+
+    /// The images of every group, in order.
+    fn groups(&self) -> Result<Vec<Vec<usize>>> {
+        let mut groups = Vec::new();
+        match self.array.group {
+            Group::Flat | Group::Image | Group::SampleImage => {
+                for image in 0..self.plans.len() {
+                    push(&mut groups, collected([image])?)?;
+                }
+            }
+            Group::Sample => {
+                let mut first = 0;
+                for &count in self.samples {
+                    push(&mut groups, collected(first..first + count)?)?;
+                    first += count;
+                }
+            }
+        }
+        Ok(groups)
+    }
+
+    /// Slots of a group's images in `rows` rows: the last image has those that are left.
+    fn slots(&self, group: &[usize], rows: usize, row_bytes: usize) -> Result<Vec<Slot>> {
+        let mut left = rows;
+        let mut slots = Vec::new();
+        for (place, &image) in group.iter().enumerate() {
+            let own = self.rows(image);
+            let part = if place + 1 == group.len() { left } else { own };
+            left -= own;
+            push(&mut slots, Slot { image, bytes: part * row_bytes, rows: own })?;
+        }
+        Ok(slots)
+    }
+
+    /// The last image of a sample has the places of the images that it lacks.
+    fn fill_samples(&self, slots: &mut [Slot], bytes: usize) {
+        let most = self.samples.iter().copied().max().unwrap_or(0);
+        let mut end = 0;
+        for &count in self.samples {
+            end += count;
+            if count > 0 {
+                slots[end - 1].bytes += (most - count) * bytes;
+            }
+        }
+    }
+}
+
+/// A mask over the array of one output: 1 where a view put something.
+fn mask(
+    number: Number,
+    of: usize,
+    per: Per,
+    plans: &[&Plan],
+    arrays: &[Array],
+) -> Result<FactForm> {
+    let Some(array) = arrays.iter().find(|array| array.output == of) else {
+        return Ok(FactForm::Tree(Tree::List(Vec::new())));
+    };
+    let rows = array.shape.len() - array_row_rank(plans, of);
+    let mut shape = collected(array.shape[..rows].iter().copied())?;
+    let (height, width) = match per {
+        Per::Row => (1, 1),
+        Per::Pixel => {
+            let sides = &array.shape[array.shape.len() - 2..];
+            shape.extend(sides);
+            (sides[0], sides[1])
+        }
+    };
+    let count: usize = shape.iter().product();
+    let mut seen = filled(0u8, count)?;
+    let row_bytes = array.shape[rows..].iter().product::<usize>() * array.element.size();
+    let mut start = 0;
+    for slot in &array.slots {
+        let area = height * width;
+        let part = &mut seen[start * area..];
+        start += slot.bytes.checked_div(row_bytes).unwrap_or(0);
+        for view in plans[slot.image].views.iter().filter(|view| view.output == Some(of)) {
+            let (tall, wide) = match (per, view.cut) {
+                (Per::Pixel, Cut::Tiles { tile, .. }) if view.grid.count() > 1 => tile,
+                (Per::Pixel, _) => (
+                    view.resized.0.saturating_add_signed(view.offset.0).min(view.canvas.0),
+                    view.resized.1.saturating_add_signed(view.offset.1).min(view.canvas.1),
+                ),
+                (Per::Row, _) => (1, 1),
+            };
+            for row in view.index..view.index + view.count() {
+                let tile = &mut part[row * area..(row + 1) * area];
+                for line in tile.chunks_mut(width).take(tall) {
+                    line[..wide.min(width)].fill(1);
+                }
+            }
+        }
+    }
+    let mut bytes = Vec::new();
+    bytes
+        .try_reserve_exact(count * number.size())
+        .map_err(|_| Error::OutOfMemory { bytes: count * number.size() })?;
+    for one in seen {
+        number.write(f64::from(one), &mut bytes);
+    }
+    Ok(FactForm::Array { number, shape, bytes })
+}
+
+/// Axes of one row of an output.
+fn array_row_rank(plans: &[&Plan], output: usize) -> usize {
+    plans.first().map_or(3, |plan| match plan.outputs[output].cut {
+        Cut::Tiles { .. } => 3,
+        Cut::Patches { .. } | Cut::Rows { .. } => 1,
+    })
+}
+
+/// The numbers of all images, joined.
+fn join_fact(
+    spec: &FactSpec,
+    number: usize,
+    plans: &[&Plan],
+    samples: Samples<'_>,
+) -> Result<FactForm> {
+    let of = |image: usize| -> &[f64] { &plans[image].facts[number].values };
+    let images = plans.len();
+    let mut bytes = Vec::new();
+    let mut write = |value: f64| spec.number.write(value, &mut bytes);
+    let leaf = |value: f64| Tree::Number(spec.number, value);
+    let list = |values: &[f64]| Tree::List(values.iter().map(|&value| leaf(value)).collect());
+    let shape = match spec.form {
+        Form::Lists => {
+            return Ok(FactForm::Tree(Tree::List((0..images).map(|i| list(of(i))).collect())));
+        }
+        Form::List => {
+            let all = (0..images).flat_map(|i| of(i).iter().copied().map(leaf));
+            return Ok(FactForm::Tree(Tree::List(all.collect())));
+        }
+        Form::SampleLists => {
+            let mut first = 0;
+            let mut tree = Vec::new();
+            for &count in samples {
+                let all = (first..first + count).flat_map(|i| of(i).iter().copied().map(leaf));
+                push(&mut tree, Tree::List(all.collect()))?;
+                first += count;
+            }
+            return Ok(FactForm::Tree(Tree::List(tree)));
+        }
+        Form::Row => {
+            (0..images).flat_map(of).copied().for_each(&mut write);
+            vec![images, if images == 0 { spec.what.len() } else { of(0).len() }]
+        }
+        Form::Scalar => {
+            (0..images).flat_map(of).copied().for_each(&mut write);
+            vec![(0..images).map(|image| of(image).len()).sum()]
+        }
+        Form::Rows(columns) => {
+            (0..images).flat_map(of).copied().for_each(&mut write);
+            vec![(0..images).map(|image| of(image).len()).sum::<usize>() / columns, columns]
+        }
+        Form::Sample => {
+            let most = samples.iter().copied().max().unwrap_or(0);
+            let columns = if images == 0 { spec.what.len() } else { of(0).len() };
+            let mut first = 0;
+            for &count in samples {
+                (first..first + count).flat_map(of).copied().for_each(&mut write);
+                (0..(most - count) * columns).for_each(|_| write(0.0));
+                first += count;
+            }
+            if columns == 1 {
+                vec![samples.len(), most]
+            } else {
+                vec![samples.len(), most, columns]
+            }
+        }
+        Form::Largest => {
+            write((0..images).flat_map(of).copied().fold(0.0, f64::max));
+            Vec::new()
+        }
+    };
+    Ok(FactForm::Array { number: spec.number, shape, bytes })
+}

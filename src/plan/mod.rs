@@ -1,0 +1,329 @@
+//! Everything that will happen to an image, from its size alone. Every size error is raised here.
+//!
+//! A plan interprets data: the layout that the strategy measured, and the recipe of the family (`crate::spec`).
+
+mod batch;
+mod view;
+
+use crate::error::{Error, Result, Size};
+use crate::resample::Filter;
+use crate::sizing::Grid;
+use crate::spec::{Coords, CutSpec, Form, Part, Prepared, Recipe, ViewSpec, What};
+use crate::strategy::{self, Context, Layout, Measure, Shape};
+
+pub use batch::{Array, Batch, FactArray, FactForm, Samples, Slot, Tree, row_shape};
+pub use view::{Cells, Cut, Fact, From, Inside, Order, Output, Rect, Role, Run, View};
+
+/// Everything that will happen to an image of one size.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The family.
+    pub family: &'static str,
+    /// The image.
+    pub source: Size,
+    /// Frames of a video; 1 for an image.
+    pub frames: usize,
+    /// Images of its sample.
+    pub num_images: usize,
+    /// The size the image is scaled to for its main view, padding not counted.
+    pub resized: Size,
+    /// Patches or tiles of the main view.
+    pub grid: Grid,
+    /// Every resize, in order of execution.
+    pub views: Vec<View>,
+    /// This image's part of every array of pixels.
+    pub outputs: Vec<Output>,
+    /// This image's row in every other array.
+    pub facts: Vec<Fact>,
+    /// Tiles, thumbnails and global views counted; 0 where there are none.
+    pub num_tiles: usize,
+    /// Patches of the vision encoder.
+    pub num_patches: usize,
+    /// Tokens as the language model sees them.
+    pub num_tokens: usize,
+    /// What each of them sees, once a temporal patch; empty where the options give tiles that no such model can take.
+    pub runs: Vec<Run>,
+    /// Temporal patches; 1 for an image.
+    pub groups: usize,
+    /// The coordinates that the family was trained to speak.
+    pub coords: Coords,
+}
+
+/// Most frames of a video: six days at 30 a second. Products of frames and patches then fit in 64 bits.
+pub const MAX_FRAMES: usize = 1 << 24;
+
+impl Plan {
+    /// The plan for one image of `size` in a sample of `count` images, or for a video of `count` frames.
+    ///
+    /// # Errors
+    /// Every error that a size can cause.
+    pub fn new(spec: &Prepared, size: Size, count: usize) -> Result<Self> {
+        let (layout, frames) = measured(spec, size, count)?;
+        let groups = frames.div_ceil(spec.strategy.temporal_patch_size());
+        let video = spec.strategy.is_video();
+        let groups = if video { groups } else { 1 };
+        let (views, outputs) = views(spec, &layout, groups)?;
+        let main = &views[layout.main];
+        let (resized, grid) = (main.resized, main.grid);
+        let tiles =
+            |view: &View| if matches!(view.cut, Cut::Tiles { .. }) { view.count() } else { 0 };
+        let first = |view: &&View| view.output == Some(0);
+        let mut plan = Self {
+            family: spec.family,
+            source: size,
+            frames,
+            num_images: if video { 1 } else { count },
+            resized,
+            grid,
+            outputs,
+            facts: Vec::new(),
+            num_tiles: views.iter().filter(first).map(tiles).sum(),
+            num_patches: groups
+                * views.iter().filter(first).map(|view| encoded(spec, view)).sum::<usize>(),
+            num_tokens: groups * tokens(spec, &layout),
+            runs: Vec::new(),
+            groups,
+            coords: spec.common.coords,
+            views,
+        };
+        plan.runs = runs(spec, &layout);
+        plan.facts = plan.facts_of(&spec.recipe, spec.strategy.merge_size());
+        Ok(plan)
+    }
+
+    /// A plan that resizes to `target` and does nothing else.
+    ///
+    /// # Errors
+    /// `ZeroSide`, `TooLarge`.
+    pub fn resize(
+        source: Size,
+        target: Size,
+        pixel: usize,
+        filter: Filter,
+        limit: u64,
+    ) -> Result<Self> {
+        for (what, size) in [("image", source), ("size", target)] {
+            if size.0 == 0 || size.1 == 0 {
+                return Err(Error::ZeroSide { what, size });
+            }
+            if size.0 as u128 * size.1 as u128 > u128::from(limit) {
+                return Err(Error::TooLarge { what, size, limit });
+            }
+        }
+        let cut = Cut::Rows { pixel };
+        let shape = Shape::stretched(Role::Whole, source, target, filter);
+        let view = view(&shape, cut, Some(0), 0);
+        Ok(Self {
+            family: "resize",
+            source,
+            frames: 1,
+            num_images: 1,
+            resized: target,
+            grid: view.grid,
+            views: vec![view],
+            outputs: vec![Output { key: "image", rows: 1, cut }],
+            facts: Vec::new(),
+            num_tiles: 0,
+            num_patches: 0,
+            num_tokens: 0,
+            runs: Vec::new(),
+            groups: 1,
+            coords: Coords::Resized,
+        })
+    }
+
+    fn facts_of(&self, recipe: &Recipe, merge_size: usize) -> Vec<Fact> {
+        let fact = |what| match what {
+            What::GridThw => vec![self.groups, self.grid.rows, self.grid.columns],
+            What::RowsColumns => vec![self.grid.rows, self.grid.columns],
+            What::ColumnsRows => vec![self.grid.columns, self.grid.rows],
+            What::RowCount(output) => vec![self.outputs[output].rows],
+            What::Tokens => vec![self.num_tokens],
+            What::Source => vec![self.source.0, self.source.1],
+            What::Resized => vec![self.resized.0, self.resized.1],
+            What::MergeSize => vec![merge_size],
+            What::Mask { .. } => Vec::new(),
+        };
+        let facts = recipe.facts.iter().map(|spec| Fact {
+            key: spec.key,
+            values: fact(spec.what).into_iter().map(|number| number as f64).collect(),
+            scalar: spec.form == Form::Scalar,
+        });
+        facts.collect()
+    }
+}
+
+/// Tokens of one image of `size` in a sample of `count` images: [`Plan::num_tokens`], without the plan.
+///
+/// # Errors
+/// As [`Plan::new`].
+pub fn count_tokens(spec: &Prepared, size: Size, count: usize) -> Result<usize> {
+    let (layout, frames) = measured(spec, size, count)?;
+    for shape in &layout.shapes {
+        spec.check_area(what_is_resized(spec), shape.canvas)?;
+    }
+    let video = spec.strategy.is_video();
+    let groups = if video { frames.div_ceil(spec.strategy.temporal_patch_size()) } else { 1 };
+    Ok(groups * tokens(spec, &layout))
+}
+
+fn what_is_resized(spec: &Prepared) -> &'static str {
+    if spec.strategy.is_video() { "resized frame" } else { "resized image" }
+}
+
+/// The layout, and the number of frames.
+fn measured(spec: &Prepared, size: Size, count: usize) -> Result<(Layout, usize)> {
+    if size.0 == 0 || size.1 == 0 {
+        return Err(Error::ZeroSide { what: "image", size });
+    }
+    spec.check_area("image", size)?;
+    let video = spec.strategy.is_video();
+    let (images, frames) = if video { (1, count) } else { (count, 1) };
+    if frames > MAX_FRAMES {
+        let rule = "at most 2**24";
+        return Err(Error::Option { name: "num_frames", rule, given: frames.to_string() });
+    }
+    let context = Context { common: &spec.common, numerics: spec.numerics, images, frames };
+    Ok((spec.strategy.measure(&spec.ready, size, &context)?, frames))
+}
+
+fn view(shape: &Shape, cut: Cut, output: Option<usize>, index: usize) -> View {
+    View {
+        role: shape.role,
+        from: shape.from,
+        source: shape.source,
+        resized: shape.resized,
+        filter: shape.filter,
+        canvas: shape.canvas,
+        offset: shape.offset,
+        background: shape.background,
+        cut,
+        grid: shape.grid(),
+        output,
+        index,
+    }
+}
+
+/// What the recipe makes of shapes of that role.
+fn view_spec(recipe: &Recipe, role: Role) -> Option<&'static ViewSpec> {
+    recipe.views.iter().find(|spec| spec.role == role)
+}
+
+/// Views in the order of the shapes, and what they fill. `groups`: how often each is made.
+fn views(spec: &Prepared, layout: &Layout, groups: usize) -> Result<(Vec<View>, Vec<Output>)> {
+    let mut outputs: Vec<Option<Output>> = vec![None; spec.recipe.arrays.len()];
+    let mut views = Vec::with_capacity(layout.shapes.len());
+    for shape in &layout.shapes {
+        spec.check_area(what_is_resized(spec), shape.canvas)?;
+        let found = view_spec(&spec.recipe, shape.role);
+        let cut = cut(spec, shape, found.map_or(CutSpec::TILES, |found| found.cut));
+        let array = found.and_then(|found| found.array);
+        let mut index = 0;
+        if let Some(array) = array {
+            let key = spec.recipe.arrays[array].key;
+            let output = outputs[array].get_or_insert(Output { key, rows: 0, cut });
+            index = output.rows;
+            output.rows += shape.grid().count() * groups;
+            if let (Cut::Tiles { tile: held, .. }, Cut::Tiles { tile, .. }) = (output.cut, cut) {
+                let tile = (held.0.max(tile.0), held.1.max(tile.1));
+                if let Cut::Tiles { step, order, .. } = output.cut {
+                    output.cut = Cut::Tiles { tile, step, order };
+                }
+            }
+        }
+        views.push(view(shape, cut, array, index));
+    }
+    let none = |(number, output): (usize, Option<Output>)| {
+        let key = spec.recipe.arrays[number].key;
+        output.unwrap_or(Output { key, rows: 0, cut: Cut::tiles((0, 0)) })
+    };
+    Ok((views, outputs.into_iter().enumerate().map(none).collect()))
+}
+
+fn cut(spec: &Prepared, shape: &Shape, cut: CutSpec) -> Cut {
+    match cut {
+        CutSpec::Tiles { order } => Cut::Tiles { tile: shape.unit, step: shape.step, order },
+        CutSpec::Patches { inside } => Cut::Patches {
+            patch: shape.unit.0,
+            merge: spec.strategy.merge_size(),
+            temporal: spec.strategy.temporal_patch_size(),
+            inside,
+        },
+        CutSpec::RasterPatches { inside } => Cut::Patches {
+            patch: shape.unit.0,
+            merge: 1,
+            temporal: spec.strategy.temporal_patch_size(),
+            inside,
+        },
+    }
+}
+
+/// Patches of the vision encoder in one view.
+fn encoded(spec: &Prepared, view: &View) -> usize {
+    match view.cut {
+        Cut::Patches { .. } => view.count(),
+        Cut::Tiles { tile, .. } => {
+            let side = spec.strategy.patch_size();
+            view.count() * (tile.0 / side) * (tile.1 / side)
+        }
+        Cut::Rows { .. } => 0,
+    }
+}
+
+/// What the language model sees of each unit of a shape, and how many units it has: patches are seen on their canvas.
+fn seen(spec: &Prepared, shape: &Shape) -> (strategy::Cells, Grid) {
+    let cells = spec.strategy.cells(shape);
+    let tiles = match view_spec(&spec.recipe, shape.role) {
+        Some(ViewSpec { cut: CutSpec::Tiles { .. }, .. }) => shape.grid(),
+        _ => Grid { rows: 1, columns: 1 },
+    };
+    (cells, tiles)
+}
+
+/// Tokens of an image, or of a temporal patch of a video.
+fn tokens(spec: &Prepared, layout: &Layout) -> usize {
+    let of = |role: Role| layout.shapes.iter().filter(move |shape| shape.role == role);
+    let part = |part: &Part| match *part {
+        Part::Mark(_) => 1,
+        Part::Units(role) => of(role)
+            .map(|shape| {
+                let (cells, tiles) = seen(spec, shape);
+                tiles.count() * cells.tokens
+            })
+            .sum(),
+        Part::Rows(role) => of(role)
+            .map(|shape| {
+                let (cells, tiles) = seen(spec, shape);
+                let rows = cells.grid.map_or(0, |grid| grid.rows);
+                tiles.count() * cells.tokens + tiles.rows * rows
+            })
+            .sum(),
+    };
+    spec.recipe.tokens.parts.iter().map(part).sum()
+}
+
+/// What each token of an image sees; nothing where its units are no grid of cells.
+fn runs(spec: &Prepared, layout: &Layout) -> Vec<Run> {
+    let mut runs = Vec::new();
+    for part in spec.recipe.tokens.parts {
+        let (role, newline) = match *part {
+            Part::Mark(kind) => {
+                runs.push(Run::Mark(kind));
+                continue;
+            }
+            Part::Units(role) => (role, false),
+            Part::Rows(role) => (role, true),
+        };
+        for (view, shape) in layout.shapes.iter().enumerate() {
+            if shape.role != role {
+                continue;
+            }
+            let (cells, tiles) = seen(spec, shape);
+            let Some(grid) = cells.grid else { return Vec::new() };
+            let tile = if tiles.count() == 1 { shape.canvas } else { shape.unit };
+            let (side, seen) = (cells.side, cells.seen);
+            runs.push(Run::Cells(Cells { view, tiles, tile, seen, cell: side, grid, newline }));
+        }
+    }
+    runs
+}

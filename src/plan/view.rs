@@ -1,0 +1,204 @@
+//! One resize and its place in the outputs: the words in which a plan speaks to the pipeline.
+
+use crate::coords::Kind;
+use crate::error::Size;
+use crate::names::names;
+use crate::resample::Filter;
+use crate::sizing::Grid;
+
+names! {
+    /// What a view is to the model.
+    pub enum Role: "role" {
+        /// The whole image, once.
+        Whole = "whole",
+        /// The whole image over a grid of tiles.
+        Tiles = "tiles",
+        /// The whole image at tile size beside its tiles.
+        Thumbnail = "thumbnail",
+        /// The whole image, padded or scaled, before or after its tiles.
+        Global = "global",
+        /// The larger of two resolutions.
+        HighRes = "high_res",
+        /// A part of the image.
+        Crop = "crop",
+        /// What later views are made from; no model sees it.
+        Step = "step",
+    }
+}
+
+/// Where a view's pixels come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// The image.
+    Image,
+    /// The canvas of an earlier view of the plan, as bytes: a chain may have any number of views, and several views may
+    /// come from one.
+    View(usize),
+}
+
+/// A rectangle of whole pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rect {
+    /// First row.
+    pub top: usize,
+    /// First column.
+    pub left: usize,
+    /// Rows and columns.
+    pub size: Size,
+}
+
+/// The order of the elements of a patch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inside {
+    /// (channel, frame, row, column).
+    Ctpp,
+    /// (frame, channel, row, column).
+    Tcpp,
+    /// (frame, row, column, channel); of one frame (row, column, channel).
+    Tppc,
+}
+
+/// The order of the elements of a tile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// (channel, row, column).
+    ChannelsFirst,
+    /// (row, column, channel).
+    ChannelsLast,
+}
+
+/// How a canvas is cut into the rows of an output. What the view's grid does not reach of it fills nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Square patches, merge block by merge block, rows of blocks from top to bottom.
+    Patches {
+        /// Side of a patch in pixels.
+        patch: usize,
+        /// Patches a side of a merge block: the grid is made of whole blocks. 1 for patches row by row.
+        merge: usize,
+        /// Frames of a patch.
+        temporal: usize,
+        /// The order inside a patch.
+        inside: Inside,
+    },
+    /// Tiles row by row.
+    Tiles {
+        /// Height and width of a tile.
+        tile: Size,
+        /// Rows and columns from one tile to the next: tiles overlap where it is less than the tile.
+        step: Size,
+        /// The order inside a tile.
+        order: Order,
+    },
+    /// The canvas itself as (row, column, channel) of bytes.
+    Rows {
+        /// Bytes of a pixel.
+        pixel: usize,
+    },
+}
+
+impl Cut {
+    /// Tiles side by side, channels first.
+    #[must_use]
+    pub const fn tiles(tile: Size) -> Self {
+        Self::Tiles { tile, step: tile, order: Order::ChannelsFirst }
+    }
+}
+
+/// One resize of the image, or of an earlier view, and where it goes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// What it is to the model.
+    pub role: Role,
+    /// Where its pixels come from.
+    pub from: From,
+    /// The part of them it shows. A crop before the resize: no pixel outside counts.
+    pub source: Rect,
+    /// The size that part is scaled to; a side of zero leaves the canvas empty.
+    pub resized: Size,
+    /// The filter of that resize.
+    pub filter: Filter,
+    /// The canvas it is laid on.
+    pub canvas: Size,
+    /// Rows above and columns left of it on the canvas. Negative ones cut that much off, as does what lies beyond the
+    /// canvas's end: a crop after the resize.
+    pub offset: (isize, isize),
+    /// The canvas's colour where the image does not reach.
+    pub background: [u8; 3],
+    /// How the canvas is cut; without meaning where it fills no output.
+    pub cut: Cut,
+    /// Patches or tiles of the canvas.
+    pub grid: Grid,
+    /// Which of the plan's outputs it fills, and with which normalisation of the spec; none for what only later views
+    /// come from.
+    pub output: Option<usize>,
+    /// The first row of this image's part of that output that it fills. Views fill no row twice.
+    pub index: usize,
+}
+
+impl View {
+    /// How many rows of its output it fills.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        if self.output.is_some() { self.grid.count() } else { 0 }
+    }
+}
+
+/// This image's part of one array.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// The array's key.
+    pub key: &'static str,
+    /// Patches or tiles.
+    pub rows: usize,
+    /// How one of them is cut. Where views have tiles of several sizes: the tile that holds each of them.
+    pub cut: Cut,
+}
+
+/// One number, or one row of numbers, about an image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fact {
+    /// The array's key.
+    pub key: &'static str,
+    /// The numbers.
+    pub values: Vec<f64>,
+    /// Whether the array has one number an image instead of one row.
+    pub scalar: bool,
+}
+
+/// A run of tokens, in the order in which the language model sees them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Run {
+    /// The cells of a view.
+    Cells(Cells),
+    /// One token that sees no pixel.
+    Mark(Kind),
+}
+
+/// How the canvas of a view becomes tokens: each tile is a grid of square cells, a token each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cells {
+    /// The view.
+    pub view: usize,
+    /// Tiles of its canvas; one where the encoder sees it whole.
+    pub tiles: Grid,
+    /// Height and width of a tile in pixels.
+    pub tile: Size,
+    /// The part of a tile that the encoder's patches cover: the rest of it no token sees.
+    pub seen: Size,
+    /// Side of a cell in pixels; the last ones may reach beyond what is seen.
+    pub cell: usize,
+    /// Cells of a tile.
+    pub grid: Grid,
+    /// Rows of cells run over all tiles and end in a newline token each; else tile after tile.
+    pub newline: bool,
+}
+
+impl Cells {
+    /// How many tokens.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        let rows = self.tiles.rows * self.grid.rows;
+        rows * (self.tiles.columns * self.grid.columns + if self.newline { 1 } else { 0 })
+    }
+}

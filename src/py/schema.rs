@@ -1,0 +1,159 @@
+//! The table of families as Python reads it: options, keys of files, upstream's classes.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+
+use super::error::{guard, to_python};
+use super::value;
+use crate::families::{self, Family};
+use crate::options::{Options, Value};
+use crate::spec::{Key, Preset, Sign, Spec, Upstream};
+
+/// The options of a family, or of its videos, by name: a dict of kind, whether None is a value, rule, choices and doc.
+#[pyfunction]
+#[pyo3(signature = (family, video=false))]
+pub(super) fn schema<'py>(
+    py: Python<'py>,
+    family: &str,
+    video: bool,
+) -> PyResult<Bound<'py, PyDict>> {
+    guard(|| {
+        let (spec, _, _) = parts(found(family)?, video);
+        let fields = PyDict::new(py);
+        let Some(spec) = spec else { return Ok(fields) };
+        for field in spec.schema() {
+            let row = PyDict::new(py);
+            row.set_item("kind", field.kind)?;
+            row.set_item("optional", field.optional)?;
+            row.set_item("rule", field.rule)?;
+            row.set_item("choices", field.choices)?;
+            row.set_item("doc", field.doc)?;
+            fields.set_item(field.name, row)?;
+        }
+        Ok(fields)
+    })
+}
+
+fn found(family: &str) -> PyResult<&'static Family> {
+    families::find(family).map_err(|error| to_python(&error))
+}
+
+type Parts = (Option<&'static Spec>, &'static [Key], Option<&'static Upstream>);
+
+fn parts(family: &'static Family, video: bool) -> Parts {
+    if !video {
+        return (Some(&family.spec), family.keys, family.upstream.as_ref());
+    }
+    match &family.video {
+        Some(video) => (Some(&video.spec), video.keys, video.upstream.as_ref()),
+        None => (None, &[], None),
+    }
+}
+
+/// The keys of a family's files and arguments beyond its options: (form, key, what it becomes).
+#[pyfunction]
+#[pyo3(signature = (family, video=false))]
+pub(super) fn keys<'py>(
+    py: Python<'py>,
+    family: &str,
+    video: bool,
+) -> PyResult<Bound<'py, PyList>> {
+    guard(|| {
+        let (_, keys, _) = parts(found(family)?, video);
+        let list = PyList::empty(py);
+        for key in keys {
+            let row = match *key {
+                Key::Alias(key, option) => ("alias", key, text(py, option)?),
+                Key::Dict(key, parts) => ("dict", key, PyList::new(py, parts)?.into_any()),
+                Key::Choice(key, parts) => ("choice", key, PyList::new(py, parts)?.into_any()),
+                Key::Bare(key, options) => ("bare", key, PyTuple::new(py, options)?.into_any()),
+                Key::Sides(key, option) => ("sides", key, text(py, option)?),
+                Key::Square(key, option) => ("square", key, text(py, option)?),
+                Key::Derived(key) => ("derived", key, text(py, key)?),
+                Key::Ignore(key) => ("ignore", key, py.None().into_bound(py)),
+                Key::Must(key, preset) => ("must", key, object(py, preset)?),
+            };
+            list.append(row)?;
+        }
+        Ok(list)
+    })
+}
+
+fn text<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
+    Ok(text.into_pyobject(py)?.into_any())
+}
+
+fn object(py: Python<'_>, preset: Preset) -> PyResult<Bound<'_, PyAny>> {
+    value::to_object(py, &Value::from(preset))
+}
+
+/// Tokens that upstream's processor puts around those of an image of a family.
+#[pyfunction]
+pub(super) fn markers(family: &str) -> PyResult<usize> {
+    guard(|| Ok(found(family)?.markers))
+}
+
+/// Upstream's classes, each with the families that it is: a dict a family.
+#[pyfunction]
+pub(super) fn upstream(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    guard(|| {
+        let classes = PyDict::new(py);
+        for family in families::all() {
+            for video in [false, true] {
+                let (spec, _, Some(upstream)) = parts(family, video) else { continue };
+                let Some(spec) = spec else { continue };
+                let row = PyDict::new(py);
+                row.set_item("family", family.name)?;
+                row.set_item("video", video)?;
+                row.set_item("backends", upstream.backends.name())?;
+                row.set_item("model_types", PyTuple::new(py, upstream.model_types)?)?;
+                row.set_item("processors", PyTuple::new(py, upstream.processors)?)?;
+                let sign = match upstream.sign {
+                    Sign::None => py.None().into_bound(py),
+                    Sign::Equals(key, number) => {
+                        ("equals", key, number).into_pyobject(py)?.into_any()
+                    }
+                    Sign::Multiple(key, number) => {
+                        ("multiple", key, number).into_pyobject(py)?.into_any()
+                    }
+                };
+                row.set_item("sign", sign)?;
+                row.set_item("defaults", defaults(py, spec, upstream)?)?;
+                let rows = match classes.get_item(upstream.class)? {
+                    Some(rows) => rows.cast_into::<PyList>()?,
+                    None => {
+                        let rows = PyList::empty(py);
+                        classes.set_item(upstream.class, &rows)?;
+                        rows
+                    }
+                };
+                rows.append(row)?;
+            }
+        }
+        Ok(classes)
+    })
+}
+
+/// The class's defaults of the options that its row names and the family has.
+fn defaults<'py>(
+    py: Python<'py>,
+    spec: &Spec,
+    upstream: &Upstream,
+) -> PyResult<Bound<'py, PyDict>> {
+    let mut values = Vec::new();
+    spec.common.values(&mut values);
+    spec.strategy.values(&mut values);
+    let dict = PyDict::new(py);
+    for &(name, preset) in upstream.defaults {
+        let facade = name == "do_convert_rgb";
+        if !facade && !values.iter().any(|(known, _)| *known == name) {
+            return Err(to_python(&crate::error::Error::Unknown {
+                what: "default",
+                given: name.into(),
+                known: values.iter().map(|(known, _)| *known).collect(),
+            }));
+        }
+        dict.set_item(name, object(py, preset)?)?;
+    }
+    Ok(dict)
+}

@@ -1,0 +1,233 @@
+//! The arrays of a batch: of pixels, and all others ("facts").
+
+use crate::names::names;
+
+/// One array of pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArraySpec {
+    /// Its key.
+    pub key: &'static str,
+    /// Which axes stand before the rows (patches or tiles).
+    pub group: Group,
+    /// How many rows a group has.
+    pub rows: Rows,
+    /// Whether tiles of several sizes are laid into tiles of the largest height and width, top left; zeros fill them.
+    pub pad: bool,
+    /// Whether a patch is one axis; else it has an axis for each of its own.
+    pub flat: bool,
+    /// Whether the key is absent where no image has a row.
+    pub optional: bool,
+}
+
+impl ArraySpec {
+    /// The rows of all images, one after the other.
+    #[must_use]
+    pub const fn concatenated(key: &'static str) -> Self {
+        let (group, rows) = (Group::Flat, Rows::Own);
+        Self { key, group, rows, pad: false, flat: true, optional: false }
+    }
+
+    /// The array that most families have.
+    pub const PIXEL_VALUES: Self = Self::concatenated("pixel_values");
+
+    /// The same with groups of as many rows as the largest has.
+    #[must_use]
+    pub const fn stacked(self, group: Group, rows: Rows) -> Self {
+        Self { group, rows, ..self }
+    }
+
+    /// The same with tiles as large as the largest.
+    #[must_use]
+    pub const fn padded(self) -> Self {
+        Self { pad: true, ..self }
+    }
+
+    /// The same with an axis for each of a patch.
+    #[must_use]
+    pub const fn with_axes(self) -> Self {
+        Self { flat: false, ..self }
+    }
+
+    /// The same, absent where no image has a row.
+    #[must_use]
+    pub const fn if_any(self) -> Self {
+        Self { optional: true, ..self }
+    }
+}
+
+/// Which axes stand before the rows of an array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// None: the rows of all images follow one another.
+    Flat,
+    /// Images.
+    Image,
+    /// Samples: the rows of a sample's images follow one another.
+    Sample,
+    /// Samples, and images of a sample: as many as the largest sample has.
+    SampleImage,
+}
+
+/// How many rows a group has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// As many as there are; groups must agree.
+    Own,
+    /// As many as the largest group of the call; zeros fill the others.
+    Most,
+    /// As many as an option says; zeros fill.
+    Option(&'static str),
+    /// As many as there are where all groups have as many, else the array is a list of arrays, one a group.
+    List,
+}
+
+/// One array that holds no pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FactSpec {
+    /// Its key.
+    pub key: &'static str,
+    /// Its numbers.
+    pub what: What,
+    /// Their type.
+    pub number: Number,
+    /// How those of all images join.
+    pub form: Form,
+}
+
+impl FactSpec {
+    /// A row of int64 an image.
+    #[must_use]
+    pub const fn row(key: &'static str, what: What) -> Self {
+        Self { key, what, number: Number::Int64, form: Form::Row }
+    }
+
+    /// An int64 an image.
+    #[must_use]
+    pub const fn scalar(key: &'static str, what: What) -> Self {
+        Self { key, what, number: Number::Int64, form: Form::Scalar }
+    }
+
+    /// The same in another form.
+    #[must_use]
+    pub const fn in_form(self, form: Form) -> Self {
+        Self { form, ..self }
+    }
+
+    /// The same as numbers of another type.
+    #[must_use]
+    pub const fn of(self, number: Number) -> Self {
+        Self { number, ..self }
+    }
+}
+
+/// The numbers of one fact of one image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Temporal patches, rows and columns of patches of the main view.
+    GridThw,
+    /// Rows and columns of tiles or patches of the main view.
+    RowsColumns,
+    /// Columns and rows of tiles of the main view.
+    ColumnsRows,
+    /// Rows (tiles or patches) of the array of that number.
+    RowCount(usize),
+    /// Tokens.
+    Tokens,
+    /// Height and width of the image.
+    Source,
+    /// Height and width that the image is scaled to.
+    Resized,
+    /// Patches a side that one token merges.
+    MergeSize,
+    /// True where the array of that number holds something of an image; `per` says of which axes.
+    Mask {
+        /// The array.
+        of: usize,
+        /// The last axis.
+        per: Per,
+    },
+}
+
+/// The last axes of a mask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Per {
+    /// Rows: patches or tiles.
+    Row,
+    /// Pixels of tiles.
+    Pixel,
+}
+
+names! {
+    /// The type of a fact's numbers.
+    pub enum Number: "number" {
+        /// 64 bits, signed.
+        Int64 = "int64",
+        /// 32 bits, signed.
+        Int32 = "int32",
+        /// A float of 32 bits.
+        Float32 = "float32",
+        /// True or false.
+        Bool = "bool",
+    }
+}
+
+impl Number {
+    /// Bytes of one.
+    #[must_use]
+    pub const fn size(self) -> usize {
+        match self {
+            Self::Int64 => 8,
+            Self::Int32 | Self::Float32 => 4,
+            Self::Bool => 1,
+        }
+    }
+
+    /// Adds the bytes of a number.
+    pub fn write(self, value: f64, into: &mut Vec<u8>) {
+        match self {
+            Self::Int64 => into.extend((value as i64).to_ne_bytes()),
+            Self::Int32 => into.extend((value as i32).to_ne_bytes()),
+            Self::Float32 => into.extend((value as f32).to_ne_bytes()),
+            Self::Bool => into.push(u8::from(value != 0.0)),
+        }
+    }
+}
+
+/// How the numbers of all images join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A row an image: (images, numbers). Of a mask: the axes of the array that it is of.
+    Row,
+    /// A number an image: (images,).
+    Scalar,
+    /// Several rows of so many numbers an image, one after the other: (rows, numbers).
+    Rows(usize),
+    /// A row a sample, of a number an image; as long as the largest, zeros fill it.
+    Sample,
+    /// A list of numbers an image: a list of lists.
+    Lists,
+    /// A list of a number an image.
+    List,
+    /// A list of lists: a number an image, by samples.
+    SampleLists,
+    /// The largest of the numbers of all images: ().
+    Largest,
+}
+
+impl What {
+    /// How many numbers an image has, where that is the same for all.
+    #[must_use]
+    pub const fn len(self) -> usize {
+        match self {
+            Self::GridThw => 3,
+            Self::RowsColumns | Self::ColumnsRows | Self::Source | Self::Resized => 2,
+            Self::RowCount(_) | Self::Tokens | Self::MergeSize | Self::Mask { .. } => 1,
+        }
+    }
+
+    /// Never: every fact has a number.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,118 @@
+//! The words of upstream's config files and arguments, as data. Python reads them; the core has no use for them.
+
+use crate::names::names;
+use crate::options::Value;
+
+names! {
+    /// The backends that upstream has for a class.
+    pub enum Backends: "backends" {
+        /// torchvision and Pillow.
+        Both = "both",
+        /// torchvision alone.
+        Torchvision = "torchvision",
+        /// Pillow alone.
+        Pillow = "pillow",
+    }
+}
+
+/// One class of upstream, as a family has it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Upstream {
+    /// Its name, without `Fast` or `Pil`.
+    pub class: &'static str,
+    /// Its backends.
+    pub backends: Backends,
+    /// The model types that use it and mean this family.
+    pub model_types: &'static [&'static str],
+    /// Names of processors that use it and mean this family.
+    pub processors: &'static [&'static str],
+    /// The sign of this family in a config of a class that several families share.
+    pub sign: Sign,
+    /// The class's defaults where they differ from the family's preset.
+    pub defaults: &'static [(&'static str, Preset)],
+}
+
+impl Upstream {
+    /// A class with both backends that means one family only.
+    #[must_use]
+    pub const fn of(class: &'static str, model_types: &'static [&'static str]) -> Self {
+        Self {
+            class,
+            backends: Backends::Both,
+            model_types,
+            processors: &[],
+            sign: Sign::None,
+            defaults: &[],
+        }
+    }
+}
+
+/// What in a config tells the family of a class that several families share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// Nothing: the first family without a sign is meant where no other's is there.
+    None,
+    /// A key of this value.
+    Equals(&'static str, i64),
+    /// A key whose sides are multiples of this number.
+    Multiple(&'static str, i64),
+}
+
+/// What a key of a config file or an argument of a call becomes, beyond the options' own names.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Key {
+    /// Another option.
+    Alias(&'static str, &'static str),
+    /// A dict: an option for each of its keys. Some keys stand for the same option; each option must have one.
+    Dict(&'static str, &'static [(&'static str, &'static str)]),
+    /// The same, where every key may be absent: its option is then None.
+    Choice(&'static str, &'static [(&'static str, &'static str)]),
+    /// A number alone, or a pair of sides, where a dict may stand: the options that it is.
+    Bare(&'static str, &'static [&'static str]),
+    /// A side, a pair of sides, or a dict of height and width.
+    Sides(&'static str, &'static str),
+    /// The same of squares alone.
+    Square(&'static str, &'static str),
+    /// Read in calls; in a file upstream derives it again, whatever the file says.
+    Derived(&'static str),
+    /// Cannot change what comes out.
+    Ignore(&'static str),
+    /// Must have this value: upstream does with any other what is not here.
+    Must(&'static str, Preset),
+}
+
+/// The value of a default.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Preset {
+    /// No value.
+    Nothing,
+    /// A flag.
+    Bool(bool),
+    /// A count or a size.
+    Int(i64),
+    /// A number.
+    Float(f64),
+    /// A name.
+    Text(&'static str),
+    /// Several numbers.
+    Numbers(&'static [f64]),
+    /// A height and a width.
+    Size(usize, usize),
+    /// Pairs of sizes.
+    Pairs(&'static [(usize, usize)]),
+}
+
+impl From<Preset> for Value {
+    fn from(preset: Preset) -> Self {
+        match preset {
+            Preset::Nothing => Self::Nothing,
+            Preset::Bool(value) => Self::Bool(value),
+            Preset::Int(value) => Self::Int(value),
+            Preset::Float(value) => Self::Float(value),
+            Preset::Text(value) => Self::Text(value.into()),
+            Preset::Numbers(value) => Self::Numbers(value.to_vec()),
+            Preset::Size(height, width) => Self::Size((height, width)),
+            Preset::Pairs(value) => Self::Pairs(value.to_vec()),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The geometry that a strategy gives an image: shapes, each a resize onto a canvas of cells.
+
+use smallvec::SmallVec;
+
+use crate::error::Size;
+use crate::plan::{From, Rect, Role};
+use crate::resample::{Filter, Numerics};
+use crate::sizing::{Grid, Placement};
+use crate::spec::Common;
+
+/// What else than its size an image's layout depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// Options that every family has.
+    pub common: &'a Common,
+    /// Whose numbers.
+    pub numerics: Numerics,
+    /// Images of its sample; 1 for a video.
+    pub images: usize,
+    /// Frames of a video; 1 for an image.
+    pub frames: usize,
+}
+
+/// One resize: of which pixels, to which size, onto which canvas, cut into which cells.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shape {
+    /// What it is to the model; the family says by role what becomes of it.
+    pub role: Role,
+    /// Where its pixels come from: the image, or an earlier shape's canvas.
+    pub from: From,
+    /// The part of them it shows.
+    pub source: Rect,
+    /// The size that part is scaled to; a side of zero leaves the canvas empty.
+    pub resized: Size,
+    /// The filter of that resize.
+    pub filter: Filter,
+    /// The canvas it is laid on.
+    pub canvas: Size,
+    /// Rows above and columns left of it on the canvas; negative where the canvas shows a part of it.
+    pub offset: (isize, isize),
+    /// The canvas's colour where the image does not reach.
+    pub background: [u8; 3],
+    /// Height and width of a patch or tile.
+    pub unit: Size,
+    /// Rows and columns from one tile to the next; the unit where tiles do not overlap.
+    pub step: Size,
+}
+
+impl Shape {
+    /// The whole image of `source` pixels stretched to `resized`, one unit.
+    #[must_use]
+    pub const fn stretched(role: Role, source: Size, resized: Size, filter: Filter) -> Self {
+        Self {
+            role,
+            from: From::Image,
+            source: Rect { top: 0, left: 0, size: source },
+            resized,
+            filter,
+            canvas: resized,
+            offset: (0, 0),
+            background: [0; 3],
+            unit: resized,
+            step: resized,
+        }
+    }
+
+    /// The same in units of `unit`, side by side.
+    #[must_use]
+    pub const fn cut(self, unit: Size) -> Self {
+        Self { unit, step: unit, ..self }
+    }
+
+    /// The same laid on a canvas.
+    #[must_use]
+    pub fn placed(self, placement: Placement, canvas: Size, background: [u8; 3]) -> Self {
+        let offset = (placement.offset.0 as isize, placement.offset.1 as isize);
+        Self {
+            resized: placement.resized,
+            canvas,
+            offset,
+            background,
+            unit: canvas,
+            step: canvas,
+            ..self
+        }
+    }
+
+    /// The same made from the canvas of an earlier shape.
+    #[must_use]
+    pub const fn from_shape(self, number: usize) -> Self {
+        Self { from: From::View(number), ..self }
+    }
+
+    /// Its units.
+    #[must_use]
+    pub fn grid(&self) -> Grid {
+        let along = |canvas: usize, unit: usize, step: usize| {
+            if canvas < unit || step == 0 { 0 } else { (canvas - unit) / step + 1 }
+        };
+        Grid {
+            rows: along(self.canvas.0, self.unit.0, self.step.0),
+            columns: along(self.canvas.1, self.unit.1, self.step.1),
+        }
+    }
+}
+
+/// Shapes that need no allocation.
+const FEW: usize = 3;
+
+/// All shapes of an image, in the order of their execution and of their rows in an array.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layout {
+    /// The shapes.
+    pub shapes: SmallVec<[Shape; FEW]>,
+    /// Which of them is the main one.
+    pub main: usize,
+    /// The number of the candidate that was chosen, where the strategy has a list.
+    pub choice: usize,
+}
+
+impl Layout {
+    /// Of these shapes, the last of them the main one.
+    #[must_use]
+    pub fn of(shapes: impl IntoIterator<Item = Shape>) -> Self {
+        let shapes: SmallVec<[Shape; FEW]> = shapes.into_iter().collect();
+        Self { main: shapes.len().saturating_sub(1), shapes, choice: 0 }
+    }
+
+    /// The main shape.
+    #[must_use]
+    pub fn main(&self) -> &Shape {
+        &self.shapes[self.main]
+    }
+}
+
+/// How the language model sees one unit or canvas: square cells, a token each.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cells {
+    /// Tokens of one unit.
+    pub tokens: usize,
+    /// Side of a cell in pixels.
+    pub side: usize,
+    /// Cells of a unit, where they are a grid of `tokens`.
+    pub grid: Option<Grid>,
+    /// The part of a unit that the encoder's patches cover.
+    pub seen: Size,
+}
+
+impl Cells {
+    /// Cells of `side` pixels that fill `unit`.
+    #[must_use]
+    pub const fn filling(unit: Size, side: usize) -> Self {
+        let grid = Grid { rows: unit.0 / side, columns: unit.1 / side };
+        Self { tokens: grid.count(), side, grid: Some(grid), seen: unit }
+    }
+}
