@@ -9,12 +9,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import dynres_rs as dr
 import numpy as np
 import pytest
-from PIL import Image, ImageFile
-
-import dynres_rs as dr
 from dynres_rs import _dynres_rs as core
+from PIL import Image, ImageFile
 
 pytestmark = pytest.mark.oracle
 
@@ -249,7 +248,7 @@ def test_rows_of_a_call(family: str, threads: int) -> None:
 def test_a_file_that_is_not_what_it_seemed(
     progressive: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Found out at the end, after most rows were used: Pillow's image is written from the first row on."""
+    """Found out when most rows were used: Pillow's image is written from the first row on."""
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     data = written(picture(np.random.default_rng(9), (300, 400), "waves"), progressive=progressive)
     data = data[:-40]
