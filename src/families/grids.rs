@@ -121,7 +121,7 @@ const KOSMOS25: Recipe = Recipe {
     ..PIX2STRUCT
 };
 
-/// What Pix2Struct and Kosmos-2.5 read of a file and do not use.
+/// What `Pix2Struct` and Kosmos-2.5 read of a file and do not use.
 const FLATTENED_KEYS: &[Key] = &[
     Key::Square("patch_size", "patch_size"),
     Key::Must("is_vqa", Preset::Bool(false)),

@@ -265,7 +265,7 @@ fn segment(marker: u8, body: &[u8]) -> Vec<u8> {
 
 /// A grey file of 8 by 8, every sample 128, with these segments before its frame.
 fn file(before: &[Vec<u8>]) -> Vec<u8> {
-    let mut counts = vec![0; 17];
+    let mut counts = [0; 17];
     counts[1] = 1;
     let dc = [&counts[..], &[0]].concat();
     counts[0] = 0x10;

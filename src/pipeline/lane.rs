@@ -151,11 +151,12 @@ impl Lane<'_> {
         out: Out<'_>,
         watch: &Watch<'_>,
     ) -> Result<()> {
+        let Out { bytes, .. } = out;
         let (height, width) = self.view.canvas;
         let line = |frame: usize, c: usize, y: usize, x: usize, len: usize| {
             &canvases[frame][(c * height + y) * width + x..][..len]
         };
-        let mut sink = Sink { element, out: out.bytes };
+        let mut sink = Sink { element, out: bytes };
         match self.view.cut {
             Cut::Patches { patch, merge, inside, .. } => {
                 let frames = self.frames();
@@ -176,10 +177,16 @@ impl Lane<'_> {
                     };
                     match inside {
                         Inside::Ctpp => {
-                            (0..3).for_each(|c| frames.iter().for_each(|&f| plane(&mut sink, f, c)))
+                            for c in 0..3 {
+                                for &frame in &frames {
+                                    plane(&mut sink, frame, c);
+                                }
+                            }
                         }
                         Inside::Tcpp => {
-                            frames.iter().for_each(|&f| (0..3).for_each(|c| plane(&mut sink, f, c)))
+                            for &frame in &frames {
+                                (0..3).for_each(|c| plane(&mut sink, frame, c));
+                            }
                         }
                         Inside::Tppc => frames.iter().for_each(|&f| pixels(&mut sink, f)),
                         Inside::Numbered => {

@@ -543,12 +543,13 @@ impl Piece<'_> {
     fn keep<'k>(&self, plan: &Plan, rests: &mut Vec<&'k mut [u8]>) -> Vec<&'k mut [u8]> {
         let (rows, own) = self.rows(plan, true);
         let bytes = (own - rows.start) * plan.views[self.view].canvas.1 * 3;
-        let take = |rest: &mut &'k mut [u8]| {
-            let (mine, others) = std::mem::take(rest).split_at_mut(bytes);
+        let mut kept = Vec::with_capacity(rests.len());
+        for rest in rests {
+            let (mine, others): (&'k mut [u8], _) = std::mem::take(rest).split_at_mut(bytes);
             *rest = others;
-            mine
-        };
-        rests.iter_mut().map(take).collect()
+            kept.push(mine);
+        }
+        kept
     }
 }
 
@@ -752,13 +753,13 @@ impl<'a, B: Backend> ViewRun<'a, B> {
                 }
             }
             if self.scalers.iter().all(|scaler| scaler.next() == self.last) {
-                self.emit_strip()?;
+                self.emit_strip();
             }
         }
         Ok(())
     }
 
-    fn emit_strip(&mut self) -> Result<()> {
+    fn emit_strip(&mut self) {
         let (pixel, len) = (self.scalers[0].pixel(), self.scalers[0].row_bytes());
         let count = self.last - self.first;
         let frames = self
@@ -785,7 +786,6 @@ impl<'a, B: Backend> ViewRun<'a, B> {
             emit.strip(self.backend, self.first, &frames, pixel);
         }
         self.next_strip();
-        Ok(())
     }
 
     fn next_strip(&mut self) {

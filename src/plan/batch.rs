@@ -112,7 +112,9 @@ impl Batch {
                 What::Mask { of, per } => mask(fact.number, of, per, plans, &arrays)?,
                 What::SampleImages => {
                     let mut bytes = Vec::new();
-                    samples.iter().for_each(|&count| fact.number.write(count as f64, &mut bytes));
+                    for &count in samples {
+                        fact.number.write(count as f64, &mut bytes);
+                    }
                     let shape = vec![samples.len()];
                     FactForm::Array { number: fact.number, shape, bytes }
                 }
@@ -305,7 +307,7 @@ impl Joined<'_> {
         }
         let views = self.plans.iter().flat_map(|plan| &plan.views);
         let mut counts =
-            views.filter(|view| view.output == Some(self.output)).map(|view| view.count());
+            views.filter(|view| view.output == Some(self.output)).map(super::view::View::count);
         let first = counts.next().unwrap_or(1).max(1);
         match counts.find(|&count| count != first) {
             Some(other) => {

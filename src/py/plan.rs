@@ -492,7 +492,7 @@ impl PyPlan {
     /// Where each token lies in the image.
     ///
     /// Returns:
-    ///     (num_tokens, 4) float64, xyxy in pixels of the image, clipped to it, in token order. Tokens that see no
+    ///     `(num_tokens, 4)` float64, xyxy in pixels of the image, clipped to it, in token order. Tokens that see no
     ///     pixel (newline, separator, padding) have a box without area inside the image.
     ///
     /// Raises:
@@ -504,7 +504,7 @@ impl PyPlan {
     /// What each token stands for.
     ///
     /// Returns:
-    ///     (num_tokens,) of `"image"`, `"newline"`, `"separator"`, `"padding"`, in token order.
+    ///     `(num_tokens,)` of `"image"`, `"newline"`, `"separator"`, `"padding"`, in token order.
     ///
     /// Raises:
     ///     MemoryError: no room for them.

@@ -96,6 +96,7 @@ impl Pixels {
 }
 
 /// The exception for a refusal of the allocator.
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
 pub(super) fn no_memory(error: Error) -> PyErr {
     to_python(&error)
 }
@@ -318,6 +319,7 @@ impl PySpec {
     }
 
     /// The arrays of images of these plans, in samples of these counts.
+    #[expect(clippy::needless_pass_by_value, reason = "PyO3 makes it of a list")]
     fn batch(
         slf: &Bound<'_, Self>,
         plans: &Bound<'_, PyList>,

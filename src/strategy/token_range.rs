@@ -29,7 +29,7 @@ options! {
 impl TokenRange {
     /// The content's size and that of its canvas, aligned to `factor`. Budgets count the frames of a patch on both sides
     /// and need none of them.
-    fn fitted(&self, size: Size, factor: usize) -> Result<(Size, Size)> {
+    fn fitted(&self, size: Size, factor: usize) -> (Size, Size) {
         let up = |side: usize| side.div_ceil(factor) * factor;
         let tokens = |canvas: Size| (canvas.0 / factor) as u128 * (canvas.1 / factor) as u128;
         let (least, most) = (self.min_image_tokens, self.max_image_tokens);
@@ -62,7 +62,7 @@ impl TokenRange {
             scale = scale.min(1.0);
         }
         let content = |side: f64, most: usize| ((side * scale).floor() as usize).min(most).max(1);
-        Ok(((content(height, canvas.0), content(width, canvas.1)), canvas))
+        ((content(height, canvas.0), content(width, canvas.1)), canvas)
     }
 }
 
@@ -88,7 +88,7 @@ impl Measure for TokenRange {
         // Upstream's PIL backend leaves the factor out.
         let torchvision = context.numerics.int16_weights();
         let factor = factor * if torchvision { self.patch_expand_factor } else { 1 };
-        let (resized, canvas) = self.fitted(size, factor)?;
+        let (resized, canvas) = self.fitted(size, factor);
         Ok(Layout::of([Shape::stretched(Role::Whole, size, resized, filter).padded(canvas, unit)]))
     }
 
