@@ -25,6 +25,8 @@ pub struct Family {
     pub keys: &'static [Key],
     /// Upstream's class, where transformers has one.
     pub upstream: Option<Upstream>,
+    /// Tokens that upstream's processor puts around those of an image, which it then always cuts into tiles.
+    pub markers: usize,
     /// The same for videos, where it has any.
     pub video: Option<Video>,
 }
@@ -50,6 +52,7 @@ impl Family {
             spec,
             keys: &[],
             upstream: None,
+            markers: 0,
             video: None,
         }
     }

@@ -87,6 +87,12 @@ fn object(py: Python<'_>, preset: Preset) -> PyResult<Bound<'_, PyAny>> {
     value::to_object(py, &Value::from(preset))
 }
 
+/// Tokens that upstream's processor puts around those of an image of a family.
+#[pyfunction]
+pub(super) fn markers(family: &str) -> PyResult<usize> {
+    guard(|| Ok(found(family)?.markers))
+}
+
 /// Upstream's classes, each with the families that it is: a dict a family.
 #[pyfunction]
 pub(super) fn upstream(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
