@@ -20,6 +20,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
+if not DOCS.is_dir():
+    pytest.skip("the pages are in a checkout only", allow_module_level=True)
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 NO_RUN = "<!-- no-run -->"
 

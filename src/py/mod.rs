@@ -21,7 +21,7 @@ use pyo3::prelude::*;
 use crate::simd::Simd;
 
 /// The compiled core of `dynres_rs`.
-#[pymodule]
+#[pymodule(gil_used = false)]
 fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     let forced = std::env::var("DYNRES_SIMD").ok().filter(|name| !name.is_empty());

@@ -66,7 +66,19 @@ fn cases(default: usize) -> usize {
 
 /// The backends of this CPU, the plain one among them.
 fn backends() -> impl Iterator<Item = Simd> {
-    Simd::NAMES.into_iter().filter_map(Simd::detect)
+    Simd::NAMES.into_iter().filter_map(Simd::detect).chain(slower())
+}
+
+/// Of a backend that multiplies by what the CPU has: the ways of lesser CPUs.
+fn slower() -> Vec<Simd> {
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    {
+        let mut levels: Vec<Simd> = super::Neon::levels().map(Simd::Neon).collect();
+        levels.pop();
+        levels
+    }
+    #[cfg(not(all(target_arch = "aarch64", target_endian = "little")))]
+    Vec::new()
 }
 
 fn lengths() -> impl Iterator<Item = usize> {
