@@ -162,14 +162,17 @@ def server() -> Iterator[int]:
         yield port
     finally:
         process.terminate()
-        process.wait(30)
+        process.communicate(timeout=30)
 
 
 def ask(port: int, path: str, body: bytes, **headers: str) -> tuple[int, Any, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request("POST", path, body, {k.replace("_", "-"): v for k, v in headers.items()})
-    response = connection.getresponse()
-    return response.status, response.headers, response.read()
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    with contextlib.closing(
+        http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    ) as connection:
+        connection.request("POST", path, body, named)
+        with connection.getresponse() as response:
+            return response.status, response.headers, response.read()
 
 
 @pytest.mark.examples
