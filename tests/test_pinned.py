@@ -1,9 +1,10 @@
-"""Bytes that a release gave once, it gives again: `golden/pinned.json` has digests of our own outputs.
+"""Bytes that a release gave once, it gives again: `golden/pinned.json` has digests of our outputs.
 
-What upstream returned is in the other files of `golden/`. This one has what they do not: every element type and every
-numerics of a family, with its name in the code. A byte that changes here changes what people have trained with: that is a
-breaking change, for the changelog and the next major version. `python tests/test_pinned.py` adds digests of families that
-have none; it never changes one.
+What upstream returned is in the other files of `golden/`. This one has what they do not: every
+element type and every numerics of a family, with its name in the code. A byte that changes here
+changes what people have trained with: that is a breaking change, for the changelog and the next
+major version. `python tests/test_pinned.py` adds digests of families that have none; it never
+changes one.
 """
 
 import hashlib

@@ -95,8 +95,9 @@ def prepare(image: ImageInput, policy: Policy, *, by_rows: bool = False) -> Read
     """
     if type(image) is np.ndarray:
         return _array(image, policy)
-    pil = sys.modules.get("PIL.Image")
-    if pil is not None and isinstance(image, pil.Image):
+    # Another thread may be halfway through importing Pillow.
+    kind = getattr(sys.modules.get("PIL.Image"), "Image", None)
+    if kind is not None and isinstance(image, kind):
         return _pillow(image, policy, by_rows)
     if isinstance(image, str | os.PathLike | bytes):
         return _file(image, policy, by_rows)

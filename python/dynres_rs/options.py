@@ -135,8 +135,8 @@ def family_row(family: object) -> tuple[str, dict[str, Any]]:
             return name, row
     near = difflib.get_close_matches(family, table, n=3, cutoff=0.0)
     raise ValueError(
-        f"family: must be one that `dynres families` lists; got '{shown(family, 60)}', and the nearest"
-        f" are {', '.join(repr(name) for name in near)}"
+        f"family: must be one that `dynres families` lists; got '{shown(family, 60)}', and the"
+        f" nearest are {', '.join(repr(name) for name in near)}"
     )
 
 
@@ -230,7 +230,11 @@ def canonical(
         elif form == "alias":
             put(data, _value(key, value, fields[data]), key)
         elif form in ("sides", "square"):
-            if form == "sides" and given.get("default_to_square") is False and isinstance(value, int):
+            if (
+                form == "sides"
+                and given.get("default_to_square") is False
+                and isinstance(value, int)
+            ):
                 raise ValueError(f"{key}: must be a square of (height, width), got one edge")
             put(data, _sides(key, value, square=form == "square"), key)
         elif form in ("dict", "choice"):

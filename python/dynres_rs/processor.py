@@ -406,7 +406,7 @@ class Processor(Planner):
             if failed is None:
                 break
             if errors == "collect" and isinstance(pixels[failed[0]], _native.Jpeg):
-                # Only now is it known which fail: all are decoded first, then the batch is laid out.
+                # Only now is it known which fail: all are decoded before the batch is laid out.
                 plans, pixels, failures = given_images(by_rows=False)
                 continue
             raise failed[1] if single else _name_index(failed[1], indices[failed[0]])

@@ -231,8 +231,8 @@ def _check_image(image: Any, torchvision: bool) -> None:
         if image.ndim != 3:
             raise Elsewhere(f"a tensor of {image.ndim} axes")
         return
-    pil = sys.modules.get("PIL.Image")
-    if pil is None or not isinstance(image, pil.Image):
+    pillow = getattr(sys.modules.get("PIL.Image"), "Image", None)
+    if pillow is None or not isinstance(image, pillow):
         raise Elsewhere(f"a {kind.__name__}")
 
 
