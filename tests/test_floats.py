@@ -132,7 +132,9 @@ def test_same_size_is_a_copy() -> None:
 @pytest.mark.parametrize("resample", ["nearest", "box", "hamming", "lanczos"])
 @pytest.mark.parametrize("antialias", [True, False])
 def test_other_filters_are_refused(resample: str, antialias: bool) -> None:
-    with pytest.raises(ValueError, match=r"^resample: must be 'bilinear' or 'bicubic' for a resize"):
+    with pytest.raises(
+        ValueError, match=r"^resample: must be 'bilinear' or 'bicubic' for a resize"
+    ):
         ours(planes_of(1, "bytes", 5, 7), (3, 3), resample, antialias)
 
 

@@ -229,6 +229,7 @@ class Spec:
         num_threads: int,
     ) -> None: ...
 
+@final
 class Batch:
     """The arrays of one call: asked for, then filled."""
 
@@ -238,3 +239,35 @@ class Batch:
     def run(
         self, images: list[Any], outs: list[NDArray[Any]], num_threads: int
     ) -> tuple[int, Exception] | None: ...
+
+# Rules one by one, for tests: planes are bytes of float32, images bytes of uint8.
+def resize_float(
+    planes: bytes,
+    shape: tuple[int, int, int],
+    size: tuple[int, int],
+    resample: str,
+    antialias: bool,
+    round: bool = False,
+    clamp: bool = False,
+    backend: str | None = None,
+) -> bytes: ...
+def resize_with_gap(
+    image: bytes,
+    shape: tuple[int, int, int],
+    size: tuple[int, int],
+    resample: str,
+    numerics: str,
+    gap: float,
+) -> bytes: ...
+def fixed_taps(
+    source: int, target: int, resample: str, kind: str
+) -> tuple[int, list[int], list[list[int]]]: ...
+def normalised(
+    arithmetic: str,
+    rescale: float | None = None,
+    mean_std: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> tuple[bytes, str]: ...
+def standardised(values: bytes, standardise: str) -> tuple[bytes, float, float]: ...
+def patches_in_rows(
+    planes: bytes, shape: tuple[int, int, int], patch: tuple[int, int], rows: int
+) -> bytes: ...
