@@ -1,6 +1,6 @@
 """The compiled core. Everything public is re-exported by `dynres_rs`; the rest serves it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, final
 
 import numpy as np
@@ -89,6 +89,21 @@ def unpack(
     first: int,
     out: NDArray[np.uint8],
 ) -> None: ...
+def jpeg_header(
+    data: bytes,
+) -> tuple[int, int, int, str, bool, int | None, int, int, bool] | None: ...
+def jpeg_decode(data: bytes, out: NDArray[np.uint8]) -> bool: ...
+def jpeg_verdict(data: bytes) -> str | None: ...
+
+@final
+class Jpeg:
+    """A JPEG file that stands for an image of a call."""
+
+    def __new__(cls, data: bytes, fallback: Callable[[], Any]) -> Jpeg: ...
+    @property
+    def header(self) -> tuple[int, int, int, str, bool, int | None, int, int, bool]: ...
+    @property
+    def size(self) -> tuple[int, int]: ...
 
 @final
 class View:
@@ -190,6 +205,8 @@ class Spec:
     ) -> Spec: ...
     @property
     def options(self) -> dict[str, Any]: ...
+    @property
+    def apart(self) -> bool: ...
     def plan(self, height: int, width: int, num_images: int = 1) -> Plan: ...
     def batch(
         self, plans: list[Plan], samples: list[int], dtype: DType | None, temporal: Temporal

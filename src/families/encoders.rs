@@ -36,7 +36,7 @@ const SIZE: Key = Key::Choice(
         ("max_width", "max_width"),
     ],
 );
-const CROP: Key = Key::Sides("crop_size", "crop_size");
+pub(super) const CROP: Key = Key::Sides("crop_size", "crop_size");
 
 fn encoder(
     family: &'static str,

@@ -1,6 +1,8 @@
 //! The table of families: data only. A new family that uses known strategies is one entry here.
 
+mod crops;
 mod encoders;
+mod grids;
 mod originals;
 mod patches;
 mod tiles;
@@ -19,6 +21,8 @@ pub struct Family {
     pub aliases: &'static [&'static str],
     /// Conversion to RGB.
     pub convert: Convert,
+    /// Whether each image of a flat list is a sample of its own, where samples matter; else the list is one sample.
+    pub apart: bool,
     /// Its options as released checkpoints have them. Pillow's newest rule stands for the installed one's.
     pub spec: Spec,
     /// What keys of files and arguments become, beyond the options' own names.
@@ -49,6 +53,7 @@ impl Family {
             name: spec.family,
             aliases: &[],
             convert: Convert::Transformers,
+            apart: false,
             spec,
             keys: &[],
             upstream: None,
@@ -88,6 +93,8 @@ pub fn all() -> &'static [Family] {
             tiles::families(),
             patches::budgets(),
             encoders::families(),
+            crops::families(),
+            grids::families(),
         ];
         files.into_iter().flatten().collect()
     });

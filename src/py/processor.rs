@@ -225,13 +225,14 @@ pub(super) struct PySpec {
 impl PySpec {
     /// The element type of every array of pixels: the one asked for, or upstream's own.
     pub(super) fn elements(&self, dtype: Option<Element>) -> Vec<Element> {
-        let floats = self.spec.recipe.floats_on_pillow && !self.spec.numerics.int16_weights();
-        let own = |normalise: &Normalise| match dtype {
+        let own = |(array, normalise): (usize, &Normalise)| match dtype {
             Some(element) => element,
-            None if floats => Element::Float32,
+            None if self.spec.is_of_floats(array) && normalise.element() == Element::Uint8 => {
+                Element::Float32
+            }
             None => normalise.element(),
         };
-        Normalise::of(&self.spec).iter().map(own).collect()
+        Normalise::of(&self.spec).iter().enumerate().map(own).collect()
     }
 
     /// The table of every array of pixels.
@@ -299,6 +300,12 @@ impl PySpec {
     #[getter]
     fn options<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         guard(|| value::options(py, &self.spec))
+    }
+
+    /// Whether each image of a flat list is a sample of its own.
+    #[getter]
+    fn apart(&self) -> bool {
+        families::find(self.spec.family).is_ok_and(|family| family.apart)
     }
 
     #[pyo3(signature = (height, width, num_images=1))]

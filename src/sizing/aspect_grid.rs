@@ -68,6 +68,18 @@ pub fn aspect_ratios(
     collected(sorted.into_iter().map(|(_, _, pair)| pair))
 }
 
+/// Pairs in the order in which a CPython set made of them gives them back.
+///
+/// # Errors
+/// `OutOfMemory`.
+pub fn set_order(pairs: impl IntoIterator<Item = (usize, usize)>) -> Result<Vec<(usize, usize)>> {
+    let mut set = PairSet::default();
+    for pair in pairs {
+        set.insert(pair)?;
+    }
+    set.into_ordered()
+}
+
 /// Candidates of [`closest_aspect_grid`], made once.
 ///
 /// The simple algorithm looks at every candidate. Float subtraction is monotone, so the smallest difference is that of a

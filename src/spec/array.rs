@@ -1,6 +1,9 @@
 //! The arrays of a batch: of pixels, and all others ("facts").
 
 use crate::names::names;
+use crate::plan::Role;
+
+use super::Backends;
 
 /// One array of pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +20,8 @@ pub struct ArraySpec {
     pub flat: bool,
     /// Whether the key is absent where no image has a row.
     pub optional: bool,
+    /// The backends on which bytes that are neither rescaled nor normalised become float32 all the same.
+    pub floats: Option<Backends>,
 }
 
 impl ArraySpec {
@@ -24,7 +29,7 @@ impl ArraySpec {
     #[must_use]
     pub const fn concatenated(key: &'static str) -> Self {
         let (group, rows) = (Group::Flat, Rows::Own);
-        Self { key, group, rows, pad: false, flat: true, optional: false }
+        Self { key, group, rows, pad: false, flat: true, optional: false, floats: None }
     }
 
     /// The array that most families have.
@@ -48,6 +53,12 @@ impl ArraySpec {
         Self { flat: false, ..self }
     }
 
+    /// The same with bytes as float32 on those backends.
+    #[must_use]
+    pub const fn as_floats(self, backends: Backends) -> Self {
+        Self { floats: Some(backends), ..self }
+    }
+
     /// The same, absent where no image has a row.
     #[must_use]
     pub const fn if_any(self) -> Self {
@@ -66,6 +77,9 @@ pub enum Group {
     Sample,
     /// Samples, and images of a sample: as many as the largest sample has.
     SampleImage,
+    /// Views: those of all images follow one another, each with the rows that the strategy's limit says, or with as many
+    /// as every other.
+    View,
 }
 
 /// How many rows a group has.
@@ -77,6 +91,8 @@ pub enum Rows {
     Most,
     /// As many as an option says; zeros fill.
     Option(&'static str),
+    /// As many as the strategy's limit says; zeros fill.
+    Limit,
     /// As many as there are where all groups have as many, else the array is a list of arrays, one a group.
     List,
 }
@@ -92,19 +108,27 @@ pub struct FactSpec {
     pub number: Number,
     /// How those of all images join.
     pub form: Form,
+    /// The flag without which the key is absent.
+    pub only_if: Option<&'static str>,
 }
 
 impl FactSpec {
     /// A row of int64 an image.
     #[must_use]
     pub const fn row(key: &'static str, what: What) -> Self {
-        Self { key, what, number: Number::Int64, form: Form::Row }
+        Self { key, what, number: Number::Int64, form: Form::Row, only_if: None }
     }
 
     /// An int64 an image.
     #[must_use]
     pub const fn scalar(key: &'static str, what: What) -> Self {
-        Self { key, what, number: Number::Int64, form: Form::Scalar }
+        Self { form: Form::Scalar, ..Self::row(key, what) }
+    }
+
+    /// The same, absent where a flag is off.
+    #[must_use]
+    pub const fn only_if(self, flag: &'static str) -> Self {
+        Self { only_if: Some(flag), ..self }
     }
 
     /// The same in another form.
@@ -137,8 +161,28 @@ pub enum What {
     Source,
     /// Height and width that the image is scaled to.
     Resized,
+    /// Height and width that the last view is scaled to.
+    LastResized,
+    /// Height that the image is scaled to.
+    Height,
+    /// Width that the image is scaled to.
+    Width,
+    /// Rows of tiles or patches of the main view.
+    Rows,
+    /// Columns of tiles or patches of the main view.
+    Columns,
+    /// Rows and columns of patches of every view in the first array.
+    ViewGrids,
+    /// Column and row of every patch in the array of that number; -1 where there is none.
+    Positions(usize),
     /// Patches a side that one token merges.
     MergeSize,
+    /// Rows of views of that role.
+    RowsOf(Role),
+    /// The number of the chosen candidate, counted from 1.
+    Choice,
+    /// Images of each sample: a number a sample.
+    SampleImages,
     /// True where the array of that number holds something of an image; `per` says of which axes.
     Mask {
         /// The array.
@@ -220,8 +264,24 @@ impl What {
     pub const fn len(self) -> usize {
         match self {
             Self::GridThw => 3,
-            Self::RowsColumns | Self::ColumnsRows | Self::Source | Self::Resized => 2,
-            Self::RowCount(_) | Self::Tokens | Self::MergeSize | Self::Mask { .. } => 1,
+            Self::RowsColumns
+            | Self::ColumnsRows
+            | Self::Source
+            | Self::Resized
+            | Self::LastResized
+            | Self::ViewGrids
+            | Self::Positions(_) => 2,
+            Self::RowCount(_)
+            | Self::Tokens
+            | Self::Height
+            | Self::Width
+            | Self::Rows
+            | Self::Columns
+            | Self::MergeSize
+            | Self::RowsOf(_)
+            | Self::Choice
+            | Self::SampleImages
+            | Self::Mask { .. } => 1,
         }
     }
 
