@@ -11,6 +11,8 @@ reproduces (`Policy.convert`):
     `convert("RGB")`, which drops alpha.
 `"original"`
     InternVL's and DeepSeek-VL2's own code: `convert("RGB")`, alpha dropped, EXIF left alone.
+`"checkerboard"`
+    `Inkling2ImageProcessor`: alpha composited on a checkerboard, otherwise as transformers.
 `"none"`
     `do_convert_rgb` off: three channels as they are, anything else is an error. Files as in
     `"transformers"`.
@@ -53,7 +55,7 @@ class Policy(NamedTuple):
     """How images become RGB: see the module."""
 
     convert: str
-    """`"transformers"`, `"original"` or `"none"`."""
+    """`"transformers"`, `"original"`, `"checkerboard"` or `"none"`."""
     torchvision: bool
     """Whether arrays with alpha are composited with torchvision's arithmetic, in float32."""
     layout: str | None
@@ -186,6 +188,8 @@ def _array(array: NDArray[Any], policy: Policy) -> Ready:
         raise TypeError(f"image: must be uint8 where it has an alpha channel, got {floating}")
     if policy.convert == "original":
         return Ready(array[:, :, :3], height, width, None)
+    if policy.convert == "checkerboard":
+        return Ready(_on_checkerboard(array), height, width, None)
     return Ready(_on_white(array, policy.torchvision), height, width, None)
 
 
@@ -260,6 +264,26 @@ def _on_white(array: U8, torchvision: bool) -> U8:
     return flat
 
 
+def _on_checkerboard(array: U8) -> U8:
+    """Four channels composited on squares of 8 pixels, light and dark by turns, in integers.
+
+    Matches `Inkling2ImageProcessor.convert_to_rgb`.
+    """
+    height, width = array.shape[:2]
+    flat = np.empty((height, width, 3), np.uint8)
+    for block in _blocks((height, width), BLOCK):
+        rows, columns = (
+            np.arange(part.start, min(part.stop, side)) // 8
+            for part, side in zip(block, (height, width), strict=True)
+        )
+        dark = (rows[:, None] + columns[None, :]) % 2
+        square = np.where(dark == 0, 204, 153)[:, :, None]
+        alpha = array[block][:, :, 3:].astype(np.int32)
+        mixed = array[block][:, :, :3] * alpha + square * (255 - alpha)
+        flat[block] = (mixed + 127) // 255
+    return flat
+
+
 def _blocks(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:
     """Parts of `most` elements at most, each done in milliseconds, so that Ctrl-C is answered
     between them."""
@@ -316,6 +340,10 @@ def _rgb(image: PillowImage.Image, policy: Policy) -> PillowImage.Image:
 
     try:
         has_alpha = "A" in image.getbands() or image.info.get("transparency") is not None
+        if policy.convert == "checkerboard":
+            if not image.has_transparency_data:
+                return image.convert("RGB")
+            return Image.fromarray(_on_checkerboard(np.asarray(image.convert("RGBA"))))
         if policy.convert == "original" or not has_alpha:
             return image.convert("RGB")
         image = image.convert("RGBA")

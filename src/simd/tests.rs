@@ -10,7 +10,7 @@ use crate::pack::{
 };
 use crate::parallel::Watch;
 use crate::pipeline::{Frame, Item, Part, Settings, run};
-use crate::plan::{Cut, From, Inside, Order, Plan, Rect, View};
+use crate::plan::{Cut, Floats, From, Inside, Lane, Order, Plan, Rect, View};
 use crate::resample::{Axis, Filter, Numerics, Passes};
 use crate::sizing::Grid;
 use crate::{families, with_backend};
@@ -772,10 +772,18 @@ fn make_plan(random: &mut Random, element: Element) -> Made {
             _ => random.below(canvas + resized + 2) as isize - resized as isize - 1,
         };
         let offset = (offset(canvas.0, resized.0), offset(canvas.1, resized.1));
+        // Where nothing is resized, floats must give what bytes give.
+        let same = resized == rect.size || resized.0 == 0;
+        let lane = if same && random.below(2) == 0 {
+            Lane::Floats(Floats::KEPT)
+        } else {
+            Lane::Bytes
+        };
         plan.views.push(View {
             from,
             source: rect,
             resized,
+            lane,
             filter: random.pick(&Filter::ALL),
             canvas,
             offset,
