@@ -5,6 +5,7 @@ mod encoders;
 mod originals;
 mod patches;
 mod tiles;
+mod views;
 
 use std::sync::LazyLock;
 
@@ -90,6 +91,7 @@ pub fn all() -> &'static [Family] {
             patches::budgets(),
             encoders::families(),
             crops::families(),
+            views::families(),
         ];
         files.into_iter().flatten().collect()
     });

@@ -6,20 +6,27 @@
 
 mod budget;
 mod arrangement;
+mod boxed;
 mod canvas;
 mod covering;
 mod fixed;
 mod frames;
 mod grid;
 mod edge;
+mod fit;
 mod layout;
 mod local;
+mod longest;
+mod pages;
 mod pinpoints;
 mod scan;
+mod slices;
 mod square;
+mod windows;
 
 pub use budget::{PixelBudget, Small, Unit};
 pub use arrangement::{Arrangement, VisionInput};
+pub use boxed::{BoxPad, Page};
 pub use canvas::BestCanvas;
 pub use covering::{CoveringGrid, CoveringRule};
 pub use edge::CappedEdge;
@@ -27,9 +34,14 @@ pub use fixed::{FixedSize, Padding};
 pub use frames::{FrameBudget, Frames, Sampling};
 pub use grid::{AspectGrid, MultiImage};
 pub use layout::{Cells, Context, Layout, Shape};
+pub use fit::FitCanvas;
 pub use local::LocalGlobal;
+pub use longest::{Clamped, LongestEdge};
+pub use pages::PageGrid;
 pub use pinpoints::{Pinpoints, SplitPad};
 pub use scan::PanScan;
+pub use slices::{Downsample, Slices, SmallImages};
+pub use windows::Windows;
 pub use square::{HybridSquare, PadSquare};
 
 use crate::error::{Error, Result, Size};
@@ -261,4 +273,20 @@ strategies! {
     Arrangement,
     /// A padded square, and tiles of large images beside it.
     LocalGlobal,
+    /// Scales the longer side, then up to whole tiles, with the whole image behind them.
+    LongestEdge,
+    /// Clamps both sides, with quarters of the image before it.
+    Clamped,
+    /// Pads into the canvas of tiles that enlarges the image least.
+    FitCanvas,
+    /// A square of the whole image, and windows of large or long ones beside it.
+    Windows,
+    /// Shrinks into a box and pads to it.
+    BoxPad,
+    /// Scales by the shorter side, shrinks into a page and centres on it.
+    Page,
+    /// Stretches to the tile grid of the closest aspect ratio, with a budget for dense pages.
+    PageGrid,
+    /// Slices of the area of a view, behind the whole image.
+    Slices,
 }
