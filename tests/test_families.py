@@ -20,23 +20,9 @@ from PIL import Image
 ROADMAP: frozenset[str] = frozenset(
     {
         "DINOv3ViTImageProcessor",
-        "Gemma4ImageProcessor",
-        "Gemma4UnifiedImageProcessor",
-        "Glm5NextImageProcessor",
-        "GlmImageImageProcessor",
-        "Inkling2ImageProcessor",
-        "InklingImageProcessor",
-        "Kimi_K25ImageProcessor",
-        "Kosmos2_5ImageProcessor",
-        "Lfm2VlImageProcessor",
         "Molmo2ImageProcessor",
-        "MuseGlimmerImageProcessor",
-        "NemotronH_Omni_Reasoning_V3ImageProcessor",
-        "NeoMMEImageProcessor",
         "NougatImageProcessor",
         "Phi4MultimodalImageProcessor",
-        "Pix2StructImageProcessor",
-        "Siglip2ImageProcessor",
     }
 )
 

@@ -118,7 +118,9 @@ def _vocabulary(family: str, video: bool) -> tuple[dict[str, Any], dict[str, tup
     keys = {key: (form, data) for form, key, data in rows if form != "bare"}
     # Of a number alone, in the place of a dict.
     bare = {key: data for form, key, data in rows if form == "bare"}
-    keys |= {key: (form, (data, bare[key])) for key, (form, data) in keys.items() if key in bare}
+    for key, (form, data) in keys.items():
+        if form in ("dict", "choice"):
+            keys[key] = (form, (data, bare.get(key, ())))
     return _native.schema(family, video), keys
 
 
@@ -369,16 +371,14 @@ def _layout(value: Any) -> str:
 def _parts(
     name: str,
     value: Any,
-    parts: Sequence[tuple[str, str]],
+    data: tuple[Sequence[tuple[str, str]], tuple[str, ...]],
     given: Mapping[str, Any],
     *,
     whole: bool,
 ) -> Options:
-    """The options that the keys of a dict are. `whole`: each must be there, or stand beside it;
-    otherwise those that are not there become None."""
-    alone: tuple[str, ...] = ()
-    if len(parts) == 2 and isinstance(parts[1], tuple) and isinstance(parts[1][0], str):
-        parts, alone = parts  # type: ignore[assignment]
+    """The options that the keys of a dict are, or a number alone in its place. `whole`: each must
+    be there, or stand beside it; otherwise those that are not there become None."""
+    parts, alone = data
     wanted = dict.fromkeys(option for _, option in parts)
     if alone and not isinstance(value, Mapping):
         sides = [value] * len(alone) if isinstance(value, int | np.integer) else _items(name, value)

@@ -10,8 +10,8 @@ use crate::spec::{
     Preset, Recipe, Rows, Spec, TokenSpec, Upstream, ViewSpec, What,
 };
 use crate::strategy::{
-    Arrangement, CappedEdge, CoveringGrid, CoveringRule, LocalGlobal, PadSquare, PanScan, Pinpoints,
-    SplitPad, Strategy,
+    Arrangement, CappedEdge, CoveringGrid, CoveringRule, LocalGlobal, PadSquare, PanScan,
+    Pinpoints, SplitPad, Strategy,
 };
 
 /// Views of every role in one array, in the order of the shapes.
@@ -42,27 +42,16 @@ pub(super) const VIEWS: Recipe = Recipe {
 
 /// The same with the thumbnail before its tiles.
 const THUMBNAIL_FIRST: TokenSpec = TokenSpec {
-    parts: &[
-        Part::Units(Role::Whole),
-        Part::Units(Role::Thumbnail),
-        Part::Units(Role::Tiles),
-    ],
+    parts: &[Part::Units(Role::Whole), Part::Units(Role::Thumbnail), Part::Units(Role::Tiles)],
 };
 
 /// A padded square, and tiles in an array of their own.
 const LOCAL: Recipe = Recipe {
     views: &[ViewSpec::tiles(Role::Global), ViewSpec::tiles(Role::Tiles).in_array(1, 0)],
-    arrays: &[
-        ArraySpec::PIXEL_VALUES,
-        ArraySpec::concatenated("pixel_values_local").if_any(),
-    ],
+    arrays: &[ArraySpec::PIXEL_VALUES, ArraySpec::concatenated("pixel_values_local").if_any()],
     facts: &[FactSpec::scalar("num_local_patches", What::RowCount(1))],
     tokens: TokenSpec {
-        parts: &[
-            Part::Units(Role::Tiles),
-            Part::Units(Role::Global),
-            Part::Mark(Kind::Separator),
-        ],
+        parts: &[Part::Units(Role::Tiles), Part::Units(Role::Global), Part::Mark(Kind::Separator)],
     },
     ..VIEWS
 };
@@ -88,8 +77,7 @@ const PINPOINT_KEYS: &[Key] = &[
 ];
 
 /// LLaVA-NeXT's canvases.
-const NEXT: [(usize, usize); 5] =
-    [(336, 672), (672, 336), (672, 672), (1008, 336), (336, 1008)];
+const NEXT: [(usize, usize); 5] = [(336, 672), (672, 336), (672, 672), (1008, 336), (336, 1008)];
 
 /// Aria's canvases, in halves of 980 pixels.
 const ARIA: [(usize, usize); 19] = [
@@ -183,9 +171,7 @@ fn views() -> Vec<Family> {
                 Bicubic,
                 HALF,
                 VIEWS,
-                const {
-                    &[Key::Square("size", "image_size"), Key::Derived("background_color")]
-                },
+                const { &[Key::Square("size", "image_size"), Key::Derived("background_color")] },
                 Upstream {
                     defaults: &[
                         ("image_mean", Preset::Numbers(&CLIP.0)),
@@ -256,7 +242,10 @@ fn canvases() -> Vec<Family> {
                 },
                 PINPOINT_KEYS,
                 Upstream {
-                    defaults: &[("shortest_edge", Preset::Int(224)), ("crop_size", Preset::Int(224))],
+                    defaults: &[
+                        ("shortest_edge", Preset::Int(224)),
+                        ("crop_size", Preset::Int(224)),
+                    ],
                     ..Upstream::of(
                         "LlavaNextImageProcessor",
                         &["llava_next", "llava_next_video", "granite4_vision"],
@@ -318,6 +307,7 @@ fn canvases() -> Vec<Family> {
                             what: What::Mask { of: 0, per: Per::Pixel },
                             number: Number::Bool,
                             form: Form::Row,
+                            only_if: None,
                         },
                         FactSpec::scalar("num_crops", What::RowCount(0)).in_form(Form::Largest),
                     ]
@@ -379,10 +369,7 @@ fn grids() -> Vec<Family> {
                 ..VIEWS
             },
             TILE_KEYS,
-            Upstream {
-                defaults: clip_defaults,
-                ..Upstream::of("Ovis2ImageProcessor", &["ovis2"])
-            },
+            Upstream { defaults: clip_defaults, ..Upstream::of("Ovis2ImageProcessor", &["ovis2"]) },
         ),
         also(
             family(
@@ -391,9 +378,7 @@ fn grids() -> Vec<Family> {
                 Bicubic,
                 HALF,
                 Recipe {
-                    arrays: const {
-                        &[ArraySpec::PIXEL_VALUES.stacked(Group::Image, Rows::List)]
-                    },
+                    arrays: const { &[ArraySpec::PIXEL_VALUES.stacked(Group::Image, Rows::List)] },
                     tokens: THUMBNAIL_FIRST,
                     ..VIEWS
                 },

@@ -1,7 +1,10 @@
 //! The table of families: data only. A new family that uses known strategies is one entry here.
 
+#![allow(clippy::too_many_lines, reason = "a table is as long as it has entries")]
+
 mod crops;
 mod encoders;
+mod grids;
 mod originals;
 mod patches;
 mod tiles;
@@ -29,6 +32,8 @@ pub struct Family {
     pub keys: &'static [Key],
     /// Upstream's class, where transformers has one.
     pub upstream: Option<Upstream>,
+    /// Tokens that upstream's processor puts around those of an image, which it then always cuts into tiles.
+    pub markers: usize,
     /// The same for videos, where it has any.
     pub video: Option<Video>,
 }
@@ -55,6 +60,7 @@ impl Family {
             spec,
             keys: &[],
             upstream: None,
+            markers: 0,
             video: None,
         }
     }
@@ -92,6 +98,7 @@ pub fn all() -> &'static [Family] {
             encoders::families(),
             crops::families(),
             views::families(),
+            grids::families(),
         ];
         files.into_iter().flatten().collect()
     });

@@ -17,7 +17,7 @@ use crate::strategy::{
 
 /// The mask of the first array.
 const fn mask(key: &'static str, per: Per, number: Number) -> FactSpec {
-    FactSpec { key, what: What::Mask { of: 0, per }, number, form: Form::Row }
+    FactSpec { number, ..FactSpec::row(key, What::Mask { of: 0, per }) }
 }
 
 /// The views of a sample in one row, as many as the largest sample has.
@@ -56,7 +56,7 @@ const STRIP: Recipe = Recipe {
     ],
     arrays: &[ArraySpec::PIXEL_VALUES.in_strip().as_floats(Backends::Torchvision)],
     facts: &[
-        FactSpec::row("target_sizes", What::ViewGrids(0))
+        FactSpec::row("target_sizes", What::ViewGrids)
             .of(Number::Int32)
             .in_form(Form::Rows(2)),
         FactSpec::row("grids", What::Parts).in_form(Form::Lists),

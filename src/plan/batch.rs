@@ -1,7 +1,7 @@
 //! One call: which arrays it returns, where each image's rows lie in them, and all that is no pixel.
 
 use super::{Cut, Inside, Order, Plan};
-use crate::error::{Error, Result, Size, collected, filled, push};
+use crate::error::{Error, Result, Size, collected, filled, push, reserved};
 use crate::options::{Options, Value};
 use crate::pack::Element;
 use crate::spec::{ArraySpec, FactSpec, Form, Group, Number, Per, Prepared, Rows, What};
@@ -119,14 +119,19 @@ impl Batch {
         }
         let mut facts = Vec::new();
         for (number, fact) in spec.recipe.facts.iter().enumerate() {
-            if fact.form == Form::ListsToMost && plans.iter().all(|plan| plan.facts[number].values.is_empty()) {
+            let empty = |plan: &&Plan| plan.facts[number].values.is_empty();
+            let absent = fact.form == Form::ListsToMost && plans.iter().all(empty);
+            if absent || fact.only_if.is_some_and(|flag| !is_on(spec, flag)) {
                 continue;
             }
             let form = match fact.what {
+                What::Positions(of) => positions(fact.number, of, plans, &arrays)?,
                 What::Mask { of, per } => mask(fact.number, of, per, plans, &arrays)?,
                 What::SampleImages => {
                     let mut bytes = Vec::new();
-                    samples.iter().for_each(|&count| fact.number.write(count as f64, &mut bytes));
+                    for &count in samples {
+                        fact.number.write(count as f64, &mut bytes);
+                    }
                     let shape = vec![samples.len()];
                     FactForm::Array { number: fact.number, shape, bytes }
                 }
@@ -138,6 +143,13 @@ impl Batch {
     }
 }
 
+/// Whether a flag of the strategy is on.
+fn is_on(spec: &Prepared, flag: &str) -> bool {
+    let mut values = Vec::new();
+    spec.strategy.values(&mut values);
+    values.iter().any(|(name, value)| *name == flag && *value == Value::Bool(true))
+}
+
 /// The shape of one patch or tile with at most `copies` frames.
 #[must_use]
 pub fn row_shape(cut: Cut, copies: usize, flat: bool) -> Vec<usize> {
@@ -145,10 +157,11 @@ pub fn row_shape(cut: Cut, copies: usize, flat: bool) -> Vec<usize> {
         Cut::Patches { patch, temporal, inside, .. } => {
             let frames = temporal.min(copies);
             match inside {
-                _ if flat => vec![3 * frames * patch * patch],
+                _ if flat => vec![inside.numbers() + 3 * frames * patch * patch],
                 Inside::Ctpp if frames == 1 => vec![3, patch, patch],
                 Inside::Ctpp => vec![3, frames, patch, patch],
                 Inside::Tcpp => vec![frames, 3, patch, patch],
+                Inside::Numbered => vec![inside.numbers() + 3 * patch * patch],
                 Inside::Tppc if frames == 1 => vec![patch, patch, 3],
                 Inside::Tppc => vec![frames, patch, patch, 3],
             }
@@ -256,6 +269,7 @@ impl Joined<'_> {
         let equal = counts.iter().all(|&count| count == most);
         let rows = match self.array.rows {
             Rows::Option(name) => self.option(name).max(most),
+            Rows::Limit => self.spec.strategy.most_rows().max(most),
             Rows::Own | Rows::Most | Rows::List => most,
         };
         let made = |shape: Vec<usize>, slots: Vec<Slot>, listed| Array {
@@ -277,8 +291,13 @@ impl Joined<'_> {
             }
             return Ok(all);
         }
-        if self.array.group == Group::Flat {
-            let mut shape = vec![total];
+        if matches!(self.array.group, Group::Flat | Group::View) {
+            let mut shape = if self.array.group == Group::View {
+                let rows = self.view_rows()?;
+                vec![total / rows, rows]
+            } else {
+                vec![total]
+            };
             shape.extend(row);
             let mut slots = Vec::new();
             for image in 0..images {
@@ -319,11 +338,30 @@ impl Joined<'_> {
         }
     }
 
+    /// The rows of every view, at least one.
+    fn view_rows(&self) -> Result<usize> {
+        let most = self.spec.strategy.most_rows();
+        if most > 0 {
+            return Ok(most);
+        }
+        let views = self.plans.iter().flat_map(|plan| &plan.views);
+        let mut counts =
+            views.filter(|view| view.output == Some(self.output)).map(super::view::View::count);
+        let first = counts.next().unwrap_or(1).max(1);
+        match counts.find(|&count| count != first) {
+            Some(other) => {
+                let (first, other) = ((first, 1), (other, 1));
+                Err(Error::Ragged { key: self.array.key, first, other })
+            }
+            None => Ok(first),
+        }
+    }
+
     /// The images of every group, in order.
     fn groups(&self) -> Result<Vec<Vec<usize>>> {
         let mut groups = Vec::new();
         match self.array.group {
-            Group::Flat | Group::Image | Group::SampleImage => {
+            Group::Flat | Group::View | Group::Image | Group::SampleImage => {
                 for image in 0..self.plans.len() {
                     push(&mut groups, collected([image])?)?;
                 }
@@ -421,6 +459,31 @@ fn mask(
     for one in seen {
         number.write(f64::from(one), &mut bytes);
     }
+    Ok(FactForm::Array { number, shape, bytes })
+}
+
+/// The column and the row of every patch of an array; -1 for those that no view fills.
+fn positions(number: Number, of: usize, plans: &[&Plan], arrays: &[Array]) -> Result<FactForm> {
+    let Some(array) = arrays.iter().find(|array| array.output == of) else {
+        return Ok(FactForm::Tree(Tree::List(Vec::new())));
+    };
+    let rows = array.shape.len() - array_row_rank(plans, of);
+    let mut shape = collected(array.shape[..rows].iter().copied())?;
+    let count: usize = shape.iter().product();
+    shape.push(2);
+    let mut places = filled([-1.0; 2], count)?;
+    let row_bytes = array.shape[rows..].iter().product::<usize>() * array.element.size();
+    let mut start = 0;
+    for slot in &array.slots {
+        for view in plans[slot.image].views.iter().filter(|view| view.output == Some(of)) {
+            for (n, place) in places[start + view.index..][..view.count()].iter_mut().enumerate() {
+                *place = [(n % view.grid.columns) as f64, (n / view.grid.columns) as f64];
+            }
+        }
+        start += slot.bytes.checked_div(row_bytes).unwrap_or(0);
+    }
+    let mut bytes = reserved(2 * count * number.size())?;
+    places.iter().flatten().for_each(|&place| number.write(place, &mut bytes));
     Ok(FactForm::Array { number, shape, bytes })
 }
 

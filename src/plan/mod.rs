@@ -8,11 +8,13 @@ mod view;
 use crate::error::{Error, Result, Size};
 use crate::resample::Filter;
 use crate::sizing::Grid;
-use crate::spec::{Coords, CutSpec, Form, Part, Prepared, Recipe, ViewSpec, What};
+use crate::spec::{Coords, CutSpec, Form, Group, Part, Prepared, Recipe, ViewSpec, What};
 use crate::strategy::{self, Context, Layout, Measure, Shape};
 
 pub use batch::{Array, Batch, FactArray, FactForm, Samples, Slot, Tree, row_shape};
-pub use view::{Cells, Cut, Fact, From, Inside, Order, Output, Rect, Role, Run, View};
+pub use view::{
+    Cells, Cut, Fact, First, Floats, From, Inside, Lane, Order, Output, Rect, Role, Run, View,
+};
 
 /// Everything that will happen to an image of one size.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,7 +114,7 @@ impl Plan {
         }
         let cut = Cut::Rows { pixel };
         let shape = Shape::stretched(Role::Whole, source, target, filter);
-        let view = view(&shape, cut, Some(0), 0);
+        let view = view(&shape, cut, Lane::Bytes, Some(0), 0);
         Ok(Self {
             family: "resize",
             source,
@@ -142,27 +144,35 @@ impl Plan {
             What::Tokens => vec![self.num_tokens],
             What::Source => vec![self.source.0, self.source.1],
             What::Resized => vec![self.resized.0, self.resized.1],
+            What::LastResized => self.views.last().map_or(Vec::new(), |view| {
+                let (height, width) = view.resized;
+                vec![height, width]
+            }),
+            What::Height => vec![self.resized.0],
+            What::Width => vec![self.resized.1],
+            What::Rows => vec![self.grid.rows],
+            What::Columns => vec![self.grid.columns],
+            What::ViewGrids => {
+                let views = self.views.iter().filter(|view| view.output == Some(0));
+                views.flat_map(|view| [view.grid.rows, view.grid.columns]).collect()
+            }
             What::MergeSize => vec![merge_size],
             What::RowsOf(role) => {
                 let of = self.views.iter().filter(|view| view.role == role);
                 vec![of.map(View::count).sum()]
             }
             What::Choice => vec![layout.choice + 1],
-            What::Rows => vec![self.grid.rows],
-            What::Columns => vec![self.grid.columns],
             What::Views(output) => vec![filling(output).count()],
-            What::ViewGrids(output) => {
-                filling(output).flat_map(|view| [view.grid.rows, view.grid.columns]).collect()
-            }
             What::Parts => vec![layout.parts.rows, layout.parts.columns],
             What::RowEnds => {
                 let Grid { rows, columns } = layout.parts;
                 let ends = |part| part % columns == columns - 1 && part / columns + 1 < rows;
                 (0..rows * columns).map(|part| usize::from(ends(part))).collect()
             }
-            What::Height => vec![self.resized.0],
-            What::Width => vec![self.resized.1],
-            What::Scale | What::SampleImages | What::Mask { .. } => Vec::new(),
+            What::Scale
+            | What::SampleImages
+            | What::Mask { .. }
+            | What::Positions(_) => Vec::new(),
         };
         let numbers = |what| match what {
             What::Scale => vec![self.resized.0 as f64 / self.source.0 as f64],
@@ -211,13 +221,14 @@ fn measured(spec: &Prepared, size: Size, count: usize) -> Result<(Layout, usize)
     Ok((spec.strategy.measure(&spec.ready, size, &context)?, frames))
 }
 
-fn view(shape: &Shape, cut: Cut, output: Option<usize>, index: usize) -> View {
+fn view(shape: &Shape, cut: Cut, lane: Lane, output: Option<usize>, index: usize) -> View {
     View {
         role: shape.role,
         from: shape.from,
         source: shape.source,
         resized: shape.resized,
         filter: shape.filter,
+        lane,
         canvas: shape.canvas,
         offset: shape.offset,
         background: shape.background,
@@ -247,7 +258,10 @@ fn views(spec: &Prepared, layout: &Layout, groups: usize) -> Result<(Vec<View>, 
             let key = spec.recipe.arrays[array].key;
             let output = outputs[array].get_or_insert(Output { key, rows: 0, cut });
             index = output.rows;
-            output.rows += shape.grid().count() * groups;
+            output.rows += match spec.recipe.arrays[array].group {
+                Group::View => view_rows(spec, shape)?,
+                _ => shape.grid().count() * groups,
+            };
             if let (Cut::Tiles { tile: held, .. }, Cut::Tiles { tile, .. }) = (output.cut, cut) {
                 let tile = (held.0.max(tile.0), held.1.max(tile.1));
                 if let Cut::Tiles { step, order, .. } = output.cut {
@@ -255,13 +269,36 @@ fn views(spec: &Prepared, layout: &Layout, groups: usize) -> Result<(Vec<View>, 
                 }
             }
         }
-        views.push(view(shape, cut, array, index));
+        let lane = found.map_or(Lane::Bytes, |found| found.lane(spec));
+        check_filter(lane, shape)?;
+        views.push(view(shape, cut, lane, array, index));
     }
     let none = |(number, output): (usize, Option<Output>)| {
         let key = spec.recipe.arrays[number].key;
         output.unwrap_or(Output { key, rows: 0, cut: Cut::tiles((0, 0)) })
     };
     Ok((views, outputs.into_iter().enumerate().map(none).collect()))
+}
+
+/// The rows of a view that has a group of its own.
+fn view_rows(spec: &Prepared, shape: &Shape) -> Result<usize> {
+    let (count, most) = (shape.grid().count(), spec.strategy.most_rows());
+    if most > 0 && count > most {
+        let rule = "one that gives no more patches than a group has";
+        return Err(Error::Option { name: "image", rule, given: format!("{count} over {most}") });
+    }
+    Ok(count.max(most))
+}
+
+/// Checks that a resize in floats has a filter with a rule for them.
+fn check_filter(lane: Lane, shape: &Shape) -> Result<()> {
+    let resizes = matches!(lane, Lane::Floats(_)) && shape.source.size != shape.resized;
+    if !resizes || matches!(shape.filter, Filter::Bilinear | Filter::Bicubic) {
+        return Ok(());
+    }
+    let rule = "'bilinear' or 'bicubic' where images are resized in floats";
+    let given = format!("'{}'", shape.filter.name());
+    Err(Error::Option { name: "resample", rule, given })
 }
 
 fn cut(spec: &Prepared, shape: &Shape, cut: CutSpec) -> Cut {

@@ -23,7 +23,7 @@ use crate::pipeline::{self, Frame, Item, Part, Settings, Source};
 use crate::plan::{Batch, Plan, row_shape};
 use crate::resample::Numerics;
 use crate::simd::Simd;
-use crate::spec::{ArraySpec, Prepared};
+use crate::spec::Prepared;
 use crate::strategy::Measure;
 
 /// The backend chosen at import.
@@ -96,6 +96,7 @@ impl Pixels {
 }
 
 /// The exception for a refusal of the allocator.
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
 pub(super) fn no_memory(error: Error) -> PyErr {
     to_python(&error)
 }
@@ -225,14 +226,14 @@ pub(super) struct PySpec {
 impl PySpec {
     /// The element type of every array of pixels: the one asked for, or upstream's own.
     pub(super) fn elements(&self, dtype: Option<Element>) -> Vec<Element> {
-        let numerics = self.spec.numerics;
-        let floats = self.spec.recipe.floats_on_pillow && !numerics.int16_weights();
-        let own = |(array, normalise): (&ArraySpec, &Normalise)| match dtype {
+        let own = |(array, normalise): (usize, &Normalise)| match dtype {
             Some(element) => element,
-            None if floats || array.floats.is_some_and(|on| on.has(numerics)) => Element::Float32,
+            None if self.spec.is_of_floats(array) && normalise.element() == Element::Uint8 => {
+                Element::Float32
+            }
             None => normalise.element(),
         };
-        self.spec.recipe.arrays.iter().zip(&Normalise::of(&self.spec)).map(own).collect()
+        Normalise::of(&self.spec).iter().enumerate().map(own).collect()
     }
 
     /// The table of every array of pixels.
@@ -318,6 +319,7 @@ impl PySpec {
     }
 
     /// The arrays of images of these plans, in samples of these counts.
+    #[expect(clippy::needless_pass_by_value, reason = "PyO3 makes it of a list")]
     fn batch(
         slf: &Bound<'_, Self>,
         plans: &Bound<'_, PyList>,

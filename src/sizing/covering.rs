@@ -57,8 +57,7 @@ pub fn covering_area(size: Size, side: usize, grids: &[(usize, usize)]) -> Grid 
         let ratio = kept / area;
         let count = down * across;
         let grid = Grid { rows: across, columns: down };
-        if ratio > KEPT
-            && enough.is_none_or(|(fewest, best, _)| (count, -ratio) < (fewest, -best))
+        if ratio > KEPT && enough.is_none_or(|(fewest, best, _)| (count, -ratio) < (fewest, -best))
         {
             enough = Some((count, ratio, grid));
         }
@@ -128,9 +127,11 @@ impl Arrangements {
                 continue;
             }
             let (tall, wide) = filled(grid);
-            let better = best.is_none_or(|(_, (height, width))| {
-                if ratio < 1.0 { wide >= width } else { tall >= height }
-            });
+            let better = best.is_none_or(
+                |(_, (height, width))| {
+                    if ratio < 1.0 { wide >= width } else { tall >= height }
+                },
+            );
             if better {
                 best = Some((*grid, (tall, wide)));
             }

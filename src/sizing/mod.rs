@@ -9,7 +9,7 @@ mod smart_resize;
 mod video;
 mod views;
 
-pub use aspect_grid::{Grid, RatioOrder, Ratios, aspect_ratios, closest_aspect_grid};
+pub use aspect_grid::{Grid, RatioOrder, Ratios, aspect_ratios, closest_aspect_grid, set_order};
 pub use best_canvas::{Canvases, best_canvas};
 pub use contain::{Placement, contain, contain_down, contain_up, longest_side};
 pub use covering::{Arrangements, covering_area, covering_scale, least_enlarged};

@@ -104,6 +104,9 @@ pub enum Group {
     Sample,
     /// Samples, and images of a sample: as many as the largest sample has.
     SampleImage,
+    /// Views: those of all images follow one another, each with the rows that the strategy's limit says, or with as many
+    /// as every other.
+    View,
 }
 
 /// How many rows a group has.
@@ -115,6 +118,8 @@ pub enum Rows {
     Most,
     /// As many as an option says; zeros fill.
     Option(&'static str),
+    /// As many as the strategy's limit says; zeros fill.
+    Limit,
     /// As many as there are where all groups have as many, else the array is a list of arrays, one a group.
     List,
 }
@@ -130,19 +135,27 @@ pub struct FactSpec {
     pub number: Number,
     /// How those of all images join.
     pub form: Form,
+    /// The flag without which the key is absent.
+    pub only_if: Option<&'static str>,
 }
 
 impl FactSpec {
     /// A row of int64 an image.
     #[must_use]
     pub const fn row(key: &'static str, what: What) -> Self {
-        Self { key, what, number: Number::Int64, form: Form::Row }
+        Self { key, what, number: Number::Int64, form: Form::Row, only_if: None }
     }
 
     /// An int64 an image.
     #[must_use]
     pub const fn scalar(key: &'static str, what: What) -> Self {
-        Self { key, what, number: Number::Int64, form: Form::Scalar }
+        Self { form: Form::Scalar, ..Self::row(key, what) }
+    }
+
+    /// The same, absent where a flag is off.
+    #[must_use]
+    pub const fn only_if(self, flag: &'static str) -> Self {
+        Self { only_if: Some(flag), ..self }
     }
 
     /// The same in another form.
@@ -175,24 +188,28 @@ pub enum What {
     Source,
     /// Height and width that the image is scaled to.
     Resized,
-    /// Patches a side that one token merges.
-    MergeSize,
-    /// Rows of tiles or patches of the main view.
-    Rows,
-    /// Columns, likewise.
-    Columns,
-    /// Views that fill the array of that number.
-    Views(usize),
-    /// Rows and columns of patches of each view that fills the array of that number.
-    ViewGrids(usize),
-    /// Rows and columns of the parts that an image is shown in; zeros where it is shown whole.
-    Parts,
-    /// 1 for each part that ends a row of them and is not the last.
-    RowEnds,
+    /// Height and width that the last view is scaled to.
+    LastResized,
     /// Height that the image is scaled to.
     Height,
     /// Width that the image is scaled to.
     Width,
+    /// Rows of tiles or patches of the main view.
+    Rows,
+    /// Columns of tiles or patches of the main view.
+    Columns,
+    /// Rows and columns of patches of every view in the first array.
+    ViewGrids,
+    /// Column and row of every patch in the array of that number; -1 where there is none.
+    Positions(usize),
+    /// Patches a side that one token merges.
+    MergeSize,
+    /// Views that fill the array of that number.
+    Views(usize),
+    /// Rows and columns of the parts that an image is shown in; zeros where it is shown whole.
+    Parts,
+    /// 1 for each part that ends a row of them and is not the last.
+    RowEnds,
     /// Height that the image is scaled to over its own.
     Scale,
     /// Rows of views of that role.
@@ -292,18 +309,20 @@ impl What {
             | Self::ColumnsRows
             | Self::Source
             | Self::Resized
-            | Self::ViewGrids(_)
-            | Self::Parts => 2,
+            | Self::LastResized
+            | Self::ViewGrids
+            | Self::Parts
+            | Self::Positions(_) => 2,
             Self::RowCount(_)
             | Self::Tokens
-            | Self::MergeSize
-            | Self::RowsOf(_)
-            | Self::Rows
-            | Self::Columns
-            | Self::Views(_)
-            | Self::RowEnds
             | Self::Height
             | Self::Width
+            | Self::Rows
+            | Self::Columns
+            | Self::MergeSize
+            | Self::RowsOf(_)
+            | Self::Views(_)
+            | Self::RowEnds
             | Self::Scale
             | Self::Choice
             | Self::SampleImages

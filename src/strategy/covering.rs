@@ -65,8 +65,7 @@ impl Measure for CoveringGrid {
         let tile = self.image_size;
         let filter = context.common.resample;
         // Upstream's Ovis2 cuts only above one tile, which shows where nothing is resized.
-        let crops =
-            self.crop_to_patches && (self.rule == CoveringRule::Scale || self.max_num > 1);
+        let crops = self.crop_to_patches && (self.rule == CoveringRule::Scale || self.max_num > 1);
         if !crops {
             let resized = if context.common.do_resize { tile } else { size };
             return Ok(Layout::of([Shape::stretched(Role::Whole, size, resized, filter)]));

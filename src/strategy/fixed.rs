@@ -102,7 +102,7 @@ pub(super) fn center_cropped(context: &Context<'_>, shape: Shape, crop: Size) ->
         if side >= crop {
             -(((side - crop) / 2) as isize)
         } else {
-            ((crop - side) as isize + odd) / 2
+            ((crop - side) as isize).midpoint(odd)
         }
     };
     let offset = (along(shape.resized.0, crop.0), along(shape.resized.1, crop.1));

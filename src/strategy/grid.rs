@@ -73,13 +73,12 @@ impl AspectGrid {
         }
         let mut shares = ready.shares.lock().unwrap_or_else(PoisonError::into_inner);
         let found = shares.iter().find(|(most, _)| *most == share);
-        let ratios = match found {
-            Some((_, ratios)) => Arc::clone(ratios),
-            None => {
-                let ratios = Arc::new(Ratios::new(self.tie_order, self.min_num, share)?);
-                shares.push((share, Arc::clone(&ratios)));
-                ratios
-            }
+        let ratios = if let Some((_, ratios)) = found {
+            Arc::clone(ratios)
+        } else {
+            let ratios = Arc::new(Ratios::new(self.tie_order, self.min_num, share)?);
+            shares.push((share, Arc::clone(&ratios)));
+            ratios
         };
         drop(shares);
         ratios.closest(size, tile)

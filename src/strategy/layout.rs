@@ -85,6 +85,12 @@ impl Shape {
         }
     }
 
+    /// The same at the top left of a canvas, black beside it, in units of `unit`.
+    #[must_use]
+    pub const fn padded(self, canvas: Size, unit: Size) -> Self {
+        Self { canvas, unit, step: unit, ..self }
+    }
+
     /// The same made from the canvas of an earlier shape.
     #[must_use]
     pub const fn from_shape(self, number: usize) -> Self {

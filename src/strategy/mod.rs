@@ -4,11 +4,13 @@
 //! image, a pure function of its size and context) and the option that a budget of tokens may turn. All else about a
 //! family is data in its entry. Nothing outside this folder matches on a strategy.
 
-mod budget;
 mod arrangement;
 mod boxed;
+mod budget;
 mod canvas;
 mod covering;
+mod edge;
+mod edge_range;
 mod fixed;
 mod frames;
 mod grid;
@@ -18,31 +20,55 @@ mod layout;
 mod local;
 mod longest;
 mod pages;
+mod grid_patches;
+mod layout;
+mod local;
+mod naflex;
+mod numbered_patches;
+mod patch_limit;
+mod patch_range;
 mod pinpoints;
+mod pixel_range;
 mod scan;
 mod slices;
 mod square;
 mod windows;
+mod soft_tokens;
+mod square;
+mod tiled_patches;
+mod token_cap;
+mod token_range;
 
-pub use budget::{PixelBudget, Small, Unit};
 pub use arrangement::{Arrangement, VisionInput};
 pub use boxed::{BoxPad, Page};
+pub use budget::{PixelBudget, Small, Unit};
 pub use canvas::BestCanvas;
 pub use covering::{CoveringGrid, CoveringRule};
 pub use edge::CappedEdge;
+pub use edge_range::EdgeRange;
 pub use fixed::{FixedSize, Padding};
 pub use frames::{FrameBudget, Frames, Sampling};
 pub use grid::{AspectGrid, MultiImage};
+pub use grid_patches::GridPatches;
 pub use layout::{Cells, Context, Layout, Shape};
 pub use fit::FitCanvas;
 pub use local::LocalGlobal;
 pub use longest::{Clamped, LongestEdge};
 pub use pages::PageGrid;
+pub use naflex::NaFlex;
+pub use numbered_patches::NumberedPatches;
+pub use patch_limit::PatchLimit;
+pub use patch_range::PatchRange;
 pub use pinpoints::{Pinpoints, SplitPad};
+pub use pixel_range::PixelRange;
 pub use scan::PanScan;
 pub use slices::{Downsample, Slices, SmallImages};
 pub use windows::Windows;
+pub use soft_tokens::SoftTokens;
 pub use square::{HybridSquare, PadSquare};
+pub use tiled_patches::TiledPatches;
+pub use token_cap::TokenCap;
+pub use token_range::TokenRange;
 
 use crate::error::{Error, Result, Size};
 use crate::options::{Field, Options, Value};
@@ -157,6 +183,11 @@ pub trait Measure: Options {
     fn smallest(&self) -> Size {
         (1, 1)
     }
+
+    /// Rows that an array has for every image or view, where that is a limit of the strategy; else 0.
+    fn most_rows(&self) -> usize {
+        0
+    }
 }
 
 macro_rules! strategies {
@@ -240,6 +271,10 @@ macro_rules! strategies {
             fn smallest(&self) -> Size {
                 match self { $(Self::$strategy(it) => it.smallest(),)+ }
             }
+
+            fn most_rows(&self) -> usize {
+                match self { $(Self::$strategy(it) => it.most_rows(),)+ }
+            }
         }
     };
 }
@@ -257,6 +292,28 @@ strategies! {
     HybridSquare,
     /// Scales to a fixed size, or by an edge, and crops.
     FixedSize,
+    /// Scales up or down to as many patches as there may be.
+    NaFlex,
+    /// Scales up or down into a number of tokens, rounded down.
+    SoftTokens,
+    /// Scales down into a number of patches and pads.
+    PatchLimit,
+    /// Scales into a range of pixels and pads.
+    PixelRange,
+    /// Takes the grid of the closest aspect ratio under a number of tokens.
+    TokenCap,
+    /// Aligns within a range of tokens and pads.
+    TokenRange,
+    /// Scales both edges into a range, by half.
+    EdgeRange,
+    /// Cuts large images into tiles and all into patches.
+    TiledPatches,
+    /// Scales by a factor and pads to whole patches.
+    GridPatches,
+    /// Scales into a range of patches.
+    PatchRange,
+    /// Scales to as many patches as there may be, whose rows begin with their places.
+    NumberedPatches,
     /// Rounds frames to multiples within a budget of pixels.
     Frames,
     /// Stretches to a square, with crops of long images beside it.

@@ -104,7 +104,8 @@ impl Pinpoints {
 
     /// What upstream does with every view: resize it, and crop its centre.
     fn finished(&self, role: Role, source: Size, context: &Context<'_>) -> Result<Shape> {
-        let resized = match (context.common.do_resize, self.height, self.width, self.shortest_edge) {
+        let resized = match (context.common.do_resize, self.height, self.width, self.shortest_edge)
+        {
             (true, Some(height), Some(width), _) => (height, width),
             (true, _, _, Some(edge)) => sizing::shortest_edge(source, edge),
             _ => source,
@@ -237,11 +238,8 @@ impl SplitPad {
         let side = self.max_image_size;
         let scale = side as f64 / height.max(width) as f64;
         let shorter = |length: usize| ((length as f64 * scale) as usize).max(self.min_image_size);
-        let resized = if width >= height {
-            (shorter(height), side)
-        } else {
-            (side, shorter(width))
-        };
+        let resized =
+            if width >= height { (shorter(height), side) } else { (side, shorter(width)) };
         let shape = Shape::stretched(role, source.size, resized, context.common.resample);
         Shape { source, ..shape }.placed(
             Placement { resized, offset: (0, 0) },

@@ -290,7 +290,7 @@ fn of_pixels<const SCALING: usize, const DIVIDED: bool>(
         (Element::Float16, false) => turns::<HALF, SCALING, DIVIDED, false>(k, bytes, writer, out),
         (Element::Float16, true) => turns::<HALF, SCALING, DIVIDED, true>(k, bytes, writer, out),
         (Element::Bfloat16, false) => {
-            turns::<BRAIN, SCALING, DIVIDED, false>(k, bytes, writer, out)
+            turns::<BRAIN, SCALING, DIVIDED, false>(k, bytes, writer, out);
         }
         (Element::Bfloat16, true) => turns::<BRAIN, SCALING, DIVIDED, true>(k, bytes, writer, out),
         (Element::Float32, false) => turns::<FLOAT, SCALING, DIVIDED, false>(k, bytes, writer, out),
