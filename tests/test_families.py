@@ -20,21 +20,9 @@ from PIL import Image
 ROADMAP: frozenset[str] = frozenset(
     {
         "DINOv3ViTImageProcessor",
-        "DonutImageProcessor",
-        "FuyuImageProcessor",
-        "GraniteDoclingImageProcessor",
-        "Idefics2ImageProcessor",
-        "Idefics3ImageProcessor",
-        "Llama4ImageProcessor",
-        "MiniCPMOcrImageProcessor",
-        "MiniCPMV4_6ImageProcessor",
-        "MllamaImageProcessor",
         "Molmo2ImageProcessor",
         "NougatImageProcessor",
-        "PI0ImageProcessor",
         "Phi4MultimodalImageProcessor",
-        "SmolVLMImageProcessor",
-        "Step3p7ImageProcessor",
     }
 )
 

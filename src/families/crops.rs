@@ -15,7 +15,7 @@ use crate::strategy::{
 };
 
 /// Views of every role in one array, in the order of the shapes.
-const VIEWS: Recipe = Recipe {
+pub(super) const VIEWS: Recipe = Recipe {
     views: &[
         ViewSpec::tiles(Role::Whole),
         ViewSpec::tiles(Role::Tiles),

@@ -10,7 +10,7 @@ use crate::spec::{
 use crate::strategy::{FixedSize, Padding, Strategy};
 
 /// One picture an image, maybe from a padded square.
-const PICTURE: Recipe = Recipe {
+pub(super) const PICTURE: Recipe = Recipe {
     views: &[ViewSpec::tiles(Role::Whole), ViewSpec::STEP],
     arrays: &[ArraySpec::PIXEL_VALUES],
     facts: &[],
@@ -25,7 +25,7 @@ const SQUARE: &[Key] = &[SIZE, Key::Bare("size", &["height", "width"]), CROP];
 /// A number alone is the shorter edge.
 const EDGE: &[Key] = &[SIZE, Key::Bare("size", &["shortest_edge"]), CROP];
 
-const SIZE: Key = Key::Choice(
+pub(super) const SIZE: Key = Key::Choice(
     "size",
     &[
         ("height", "height"),

@@ -8,6 +8,7 @@ mod grids;
 mod originals;
 mod patches;
 mod tiles;
+mod views;
 
 use std::sync::LazyLock;
 
@@ -96,6 +97,7 @@ pub fn all() -> &'static [Family] {
             patches::budgets(),
             encoders::families(),
             crops::families(),
+            views::families(),
             grids::families(),
         ];
         files.into_iter().flatten().collect()

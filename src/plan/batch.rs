@@ -33,6 +33,21 @@ pub struct Array {
     pub tile: Option<Size>,
     /// Where images lie in it, one after the other.
     pub slots: Vec<Slot>,
+    /// Whether its patches are to lie side by side in one strip: its rows are patches still.
+    pub strip: bool,
+}
+
+impl Array {
+    /// Its shape as the caller gets it.
+    #[must_use]
+    pub fn final_shape(&self) -> Vec<usize> {
+        match self.shape[..] {
+            [patches, channels, height, width] if self.strip => {
+                vec![1, channels, height, patches * width]
+            }
+            _ => self.shape.clone(),
+        }
+    }
 }
 
 /// An image's part of an array: consecutive rows, those after its own filled with zeros.
@@ -104,7 +119,9 @@ impl Batch {
         }
         let mut facts = Vec::new();
         for (number, fact) in spec.recipe.facts.iter().enumerate() {
-            if fact.only_if.is_some_and(|flag| !is_on(spec, flag)) {
+            let empty = |plan: &&Plan| plan.facts[number].values.is_empty();
+            let absent = fact.form == Form::ListsToMost && plans.iter().all(empty);
+            if absent || fact.only_if.is_some_and(|flag| !is_on(spec, flag)) {
                 continue;
             }
             let form = match fact.what {
@@ -207,7 +224,28 @@ impl Joined<'_> {
                 plan.outputs[self.output].cut
             }
         };
+        if let (Some(name), Cut::Tiles { tile, step, order }) = (self.array.sides, cut) {
+            if let Some(sides) = self.sides(name) {
+                if tile.0 > sides.0 || tile.1 > sides.1 {
+                    let rule = "at least as large as every image";
+                    let given = format!("{sides:?} for {tile:?}");
+                    return Err(Error::Option { name, rule, given });
+                }
+                return Ok((Cut::Tiles { tile: sides, step, order }, true));
+            }
+        }
         Ok((cut, several))
+    }
+
+    /// The size that an option says.
+    fn sides(&self, name: &str) -> Option<Size> {
+        let mut values = Vec::new();
+        self.spec.strategy.values(&mut values);
+        match values.iter().find(|(found, _)| *found == name) {
+            Some((_, Value::Int(side))) => Some((*side as usize, *side as usize)),
+            Some((_, Value::Size(size))) => Some(*size),
+            _ => None,
+        }
     }
 
     fn arrays(&self, element: Element, copies: usize) -> Result<Vec<Array>> {
@@ -242,6 +280,7 @@ impl Joined<'_> {
             element,
             tile,
             slots,
+            strip: self.array.strip,
         };
         if self.array.rows == Rows::List && !equal {
             let mut all = Vec::new();
@@ -378,7 +417,7 @@ fn mask(
     let rows = array.shape.len() - array_row_rank(plans, of);
     let mut shape = collected(array.shape[..rows].iter().copied())?;
     let (height, width) = match per {
-        Per::Row => (1, 1),
+        Per::Row | Per::RowOrFirst => (1, 1),
         Per::Pixel => {
             let sides = &array.shape[array.shape.len() - 2..];
             shape.extend(sides);
@@ -400,7 +439,7 @@ fn mask(
                     view.resized.0.saturating_add_signed(view.offset.0).min(view.canvas.0),
                     view.resized.1.saturating_add_signed(view.offset.1).min(view.canvas.1),
                 ),
-                (Per::Row, _) => (1, 1),
+                (Per::Row | Per::RowOrFirst, _) => (1, 1),
             };
             for row in view.index..view.index + view.count() {
                 let tile = &mut part[row * area..(row + 1) * area];
@@ -409,6 +448,9 @@ fn mask(
                 }
             }
         }
+    }
+    if let (Per::RowOrFirst, Some(&group)) = (per, shape.last()) {
+        seen.iter_mut().step_by(group.max(1)).for_each(|first| *first = 1);
     }
     let mut bytes = Vec::new();
     bytes
@@ -483,6 +525,24 @@ fn join_fact(
                 first += count;
             }
             return Ok(FactForm::Tree(Tree::List(tree)));
+        }
+        Form::ListsToMost => {
+            let most = (0..images).map(|image| of(image).len()).max().unwrap_or(0);
+            let padded = |image: usize| {
+                let zeros = std::iter::repeat_n(0.0, most - of(image).len());
+                Tree::List(of(image).iter().copied().chain(zeros).map(leaf).collect())
+            };
+            return Ok(FactForm::Tree(Tree::List((0..images).map(padded).collect())));
+        }
+        Form::Firsts => {
+            let mut first = 0;
+            let mut rows = 0;
+            for &count in samples.iter().filter(|&&count| count > 0) {
+                of(first).iter().copied().for_each(&mut write);
+                first += count;
+                rows += 1;
+            }
+            vec![rows, spec.what.len()]
         }
         Form::Row => {
             (0..images).flat_map(of).copied().for_each(&mut write);

@@ -89,7 +89,7 @@ impl Plan {
             views,
         };
         plan.runs = runs(spec, &layout);
-        plan.facts = plan.facts_of(&spec.recipe, spec.strategy.merge_size(), layout.choice);
+        plan.facts = plan.facts_of(&spec.recipe, spec.strategy.merge_size(), &layout);
         Ok(plan)
     }
 
@@ -134,7 +134,8 @@ impl Plan {
         })
     }
 
-    fn facts_of(&self, recipe: &Recipe, merge_size: usize, choice: usize) -> Vec<Fact> {
+    fn facts_of(&self, recipe: &Recipe, merge_size: usize, layout: &Layout) -> Vec<Fact> {
+        let filling = |output| self.views.iter().filter(move |view| view.output == Some(output));
         let fact = |what| match what {
             What::GridThw => vec![self.groups, self.grid.rows, self.grid.columns],
             What::RowsColumns => vec![self.grid.rows, self.grid.columns],
@@ -160,12 +161,26 @@ impl Plan {
                 let of = self.views.iter().filter(|view| view.role == role);
                 vec![of.map(View::count).sum()]
             }
-            What::Choice => vec![choice + 1],
-            What::SampleImages | What::Mask { .. } | What::Positions(_) => Vec::new(),
+            What::Choice => vec![layout.choice + 1],
+            What::Views(output) => vec![filling(output).count()],
+            What::Parts => vec![layout.parts.rows, layout.parts.columns],
+            What::RowEnds => {
+                let Grid { rows, columns } = layout.parts;
+                let ends = |part| part % columns == columns - 1 && part / columns + 1 < rows;
+                (0..rows * columns).map(|part| usize::from(ends(part))).collect()
+            }
+            What::Scale
+            | What::SampleImages
+            | What::Mask { .. }
+            | What::Positions(_) => Vec::new(),
+        };
+        let numbers = |what| match what {
+            What::Scale => vec![self.resized.0 as f64 / self.source.0 as f64],
+            what => fact(what).into_iter().map(|number| number as f64).collect(),
         };
         let facts = recipe.facts.iter().map(|spec| Fact {
             key: spec.key,
-            values: fact(spec.what).into_iter().map(|number| number as f64).collect(),
+            values: numbers(spec.what),
             scalar: spec.form == Form::Scalar,
         });
         facts.collect()

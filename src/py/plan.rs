@@ -307,7 +307,7 @@ impl PyPlan {
     fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         guard(|| {
             let batch = self.alone().map_err(|error| to_python(&error))?;
-            PyTuple::new(py, batch.arrays.first().map_or(&[][..], |array| &array.shape))
+            PyTuple::new(py, batch.arrays.first().map_or_else(Vec::new, |array| array.final_shape()))
         })
     }
 
@@ -318,7 +318,7 @@ impl PyPlan {
             let batch = self.alone().map_err(|error| to_python(&error))?;
             let shapes = PyDict::new(py);
             for array in &batch.arrays {
-                shapes.set_item(array.key, PyTuple::new(py, &array.shape)?)?;
+                shapes.set_item(array.key, PyTuple::new(py, array.final_shape())?)?;
             }
             Ok(shapes)
         })

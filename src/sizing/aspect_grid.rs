@@ -12,6 +12,9 @@ pub struct Grid {
 }
 
 impl Grid {
+    /// No tiles.
+    pub const NONE: Self = Self { rows: 0, columns: 0 };
+
     /// How many tiles.
     #[must_use]
     pub const fn count(&self) -> usize {
@@ -134,6 +137,13 @@ impl Ratios {
             }
         }
         Ok(Self { all, distinct, by_ratio, spans })
+    }
+
+    /// The same without grids of more than `side` tiles a side.
+    #[must_use]
+    pub fn of_sides_up_to(mut self, side: usize) -> Self {
+        self.0.retain(|candidate| candidate.grid.rows.max(candidate.grid.columns) <= side);
+        self
     }
 
     /// The grid for an image, with ties going to the larger grid only when the image has more than half its pixels.

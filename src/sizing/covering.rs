@@ -95,6 +95,11 @@ impl Arrangements {
         Ok(Self(all))
     }
 
+    /// All of them.
+    pub fn grids(&self) -> impl Iterator<Item = Grid> {
+        self.0.iter().flat_map(|(_, grids)| grids).copied()
+    }
+
     /// The arrangement for an image, of tiles of `tile` pixels a side.
     #[must_use]
     pub fn best(&self, size: Size, tile: usize) -> Grid {
@@ -158,4 +163,35 @@ impl Arrangements {
         }
         chosen
     }
+}
+
+/// The number of the canvas, of `grids` of tiles of `tile` pixels, that enlarges the image least, or `most`; where none
+/// enlarges it, of the one that shrinks it least. Of equals, that of the fewest pixels, the first of those.
+#[must_use]
+pub fn least_enlarged(size: Size, tile: usize, grids: &[Grid], single: bool, most: bool) -> usize {
+    let along = |tiles: usize, side: usize| {
+        let target = tiles * tile;
+        if single { f64::from(target as f32 / side as f32) } else { target as f64 / side as f64 }
+    };
+    let scale = |grid: &Grid| along(grid.rows, size.0).min(along(grid.columns, size.1));
+    // What is preferred comes out larger: any canvas that enlarges the image goes before any that shrinks it.
+    let value = |grid: &Grid| {
+        let scale = scale(grid);
+        match (scale >= 1.0, most) {
+            (true, true) => (1, scale),
+            (true, false) => (1, -scale),
+            (false, _) => (0, scale),
+        }
+    };
+    let mut best: Option<(usize, (i32, f64), usize)> = None;
+    for (number, grid) in grids.iter().enumerate() {
+        let (value, area) = (value(grid), grid.count());
+        let better = best.is_none_or(|(_, held, fewest)| {
+            value > held || (value == held && area < fewest)
+        });
+        if better {
+            best = Some((number, value, area));
+        }
+    }
+    best.map_or(0, |(number, _, _)| number)
 }

@@ -22,6 +22,11 @@ pub struct ArraySpec {
     pub optional: bool,
     /// The backends on which bytes that are neither rescaled nor normalised become float32 all the same.
     pub floats: Option<Backends>,
+    /// The option that gives tiles their height and width, zeros below and on the right of smaller ones.
+    pub sides: Option<&'static str>,
+    /// Whether patches, which are of one frame and have axes, lie side by side in one strip: (1, channels, patch size,
+    /// patches * patch size).
+    pub strip: bool,
 }
 
 impl ArraySpec {
@@ -29,7 +34,17 @@ impl ArraySpec {
     #[must_use]
     pub const fn concatenated(key: &'static str) -> Self {
         let (group, rows) = (Group::Flat, Rows::Own);
-        Self { key, group, rows, pad: false, flat: true, optional: false, floats: None }
+        Self {
+            key,
+            group,
+            rows,
+            pad: false,
+            flat: true,
+            optional: false,
+            floats: None,
+            sides: None,
+            strip: false,
+        }
     }
 
     /// The array that most families have.
@@ -57,6 +72,18 @@ impl ArraySpec {
     #[must_use]
     pub const fn as_floats(self, backends: Backends) -> Self {
         Self { floats: Some(backends), ..self }
+    }
+
+    /// The same with tiles of the height and width that an option says.
+    #[must_use]
+    pub const fn padded_to(self, option: &'static str) -> Self {
+        Self { sides: Some(option), ..self.padded() }
+    }
+
+    /// The same as one strip of patches.
+    #[must_use]
+    pub const fn in_strip(self) -> Self {
+        Self { strip: true, ..self.with_axes() }
     }
 
     /// The same, absent where no image has a row.
@@ -177,6 +204,14 @@ pub enum What {
     Positions(usize),
     /// Patches a side that one token merges.
     MergeSize,
+    /// Views that fill the array of that number.
+    Views(usize),
+    /// Rows and columns of the parts that an image is shown in; zeros where it is shown whole.
+    Parts,
+    /// 1 for each part that ends a row of them and is not the last.
+    RowEnds,
+    /// Height that the image is scaled to over its own.
+    Scale,
     /// Rows of views of that role.
     RowsOf(Role),
     /// The number of the chosen candidate, counted from 1.
@@ -197,6 +232,8 @@ pub enum What {
 pub enum Per {
     /// Rows: patches or tiles.
     Row,
+    /// The same; the first row of a group always counts as filled.
+    RowOrFirst,
     /// Pixels of tiles.
     Pixel,
 }
@@ -254,6 +291,10 @@ pub enum Form {
     List,
     /// A list of lists: a number an image, by samples.
     SampleLists,
+    /// A row for the first image of each sample: (samples, numbers).
+    Firsts,
+    /// A list an image, all as long as the longest, zeros at the end; absent where all are empty.
+    ListsToMost,
     /// The largest of the numbers of all images: ().
     Largest,
 }
@@ -270,6 +311,7 @@ impl What {
             | Self::Resized
             | Self::LastResized
             | Self::ViewGrids
+            | Self::Parts
             | Self::Positions(_) => 2,
             Self::RowCount(_)
             | Self::Tokens
@@ -279,6 +321,9 @@ impl What {
             | Self::Columns
             | Self::MergeSize
             | Self::RowsOf(_)
+            | Self::Views(_)
+            | Self::RowEnds
+            | Self::Scale
             | Self::Choice
             | Self::SampleImages
             | Self::Mask { .. } => 1,

@@ -122,6 +122,8 @@ pub struct Layout {
     pub main: usize,
     /// The number of the candidate that was chosen, where the strategy has a list.
     pub choice: usize,
+    /// Rows and columns of the parts that the image is shown in beside the whole; none where it has no parts.
+    pub parts: Grid,
 }
 
 impl Layout {
@@ -129,7 +131,7 @@ impl Layout {
     #[must_use]
     pub fn of(shapes: impl IntoIterator<Item = Shape>) -> Self {
         let shapes: SmallVec<[Shape; FEW]> = shapes.into_iter().collect();
-        Self { main: shapes.len().saturating_sub(1), shapes, choice: 0 }
+        Self { main: shapes.len().saturating_sub(1), shapes, choice: 0, parts: Grid::NONE }
     }
 
     /// The main shape.

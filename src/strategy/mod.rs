@@ -5,6 +5,7 @@
 //! family is data in its entry. Nothing outside this folder matches on a strategy.
 
 mod arrangement;
+mod boxed;
 mod budget;
 mod canvas;
 mod covering;
@@ -13,6 +14,12 @@ mod edge_range;
 mod fixed;
 mod frames;
 mod grid;
+mod edge;
+mod fit;
+mod layout;
+mod local;
+mod longest;
+mod pages;
 mod grid_patches;
 mod layout;
 mod local;
@@ -23,6 +30,9 @@ mod patch_range;
 mod pinpoints;
 mod pixel_range;
 mod scan;
+mod slices;
+mod square;
+mod windows;
 mod soft_tokens;
 mod square;
 mod tiled_patches;
@@ -30,6 +40,7 @@ mod token_cap;
 mod token_range;
 
 pub use arrangement::{Arrangement, VisionInput};
+pub use boxed::{BoxPad, Page};
 pub use budget::{PixelBudget, Small, Unit};
 pub use canvas::BestCanvas;
 pub use covering::{CoveringGrid, CoveringRule};
@@ -40,7 +51,10 @@ pub use frames::{FrameBudget, Frames, Sampling};
 pub use grid::{AspectGrid, MultiImage};
 pub use grid_patches::GridPatches;
 pub use layout::{Cells, Context, Layout, Shape};
+pub use fit::FitCanvas;
 pub use local::LocalGlobal;
+pub use longest::{Clamped, LongestEdge};
+pub use pages::PageGrid;
 pub use naflex::NaFlex;
 pub use numbered_patches::NumberedPatches;
 pub use patch_limit::PatchLimit;
@@ -48,6 +62,8 @@ pub use patch_range::PatchRange;
 pub use pinpoints::{Pinpoints, SplitPad};
 pub use pixel_range::PixelRange;
 pub use scan::PanScan;
+pub use slices::{Downsample, Slices, SmallImages};
+pub use windows::Windows;
 pub use soft_tokens::SoftTokens;
 pub use square::{HybridSquare, PadSquare};
 pub use tiled_patches::TiledPatches;
@@ -314,4 +330,20 @@ strategies! {
     Arrangement,
     /// A padded square, and tiles of large images beside it.
     LocalGlobal,
+    /// Scales the longer side, then up to whole tiles, with the whole image behind them.
+    LongestEdge,
+    /// Clamps both sides, with quarters of the image before it.
+    Clamped,
+    /// Pads into the canvas of tiles that enlarges the image least.
+    FitCanvas,
+    /// A square of the whole image, and windows of large or long ones beside it.
+    Windows,
+    /// Shrinks into a box and pads to it.
+    BoxPad,
+    /// Scales by the shorter side, shrinks into a page and centres on it.
+    Page,
+    /// Stretches to the tile grid of the closest aspect ratio, with a budget for dense pages.
+    PageGrid,
+    /// Slices of the area of a view, behind the whole image.
+    Slices,
 }
