@@ -11,8 +11,8 @@ use crate::spec::{
     Rows, Upstream, ViewSpec, What,
 };
 use crate::strategy::{
-    BoxPad, Clamped, Downsample, FitCanvas, FixedSize, LongestEdge, Page, PageGrid, Slices, Strategy,
-    Windows,
+    BoxPad, Clamped, Downsample, FitCanvas, FixedSize, LongestEdge, Page, PageGrid, Slices,
+    Strategy, Windows,
 };
 
 /// The mask of the first array.
@@ -56,9 +56,7 @@ const STRIP: Recipe = Recipe {
     ],
     arrays: &[ArraySpec::PIXEL_VALUES.in_strip().as_floats(Backends::Torchvision)],
     facts: &[
-        FactSpec::row("target_sizes", What::ViewGrids)
-            .of(Number::Int32)
-            .in_form(Form::Rows(2)),
+        FactSpec::row("target_sizes", What::ViewGrids).of(Number::Int32).in_form(Form::Rows(2)),
         FactSpec::row("grids", What::Parts).in_form(Form::Lists),
         FactSpec::scalar("num_patches_per_image", What::Views(0)).in_form(Form::List),
     ],
@@ -141,7 +139,14 @@ fn scaled() -> Vec<Family> {
                 lacks: &["crop_pct", "do_pad"],
                 ..PICTURE
             },
-            const { &[super::encoders::SIZE, super::encoders::CROP, PADS, Key::Sides("pad_size", "pad_size")] },
+            const {
+                &[
+                    super::encoders::SIZE,
+                    super::encoders::CROP,
+                    PADS,
+                    Key::Sides("pad_size", "pad_size"),
+                ]
+            },
             torchvision(Upstream::of("PI0ImageProcessor", &["pi0"])),
         ),
         Family {
@@ -181,9 +186,7 @@ fn fitted() -> Vec<Family> {
                 arithmetic: Some(Arithmetic::Bfloat16),
                 ..VIEWS
             },
-            const {
-                &[Key::Square("size", "image_size"), Key::Alias("max_patches", "max_num")]
-            },
+            const { &[Key::Square("size", "image_size"), Key::Alias("max_patches", "max_num")] },
             torchvision(Upstream::of("Llama4ImageProcessor", &["llama4"])),
         ),
         family(
@@ -206,19 +209,14 @@ fn fitted() -> Vec<Family> {
                     &[
                         FactSpec::scalar("aspect_ratio_ids", What::Choice).in_form(Form::Sample),
                         mask("aspect_ratio_mask", Per::RowOrFirst, Number::Int64),
-                        FactSpec::scalar("num_tiles", What::RowCount(0))
-                            .in_form(Form::SampleLists),
+                        FactSpec::scalar("num_tiles", What::RowCount(0)).in_form(Form::SampleLists),
                     ]
                 },
                 lacks: &["resize_to_max_canvas", "downsample_ratio"],
                 ..VIEWS
             },
             const {
-                &[
-                    Key::Square("size", "image_size"),
-                    Key::Alias("max_image_tiles", "max_num"),
-                    PADS,
-                ]
+                &[Key::Square("size", "image_size"), Key::Alias("max_image_tiles", "max_num"), PADS]
             },
             Upstream {
                 defaults: &[
@@ -350,10 +348,7 @@ fn cut() -> Vec<Family> {
         also(
             family(
                 "minicpm-ocr",
-                Strategy::Slices(Slices {
-                    downsample_mode: Downsample::Four,
-                    ..Slices::default()
-                }),
+                Strategy::Slices(Slices { downsample_mode: Downsample::Four, ..Slices::default() }),
                 Bicubic,
                 HALF,
                 Recipe { lacks: &[], ..STRIP },

@@ -224,15 +224,15 @@ impl Joined<'_> {
                 plan.outputs[self.output].cut
             }
         };
-        if let (Some(name), Cut::Tiles { tile, step, order }) = (self.array.sides, cut) {
-            if let Some(sides) = self.sides(name) {
-                if tile.0 > sides.0 || tile.1 > sides.1 {
-                    let rule = "at least as large as every image";
-                    let given = format!("{sides:?} for {tile:?}");
-                    return Err(Error::Option { name, rule, given });
-                }
-                return Ok((Cut::Tiles { tile: sides, step, order }, true));
+        if let (Some(name), Cut::Tiles { tile, step, order }) = (self.array.sides, cut)
+            && let Some(sides) = self.sides(name)
+        {
+            if tile.0 > sides.0 || tile.1 > sides.1 {
+                let rule = "at least as large as every image";
+                let given = format!("{sides:?} for {tile:?}");
+                return Err(Error::Option { name, rule, given });
             }
+            return Ok((Cut::Tiles { tile: sides, step, order }, true));
         }
         Ok((cut, several))
     }

@@ -169,10 +169,7 @@ impl Plan {
                 let ends = |part| part % columns == columns - 1 && part / columns + 1 < rows;
                 (0..rows * columns).map(|part| usize::from(ends(part))).collect()
             }
-            What::Scale
-            | What::SampleImages
-            | What::Mask { .. }
-            | What::Positions(_) => Vec::new(),
+            What::Scale | What::SampleImages | What::Mask { .. } | What::Positions(_) => Vec::new(),
         };
         let numbers = |what| match what {
             What::Scale => vec![self.resized.0 as f64 / self.source.0 as f64],

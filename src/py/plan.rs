@@ -307,7 +307,7 @@ impl PyPlan {
     fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         guard(|| {
             let batch = self.alone().map_err(|error| to_python(&error))?;
-            PyTuple::new(py, batch.arrays.first().map_or_else(Vec::new, |array| array.final_shape()))
+            PyTuple::new(py, batch.arrays.first().map_or_else(Vec::new, Array::final_shape))
         })
     }
 

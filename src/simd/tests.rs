@@ -774,11 +774,8 @@ fn make_plan(random: &mut Random, element: Element) -> Made {
         let offset = (offset(canvas.0, resized.0), offset(canvas.1, resized.1));
         // Where nothing is resized, floats must give what bytes give.
         let same = resized == rect.size || resized.0 == 0;
-        let lane = if same && random.below(2) == 0 {
-            Lane::Floats(Floats::KEPT)
-        } else {
-            Lane::Bytes
-        };
+        let lane =
+            if same && random.below(2) == 0 { Lane::Floats(Floats::KEPT) } else { Lane::Bytes };
         plan.views.push(View {
             from,
             source: rect,

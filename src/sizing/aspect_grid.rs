@@ -120,7 +120,10 @@ impl Ratios {
             Candidate { grid, columns, rows, ratio: columns / rows }
         };
         let ratios = aspect_ratios(order, min_tiles, max_tiles)?;
-        let all = collected(ratios.into_iter().map(candidate))?;
+        Self::of(collected(ratios.into_iter().map(candidate))?)
+    }
+
+    fn of(all: Vec<Candidate>) -> Result<Self> {
         let mut numbers = collected(0..all.len())?;
         numbers.sort_unstable_by(|&a, &b| {
             all[a].ratio.total_cmp(&all[b].ratio).then_with(|| a.cmp(&b))
@@ -140,10 +143,13 @@ impl Ratios {
     }
 
     /// The same without grids of more than `side` tiles a side.
-    #[must_use]
-    pub fn of_sides_up_to(mut self, side: usize) -> Self {
-        self.0.retain(|candidate| candidate.grid.rows.max(candidate.grid.columns) <= side);
-        self
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn of_sides_up_to(self, side: usize) -> Result<Self> {
+        let mut all = self.all;
+        all.retain(|candidate| candidate.grid.rows.max(candidate.grid.columns) <= side);
+        Self::of(all)
     }
 
     /// The grid for an image, with ties going to the larger grid only when the image has more than half its pixels.

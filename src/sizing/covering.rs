@@ -186,9 +186,8 @@ pub fn least_enlarged(size: Size, tile: usize, grids: &[Grid], single: bool, mos
     let mut best: Option<(usize, (i32, f64), usize)> = None;
     for (number, grid) in grids.iter().enumerate() {
         let (value, area) = (value(grid), grid.count());
-        let better = best.is_none_or(|(_, held, fewest)| {
-            value > held || (value == held && area < fewest)
-        });
+        let better =
+            best.is_none_or(|(_, held, fewest)| value > held || (value == held && area < fewest));
         if better {
             best = Some((number, value, area));
         }

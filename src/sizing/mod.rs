@@ -18,6 +18,4 @@ pub use smart_resize::{Budget, grown, smart_resize, smart_resize_video};
 pub use video::{
     cap_of_context, cap_of_frame, qwen_vl_utils_max_pixels, smart_resize_qwen_vl_utils,
 };
-pub use views::{
-    clamped, longest_even, nearest_multiple, slice_grid, thumbnail, whole_tiles,
-};
+pub use views::{clamped, longest_even, nearest_multiple, slice_grid, thumbnail, whole_tiles};

@@ -6,6 +6,7 @@ use crate::plan::Role;
 use super::Backends;
 
 /// One array of pixels.
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArraySpec {
     /// Its key.

@@ -57,7 +57,8 @@ impl Measure for FitCanvas {
         }
         let side = self.image_size;
         let tile = (side, side);
-        let choice = sizing::least_enlarged(size, side, ready, self.llama4, self.resize_to_max_canvas);
+        let choice =
+            sizing::least_enlarged(size, side, ready, self.llama4, self.resize_to_max_canvas);
         let grid = ready[choice];
         let canvas = (grid.rows * side, grid.columns * side);
         let limit = if self.resize_to_max_canvas {

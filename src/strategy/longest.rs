@@ -120,11 +120,8 @@ impl Measure for Clamped {
     fn measure(&self, (): &(), size: Size, context: &Context<'_>) -> Result<Layout> {
         let shape = |role, source: Rect| -> Result<Shape> {
             super::not_empty("crop", source.size)?;
-            let resized = if context.common.do_resize {
-                self.resized(source.size)?
-            } else {
-                source.size
-            };
+            let resized =
+                if context.common.do_resize { self.resized(source.size)? } else { source.size };
             let shape = Shape::stretched(role, source.size, resized, context.common.resample);
             Ok(Shape { source, ..shape })
         };

@@ -68,12 +68,16 @@ impl Measure for PageGrid {
     fn prepare(&self, _common: &Common) -> Result<Budgets> {
         let of = |most| -> Result<Ratios> {
             let ratios = Ratios::new(RatioOrder::Columns, self.min_num, most)?;
-            Ok(ratios.of_sides_up_to(SIDE))
+            ratios.of_sides_up_to(SIDE)
         };
         let dense = self.dense_max_patches;
         if dense > 0 && dense < self.min_num {
             let rule = "0, or at least min_num";
-            return Err(Error::Option { name: "dense_max_patches", rule, given: dense.to_string() });
+            return Err(Error::Option {
+                name: "dense_max_patches",
+                rule,
+                given: dense.to_string(),
+            });
         }
         let dense = (dense > 0).then(|| of(dense)).transpose()?;
         Ok(Budgets { all: of(self.max_num)?, dense })

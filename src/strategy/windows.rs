@@ -117,6 +117,10 @@ impl Measure for Windows {
         Ok(layout)
     }
 
+    #[expect(
+        clippy::misnamed_getters,
+        reason = "upstream's `patch_size` is the side of a window here"
+    )]
     fn patch_size(&self) -> usize {
         self.vision_patch_size
     }
