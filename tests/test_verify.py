@@ -253,7 +253,7 @@ def test_differences_are_found(
 
             def __call__(self, image: Any) -> Any:
                 result = made(image, return_tensors="np")
-                if image.size == (400, 90):
+                if getattr(image, "size", None) == (400, 90):  # a path is loaded by upstream
                     values = result["pixel_values"]
                     values[3, 4] = np.nextafter(values[3, 4], np.float32(9))
                 return result
