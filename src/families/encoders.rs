@@ -1,7 +1,7 @@
 //! Vision encoders of fixed size, as models of transformers have them inside.
 
-use super::{CLIP, Family, HALF, common};
-use crate::plan::Role;
+use super::{CLIP, Family, HALF, IMAGENET, common};
+use crate::plan::{First, Floats, Role};
 use crate::resample::{Filter, Numerics};
 use crate::spec::{
     ArraySpec, Backends, Common, Convert, Key, MeanStd, Part, Preset, Recipe, Spec, TokenSpec,
@@ -165,6 +165,27 @@ pub(super) fn families() -> Vec<Family> {
                 },
             );
             let recipe = Recipe { lacks: &["crop_pct", "pad_size"], ..PICTURE };
+            Family { spec: Spec { recipe, ..family.spec }, ..family }
+        },
+        {
+            let family = unconverted(encoder(
+                "dinov3-vit",
+                FixedSize { patch_size: 16, ..square(224) },
+                Bilinear,
+                IMAGENET,
+                SQUARE,
+                torchvision(of("DINOv3ViTImageProcessor", &["dinov3_vit"])),
+            ));
+            let recipe = Recipe {
+                views: const {
+                    &[
+                        ViewSpec::tiles(Role::Whole)
+                            .in_floats(Floats { first: First::Rescale, ..Floats::KEPT }),
+                        ViewSpec::STEP,
+                    ]
+                },
+                ..PICTURE
+            };
             Family { spec: Spec { recipe, ..family.spec }, ..family }
         },
         {
