@@ -31,6 +31,8 @@ pub struct Array {
     pub element: Element,
     /// The size of every tile in it, where it is not each view's own.
     pub tile: Option<Size>,
+    /// How many of its last axes are those of one row.
+    pub row_axes: usize,
     /// Where images lie in it, one after the other.
     pub slots: Vec<Slot>,
     /// Whether its patches are to lie side by side in one strip: its rows are patches still.
@@ -279,6 +281,7 @@ impl Joined<'_> {
             shape,
             element,
             tile,
+            row_axes: row.len(),
             slots,
             strip: self.array.strip,
         };
@@ -298,7 +301,7 @@ impl Joined<'_> {
             } else {
                 vec![total]
             };
-            shape.extend(row);
+            shape.extend(&row);
             let mut slots = Vec::new();
             for image in 0..images {
                 let rows = self.rows(image);
@@ -316,7 +319,7 @@ impl Joined<'_> {
             }
             _ => vec![groups.len(), rows],
         };
-        shape.extend(row);
+        shape.extend(&row);
         let mut slots = Vec::new();
         for group in &groups {
             for slot in self.slots(group, rows, row_bytes)? {
@@ -414,7 +417,7 @@ fn mask(
     let Some(array) = arrays.iter().find(|array| array.output == of) else {
         return Ok(FactForm::Tree(Tree::List(Vec::new())));
     };
-    let rows = array.shape.len() - array_row_rank(plans, of);
+    let rows = array.shape.len() - array.row_axes;
     let mut shape = collected(array.shape[..rows].iter().copied())?;
     let (height, width) = match per {
         Per::Row | Per::RowOrFirst => (1, 1),
@@ -467,7 +470,7 @@ fn positions(number: Number, of: usize, plans: &[&Plan], arrays: &[Array]) -> Re
     let Some(array) = arrays.iter().find(|array| array.output == of) else {
         return Ok(FactForm::Tree(Tree::List(Vec::new())));
     };
-    let rows = array.shape.len() - array_row_rank(plans, of);
+    let rows = array.shape.len() - array.row_axes;
     let mut shape = collected(array.shape[..rows].iter().copied())?;
     let count: usize = shape.iter().product();
     shape.push(2);
@@ -485,14 +488,6 @@ fn positions(number: Number, of: usize, plans: &[&Plan], arrays: &[Array]) -> Re
     let mut bytes = reserved(2 * count * number.size())?;
     places.iter().flatten().for_each(|&place| number.write(place, &mut bytes));
     Ok(FactForm::Array { number, shape, bytes })
-}
-
-/// Axes of one row of an output.
-fn array_row_rank(plans: &[&Plan], output: usize) -> usize {
-    plans.first().map_or(3, |plan| match plan.outputs[output].cut {
-        Cut::Tiles { .. } => 3,
-        Cut::Patches { .. } | Cut::Rows { .. } => 1,
-    })
 }
 
 /// The numbers of all images, joined.
