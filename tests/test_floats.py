@@ -311,7 +311,7 @@ def test_statistics_are_upstreams(
     else:
         mean = tensor.mean(dim=(1, 2, 3))
         least = torch.tensor(1.0 / count**0.5)
-        if rule == "kosmos-2.5":
+        if rule == "torch-single":
             least = 1.0 / torch.sqrt(torch.tensor(count))
         deviation = torch.maximum(tensor.std(dim=(1, 2, 3)), least)
         want = ((tensor - mean) / deviation)[0].numpy()

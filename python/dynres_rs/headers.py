@@ -34,6 +34,9 @@ def image_size(path: str | os.PathLike[str], upright: bool = True) -> tuple[int,
         upright: whether the family's own loader turns images as their EXIF or XMP orientation
             says: transformers' does, the original InternVL and DeepSeek-VL2 code does not.
 
+    Returns:
+        (height, width).
+
     Raises:
         OSError: no such file, or nothing that Pillow knows.
     """

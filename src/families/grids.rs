@@ -102,7 +102,7 @@ const ATTENTION: FactSpec =
     FactSpec::row("attention_mask", What::Mask { of: 0, per: Per::Row }).of(Number::Float32);
 
 const PIX2STRUCT: Recipe = Recipe {
-    views: &[standardised(Standardise::Pix2Struct)],
+    views: &[standardised(Standardise::TorchDouble)],
     arrays: &[FLATTENED],
     facts: &[ATTENTION],
     lacks: &["do_resize", "resample", "do_rescale", "rescale_factor", "image_mean", "image_std"],
@@ -110,7 +110,7 @@ const PIX2STRUCT: Recipe = Recipe {
 };
 
 const KOSMOS25: Recipe = Recipe {
-    views: &[standardised(Standardise::Kosmos25), ViewSpec::STEP.by_torch()],
+    views: &[standardised(Standardise::TorchSingle), ViewSpec::STEP.by_torch()],
     facts: &[
         ATTENTION,
         FactSpec::scalar("width", What::Width),
