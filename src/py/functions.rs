@@ -226,6 +226,7 @@ fn resize_into(
         element: Element::Uint8,
         tile: None,
         slots: vec![Slot { image: 0, bytes, rows: 1 }],
+        strip: false,
     };
     let batch = Batch { arrays: vec![array], facts: Vec::new() };
     Ok(execute(py, &mut settings, &batch, &[Arc::new(plan)], &[pixels], &mut [out])?)

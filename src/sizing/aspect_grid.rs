@@ -114,13 +114,27 @@ impl Ratios {
     /// # Errors
     /// As [`aspect_ratios`].
     pub fn new(order: RatioOrder, min_tiles: usize, max_tiles: usize) -> Result<Self> {
+        Self::of_sides(order, min_tiles, max_tiles, usize::MAX)
+    }
+
+    /// The same without grids of more than `side` tiles a side.
+    ///
+    /// # Errors
+    /// As [`aspect_ratios`].
+    pub fn of_sides(
+        order: RatioOrder,
+        min_tiles: usize,
+        max_tiles: usize,
+        side: usize,
+    ) -> Result<Self> {
         let candidate = |(columns, rows): (usize, usize)| {
             let grid = Grid { rows, columns };
             let (columns, rows) = (columns as f64, rows as f64);
             Candidate { grid, columns, rows, ratio: columns / rows }
         };
         let ratios = aspect_ratios(order, min_tiles, max_tiles)?;
-        let all = collected(ratios.into_iter().map(candidate))?;
+        let short = ratios.into_iter().filter(|pair| pair.0.max(pair.1) <= side);
+        let all = collected(short.map(candidate))?;
         let mut numbers = collected(0..all.len())?;
         numbers.sort_unstable_by(|&a, &b| {
             all[a].ratio.total_cmp(&all[b].ratio).then_with(|| a.cmp(&b))
@@ -137,13 +151,6 @@ impl Ratios {
             }
         }
         Ok(Self { all, distinct, by_ratio, spans })
-    }
-
-    /// The same without grids of more than `side` tiles a side.
-    #[must_use]
-    pub fn of_sides_up_to(mut self, side: usize) -> Self {
-        self.0.retain(|candidate| candidate.grid.rows.max(candidate.grid.columns) <= side);
-        self
     }
 
     /// The grid for an image, with ties going to the larger grid only when the image has more than half its pixels.

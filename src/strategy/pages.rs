@@ -66,10 +66,7 @@ impl Measure for PageGrid {
     type Ready = Budgets;
 
     fn prepare(&self, _common: &Common) -> Result<Budgets> {
-        let of = |most| -> Result<Ratios> {
-            let ratios = Ratios::new(RatioOrder::Columns, self.min_num, most)?;
-            Ok(ratios.of_sides_up_to(SIDE))
-        };
+        let of = |most| Ratios::of_sides(RatioOrder::Columns, self.min_num, most, SIDE);
         let dense = self.dense_max_patches;
         if dense > 0 && dense < self.min_num {
             let rule = "0, or at least min_num";
