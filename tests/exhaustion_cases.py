@@ -27,7 +27,7 @@ FRAMES = noise(6, 90, 120, 3)
 BLOCKS = Image.fromarray(np.resize(SMALL, (2300, 2000, 3)))
 PALETTE = Image.fromarray(SMALL).quantize(16)
 JPEG, PNG = encoded("JPEG"), encoded("PNG")
-FILE = tempfile.NamedTemporaryFile(suffix=".jpg")  # noqa: SIM115: it goes with the process
+FILE = tempfile.NamedTemporaryFile(suffix=".jpg")  # noqa: SIM115
 FILE.write(JPEG)
 FILE.flush()
 PICTURE = Image.fromarray(SMALL)
