@@ -396,7 +396,7 @@ class Processor(Planner):
                     for key, fact in facts.items()
                     if isinstance(fact, np.ndarray)
                 }
-                given = _given_outs(out, [entry[:3] for entry in arrays], shapes, where)
+                given = _given_outs(out, arrays, shapes, where)
             strips = asked.strips
             outs: list[Any] = [None if key in strips else given.get(key) for key, _, _, _ in arrays]
             outs = [

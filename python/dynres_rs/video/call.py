@@ -114,7 +114,7 @@ class Call:
                 raise ValueError("out: needs videos whose number of frames is known beforehand")
             rows = sum(plan.num_patches for plan in plans)
             shape, kind = self._shape(plans[0]) if plans else self._nothing()
-            arrays = [(PIXELS, (rows, *shape[1:]), kind)]
+            arrays = [(PIXELS, (rows, *shape[1:]), kind, False)]
             facts = {"video_grid_thw": ((len(plans), 3), "int64")}
             given = _given_outs(out, arrays, facts, [])
         pixels = given.get(PIXELS)
