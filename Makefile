@@ -9,7 +9,7 @@ demo:
 	$(PYTHON) -m venv $(VENV) && $(BIN)/pip install -q '.[cli]' && $(BIN)/dynres run examples/images/rocket.jpg --model qwen2-vl --out rocket.npz
 
 test:
-	$(PYTHON) -m venv $(VENV) && $(BIN)/pip install -q '.[test]' && $(BIN)/python -m pytest
+	$(PYTHON) -m venv $(VENV) && $(BIN)/pip install -q '.[test]' && $(BIN)/python -m pytest -n 2
 
 develop:
 	$(PYTHON) -m venv $(VENV) && $(BIN)/pip install -q maturin '.[test,lint]' && $(BIN)/maturin develop --release

@@ -2,7 +2,7 @@
 //!
 //! Whatever grows with an image, a list or an option is allocated by [`crate::error::reserved`] and the like, which fail
 //! with the number of bytes. A few small allocations have no fallible form (an `Arc`, a boxed error, what the standard
-//! library and the Python bindings make for themselves), and without memory they would end the process. [`Allocator`]
+//! library and the Python bindings make for themselves), and without memory they would end the process. `Allocator`
 //! serves them, and only them, from a reserve. Every call asks [`check`] first and ends with `OutOfMemory` while much of the reserve is
 //! in use, so that what is left is enough for the calls that are under way.
 

@@ -62,7 +62,7 @@ macro_rules! names {
 
 pub(crate) use names;
 
-/// What [`names!`] declares, for code that does not know which enum it has.
+/// What `names!` declares, for code that does not know which enum it has.
 pub trait Named: Copy + std::fmt::Debug + PartialEq + 'static {
     /// The name of every choice.
     const NAMES: &'static [&'static str];

@@ -1,6 +1,6 @@
 //! Options declared once: field, kind, default and doc in one line each.
 //!
-//! [`options!`] makes of them a struct, its default, setting and reading by name, and the schema that Python validates
+//! `options!` makes of them a struct, its default, setting and reading by name, and the schema that Python validates
 //! by and that the docs show. It knows no family and no strategy.
 
 use crate::error::{Error, Result, Size};

@@ -257,3 +257,8 @@ def test_the_site_builds_and_fetches_nothing(tmp_path: Path) -> None:
         page.name: found for page in pages if (found := loads.findall(page.read_text("utf-8")))
     }
     assert not fetched
+
+
+def test_the_page_of_families_is_that_of_the_table() -> None:
+    page = runpy.run_path(str(ROOT / ".ci" / "families"))["page"]
+    assert (DOCS / "families.md").read_text(encoding="utf-8") == page(), "run .ci/families"

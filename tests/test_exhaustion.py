@@ -166,9 +166,10 @@ CASE_NAMES = [
     "pillow", "pillow of several blocks", "palette", "png", "jpeg", "headers", "video",
     "video frames", "internvl", "internvl of many tiles", "deepseek-vl2", "deepseek-vl hybrid",
     "scalar passes", "tall", "thin", "plans", "token boxes", "token kinds", "num_tokens",
-    "num_tokens of tiles", "num_tokens of canvases", "fit pixels", "fit tiles", "fit canvases", "pack", "unpack float32",
-    "unpack float16", "unpack uint8", "unpack tiles", "resize", "resize out", "patchify", "tile",
-    "canvas", "grid", "sizes", "constructors", "configs", "copies", "frames", "multimodal", "facts",
+    "num_tokens of tiles", "num_tokens of canvases", "fit pixels", "fit tiles", "fit canvases",
+    "pack", "unpack float32", "unpack float16", "unpack uint8", "unpack tiles", "resize",
+    "resize out", "patchify", "tile", "canvas", "grid", "sizes", "constructors", "configs",
+    "copies", "frames", "multimodal", "facts",
 ]  # fmt: skip
 
 

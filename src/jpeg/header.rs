@@ -79,7 +79,7 @@ impl Frame {
     }
 }
 
-/// What a file's header says. It is made by [`open`](super::open) alone, so its sizes and factors are in range.
+/// What a file's header says. It is made by [`open`] alone, so its sizes and factors are in range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     pub(super) frame: Frame,
@@ -141,7 +141,7 @@ impl Header {
         }
     }
 
-    /// Blocks of all components, padded to whole units. Work is this times [`scans`](super::scans).
+    /// Blocks of all components, padded to whole units. Work is this times [`scans`].
     #[must_use]
     pub fn blocks(&self) -> u64 {
         let each = self.frame.components.iter().map(|component| {

@@ -1,7 +1,7 @@
 //! The kernels: one trait of band and row functions, one implementation an instruction set.
 //!
 //! A backend is a value that exists only where the CPU has its instructions. Whatever they do, all return
-//! the bytes that [`scalar`] returns.
+//! the bytes that `scalar` returns.
 //!
 //! The format between the passes is the *band*: eight consecutive rows as two *groups* of four, and in a
 //! group the four rows of each component side by side, so that a component's taps lie in one 32-bit lane:

@@ -116,9 +116,9 @@ fn lanes_to_bytes(vectors: [__m256i; 4]) -> [__m256i; 4] {
     ]
 }
 
-/// The shortest line that [`wide`] loads without leaving it.
+/// The shortest line that `wide` loads without leaving it.
 const WIDE: usize = 12;
-/// Pixels of [`wide`].
+/// Pixels of `wide`.
 const MOST: usize = 16;
 /// Pixels of [`narrow`].
 const NARROW: usize = 8;
