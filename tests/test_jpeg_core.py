@@ -222,8 +222,9 @@ def run(
     spec = processor._base.spec
     file = core.Jpeg(data, fallback)
     plan = spec.plan(*file.size)
-    outs = {key: np.zeros(shape, kind) for key, shape, kind in spec.arrays([plan], None, "expand")}
-    return outs, spec.run([plan], [file], outs, None, "expand", threads)
+    asked = spec.batch([plan], [1], None, "expand")
+    outs = {key: np.zeros(shape, kind) for key, shape, kind, _ in asked.arrays}
+    return outs, asked.run([file], list(outs.values()), threads)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

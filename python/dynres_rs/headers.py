@@ -39,10 +39,13 @@ def image_size(path: str | os.PathLike[str], upright: bool = True) -> tuple[int,
 
     Raises:
         OSError: no such file, or nothing that Pillow knows.
+        TypeError: no path.
     """
     from PIL import Image, UnidentifiedImageError
 
     path = os.fspath(path)
+    if not isinstance(path, str):
+        raise TypeError(f"path: must be a str or a path of str, got {type(path).__name__}")
     check_openable(path)
     name = shown(path)
     size = _jpeg_size(path, upright)

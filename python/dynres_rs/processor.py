@@ -101,15 +101,14 @@ class Processor(Planner):
             `"pillow-<version>"`; None is upstream's default backend.
         **options: overrides, in upstream's names (`max_pixels`, `size`, `min_patches`,
             `do_resize`, ...) or those of `dynres_rs.families()`. `max_image_pixels` bounds the
-            pixels of an image, going in and coming out.
+            pixels of an image, going in and coming out. `jpeg` says who decodes JPEGs: `"own"`,
+            this package where that gives Pillow's pixels, or `"pillow"`; None is the environment's
+            `DYNRES_JPEG`, else `"own"`. Both give the same bits. `max_jpeg_work` is the most
+            blocks of 8 x 8 samples times scans of a JPEG that is decoded, by whomever;
+            134,217,728 unless given.
         video: a dict of overrides for videos, as `VideoProcessor` takes them.
-        jpeg: who decodes JPEGs: `"own"`, this package where that gives Pillow's pixels, or
-            `"pillow"`; None is the environment's `DYNRES_JPEG`, else `"own"`. Both give the same
-            bits.
-        max_jpeg_work: the most blocks of 8 x 8 samples times scans of a JPEG that is decoded, by
-            whomever; 134,217,728 unless given.
 
-    Neither of the last two is in `to_dict`; pickling keeps them.
+    Neither `jpeg` nor `max_jpeg_work` is in `to_dict`; pickling keeps them.
 
     Raises:
         TypeError: an argument of the wrong type.

@@ -118,6 +118,9 @@ class Exact:
         return found
 
 
+RESAMPLES = ("resample", "high_res_resample")
+
+
 class ExactImages(Exact):
     """Mixed in before one of transformers' image processors, it replaces the pixel path."""
 
@@ -144,6 +147,9 @@ class ExactImages(Exact):
         if self._dynres_torchvision:
             wrap = from_numpy
             check_torch(options, kwargs.get("device"))
+        elif any(kwargs.get(key) == 0 != getattr(self, key, 0) for key in RESAMPLES):
+            # Some classes take nearest, which is 0, for no argument.
+            raise Elsewhere("resample=0")
         for image in images:
             _check_image(image, self._dynres_torchvision)
         batch = processor(row.family, self._dynres_numerics_now(), options)(list(images))
@@ -189,7 +195,7 @@ def check_torch(options: Mapping[str, Any], device: Any) -> None:
         raise Elsewhere("torch's default dtype is not float32")
     if torch.get_default_device().type != "cpu":
         raise Elsewhere("torch's default device is not the CPU")
-    for key in ("resample", "high_res_resample"):
+    for key in RESAMPLES:
         if options["do_resize"] and options.get(key) is not None and not _integer(options[key]):
             raise Elsewhere(f"{key}={options[key]!r} on this machine or this torchvision")
 
