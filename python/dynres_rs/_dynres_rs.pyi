@@ -209,6 +209,7 @@ class Spec:
         out: NDArray[Any],
         dtype: DType | None,
         num_threads: int,
+        share: int = 0,
     ) -> None: ...
 
 class Batch:

@@ -4,6 +4,7 @@ mod encoders;
 mod originals;
 mod patches;
 mod tiles;
+mod videos;
 
 use std::sync::LazyLock;
 
@@ -103,6 +104,30 @@ pub fn find(name: &str) -> Result<&'static Family> {
         .ok_or_else(|| Error::Unknown { what: "family", given: name.into(), known: known() })
 }
 
+/// Every family's videos. Some families have no images, or images that other families have as well.
+pub fn videos() -> impl Iterator<Item = &'static Video> {
+    static ALONE: LazyLock<Vec<Video>> = LazyLock::new(videos::families);
+    all().iter().filter_map(|family| family.video.as_ref()).chain(ALONE.iter())
+}
+
+/// The videos of the family of that name, alias or model type.
+///
+/// # Errors
+/// `Unknown`.
+pub fn find_video(name: &str) -> Result<&'static Video> {
+    let known = || videos().map(|video| video.spec.family).collect();
+    let of_images = find(name).map(|family| family.name);
+    let named = |wanted: &str| videos().find(|video| video.spec.family == wanted);
+    let typed = || {
+        videos().find(|video| {
+            video.upstream.as_ref().is_some_and(|upstream| upstream.model_types.contains(&name))
+        })
+    };
+    named(of_images.unwrap_or(name)).or_else(|| named(name)).or_else(typed).ok_or_else(|| {
+        Error::Unknown { what: "family that takes videos", given: name.into(), known: known() }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,6 +145,9 @@ mod tests {
                 assert!(video.spec.clone().prepare().is_ok());
             }
         }
+        for video in videos() {
+            assert!(video.spec.clone().prepare().is_ok(), "{}", video.spec.family);
+        }
         let count = names.len();
         names.sort_unstable();
         names.dedup();
@@ -128,17 +156,13 @@ mod tests {
 
     #[test]
     fn options_round_trip() {
-        for family in all() {
-            for spec in [Some(&family.spec), family.video.as_ref().map(|video| &video.spec)]
-                .into_iter()
-                .flatten()
-            {
-                let mut copy = spec.clone();
-                for (name, value) in spec.options() {
-                    assert_eq!(copy.set(name, &value), Ok(()), "{name}");
-                }
-                assert_eq!(copy.options(), spec.options());
+        let images = all().iter().map(|family| &family.spec);
+        for spec in images.chain(videos().map(|video| &video.spec)) {
+            let mut copy = spec.clone();
+            for (name, value) in spec.options() {
+                assert_eq!(copy.set(name, &value), Ok(()), "{name}");
             }
+            assert_eq!(copy.options(), spec.options());
         }
     }
 }

@@ -106,6 +106,7 @@ impl Batch {
         for (number, fact) in spec.recipe.facts.iter().enumerate() {
             let form = match fact.what {
                 What::Mask { of, per } => mask(fact.number, of, per, plans, &arrays)?,
+                What::Positions(of) => positions(fact.number, of, plans, &arrays)?,
                 _ => join_fact(fact, number, plans, samples)?,
             };
             push(&mut facts, FactArray { key: fact.key, form })?;
@@ -241,6 +242,9 @@ impl Joined<'_> {
             }
             return Ok(vec![made(shape, slots, false)]);
         }
+        if self.array.group == Group::Frame {
+            return self.of_frames(row, element, tile);
+        }
         if self.array.rows == Rows::Own && !equal {
             let (first, other) = ((counts[0], 1), (most, 1));
             return Err(Error::Ragged { key: self.array.key, first, other });
@@ -264,6 +268,25 @@ impl Joined<'_> {
         Ok(vec![made(shape, slots, false)])
     }
 
+    /// One array of all frames of all videos, each of as many rows as the strategy says.
+    fn of_frames(&self, row: Vec<usize>, element: Element, tile: Option<Size>) -> Result<Vec<Array>> {
+        let row_bytes = row.iter().product::<usize>() * element.size();
+        let own = |image: usize| self.rows(image) / self.plans[image].frames.max(1);
+        let most = (0..self.plans.len()).map(own).max().unwrap_or(0);
+        let rows = self.spec.strategy.rows().max(most);
+        let mut slots = Vec::new();
+        let mut frames = 0;
+        for (image, plan) in self.plans.iter().enumerate() {
+            frames += plan.frames;
+            let bytes = plan.frames * rows * row_bytes;
+            push(&mut slots, Slot { image, bytes, rows: self.rows(image) })?;
+        }
+        let mut shape = vec![frames, rows];
+        shape.extend(row);
+        let (key, output) = (self.array.key, self.output);
+        Ok(vec![Array { key, output, listed: false, shape, element, tile, slots }])
+    }
+
     fn option(&self, name: &str) -> usize {
         let mut values = Vec::new();
         self.spec.strategy.values(&mut values);
@@ -277,7 +300,7 @@ impl Joined<'_> {
     fn groups(&self) -> Result<Vec<Vec<usize>>> {
         let mut groups = Vec::new();
         match self.array.group {
-            Group::Flat | Group::Image | Group::SampleImage => {
+            Group::Flat | Group::Image | Group::Frame | Group::SampleImage => {
                 for image in 0..self.plans.len() {
                     push(&mut groups, collected([image])?)?;
                 }
@@ -373,6 +396,27 @@ fn mask(
         number.write(f64::from(one), &mut bytes);
     }
     Ok(FactForm::Array { number, shape, bytes })
+}
+
+/// Column and row of every patch of an array of frames, -1 for those that fill it up.
+fn positions(number: Number, of: usize, plans: &[&Plan], arrays: &[Array]) -> Result<FactForm> {
+    let rows = arrays.iter().find(|array| array.output == of).map_or(0, |array| array.shape[1]);
+    let frames: usize = plans.iter().map(|plan| plan.frames).sum();
+    let mut bytes = Vec::new();
+    let count = frames.saturating_mul(rows).saturating_mul(2 * number.size());
+    bytes.try_reserve_exact(count).map_err(|_| Error::OutOfMemory { bytes: count })?;
+    for plan in plans {
+        for _ in 0..plan.frames {
+            for place in 0..rows {
+                let columns = plan.grid.columns.max(1);
+                let (row, column) = (place / columns, place % columns);
+                let real = row < plan.grid.rows;
+                number.write(if real { column as f64 } else { -1.0 }, &mut bytes);
+                number.write(if real { row as f64 } else { -1.0 }, &mut bytes);
+            }
+        }
+    }
+    Ok(FactForm::Array { number, shape: vec![frames, rows, 2], bytes })
 }
 
 /// Axes of one row of an output.

@@ -9,7 +9,7 @@ use crate::error::{Error, Result, Size};
 use crate::resample::Filter;
 use crate::sizing::Grid;
 use crate::spec::{Coords, CutSpec, Form, Part, Prepared, Recipe, ViewSpec, What};
-use crate::strategy::{self, Context, Layout, Measure, Shape};
+use crate::strategy::{self, Context, Layout, Measure, Shape, Strategy};
 
 pub use batch::{Array, Batch, FactArray, FactForm, Samples, Slot, Tree, row_shape};
 pub use view::{Cells, Cut, Fact, From, Inside, Order, Output, Rect, Role, Run, View};
@@ -87,7 +87,7 @@ impl Plan {
             views,
         };
         plan.runs = runs(spec, &layout);
-        plan.facts = plan.facts_of(&spec.recipe, spec.strategy.merge_size());
+        plan.facts = plan.facts_of(&spec.recipe, &spec.strategy);
         Ok(plan)
     }
 
@@ -132,7 +132,7 @@ impl Plan {
         })
     }
 
-    fn facts_of(&self, recipe: &Recipe, merge_size: usize) -> Vec<Fact> {
+    fn facts_of(&self, recipe: &Recipe, strategy: &Strategy) -> Vec<Fact> {
         let fact = |what| match what {
             What::GridThw => vec![self.groups, self.grid.rows, self.grid.columns],
             What::RowsColumns => vec![self.grid.rows, self.grid.columns],
@@ -141,8 +141,13 @@ impl Plan {
             What::Tokens => vec![self.num_tokens],
             What::Source => vec![self.source.0, self.source.1],
             What::Resized => vec![self.resized.0, self.resized.1],
-            What::MergeSize => vec![merge_size],
-            What::Mask { .. } => Vec::new(),
+            What::MergeSize => vec![strategy.merge_size()],
+            What::Frames => vec![self.frames],
+            What::FrameTokens => vec![self.num_tokens / self.groups.max(1)],
+            What::ChunkGrids => self.chunk_grids(strategy.chunk()),
+            What::Chunks => vec![self.groups.div_ceil(strategy.chunk())],
+            What::Kept => vec![1; self.num_tokens],
+            What::Mask { .. } | What::Positions(_) => Vec::new(),
         };
         let facts = recipe.facts.iter().map(|spec| Fact {
             key: spec.key,
@@ -150,6 +155,15 @@ impl Plan {
             scalar: spec.form == Form::Scalar,
         });
         facts.collect()
+    }
+}
+
+impl Plan {
+    /// Temporal patches, rows and columns of patches of each chunk of so many temporal patches.
+    fn chunk_grids(&self, chunk: usize) -> Vec<usize> {
+        let starts = (0..self.groups).step_by(chunk);
+        let lengths = starts.map(|start| chunk.min(self.groups - start));
+        lengths.flat_map(|length| [length, self.grid.rows, self.grid.columns]).collect()
     }
 }
 
@@ -222,7 +236,8 @@ fn views(spec: &Prepared, layout: &Layout, groups: usize) -> Result<(Vec<View>, 
         if let Some(array) = array {
             let key = spec.recipe.arrays[array].key;
             let output = outputs[array].get_or_insert(Output { key, rows: 0, cut });
-            index = output.rows;
+            // Within one temporal patch.
+            index = output.rows / groups.max(1);
             output.rows += shape.grid().count() * groups;
             if let (Cut::Tiles { tile: held, .. }, Cut::Tiles { tile, .. }) = (output.cut, cut) {
                 let tile = (held.0.max(tile.0), held.1.max(tile.1));

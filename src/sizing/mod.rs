@@ -13,5 +13,6 @@ pub use contain::{Placement, contain, longest_side};
 pub use edges::{between_edges, shortest_edge, within};
 pub use smart_resize::{Budget, grown, smart_resize, smart_resize_video};
 pub use video::{
-    cap_of_context, cap_of_frame, qwen_vl_utils_max_pixels, smart_resize_qwen_vl_utils,
+    cap_of_context, cap_of_frame, qwen_vl_utils_max_pixels, shrink_to_share,
+    smart_resize_qwen_vl_utils,
 };

@@ -62,6 +62,8 @@ pub enum Group {
     Flat,
     /// Images.
     Image,
+    /// Frames of all videos, one after the other.
+    Frame,
     /// Samples: the rows of a sample's images follow one another.
     Sample,
     /// Samples, and images of a sample: as many as the largest sample has.
@@ -139,6 +141,18 @@ pub enum What {
     Resized,
     /// Patches a side that one token merges.
     MergeSize,
+    /// Frames that are taken.
+    Frames,
+    /// Tokens of one frame.
+    FrameTokens,
+    /// Temporal patches, rows and columns of patches of each chunk that the encoder sees at a time.
+    ChunkGrids,
+    /// Those chunks.
+    Chunks,
+    /// True for every token: which are left out follows from the pixels, and the facade acts on it.
+    Kept,
+    /// Column and row of every patch of the array of that number, -1 for a patch that is filled up.
+    Positions(usize),
     /// True where the array of that number holds something of an image; `per` says of which axes.
     Mask {
         /// The array.
@@ -219,9 +233,17 @@ impl What {
     #[must_use]
     pub const fn len(self) -> usize {
         match self {
-            Self::GridThw => 3,
+            Self::GridThw | Self::ChunkGrids => 3,
             Self::RowsColumns | Self::ColumnsRows | Self::Source | Self::Resized => 2,
-            Self::RowCount(_) | Self::Tokens | Self::MergeSize | Self::Mask { .. } => 1,
+            Self::Positions(_) => 2,
+            Self::RowCount(_)
+            | Self::Tokens
+            | Self::MergeSize
+            | Self::Frames
+            | Self::FrameTokens
+            | Self::Chunks
+            | Self::Kept
+            | Self::Mask { .. } => 1,
         }
     }
 

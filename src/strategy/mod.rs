@@ -6,19 +6,31 @@
 
 mod budget;
 mod canvas;
+mod closest_patches;
+mod every_frame;
 mod fixed;
 mod frames;
 mod grid;
 mod layout;
+mod padded_patches;
 mod square;
+mod squared;
+mod token_budget;
+mod token_limit;
 
 pub use budget::{PixelBudget, Small, Unit};
 pub use canvas::BestCanvas;
 pub use fixed::{FixedSize, Padding};
-pub use frames::{FrameBudget, Frames, Sampling};
+pub use closest_patches::ClosestPatches;
+pub use every_frame::{EveryFrame, Overflow, Sampled, Sampling};
+pub use frames::{FrameBudget, Frames, Scaling};
 pub use grid::{AspectGrid, MultiImage};
 pub use layout::{Cells, Context, Layout, Shape};
+pub use padded_patches::PaddedPatches;
 pub use square::{HybridSquare, PadSquare};
+pub use squared::Squared;
+pub use token_budget::TokenBudget;
+pub use token_limit::TokenLimit;
 
 use crate::error::{Result, Size};
 use crate::options::{Field, Options, Value};
@@ -102,6 +114,16 @@ pub trait Measure: Options {
         None
     }
 
+    /// Temporal patches that an encoder sees at a time.
+    fn chunk(&self) -> usize {
+        usize::MAX
+    }
+
+    /// Rows that each frame of a video has in an array that is filled up.
+    fn rows(&self) -> usize {
+        0
+    }
+
     /// Whether its layouts are those of every frame of a video.
     fn is_video(&self) -> bool {
         false
@@ -183,6 +205,14 @@ macro_rules! strategies {
                 match self { $(Self::$strategy(it) => it.knob(),)+ }
             }
 
+            fn rows(&self) -> usize {
+                match self { $(Self::$strategy(it) => it.rows(),)+ }
+            }
+
+            fn chunk(&self) -> usize {
+                match self { $(Self::$strategy(it) => it.chunk(),)+ }
+            }
+
             fn is_video(&self) -> bool {
                 match self { $(Self::$strategy(it) => it.is_video(),)+ }
             }
@@ -209,4 +239,16 @@ strategies! {
     FixedSize,
     /// Rounds frames to multiples within a budget of pixels.
     Frames,
+    /// Stretches frames to the closest grid of patches.
+    ClosestPatches,
+    /// Scales frames down into limits of patches, and fills them up.
+    PaddedPatches,
+    /// Scales frames into a limit of tokens.
+    TokenLimit,
+    /// Fits frames into a canvas of whole tokens.
+    TokenBudget,
+    /// Scales frames by the longer side, then to a square.
+    Squared,
+    /// Takes frames of a video by a rule, each by another strategy.
+    EveryFrame,
 }

@@ -18,6 +18,7 @@ from .. import hf
 from .. import options as vocabulary
 from .._types import Options
 from ..files import as_key, shown
+from .rules import EXCLUSIVE
 
 __all__ = ["canonical", "is_video_only", "names", "preset", "read", "read_pretrained"]
 
@@ -56,6 +57,25 @@ def preset(family: str) -> Options:
     return {**table[family], "do_convert_rgb": True, "input_data_format": None}
 
 
+def named(family: str) -> str:
+    """A family's own name, by name, alias or model type; `ValueError` names those that take
+    videos."""
+    if not isinstance(family, str):
+        raise TypeError(f"family: must be a string, got {type(family).__name__}")
+    table = _native.video_families()
+    if family in table:
+        return family
+    for name, row in vocabulary.aliases().items():
+        if family in row and name in table:
+            return name
+    for name in hf.classes(video=True):
+        for found in hf.rows(name):
+            if family in found["model_types"]:
+                return str(found["family"])
+    preset(family)
+    raise AssertionError("unreachable: the family has no preset")
+
+
 def names(family: str) -> set[str]:
     """Every name under which a video option of a family may be given."""
     return vocabulary.names(family, True)
@@ -81,17 +101,19 @@ def canonical(
         ValueError: an unknown key, or both `fps` and `num_frames`.
         TypeError: a value of the wrong type.
     """
-    known = {key: value for key, value in given.items() if key not in _IGNORED}
+    own = names(family)
+    known = {key: value for key, value in given.items() if key in own or key not in _IGNORED}
     options = vocabulary.canonical(known, current, where, family, video=True)
-    if known.get("fps") is not None and known.get("num_frames") is not None:
-        raise ValueError(f"{where}: 'fps' and 'num_frames' exclude each other")
-    for one, other in (("fps", "num_frames"), ("num_frames", "fps")):
-        if known.get(one) is not None:
-            options[other] = None
+    if options["sampling"] in EXCLUSIVE:
+        if known.get("fps") is not None and known.get("num_frames") is not None:
+            raise ValueError(f"{where}: 'fps' and 'num_frames' exclude each other")
+        for one, other in (("fps", "num_frames"), ("num_frames", "fps")):
+            if known.get(one) is not None:
+                options[other] = None
     for key in _RESET_BY_NONE:
-        if key in known and known[key] is None:
+        if key in known and known[key] is None and key in options:
             options[key] = None
-    if options["budget"] == "qwen-vl-utils" != current["budget"]:
+    if options.get("budget") == "qwen-vl-utils" != current["budget"]:
         side = options["patch_size"] * options["merge_size"]
         for key, tokens in QWEN_VL_UTILS.items():
             if known.get(key) is None and known.get("size") is None:
