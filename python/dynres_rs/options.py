@@ -383,8 +383,9 @@ def _parts(
     """The options that the keys of a dict are. `whole`: each must be there, or stand beside it;
     otherwise those that are not there become None."""
     alone: tuple[str, ...] = ()
-    if len(parts) == 2 and isinstance(parts[1], tuple) and isinstance(parts[1][0], str):
-        parts, alone = parts  # type: ignore[assignment]
+    # A pair of what the dict has and what a number alone stands for.
+    if isinstance(parts, tuple):
+        parts, alone = parts
     wanted = dict.fromkeys(option for _, option in parts)
     if alone and not isinstance(value, Mapping):
         sides = [value] * len(alone) if isinstance(value, int | np.integer) else _items(name, value)

@@ -444,7 +444,7 @@ fn pictures() -> Vec<Video> {
             SIZES,
         ),
         video(
-            "internvl",
+            "internvl-video",
             "InternVLVideoProcessor",
             &["internvl"],
             fixed(Sampled { sampling: Sampling::Midpoints, ..all() }, square(384)),

@@ -22,7 +22,7 @@ use crate::pipeline::{self, Frame, Item, Part, Settings, Source};
 use crate::plan::{Batch, Plan, row_shape};
 use crate::resample::Numerics;
 use crate::simd::Simd;
-use crate::spec::Prepared;
+use crate::spec::{Group, Prepared};
 use crate::strategy::Measure;
 
 /// The backend chosen at import.
@@ -298,6 +298,12 @@ impl PySpec {
     #[getter]
     fn options<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         guard(|| value::options(py, &self.spec))
+    }
+
+    /// Whether each image or video has a place of its own on the first axis of the array of pixels.
+    #[getter]
+    fn stacked(&self) -> bool {
+        self.spec.recipe.arrays.first().is_some_and(|array| array.group == Group::Image)
     }
 
     #[pyo3(signature = (height, width, num_images=1))]

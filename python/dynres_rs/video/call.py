@@ -106,13 +106,12 @@ class Call:
     def _parts(self, pixels: NDArray[Any], plans: list[Plan]) -> list[NDArray[Any]]:
         """The consecutive rows of each video. Videos that have an axis have a place on it each."""
         shapes = [self._array([plan])[0] for plan in plans]
-        if len(shapes[0]) == len(pixels.shape) and self._stacked(plans):
-            return list(pixels)
+        if self._variant.spec.stacked:
+            for place, (_, count, *_) in zip(pixels, shapes, strict=True):
+                place[count:] = 0
+            return [place[:count] for place, (_, count, *_) in zip(pixels, shapes, strict=True)]
         starts = np.cumsum([0, *(shape[0] for shape in shapes)]).tolist()
         return [pixels[start:end] for start, end in pairwise(starts)]
-
-    def _stacked(self, plans: list[Plan]) -> bool:
-        return self._array(plans[:1] * 2)[0][0] == 2
 
     def __call__(
         self,
@@ -176,7 +175,7 @@ class Call:
         elif not done:
             shape, kind = self._nothing()
             joined = np.empty((0, *shape[1:]), kind)
-        elif self._stacked(wholes):
+        elif self._variant.spec.stacked:
             joined = np.stack(done)
         else:
             joined = done[0] if len(done) == 1 else np.concatenate(done)
@@ -219,7 +218,7 @@ class Call:
         one = self._variant.spec.plan(height, width, 1)
         plan = plan or one
         shape, kind = self._array([one])
-        if self._stacked([one]):
+        if self._variant.spec.stacked:
             shape = shape[1:]
         count = used = 0
         rows = shape[0]
