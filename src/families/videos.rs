@@ -65,10 +65,8 @@ const PICTURES: Recipe = Recipe {
 };
 
 /// The same under the key of images.
-const NAMED_AS_IMAGES: Recipe = Recipe {
-    arrays: &[ArraySpec::PIXEL_VALUES.stacked(Group::Image, Rows::Own)],
-    ..PICTURES
-};
+const NAMED_AS_IMAGES: Recipe =
+    Recipe { arrays: &[ArraySpec::PIXEL_VALUES.stacked(Group::Image, Rows::Own)], ..PICTURES };
 
 /// How transformers spells sizes; a number alone is the shorter edge.
 const SIZES: &[Key] = &[
@@ -179,19 +177,12 @@ fn patches() -> Vec<Video> {
             "HYV4VLVideoProcessor",
             &["hy_v4_vl"],
             of(
-                Sampled {
-                    do_sample_frames: false,
-                    min_frames: 2,
-                    max_frames: 1024,
-                    ..linspace
-                },
+                Sampled { do_sample_frames: false, min_frames: 2, max_frames: 1024, ..linspace },
                 Frames { max_pixels: 33_554_432, scaling: Scaling::Shrink, ..edge },
             ),
             common(HALF),
             Recipe {
-                views: const {
-                    &[ViewSpec::patches(CutSpec::RasterPatches { inside: Inside::Ctpp })]
-                },
+                views: const { &[ViewSpec::patches(CutSpec::RasterPatches { inside: Inside::Ctpp })] },
                 lacks: lacks![
                     "budget",
                     "cap_pixels_per_frame",
@@ -674,9 +665,7 @@ fn others() -> Vec<Video> {
             ),
             common(HALF),
             Recipe {
-                views: const {
-                    &[ViewSpec::patches(CutSpec::RasterPatches { inside: Inside::Ctpp })]
-                },
+                views: const { &[ViewSpec::patches(CutSpec::RasterPatches { inside: Inside::Ctpp })] },
                 arrays: const { &[ArraySpec::concatenated("pixel_values_videos").with_axes()] },
                 facts: const {
                     &[
@@ -707,9 +696,7 @@ fn others() -> Vec<Video> {
             ),
             Common { resample: Filter::Lanczos, ..common(HALF) },
             Recipe {
-                views: const {
-                    &[ViewSpec::patches(CutSpec::RasterPatches { inside: Inside::Tcpp })]
-                },
+                views: const { &[ViewSpec::patches(CutSpec::RasterPatches { inside: Inside::Tcpp })] },
                 lacks: rare,
                 ..PATCHES
             },
@@ -720,12 +707,7 @@ fn others() -> Vec<Video> {
             "Glm5NextVideoProcessor",
             &["glm5_next"],
             EveryFrame::new(
-                Sampled {
-                    sampling: Sampling::Walk,
-                    fps: Some(2.0),
-                    max_frames: 2048,
-                    ..on
-                },
+                Sampled { sampling: Sampling::Walk, fps: Some(2.0), max_frames: 2048, ..on },
                 Strategy::TokenBudget(TokenBudget::default()),
             ),
             common(CLIP),
@@ -760,10 +742,7 @@ fn others() -> Vec<Video> {
             Recipe {
                 arrays: const { &[ArraySpec::PIXEL_VALUES.stacked(Group::Image, Rows::Most)] },
                 facts: const {
-                    &[FactSpec::row(
-                        "pixel_attention_mask",
-                        What::Mask { of: 0, per: Per::Pixel },
-                    )]
+                    &[FactSpec::row("pixel_attention_mask", What::Mask { of: 0, per: Per::Pixel })]
                 },
                 lacks: rare,
                 ..PICTURES

@@ -269,7 +269,12 @@ impl Joined<'_> {
     }
 
     /// One array of all frames of all videos, each of as many rows as the strategy says.
-    fn of_frames(&self, row: Vec<usize>, element: Element, tile: Option<Size>) -> Result<Vec<Array>> {
+    fn of_frames(
+        &self,
+        row: Vec<usize>,
+        element: Element,
+        tile: Option<Size>,
+    ) -> Result<Vec<Array>> {
         let row_bytes = row.iter().product::<usize>() * element.size();
         let own = |image: usize| self.rows(image) / self.plans[image].frames.max(1);
         let most = (0..self.plans.len()).map(own).max().unwrap_or(0);
@@ -380,7 +385,13 @@ fn mask(
                 ),
                 (Per::Row, _) => (1, 1),
             };
-            for row in view.index..view.index + view.count() {
+            // Every temporal patch of a video has the same views.
+            let plan = plans[slot.image];
+            let each = plan.outputs[of].rows / plan.groups.max(1);
+            let own = view.index..view.index + view.count();
+            let rows =
+                (0..plan.groups).flat_map(|group| own.clone().map(move |row| group * each + row));
+            for row in rows {
                 let tile = &mut part[row * area..(row + 1) * area];
                 for line in tile.chunks_mut(width).take(tall) {
                     line[..wide.min(width)].fill(1);

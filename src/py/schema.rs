@@ -106,9 +106,7 @@ pub(super) fn upstream(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
             row.set_item("processors", PyTuple::new(py, upstream.processors)?)?;
             let sign = match upstream.sign {
                 Sign::None => py.None().into_bound(py),
-                Sign::Equals(key, number) => {
-                    ("equals", key, number).into_pyobject(py)?.into_any()
-                }
+                Sign::Equals(key, number) => ("equals", key, number).into_pyobject(py)?.into_any(),
                 Sign::Multiple(key, number) => {
                     ("multiple", key, number).into_pyobject(py)?.into_any()
                 }

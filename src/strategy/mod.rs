@@ -20,9 +20,9 @@ mod token_limit;
 
 pub use budget::{PixelBudget, Small, Unit};
 pub use canvas::BestCanvas;
-pub use fixed::{FixedSize, Padding};
 pub use closest_patches::ClosestPatches;
 pub use every_frame::{EveryFrame, Overflow, Sampled, Sampling};
+pub use fixed::{FixedSize, Padding};
 pub use frames::{FrameBudget, Frames, Scaling};
 pub use grid::{AspectGrid, MultiImage};
 pub use layout::{Cells, Context, Layout, Shape};

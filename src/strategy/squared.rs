@@ -1,6 +1,6 @@
 //! Scale by the longer side, then stretch to a square.
 
-use super::{Cells, Context, Layout, Measure, Shape};
+use super::{Context, Layout, Measure, Shape};
 use crate::error::{Error, Result, Size};
 use crate::options::{Count, Maybe, options};
 use crate::plan::Role;

@@ -43,7 +43,8 @@ impl TokenBudget {
         let rounded = (frames as f64 / temporal as f64).round_ties_even() as usize * temporal;
         let counted = rounded.max(temporal) as u128;
         let pixels = |size: Size| counted * size.0 as u128 * size.1 as u128;
-        let aligned = |size: Size| (size.0.next_multiple_of(factor), size.1.next_multiple_of(factor));
+        let aligned =
+            |size: Size| (size.0.next_multiple_of(factor), size.1.next_multiple_of(factor));
         let mut canvas = aligned((height, width));
         if pixels(canvas) < fewest {
             let scale = (fewest as f64 / (frames * height * width) as f64).sqrt();
