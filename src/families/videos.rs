@@ -68,20 +68,21 @@ const PICTURES: Recipe = Recipe {
 const NAMED_AS_IMAGES: Recipe =
     Recipe { arrays: &[ArraySpec::PIXEL_VALUES.stacked(Group::Image, Rows::Own)], ..PICTURES };
 
-/// How transformers spells sizes; a number alone is the shorter edge.
-const SIZES: &[Key] = &[
-    Key::Choice(
-        "size",
-        &[
-            ("height", "height"),
-            ("width", "width"),
-            ("shortest_edge", "shortest_edge"),
-            ("longest_edge", "longest_edge"),
-        ],
-    ),
-    Key::Bare("size", &["shortest_edge"]),
-    Key::Sides("crop_size", "crop_size"),
-];
+/// How transformers spells sizes.
+const SIZE: Key = Key::Choice(
+    "size",
+    &[
+        ("height", "height"),
+        ("width", "width"),
+        ("shortest_edge", "shortest_edge"),
+        ("longest_edge", "longest_edge"),
+    ],
+);
+const CROP: Key = Key::Sides("crop_size", "crop_size");
+/// A number alone is the shorter edge.
+const EDGE: &[Key] = &[SIZE, Key::Bare("size", &["shortest_edge"]), CROP];
+/// A number alone is a square.
+const SQUARE: &[Key] = &[SIZE, Key::Bare("size", &["height", "width"]), CROP];
 
 /// The class of these model types, named by the first of them.
 fn video(
@@ -432,7 +433,7 @@ fn pictures() -> Vec<Video> {
             fixed(all(), square(384)),
             of(Bicubic, CLIP),
             NAMED_AS_IMAGES,
-            SIZES,
+            SQUARE,
         ),
         video(
             "internvl-video",
@@ -454,7 +455,7 @@ fn pictures() -> Vec<Video> {
                 ],
                 ..PICTURES
             },
-            SIZES,
+            SQUARE,
         ),
         video(
             "llava-next-video",
@@ -463,7 +464,7 @@ fn pictures() -> Vec<Video> {
             fixed(all(), cropped(224)),
             of(Bicubic, CLIP),
             PICTURES,
-            SIZES,
+            EDGE,
         ),
         video(
             "llava-onevision",
@@ -472,7 +473,7 @@ fn pictures() -> Vec<Video> {
             fixed(all(), square(384)),
             of(Bicubic, CLIP),
             PICTURES,
-            SIZES,
+            EDGE,
         ),
         video(
             "perception-lm",
@@ -481,7 +482,7 @@ fn pictures() -> Vec<Video> {
             fixed(all(), square(448)),
             of(Bicubic, HALF),
             PICTURES,
-            SIZES,
+            SQUARE,
         ),
         video(
             "sam2-video",
@@ -498,7 +499,7 @@ fn pictures() -> Vec<Video> {
                 },
                 ..PICTURES
             },
-            SIZES,
+            SQUARE,
         ),
         video(
             "timesformer",
@@ -507,7 +508,7 @@ fn pictures() -> Vec<Video> {
             fixed(all(), cropped(224)),
             of(Bilinear, IMAGENET),
             NAMED_AS_IMAGES,
-            SIZES,
+            EDGE,
         ),
         video(
             "video-llava",
@@ -516,7 +517,7 @@ fn pictures() -> Vec<Video> {
             fixed(all(), cropped(224)),
             of(Bicubic, CLIP),
             PICTURES,
-            SIZES,
+            EDGE,
         ),
         video(
             "videomae",
@@ -525,7 +526,7 @@ fn pictures() -> Vec<Video> {
             fixed(all(), cropped(224)),
             of(Bilinear, HALF),
             NAMED_AS_IMAGES,
-            SIZES,
+            EDGE,
         ),
         video(
             "videomt",
@@ -534,7 +535,7 @@ fn pictures() -> Vec<Video> {
             fixed(all(), square(640)),
             of(Bilinear, IMAGENET),
             PICTURES,
-            SIZES,
+            SQUARE,
         ),
         video(
             "vivit",
@@ -543,7 +544,7 @@ fn pictures() -> Vec<Video> {
             fixed(all(), edge(256, 224)),
             Common { rescale_factor: 1.0 / 127.5, ..of(Bilinear, HALF) },
             Recipe { arithmetic: Some(Arithmetic::Offset), ..NAMED_AS_IMAGES },
-            SIZES,
+            EDGE,
         ),
         video(
             "vjepa2",
@@ -552,7 +553,7 @@ fn pictures() -> Vec<Video> {
             fixed(all(), edge(292, 256)),
             of(Bilinear, IMAGENET),
             PICTURES,
-            SIZES,
+            SQUARE,
         ),
         video(
             "pe-video",
@@ -566,7 +567,7 @@ fn pictures() -> Vec<Video> {
                 ..of(Bilinear, HALF)
             },
             PICTURES,
-            SIZES,
+            SQUARE,
         ),
     ]
 }
