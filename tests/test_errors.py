@@ -195,7 +195,7 @@ ROWS: list[Row] = [
     ("strip in a nest, on threads", lambda: call([[pixels()], [pixels(), unreadable()]], num_threads=2), OSError, "images[2]: its rows could not be read"),
     ("strip after a bad image", lambda: call([b"no image", pixels(), unreadable()], errors="collect"), OSError, "images[2]: its rows could not be read"),
     # calls
-    ("videos", lambda: dr.Processor("internvl")(videos=[pixels()]), ValueError, "family: must be one that takes videos, qwen2-vl, qwen2.5-vl, qwen3-vl; got 'internvl'"),
+    ("videos", lambda: dr.Processor("internvl")(videos=[pixels()]), ValueError, "family: must be one that takes videos; got 'internvl', and the nearest are 'internvl-video', 'qwen3-vl', 'qwen2-vl'"),
     ("return_tensors", lambda: call(pixels(), return_tensors="tf"), ValueError, "return_tensors: must be one of np, pt; got 'tf'"),
     ("return_tensors type", lambda: call(pixels(), return_tensors=1), TypeError, "return_tensors: must be a string, got int"),
     ("return_tensors array", lambda: call(pixels(), return_tensors=np.zeros(3)), TypeError, "return_tensors: must be a string, got ndarray"),

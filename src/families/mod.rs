@@ -116,15 +116,20 @@ pub fn videos() -> impl Iterator<Item = &'static Video> {
 /// `Unknown`.
 pub fn find_video(name: &str) -> Result<&'static Video> {
     let known = || videos().map(|video| video.spec.family).collect();
-    let of_images = find(name).map(|family| family.name);
     let named = |wanted: &str| videos().find(|video| video.spec.family == wanted);
     let typed = || {
         videos().find(|video| {
             video.upstream.as_ref().is_some_and(|upstream| upstream.model_types.contains(&name))
         })
     };
-    named(of_images.unwrap_or(name)).or_else(|| named(name)).or_else(typed).ok_or_else(|| {
-        Error::Unknown { what: "family that takes videos", given: name.into(), known: known() }
+    // Images of that name have the videos of that name, or none.
+    let found = match find(name) {
+        Ok(family) => named(family.name),
+        Err(_) => named(name).or_else(typed),
+    };
+    found.ok_or_else(|| {
+        let given = name.into();
+        Error::Unknown { what: "family that takes videos", given, known: known() }
     })
 }
 

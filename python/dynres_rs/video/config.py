@@ -8,6 +8,7 @@ of upstream's class, null is absent, any other unknown key is an error.
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,30 +51,27 @@ def preset(family: str) -> Options:
     """
     table = _native.video_families()
     if family not in table:
-        known = ", ".join(table)
+        near = difflib.get_close_matches(family, table, n=3, cutoff=0.0)
         raise ValueError(
-            f"family: must be one that takes videos, {known}; got '{shown(family, 60)}'"
+            f"family: must be one that takes videos; got '{shown(family, 60)}', and the nearest"
+            f" are {', '.join(repr(name) for name in near)}"
         )
     return {**table[family], "do_convert_rgb": True, "input_data_format": None}
 
 
 def named(family: str) -> str:
-    """A family's own name, by name, alias or model type; `ValueError` names those that take
-    videos."""
+    """A family's own name, by name, alias or model type."""
     if not isinstance(family, str):
         raise TypeError(f"family: must be a string, got {type(family).__name__}")
-    table = _native.video_families()
-    if family in table:
-        return family
-    for name, row in vocabulary.aliases().items():
-        if family in row and name in table:
+    for name, others in vocabulary.aliases().items():
+        # Images of that name have the videos of that name, or none.
+        if family == name or family in others:
             return name
     for name in hf.classes(video=True):
-        for found in hf.rows(name):
-            if family in found["model_types"]:
-                return str(found["family"])
-    preset(family)
-    raise AssertionError("unreachable: the family has no preset")
+        for row in hf.rows(name):
+            if family in row["model_types"]:
+                return str(row["family"])
+    return family
 
 
 def names(family: str) -> set[str]:
