@@ -45,6 +45,18 @@ fn main() {
             work.run();
             println!("{}", steps::count(&mut *work));
         }
+        // For counts from outside, such as of an emulator: twice as many runs less as many are the instructions of so many.
+        ["--run", backend, row, times] => {
+            let simd = Simd::detect(backend).expect("backend");
+            let row = rows().into_iter().nth(row.parse().expect("number")).expect("row");
+            let mut work = row.work(simd);
+            for _ in 0..times.parse().expect("times") {
+                run_measured(&mut *work);
+            }
+            let numerics = if row.stage.has_numerics() { NUMERICS[row.numerics].0 } else { "" };
+            let size = SIZES[row.size].0;
+            println!("| {} | {size} | {numerics} | {}", row.stage.name(), row.unit());
+        }
         // `cargo test --benches` runs it with a flag of its own.
         _ => {}
     }

@@ -34,10 +34,11 @@ import dynres_rs as dr
 import dynres_rs.llamafactory
 import dynres_rs.qwen_vl_utils
 import numpy as np
-from dynres_rs.decode import simplejpeg
 from peers import version
 from PIL import Image
 from whole import cpu, photograph
+
+from jpeg import simplejpeg
 
 if version("torch"):
     from dynres_rs.torch import SharedRing
@@ -207,12 +208,12 @@ def floors() -> list[Row]:
         return {"pixel_values": np.zeros(1, np.uint8)}
 
     def other(path: str) -> Sample:
-        simplejpeg().decode_jpeg(Path(path).read_bytes(), "RGB", buffer=room)
+        simplejpeg.decode_jpeg(Path(path).read_bytes(), "RGB", buffer=room)
         return {"pixel_values": np.zeros(1, np.uint8)}
 
     room = np.zeros(40 << 20, np.uint8)  # used again and again: no page is new
     made = [Row("decode alone, Pillow", pillow, None)]
-    if simplejpeg():
+    if simplejpeg is not None:
         made.append(Row("decode alone, simplejpeg", other, None))
     return made
 
@@ -392,8 +393,8 @@ def stages(paths: list[str], times: int) -> dict[str, float]:
             pixels, dtype="uint8", temporal="compact"
         ),
     }
-    if simplejpeg():
-        turns["decode, simplejpeg"] = lambda: simplejpeg().decode_jpeg(data, "RGB")
+    if simplejpeg is not None:
+        turns["decode, simplejpeg"] = lambda: simplejpeg.decode_jpeg(data, "RGB")
     values: dict[str, list[float]] = {name: [] for name in turns}
     for _ in range(times + 1):
         for name, turn in turns.items():

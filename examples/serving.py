@@ -5,6 +5,7 @@ python examples/serving.py --port 8000
 
 import argparse
 import asyncio
+import itertools
 import json
 import math
 import os
@@ -17,6 +18,7 @@ import dynres_rs as dr
 import numpy as np
 import uvicorn
 from fastapi import FastAPI, Request, Response
+from PIL import Image
 
 T = TypeVar("T")
 
@@ -29,6 +31,7 @@ MOST_WAITING = 64  # requests that wait for a thread; more are told to come back
 PROCESSOR = dr.Processor("qwen2-vl", max_pixels=1_003_520, max_image_pixels=50_000_000)
 POOL = ThreadPoolExecutor(CORES, thread_name_prefix="images")
 MINE = threading.local()
+Image.init()  # here, and not in every thread of the first requests at once
 
 app = FastAPI()
 waiting = 0
@@ -45,8 +48,8 @@ def memory(key: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]
 
 
 def tensors(images: list[bytes]) -> tuple[dict[str, Any], bytes]:
-    """uint8 patches, one copy in time: an eighth of the bytes that float32 has. The client folds its
-    patch embedding (`dr.fold_patch_embedding`) and normalises on its device (`dynres_rs.torch`)."""
+    """uint8 patches, one copy in time: an eighth of the bytes that float32 has. The client folds
+    its patch embedding (`dr.fold_patch_embedding`) and normalises on its device."""
     batch = PROCESSOR(images, dtype="uint8", temporal="compact", out=memory, errors="collect")
     pixels = batch["pixel_values"]
     head = {
@@ -86,8 +89,8 @@ def split(body: bytes, lengths: str) -> list[bytes]:
     """The images of a request: one after the other, their lengths in a header."""
     ends = np.cumsum([0, *(int(length) for length in lengths.split(","))]).tolist()
     if ends[-1] != len(body) or sorted(ends) != ends:
-        raise ValueError("X-Lengths: must add up to the bytes of the request")
-    return [body[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+        raise ValueError("X-Lengths: must be lengths that add up to the request's")
+    return [body[start:end] for start, end in itertools.pairwise(ends)]
 
 
 @app.post("/tensors")

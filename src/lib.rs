@@ -2,23 +2,25 @@
 //!
 //! | module | holds | may use |
 //! |---|---|---|
-//! | [`error`] | every way a call can fail | |
+//! | [`error`] | every way a call can fail | `memory` |
+//! | [`memory`] | what the system says of memory, and the reserve behind it | `error` |
 //! | [`buffer`] | our own bytes, aligned | `error` |
-//! | [`image`] | views of pixels that belong to somebody else | `error` |
-//! | [`sizing`] | rules on sizes | `error` |
-//! | [`resample`] | filter, weights, pass order | `error` |
-//! | [`spec`] | what a family is, as data | `resample` (its enums) |
-//! | [`families`] | the table of families | `spec` |
-//! | [`plan`] | all that will happen to an image, from its size | `spec`, `sizing` |
-//! | [`coords`] | where each token lies in the image | `plan`, `parallel` (its watch) |
-//! | [`tokens`] | tokens of many sizes without their plans | `plan`, `sizing` |
-//! | [`solver`] | the largest setting within a budget of tokens; packing sequences | `tokens`, `parallel` (its watch) |
-//! | [`pack`] | tables and places of values | `plan`, `simd` |
-//! | [`simd`] | the kernels, a file an instruction set | `image`, `resample`, `pack`'s tables |
-//! | [`pipeline`] | the straight path of an image | all above |
-//! | [`jpeg`] | JPEG files to rows | `pipeline` (`Source`), `simd` |
-//! | [`parallel`] | the only threads | `error`, `memory` |
-//! | [`memory`] | what the system says of memory, and the reserve behind it | `error`, which uses it |
+//! | [`image`] | views of pixels that belong to somebody else |  |
+//! | [`names`] | enums with a name for each choice | `error` |
+//! | [`options`] | options declared once: kinds, values, schema | `error`, `names` |
+//! | [`parallel`] | the only threads, and the watch that a call looks at | `error`, `memory` |
+//! | [`sizing`] | rules on sizes alone | `error` |
+//! | [`resample`] | filters, weights, pass order | `error`, `names` |
+//! | [`strategy`] | how sizes follow from an image's size: a strategy a file | `error`, `names`, `options`, `sizing`, `resample`, `plan` (roles, rectangles), `spec` (common options) |
+//! | [`spec`] | what a family is, as data | `error`, `names`, `options`, `resample`, `strategy`, `plan` (roles, orders), `coords` (kinds of tokens), `pack` (arithmetic), `pipeline` (rules of floats) |
+//! | [`families`] | the table of families: entries | `error`, `resample`, `sizing`, `spec`, `strategy`, `plan` (roles, orders), `coords` (kinds of tokens), `pack` (arithmetic), `pipeline` (rules of floats) |
+//! | [`plan`] | all that will happen to an image, and the arrays of a call | `error`, `names`, `options`, `resample`, `sizing`, `spec`, `strategy`, `coords` (kinds of tokens), `pack` (elements), `pipeline` (rules of floats) |
+//! | [`coords`] | where each token lies in the image | `error`, `names`, `parallel`, `plan` |
+//! | [`solver`] | the largest setting within a budget of tokens; packing sequences | `error`, `options`, `parallel`, `plan`, `spec`, `strategy` |
+//! | [`pack`] | what a byte becomes, and its place in the output | `error`, `names`, `image`, `resample`, `plan`, `spec`, `strategy`, `simd` |
+//! | [`simd`] | the kernels, a file an instruction set | `error`, `memory`, `image`, `resample`, `pack` (tables, writer) |
+//! | [`pipeline`] | the straight path of an image | `error`, `memory`, `buffer`, `image`, `parallel`, `resample`, `plan`, `pack`, `simd` |
+//! | [`jpeg`] | JPEG files to rows | `error`, `buffer`, `simd` |
 //! | `py` | Python; nothing outside it knows Python | all above |
 
 pub mod buffer;

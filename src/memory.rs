@@ -50,6 +50,7 @@ unsafe impl Sync for Allocator {}
 static ALLOCATOR: Allocator = Allocator::new();
 
 impl Allocator {
+    #[expect(clippy::large_stack_arrays, reason = "only the static is made of it")]
     const fn new() -> Self {
         Self {
             blocks: UnsafeCell::new(Blocks([[0; BLOCK]; BLOCKS])),

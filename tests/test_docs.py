@@ -20,6 +20,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
+if not DOCS.is_dir():
+    pytest.skip("the pages are in a checkout only", allow_module_level=True)
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 NO_RUN = "<!-- no-run -->"
 
@@ -206,7 +208,8 @@ def test_excerpts_of_rust_are_in_the_source() -> None:
     def squeezed(text: str) -> str:
         return re.sub(r"\s+", " ", text).strip()
 
-    source = squeezed((ROOT / "src/families.rs").read_text(encoding="utf-8"))
+    entries = sorted((ROOT / "src/families").glob("*.rs"))
+    source = squeezed("\n".join(file.read_text(encoding="utf-8") for file in entries))
     excerpts = [b for page in PAGES for b in blocks(page) if b.kind == "rust" and b.runs]
     assert excerpts
     for block in excerpts:

@@ -120,7 +120,7 @@ EXACT = {
     "Plan.to_model": (r"\(n, 4\)", "float64", "pixels", "Raises:"),
     "Plan.to_image": (r"\(n, 4\)", "float64", "pixels", "Raises:"),
     "Plan.to_view": (r"\(n, 2\)", "float64", "pixels", "Raises:"),
-    "Plan.token_boxes": (r"\(num_tokens, 4\) float64", "pixels", "Raises:"),
+    "Plan.token_boxes": (r"\(num_tokens, 4\)`? float64", "pixels", "Raises:"),
     "Plan.token_kinds": (r"\(num_tokens,\)", "Raises:"),
     "Plan.nbytes": ("float32", "Raises:"),
     "View.source": (r"\(top, left, height, width\)", "pixels"),

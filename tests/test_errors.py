@@ -3,6 +3,7 @@
 # ruff: noqa: E501 (a row of the table is a line)
 
 import ctypes
+import difflib
 import io
 import pickle
 import re
@@ -17,6 +18,7 @@ from typing import Any
 import dynres_rs as dr
 import numpy as np
 import pytest
+from dynres_rs.hf import classes
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -119,6 +121,12 @@ NUMERICS = (
 )
 LIMIT = "max_image_pixels=178956970 pixels, got "
 BIG = np.broadcast_to(np.uint8(0), (40_000, 40_000, 3))
+NEAREST_FAMILIES = ", ".join(
+    repr(name) for name in difflib.get_close_matches("qwen", dr.families(), n=3, cutoff=0.0)
+)
+NEAREST_CLASSES = ", ".join(
+    difflib.get_close_matches("SamImageProcessor", classes(video=False), n=3, cutoff=0.0)
+)
 QWEN_SIZE = "size: must have the keys 'shortest_edge', 'longest_edge', got "
 
 # fmt: off
@@ -256,7 +264,7 @@ ROWS: list[Row] = [
     ("max_pixels 0", lambda: qwen(max_pixels=0), ValueError, "max_pixels: must be an integer of at least 1, got 0"),
     ("max_pixels text", lambda: qwen(max_pixels="9"), ValueError, 'max_pixels: must be an integer of at least 1, got "9"'),
     # names
-    ("family", lambda: dr.Processor("qwen"), ValueError, "family: must be one of 'deepseek-vl', 'deepseek-vl-hybrid', 'deepseek-vl2', 'got-ocr2', 'internvl', 'internvl-hf', 'qwen2-vl', 'qwen2.5-vl', 'qwen3-vl'; got 'qwen'"),
+    ("family", lambda: dr.Processor("qwen"), ValueError, "family: must be one that `dynres families` lists; got 'qwen', and the nearest are " + NEAREST_FAMILIES),
     ("family type", lambda: dr.Processor(None), TypeError, "family: must be a string, got NoneType"),  # type: ignore[arg-type]
     ("numerics", lambda: qwen(numerics="opencv"), ValueError, NUMERICS + "'opencv'"),
     ("numerics 12", lambda: qwen(numerics="pillow-12"), ValueError, NUMERICS + "'pillow-12'"),
@@ -266,7 +274,7 @@ ROWS: list[Row] = [
     ("config type", lambda: dr.Processor.from_config([]), TypeError, "config: must be a dict, got list"),  # type: ignore[arg-type]
     ("config without class", lambda: dr.Processor.from_config({}), ValueError, "config: must have 'image_processor_type', or be a file of a known model"),
     ("config of a video", lambda: dr.Processor.from_config({"video_processor_type": "Glm4vVideoProcessor"}), ValueError, "video_processor_type: must be one of Qwen2VLVideoProcessor, Qwen3VLVideoProcessor; got 'Glm4vVideoProcessor'"),
-    ("config of another class", lambda: dr.Processor.from_config({"image_processor_type": "CLIPImageProcessor"}), ValueError, "image_processor_type: must be one of Qwen2VLImageProcessor, GotOcr2ImageProcessor, DeepseekVLImageProcessor, DeepseekVLHybridImageProcessor, or those with 'Fast' or 'Pil' at the end; got 'CLIPImageProcessor'"),
+    ("config of another class", lambda: dr.Processor.from_config({"image_processor_type": "SamImageProcessor"}), ValueError, "image_processor_type: must be a class that `dynres families` lists, or one with 'Fast' or 'Pil' at the end; got 'SamImageProcessor', and the nearest are " + NEAREST_CLASSES),
     ("config of arrays", lambda: dr.Processor.from_config({"image_processor_type": np.zeros(2)}), TypeError, "image_processor_type: must be a string, got ndarray"),
     ("config size array", lambda: dr.Processor.from_config({"image_processor_type": "GotOcr2ImageProcessor", "size": np.zeros(2)}), TypeError, "size: must be an integer, got ndarray"),
     ("pad2square", lambda: dr.Processor.from_config({"model_type": "internvl_chat", "ps_version": "v2", "pad2square": True}), ValueError, "pad2square: must be false; images padded to squares are not supported"),

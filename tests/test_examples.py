@@ -1,10 +1,16 @@
 """The scripts of `examples/`, run as they stand, each where its library is."""
 
+import contextlib
+import http.client
 import io
+import json
 import os
+import socket
 import subprocess
 import sys
 import tarfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +143,84 @@ ray.shutdown()
         *(f"{index}.jpg {shape} " for index, shape in enumerate(shapes())),
         "bad.jpg (0, 588) OSError: 8 bytes: is not an image that Pillow can read",
     ]
+
+
+@pytest.fixture
+def server() -> Iterator[int]:
+    """The port of `serving.py`, on the loopback, until the test has ended."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    words = [sys.executable, str(EXAMPLES / "serving.py"), "--port", str(port)]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    try:
+        for _ in range(600):
+            assert process.poll() is None, process.stderr.read() if process.stderr else ""
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.1)
+        yield port
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def ask(port: int, path: str, body: bytes, **headers: str) -> tuple[int, Any, bytes]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    with contextlib.closing(
+        http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    ) as connection:
+        connection.request("POST", path, body, named)
+        with connection.getresponse() as response:
+            return response.status, response.headers, response.read()
+
+
+@pytest.mark.examples
+def test_serving(folder: Path, server: int) -> None:
+    p = dr.Processor("qwen2-vl", max_pixels=1_003_520)
+    files = [path.read_bytes() for path in sorted(folder.iterdir())]
+    want = p(files, dtype="uint8", temporal="compact")
+    files.insert(1, b"no image")
+    lengths = ",".join(str(len(file)) for file in files)
+    for _ in range(3):  # the memory of a thread is used again
+        status, headers, data = ask(server, "/tensors", b"".join(files), X_Lengths=lengths)
+        assert status == 200
+        assert data == want["pixel_values"].tobytes()
+        head = json.loads(headers["X-Batch"])
+        assert head["shape"] == list(want["pixel_values"].shape)
+        assert head["image_grid_thw"] == want["image_grid_thw"].tolist()
+        ((index, reason),) = head["errors"]
+        assert index == 1
+        assert "is not an image" in reason
+
+
+@pytest.mark.examples
+def test_what_serving_refuses(folder: Path, server: int) -> None:
+    bomb = io.BytesIO()
+    Image.new("L", (20_000, 5_000)).save(bomb, "PNG")
+    status, _, text = ask(server, "/tensors", bomb.getvalue())
+    assert status == 422
+    assert b"max_image_pixels" in text
+    assert ask(server, "/tensors", b"no image")[0] == 422
+    assert ask(server, "/tensors", b"no image", X_Lengths="3,4")[0] == 400
+    assert ask(server, "/tensors", b"no image", X_Lengths="9,-1")[0] == 400
+    assert ask(server, "/tensors", b"no image", X_Lengths="many")[0] == 400
+    assert ask(server, "/tensors", b"", Content_Length="99999999999")[0] == 413
+
+
+@pytest.mark.examples
+def test_token_counts_of_serving(server: int) -> None:
+    p = dr.Processor("qwen2-vl", max_pixels=1_003_520)
+    status, _, text = ask(server, "/tokens", json.dumps(SIZES).encode())
+    assert (status, json.loads(text)) == (200, p.num_tokens(SIZES).tolist())
+    for body in (b"[[0, 5]]", b"[5]", b"nothing", b'{"a": 1}'):
+        assert ask(server, "/tokens", body)[0] == 400
+
+
+@pytest.mark.examples
+def test_load_of_serving(server: int) -> None:
+    lines = run("serving_load.py", "--port", str(server), "--requests", "32")
+    assert [line.split("|")[1:3] for line in lines[2:]] == [
+        [f" {name} ", f" {together} "] for name in ("1080p", "12 MP") for together in (1, 8, 32)
+    ]
+    assert all(float(line.split("|")[3]) > 0 for line in lines[2:])

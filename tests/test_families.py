@@ -1,7 +1,7 @@
 """Every recorded case of every class of upstream, images and videos: bit for bit.
 
-`ROADMAP` lists the classes that are not here yet. Their cases are strict expected failures: a class that works must be
-taken off the list.
+`ROADMAP` lists the classes that are not here yet. Their cases are strict expected failures: a class
+that works must be taken off the list.
 """
 
 from __future__ import annotations
@@ -19,47 +19,9 @@ from PIL import Image
 #: Classes that are still to come.
 ROADMAP: frozenset[str] = frozenset(
     {
-        "AriaImageProcessor",
-        "Cohere2VisionImageProcessor",
-        "DINOv3ViTImageProcessor",
-        "DeepseekOcr2ImageProcessor",
-        "DonutImageProcessor",
-        "FuyuImageProcessor",
-        "Gemma3ImageProcessor",
-        "Gemma4ImageProcessor",
-        "Gemma4UnifiedImageProcessor",
-        "Glm5NextImageProcessor",
-        "GlmImageImageProcessor",
-        "GraniteDoclingImageProcessor",
-        "Idefics2ImageProcessor",
-        "Idefics3ImageProcessor",
-        "Inkling2ImageProcessor",
-        "InklingImageProcessor",
-        "JanusImageProcessor",
-        "Kimi_K25ImageProcessor",
-        "Kosmos2_5ImageProcessor",
-        "Lfm2VlImageProcessor",
-        "Llama4ImageProcessor",
-        "LlavaNextImageProcessor",
-        "LlavaOnevisionImageProcessor",
-        "MiniCPMOcrImageProcessor",
-        "MiniCPMV4_6ImageProcessor",
-        "MllamaImageProcessor",
         "Molmo2ImageProcessor",
-        "MuseGlimmerImageProcessor",
-        "NemotronH_Omni_Reasoning_V3ImageProcessor",
-        "NeoMMEImageProcessor",
         "NougatImageProcessor",
-        "Ovis2ImageProcessor",
-        "PI0ImageProcessor",
-        "PerceptionLMImageProcessor",
         "Phi4MultimodalImageProcessor",
-        "Pix2StructImageProcessor",
-        "PixtralImageProcessor",
-        "Siglip2ImageProcessor",
-        "SmolVLMImageProcessor",
-        "Step3p7ImageProcessor",
-        "UnlimitedOcrImageProcessor",
     }
 )
 
@@ -87,7 +49,9 @@ def label(file: str, number: int, case: Mapping[str, Any]) -> str:
     sizes = "+".join(f"{i['height']}x{i['width']}" for i in case["images"])
     kwargs = "-kwargs" if case.get("kwargs") else ""
     where = case.get("config", "")
-    return f"{file.split('.')[0]}-{number}-{class_of(case)}-{case['backend']}-{where}-{sizes}{kwargs}"
+    return (
+        f"{file.split('.')[0]}-{number}-{class_of(case)}-{case['backend']}-{where}-{sizes}{kwargs}"
+    )
 
 
 def cases() -> list[Any]:
@@ -107,7 +71,9 @@ def as_recorded(value: Any, want: Any, where: str) -> list[str]:
         if not isinstance(value, list) or len(value) != len(want):
             return [f"{where}: {type(value).__name__}, upstream a list of {len(want)}"]
         pairs = zip(value, want, strict=True)
-        return [line for i, (a, b) in enumerate(pairs) for line in as_recorded(a, b, f"{where}[{i}]")]
+        return [
+            line for i, (a, b) in enumerate(pairs) for line in as_recorded(a, b, f"{where}[{i}]")
+        ]
     if "list" in want:
         plain = value.tolist() if isinstance(value, np.ndarray) else value
         return [] if plain == want["list"] else [f"{where}: {plain}, upstream {want['list']}"]

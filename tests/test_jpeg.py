@@ -1,6 +1,12 @@
-"""JPEG files through simplejpeg: Pillow's own pixels, or Pillow itself."""
+"""JPEG files: decoded by the core with Pillow's own pixels, or by Pillow itself."""
 
+import base64
 import io
+import os
+import pickle
+import subprocess
+import sys
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,24 +16,30 @@ from typing import Any
 import dynres_rs as dr
 import numpy as np
 import pytest
-from dynres_rs import decode, llamafactory, memory, qwen_vl_utils
+from dynres_rs import _dynres_rs as _native
+from dynres_rs import headers, jpeg, llamafactory, memory, qwen_vl_utils
+from dynres_rs._jpeg_samples import SAMPLES
 from dynres_rs.images import Policy, prepare
 from hypothesis import strategies as st
+from jpeg_corpus import coefficients, random_scans
+from jpeg_writer import Component, Frame, Scan, segment, write
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, JpegImagePlugin
 from property_counts import property_test
 
-simplejpeg = decode.simplejpeg()
 U8 = NDArray[np.uint8]
-UPRIGHT = Policy("transformers", False, None, 10**8)
-AS_IS = Policy("original", False, None, 10**8)
+PILLOW = jpeg.Decoding("pillow")
+OWN = jpeg.Decoding("own")
+UPRIGHT = Policy("transformers", False, None, 10**8, OWN)
+AS_IS = Policy("original", False, None, 10**8, OWN)
+PROGRESSIVE = {"progressive": True}
 SUBSAMPLING = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}
 
 
-@pytest.fixture(autouse=True)
-def installed() -> None:
-    if simplejpeg is None:
-        pytest.fail("simplejpeg is not installed: pip install 'dynres_rs[jpeg]'", pytrace=False)
+def test_the_core_decodes_here() -> None:
+    """Else this file's tests would compare Pillow with itself."""
+    assert jpeg.disagreement() is None
+    assert jpeg.is_own(OWN)
 
 
 def photo(height: int, width: int, seed: int = 0) -> U8:
@@ -40,7 +52,7 @@ def photo(height: int, width: int, seed: int = 0) -> U8:
     return image.clip(0, 255).astype(np.uint8)
 
 
-def jpeg(image: Image.Image | U8, **save: Any) -> bytes:
+def encoded(image: Image.Image | U8, **save: Any) -> bytes:
     stream = io.BytesIO()
     (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(
         stream, "JPEG", **save
@@ -57,9 +69,9 @@ def theirs(data: bytes, upright: bool = True) -> U8:
 
 @pytest.fixture
 def decoded() -> Iterator[list[bool]]:
-    """Whether each file of the test went through simplejpeg."""
+    """Whether the core decoded each JPEG that it was asked for."""
     took: list[bool] = []
-    inner = decode.decode_jpeg
+    inner = jpeg.decode
 
     def spy(*args: Any) -> Any:
         pixels = inner(*args)
@@ -67,7 +79,7 @@ def decoded() -> Iterator[list[bool]]:
         return pixels
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dynres_rs.images.decode_jpeg", spy)
+        patch.setattr(jpeg, "decode", spy)
         yield took
 
 
@@ -80,67 +92,86 @@ def ours(data: Any, policy: Policy = UPRIGHT) -> U8:
 def test_qualities(decoded: list[bool], subsampling: int, quality: int) -> None:
     for height, width in [(1, 1), (2, 3), (8, 8), (15, 17), (16, 16), (97, 131), (240, 321)]:
         image = photo(height, width, quality)
-        for options in ({}, {"optimize": quality < 90}, {"restart_marker_rows": 1}):
-            data = jpeg(image, quality=quality, subsampling=subsampling, **options)
+        for options in (
+            {},
+            {"optimize": quality < 90},
+            {"restart_marker_rows": 1},
+            PROGRESSIVE if quality < 90 else {},
+        ):
+            data = encoded(image, quality=quality, subsampling=subsampling, **options)
             np.testing.assert_array_equal(ours(data), theirs(data))
-    assert all(decoded) and len(decoded) == 21
+    assert all(decoded) and len(decoded) == 28
 
 
 @property_test(
     height=st.integers(1, 70),
     width=st.integers(1, 70),
-    quality=st.integers(1, 100),
-    subsampling=st.sampled_from(["444", "422", "420", "440", "411", "Gray"]),
-    fast=st.booleans(),
+    factors=st.sampled_from([(1, 1), (2, 1), (2, 2), (1, 2), (4, 1), (1, 4), (4, 2), None]),
+    progressive=st.booleans(),
+    restart=st.integers(0, 3),
+    kind=st.integers(0, 3),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_any_image(
-    height: int, width: int, quality: int, subsampling: str, fast: bool, seed: int
+def test_any_coefficients(
+    height: int,
+    width: int,
+    factors: tuple[int, int] | None,
+    progressive: bool,
+    restart: int,
+    kind: int,
+    seed: int,
 ) -> None:
-    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
-    if seed % 2:
-        image = photo(height, width, seed % 1000)
-    if subsampling == "Gray":
-        data = simplejpeg.encode_jpeg(image[:, :, :1].copy(), quality, "GRAY", "Gray", fast)
-    else:
-        data = simplejpeg.encode_jpeg(image, quality, "RGB", subsampling, fast)
+    """Files of any factors, scripts, codes, tables and coefficients; `factors` None is grey."""
+    rng = np.random.default_rng(seed)
+    largest = 256 if seed % 2 else 30
+    tables = {slot: rng.integers(1, largest, 64).tolist() for slot in (0, 1)}
+    frame = Frame(height, width, [], tables, progressive=progressive, restart=restart)
+    for place, (h, v) in enumerate([factors, (1, 1), (1, 1)] if factors else [(1, 1)]):
+        empty = np.empty(0, np.int32)
+        frame.components.append(Component(place + 1, h, v, min(place, 1), empty))
+    for place, component in enumerate(frame.components):
+        component.blocks = coefficients(rng, frame.padded(place), kind)
+        component.blocks[:, :, 0] //= 2
+    if progressive:
+        frame.scans = random_scans(len(frame.components), rng)
+    if seed % 3 == 0:
+        frame.weights = rng
+    data = write(frame)
     np.testing.assert_array_equal(ours(data), theirs(data))
-
-
-def test_the_settings_are_pillows() -> None:
-    """Fancy upsampling and the accurate DCT: the fast ones give other pixels."""
-    data = jpeg(photo(97, 131), quality=90, subsampling=2)
-    for fast in ({"fastupsample": True}, {"fastdct": True}):
-        assert (simplejpeg.decode_jpeg(data, "RGB", **fast) != theirs(data)).any()
 
 
 @pytest.mark.parametrize("orientation", [0, *range(1, 10)])
 @pytest.mark.parametrize("where", ["exif", "xmp"])
-def test_orientation(decoded: list[bool], orientation: int, where: str) -> None:
+def test_orientation(decoded: list[bool], orientation: int, where: str, tmp_path: Path) -> None:
     if where == "exif":
         exif = Image.Exif()
         exif[0x0112] = orientation
         save: dict[str, Any] = {"exif": exif}
     else:
         save = {"xmp": b'<x tiff:Orientation="%d"></x>' % orientation}
-    data = jpeg(photo(140, 201), **save)  # several blocks of the copy that turns it
+    data = encoded(photo(140, 201), **save)  # several blocks of the copy that turns it
     np.testing.assert_array_equal(ours(data), theirs(data))
     np.testing.assert_array_equal(ours(data, AS_IS), theirs(data, upright=False))
     assert decoded == [True, True]
+    height, width = theirs(data).shape[:2]
+    path = tmp_path / "image.jpg"
+    path.write_bytes(data)
+    assert headers.image_size(path) == (height, width)
+    assert headers.image_size(path, upright=False) == (140, 201)
     p = dr.Processor("qwen2-vl", max_pixels=20_000)
     np.testing.assert_array_equal(p(data)["pixel_values"], p(theirs(data))["pixel_values"])
 
 
 def test_grey_and_what_cameras_add(decoded: list[bool]) -> None:
     image = photo(97, 131)
-    grey = jpeg(Image.fromarray(image).convert("L"))
-    profile = jpeg(image, icc_profile=b"x" * 70_000, comment=b"\xff\xc2", dpi=(72, 72))
+    grey = encoded(Image.fromarray(image).convert("L"))
+    profile = encoded(image, icc_profile=b"x" * 70_000, comment=b"\xff\xc2", dpi=(72, 72))
     stream = io.BytesIO()
     Image.fromarray(image).save(
         stream, "MPO", save_all=True, append_images=[Image.fromarray(photo(20, 30))]
     )
-    trailing = jpeg(image) + b"\0" * 5000
-    adobe = jpeg(image)
+    trailing = encoded(image) + b"\0" * 5000
+    adobe = encoded(image)
     adobe = adobe[:2] + b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\x01" + adobe[2:]
     filled = adobe[:2] + b"\xff\xff" + adobe[2:]
     for data in (grey, profile, stream.getvalue(), trailing, adobe, filled):
@@ -149,7 +180,7 @@ def test_grey_and_what_cameras_add(decoded: list[bool]) -> None:
 
 
 def test_paths(decoded: list[bool], tmp_path: Path) -> None:
-    data = jpeg(photo(97, 131))
+    data = encoded(photo(97, 131))
     path = tmp_path / "image.jpg"
     path.write_bytes(data)
     for given in (path, str(path)):
@@ -164,18 +195,19 @@ def without_jfif(data: bytes) -> bytes:
 
 
 UNUSUAL = [
-    "progressive",
     "CMYK",
     "RGB in an Adobe file",
-    "4:4:0",
-    "4:1:1",
     "arithmetic coding",
     "twelve bits",
     "cut in the pixels",
     "cut in the header",
     "no end",
     "garbage in the pixels",
+    "progressive, cut",
+    "progressive, its last bits missing",
     "no picture",
+    "a short JFIF segment",
+    "two frames",
     "PNG",
     "turned, its EXIF cut",
 ]
@@ -183,30 +215,43 @@ UNUSUAL = [
 
 def unusual() -> dict[str, bytes]:
     image = photo(97, 131)
-    plain = jpeg(image, quality=90)
+    plain = encoded(image, quality=90)
     four = Image.fromarray(image).convert("CMYK")
     frame = plain.index(b"\xff\xc0")
     body = plain.index(b"\xff\xda")
     adobe = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0"
     exif = Image.Exif()
     exif[0x0112] = 6
-    turned = jpeg(image, exif=exif)
+    turned = encoded(image, exif=exif)
+    progressive = encoded(image, progressive=True)
+    head = plain[frame : frame + 19]
     return {
-        "progressive": jpeg(image, progressive=True),
-        "CMYK": jpeg(four),
+        "CMYK": encoded(four),
         "RGB in an Adobe file": without_jfif(plain)[:2] + adobe + without_jfif(plain)[2:],
-        "4:4:0": simplejpeg.encode_jpeg(image, 90, "RGB", "440"),
-        "4:1:1": simplejpeg.encode_jpeg(image, 90, "RGB", "411"),
         "arithmetic coding": plain.replace(b"\xff\xc0", b"\xff\xc9", 1),
         "twelve bits": plain[: frame + 4] + b"\x0c" + plain[frame + 5 :],
         "cut in the pixels": plain[: len(plain) // 2],
         "cut in the header": plain[: frame + 6],
         "no end": plain[:-2],
         "garbage in the pixels": plain[: body + 800] + b"\xff\xd5\0\xff" * 9 + plain[body + 836 :],
+        "progressive, cut": progressive[: len(progressive) // 2],
+        "progressive, its last bits missing": unfinished(),
         "no picture": plain[:body],
+        "a short JFIF segment": plain[:2] + segment(0xE0, b"JFIF\0") + without_jfif(plain)[2:],
+        "two frames": plain[:frame] + head + plain[frame:],
         "PNG": encoded_png(image),
         "turned, its EXIF cut": turned.replace(b"MM\0*", b"MM\0+", 1),
     }
+
+
+def unfinished() -> bytes:
+    """A progressive file whose AC coefficients lack their lowest bit: libjpeg smooths it."""
+    rng = np.random.default_rng(1)
+    frame = Frame(40, 56, [], {0: [4] * 64}, progressive=True)
+    frame.components = [Component(1, 1, 1, 0, np.empty(0, np.int32))]
+    frame.components[0].blocks = coefficients(rng, frame.padded(0), 0)
+    frame.scans = [Scan((0,), 0, 0, 0, 1), Scan((0,), 1, 63, 0, 1), Scan((0,), 0, 0, 1, 0)]
+    return write(frame)
 
 
 def encoded_png(image: U8) -> bytes:
@@ -221,54 +266,348 @@ def test_unusual_files_are_pillows(decoded: list[bool], kind: str, tmp_path: Pat
     path = tmp_path / "image.jpg"
     path.write_bytes(data)
     results = []
-    for library in (simplejpeg, None):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(decode, "simplejpeg", lambda library=library: library)
-            for given in (data, path):
-                try:
-                    results.append(ours(given))
-                except Exception as error:
-                    results.append((type(error), str(error).replace(str(path), "it")))
+    for decoding in (OWN, PILLOW):
+        for given in (data, path):
+            try:
+                results.append(ours(given, UPRIGHT._replace(decoding=decoding)))
+            except Exception as error:
+                results.append((type(error), str(error).replace(str(path), "it")))
     with_bytes, with_path, bytes_without, path_without = results
     if isinstance(with_bytes, tuple):
         assert (with_bytes, with_path) == (bytes_without, path_without)
     else:
         np.testing.assert_array_equal(with_bytes, bytes_without)
         np.testing.assert_array_equal(with_path, path_without)
-    assert decoded in ([], [False] * 4) or kind == "turned, its EXIF cut"
+    # Where only the EXIF is odd, Pillow opens the file and says how it is turned.
+    assert True not in decoded or kind == "turned, its EXIF cut"
+    # The same in a call, where a file may be the core's until its last row.
+    p, q = (dr.Processor("qwen2-vl", jpeg=name, max_pixels=9_000) for name in ("own", "pillow"))
+    if isinstance(with_bytes, tuple):
+        for processor in (p, q):
+            with pytest.raises(with_bytes[0]) as caught:
+                processor(data)
+            assert str(caught.value) == with_bytes[1]
+    else:
+        np.testing.assert_array_equal(p(data)["pixel_values"], q(data)["pixel_values"])
 
 
 def test_too_large_is_refused_before_a_pixel_is_decoded(decoded: list[bool]) -> None:
     with pytest.raises(dr.ImageTooLargeError):
-        prepare(jpeg(photo(40, 61)), UPRIGHT._replace(max_pixels=40 * 61 - 1))
+        prepare(encoded(photo(40, 61)), UPRIGHT._replace(max_pixels=40 * 61 - 1))
     assert decoded == []
 
 
-def test_libraries_that_disagree_leave_it_to_pillow(decoded: list[bool]) -> None:
-    def wrong(data: bytes, colorspace: str, buffer: Any = None) -> Any:
-        return simplejpeg.decode_jpeg(data, colorspace, buffer=buffer) ^ 1
+@pytest.mark.parametrize("decoding", [OWN, PILLOW], ids=["own", "pillow"])
+def test_pillows_own_limit_holds(decoding: jpeg.Decoding, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Image.MAX_IMAGE_PIXELS`: a warning above it, an error above twice as much."""
+    data = encoded(photo(40, 61))
+    policy = UPRIGHT._replace(decoding=decoding)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40 * 61 - 1)
+    with pytest.warns(Image.DecompressionBombWarning):
+        np.testing.assert_array_equal(ours(data, policy), photo_of(data))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40 * 61 // 2 - 1)
+    with pytest.raises(dr.ImageTooLargeError, match="MAX_IMAGE_PIXELS"):
+        prepare(data, policy)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    np.testing.assert_array_equal(ours(data, policy), photo_of(data))
 
-    other = SimpleNamespace(
-        encode_jpeg=simplejpeg.encode_jpeg,
-        decode_jpeg=wrong,
-        decode_jpeg_header=simplejpeg.decode_jpeg_header,
-    )
-    data = jpeg(photo(40, 61))
-    decode._agrees.cache_clear()
+
+def photo_of(data: bytes) -> U8:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return theirs(data)
+
+
+@pytest.mark.parametrize("decoding", [OWN, PILLOW], ids=["own", "pillow"])
+def test_truncated_files_that_pillow_is_told_to_load(
+    decoding: jpeg.Decoding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encoded(photo(97, 131))[:-900]
+    policy = UPRIGHT._replace(decoding=decoding)
+    with pytest.raises(OSError, match="is truncated"):
+        prepare(data, policy)
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    np.testing.assert_array_equal(ours(data, policy), theirs(data))
+
+
+def test_another_opener_than_pillows_is_asked(decoded: list[bool]) -> None:
+    """Whoever has registered an opener of JPEGs decides what is opened."""
+    opener, accepts = Image.OPEN["JPEG"]
+
+    def inverts(stream: Any, name: Any = None) -> Any:
+        return of_a_class_of_its_own(stream.read())
+
+    assert jpeg.is_own(OWN)  # asked once a process
+    data = encoded(photo(20, 31))
+    Image.OPEN["JPEG"] = (inverts, accepts)
     try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(decode, "simplejpeg", lambda: other)
-            np.testing.assert_array_equal(ours(data), theirs(data))
+        np.testing.assert_array_equal(ours(data), theirs(data))
     finally:
-        decode._agrees.cache_clear()
-    assert decoded == [False]
+        Image.OPEN["JPEG"] = (opener, accepts)
+    assert (ours(data) != 255 - theirs(data)).any()
 
 
-def test_without_simplejpeg(decoded: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode, "simplejpeg", lambda: None)
-    data = jpeg(photo(40, 61))
+# Whether the two decoders agree, and who decodes
+
+
+def test_samples_are_what_they_are_called() -> None:
+    found = {}
+    for name, text in SAMPLES.items():
+        header = jpeg.header(base64.b85decode(text))
+        assert header is not None
+        found[name] = (header.subsampling, header.progressive)
+    for kind in ("4:4:4", "4:2:2", "4:2:0", "4:4:0", "4:1:1", "grey"):
+        assert found[kind] == (kind, False)
+    assert found["progressive 4:2:0"] == ("4:2:0", True)
+    absurd = base64.b85decode(SAMPLES["absurd quantisation tables"])
+    tables = Image.open(io.BytesIO(absurd)).quantization  # type: ignore[attr-defined]
+    assert max(tables[0]) > 200 and min(tables[0]) < 20
+
+
+@pytest.fixture
+def another_libjpeg(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A Pillow whose decoder gives other pixels, seen from the core: its own are off by one."""
+
+    def wrong(data: bytes, out: U8) -> bool:
+        done = _native.jpeg_decode(data, out)
+        out ^= 1
+        return done
+
+    jpeg.disagreement.cache_clear()
+    other = SimpleNamespace(**{**vars(_native), "jpeg_decode": wrong})
+    monkeypatch.setattr(jpeg, "_native", other)
+    yield
+    monkeypatch.undo()
+    jpeg.disagreement.cache_clear()
+    assert jpeg.disagreement() is None
+
+
+def test_decoders_that_disagree_leave_it_to_pillow(
+    another_libjpeg: None, decoded: list[bool]
+) -> None:
+    data = encoded(photo(40, 61))
     np.testing.assert_array_equal(ours(data), theirs(data))
-    assert decoded == [False]
+    image = Image.open(io.BytesIO(data))
+    np.testing.assert_array_equal(opened_pixels(image), theirs(data))
+    p = dr.Processor("qwen2-vl", jpeg="own")
+    np.testing.assert_array_equal(p(data)["pixel_values"], p(theirs(data))["pixel_values"])
+    assert decoded == []
+    assert "other pixels" in jpeg.status() and "grey" in jpeg.status()
+
+
+def test_a_pillow_without_jpegs_decodes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    jpeg.disagreement.cache_clear()
+    monkeypatch.setattr(Image, "open", lambda stream: 1 // 0)
+    assert jpeg.disagreement() == next(iter(SAMPLES))
+    monkeypatch.undo()
+    jpeg.disagreement.cache_clear()
+
+
+def test_the_callers_choice(decoded: list[bool]) -> None:
+    data = encoded(photo(97, 131))
+    own, pillow = (dr.Processor("qwen2-vl", jpeg=name) for name in ("own", "pillow"))
+    np.testing.assert_array_equal(pillow(data)["pixel_values"], own(data)["pixel_values"])
+    assert decoded == [True]
+    assert own == pillow and hash(own) == hash(pillow)
+    assert own.to_dict() == pillow.to_dict() == dr.Processor("qwen2-vl").to_dict()
+    assert pickle.loads(pickle.dumps(pillow)).policy.decoding == PILLOW
+    limited = dr.Processor.from_config(
+        {"image_processor_type": "Qwen2VLImageProcessor"}, jpeg="pillow", max_jpeg_work=7
+    )
+    assert pickle.loads(pickle.dumps(limited)).policy.decoding == ("pillow", 7)
+    assert limited.fit([(400, 600)], tokens_per_image=40).policy.decoding == ("pillow", 7)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"jpeg": "turbo"}, ValueError, "jpeg: must be 'own' or 'pillow', got 'turbo'"),
+        ({"jpeg": 1}, TypeError, "jpeg: must be a string, got int"),
+        ({"max_jpeg_work": 0}, ValueError, "max_jpeg_work: must be at least 1, got 0"),
+        ({"max_jpeg_work": 1.5}, TypeError, "max_jpeg_work: must be an integer, got float"),
+        ({"max_jpeg_work": True}, TypeError, "max_jpeg_work: must be an integer, got bool"),
+    ],
+)
+def test_wrong_choices(options: dict[str, Any], error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=f"^{text}$"):
+        dr.Processor("qwen2-vl", **options)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [("pillow", "as DYNRES_JPEG asks"), ("own", "dynres_rs decodes"), ("", "dynres_rs decodes")],
+)
+def test_the_environments_choice(value: str, said: str) -> None:
+    code = "import dynres_rs; from dynres_rs import jpeg; print(jpeg.status())"
+    assert said in in_environment(value, code).stdout
+
+
+def test_an_unknown_choice_of_the_environment() -> None:
+    done = in_environment("turbo", "import dynres_rs")
+    assert "ImportError: DYNRES_JPEG: must be one of own, pillow; got 'turbo'" in done.stderr
+
+
+def in_environment(value: str, code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"DYNRES_JPEG": value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+# Work
+
+
+def bomb(scans: int, height: int = 16, width: int = 16) -> bytes:
+    """A progressive file that says the same bits of nothing again and again."""
+    frame = Frame(height, width, [], {0: [1] * 64}, progressive=True)
+    frame.components = [Component(1, 1, 1, 0, np.empty(0, np.int32))]
+    frame.components[0].blocks = np.zeros((*frame.padded(0), 64), np.int32)
+    frame.scans = [Scan((0,), 0, 0), *[Scan((0,), 1, 63)] * scans]
+    return write(frame)
+
+
+@pytest.mark.parametrize("decoding", [OWN, PILLOW], ids=["own", "pillow"])
+def test_bombs_are_refused_before_they_are_decoded(
+    decoding: jpeg.Decoding, pillow_decodes: list[Any], tmp_path: Path
+) -> None:
+    data = bomb(99)
+    path = tmp_path / "bomb.jpg"
+    path.write_bytes(data)
+    right = UPRIGHT._replace(decoding=decoding._replace(max_work=4 * 100))
+    below = UPRIGHT._replace(decoding=decoding._replace(max_work=4 * 100 - 1))
+    text = "more than max_jpeg_work=399 blocks times scans to decode, got 400$"
+    for given in (data, path, lambda: Image.open(io.BytesIO(data))):
+        made = given() if callable(given) else given
+        with pytest.raises(dr.ImageTooLargeError, match=text):
+            prepare(made, below)
+        assert pillow_decodes == []
+        made = given() if callable(given) else given
+        np.testing.assert_array_equal(np.asarray(prepare(made, right).pixels), theirs(data))
+        pillow_decodes.clear()
+    p = dr.Processor("qwen2-vl", jpeg=decoding.decoder, max_jpeg_work=399)
+    batch = p([photo(40, 61), data], errors="collect")
+    assert [(index, type(error)) for index, error in batch["errors"]] == [
+        (1, dr.ImageTooLargeError)
+    ]
+    assert len(batch["image_grid_thw"]) == 1
+
+
+def test_bombs_of_other_kinds() -> None:
+    """What the core does not decode has its scans counted all the same."""
+    four = encoded(Image.fromarray(photo(16, 16)).convert("CMYK"), progressive=True)
+    scan = four.rindex(b"\xff\xda")
+    again = four[:-2] + four[scan:-2] * 50 + four[-2:]
+    policy = UPRIGHT._replace(decoding=OWN._replace(max_work=16 * 30))
+    assert prepare(four, policy).height == 16
+    with pytest.raises(dr.ImageTooLargeError, match="max_jpeg_work"):
+        prepare(again, policy)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_work_is_counted_alike(progressive: bool) -> None:
+    """The core's count, and the one of files that the core does not know."""
+    for height, width in ((1, 1), (16, 17), (97, 131)):
+        for subsampling in SUBSAMPLING.values():
+            data = encoded(
+                photo(height, width), subsampling=subsampling, progressive=progressive,
+                comment=b"\xff\xda\0\0", restart_marker_blocks=2,
+            )  # fmt: skip
+            header = jpeg.header(data)
+            assert header is not None
+            assert header.work == jpeg._work(data) > 0
+            assert (header.work > 10) or not progressive
+
+
+# Files that fail late, in calls
+
+
+def late() -> dict[str, bytes]:
+    """Files whose headers are in order."""
+    data = encoded(photo(300, 200), quality=95)
+    progressive = encoded(photo(300, 200), progressive=True)
+    return {
+        "cut": data[:-400],
+        "an odd restart": data[:-60] + b"\xff\xd3" + data[-58:],
+        "progressive, cut": progressive[:-400],
+    }
+
+
+@pytest.mark.parametrize("num_threads", [1, 3])
+@pytest.mark.parametrize("kind", ["cut", "an odd restart", "progressive, cut"])
+def test_an_image_that_fails_late_leaves_no_rows(kind: str, num_threads: int) -> None:
+    data = late()[kind]
+    good = [encoded(photo(60 + 9 * n, 90, n)) for n in range(4)]
+    own, pillow = (
+        dr.Processor("qwen2-vl", jpeg=name, max_pixels=20_000) for name in ("own", "pillow")
+    )
+    given = [good[0], data, good[1], data, good[2], good[3]]
+    results = [p(given, errors="collect", num_threads=num_threads) for p in (own, pillow)]
+    for one, other in zip(*[result.pop("errors") for result in results], strict=True):
+        assert (one[0], type(one[1]), str(one[1])) == (other[0], type(other[1]), str(other[1]))
+    assert results[0].keys() == results[1].keys()
+    for key, array in results[0].items():
+        np.testing.assert_array_equal(array, results[1][key])
+
+
+def test_an_image_that_fails_late_raises_pillows_error() -> None:
+    data = late()["cut"]
+    p = dr.Processor("qwen2-vl", jpeg="own", max_pixels=20_000)
+    with pytest.raises(OSError, match=rf"^{len(data)} bytes: is truncated$"):
+        p(data)
+    with pytest.raises(OSError, match=rf"^images\[1\]: {len(data)} bytes: is truncated$"):
+        p([photo(40, 60), data, data])
+
+
+def test_out_for_the_images_that_are_good() -> None:
+    """Which images fail is known before `out` is looked at."""
+    good, bad = encoded(photo(60, 90)), late()["cut"]
+    p = dr.Processor("qwen2-vl", jpeg="own", max_pixels=20_000)
+    want = p([good])["pixel_values"]
+    out = np.zeros_like(want)
+    batch = p([good, bad], errors="collect", out=out)
+    assert [index for index, _ in batch["errors"]] == [1]
+    np.testing.assert_array_equal(out, want)
+
+
+def test_an_odd_file_that_pillow_decodes_is_written_again() -> None:
+    """Bytes that libjpeg skips with a warning of its own: the core leaves it, Pillow does not."""
+    data = late()["an odd restart"]
+    own, pillow = (
+        dr.Processor("qwen2-vl", jpeg=name, max_pixels=20_000) for name in ("own", "pillow")
+    )
+    assert _native.jpeg_verdict(data) is not None
+    for threads in (1, 4):
+        np.testing.assert_array_equal(
+            own([data, data], num_threads=threads)["pixel_values"],
+            pillow([data, data])["pixel_values"],
+        )
+
+
+# Sizes
+
+
+def test_sizes_without_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(photo(97, 131), comment=b"x" * 60_000, icc_profile=b"y" * 70_000)
+    plain = encoded(photo(31, 20), progressive=True)
+    (tmp_path / "long.jpg").write_bytes(data)
+    (tmp_path / "plain.jpg").write_bytes(plain)
+    opened = []
+    inner = Image.open
+    monkeypatch.setattr(Image, "open", lambda *args: opened.append(args) or inner(*args))
+    assert dr.image_size(tmp_path / "plain.jpg") == (31, 20)
+    p = dr.Processor("qwen2-vl")
+    assert p.plan(tmp_path / "plain.jpg") == p.plan((31, 20)) == p.plan(31, 20)
+    assert opened == []
+    assert headers.image_size(tmp_path / "long.jpg") == (97, 131)  # its header is Pillow's to read
+    assert len(opened) == 1
+    (tmp_path / "cut.jpg").write_bytes(plain[:100])
+    with pytest.raises(OSError, match="cannot be read"):
+        headers.image_size(tmp_path / "cut.jpg")
+    with pytest.raises(OSError, match="No such file"):
+        headers.image_size(tmp_path / "none.jpg")
 
 
 # Images that the caller opened with Pillow
@@ -281,8 +620,7 @@ def opened_pixels(image: Any, policy: Policy = AS_IS) -> U8:
 @pytest.fixture
 def pillow_decodes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The images whose pixels Pillow has decoded."""
-    for kind in (*decode.SUBSAMPLING, "Gray"):
-        assert decode._agrees(kind)
+    assert jpeg.disagreement() is None
     seen: list[Any] = []
     load_prepare = ImageFile.ImageFile.load_prepare
 
@@ -309,7 +647,9 @@ def test_an_opened_image_is_decoded_on_the_way(
     exif = Image.Exif()
     exif[0x0112] = 6  # of an image, not of a file, so nobody turns it
     data = (
-        mpo() if kind == "MPO" else jpeg(Image.fromarray(photo(97, 131)).convert(kind), exif=exif)
+        mpo()
+        if kind == "MPO"
+        else encoded(Image.fromarray(photo(97, 131)).convert(kind), exif=exif)
     )
     want = theirs(data, upright=False)
     pillow_decodes.clear()
@@ -334,7 +674,7 @@ def test_an_opened_image_is_decoded_on_the_way(
 
 def test_what_is_open_afterwards(tmp_path: Path) -> None:
     """As after Pillow's own decoding: a file of its own is closed, one of the caller's is not."""
-    data = jpeg(photo(97, 131))
+    data = encoded(photo(97, 131))
     path = tmp_path / "image.jpg"
     path.write_bytes(data)
     image: Any = Image.open(path)
@@ -419,15 +759,13 @@ def not_from_the_start(data: bytes) -> Any:
     ],
 )
 def test_unusual_opened_images_are_pillows(make: Any, policy: Policy) -> None:
-    data = jpeg(photo(97, 131), quality=90)
+    data = encoded(photo(97, 131), quality=90)
     results = []
-    for library in (simplejpeg, None):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(decode, "simplejpeg", lambda library=library: library)
-            try:
-                results.append(opened_pixels(make(data), policy))
-            except Exception as error:
-                results.append((type(error), str(error)))
+    for decoding in (OWN, PILLOW):
+        try:
+            results.append(opened_pixels(make(data), policy._replace(decoding=decoding)))
+        except Exception as error:
+            results.append((type(error), str(error)))
     with_it, without_it = results
     if isinstance(with_it, tuple):
         assert with_it == without_it
@@ -436,11 +774,11 @@ def test_unusual_opened_images_are_pillows(make: Any, policy: Policy) -> None:
 
 
 def test_an_opened_image_too_large_is_not_decoded(pillow_decodes: list[Any]) -> None:
-    image = Image.open(io.BytesIO(jpeg(photo(40, 61))))
+    image = Image.open(io.BytesIO(encoded(photo(40, 61))))
     p = dr.Processor("qwen2-vl", max_image_pixels=40 * 61 - 1)
     with pytest.raises(dr.ImageTooLargeError):
         p(image)
-    assert decode.SEEN not in image.__dict__
+    assert jpeg.SEEN not in image.__dict__
 
 
 @pytest.mark.parametrize("subsampling", SUBSAMPLING.values(), ids=list(SUBSAMPLING))
@@ -449,7 +787,7 @@ def test_adapters_decode_on_the_way(
 ) -> None:
     """The bits, the mode, the info of Pillow's resize, without an image of the full size."""
     path = tmp_path / "image.jpg"
-    path.write_bytes(jpeg(photo(301, 407), subsampling=subsampling, dpi=(72, 72)))
+    path.write_bytes(encoded(photo(301, 407), subsampling=subsampling, dpi=(72, 72)))
     with Image.open(path) as image:
         want = [image.convert("RGB").resize((112, 84)), image.convert("RGB").resize((116, 85))]
     pillow_decodes.clear()
@@ -465,7 +803,7 @@ def test_adapters_decode_on_the_way(
 
 
 def test_memory_is_used_again_and_never_while_in_use() -> None:
-    first, second = (jpeg(photo(97, 131, seed)) for seed in (1, 2))
+    first, second = (encoded(photo(97, 131, seed)) for seed in (1, 2))
     held = prepare(first, AS_IS).pixels
     assert isinstance(held, np.ndarray)
     part = held[5:, ::2]
@@ -486,23 +824,23 @@ def test_memory_is_used_again_and_never_while_in_use() -> None:
 
 
 def test_memory_of_large_images_is_not_kept() -> None:
-    room = decode.DECODED.empty((5000, 5000, 3), "uint8")
-    assert room.nbytes > decode.DECODED.limit == 64 << 20
+    room = jpeg.DECODED.empty((5000, 5000, 3), "uint8")
+    assert room.nbytes > jpeg.DECODED.limit == 64 << 20
     assert room.base is None
-    assert decode.DECODED.nbytes <= decode.DECODED.limit
+    assert jpeg.DECODED.nbytes <= jpeg.DECODED.limit
 
 
 def test_memory_of_one_image_is_kept() -> None:
-    decode.DECODED.forget()
+    jpeg.DECODED.forget()
     for seed in range(3):
         images = [
-            prepare(jpeg(photo(97 + 30 * seed, side, seed)), AS_IS).pixels for side in (90, 131)
+            prepare(encoded(photo(97 + 30 * seed, side, seed)), AS_IS).pixels for side in (90, 131)
         ]
-        assert decode.DECODED.nbytes <= max(image.nbytes for image in images)
+        assert jpeg.DECODED.nbytes <= max(image.nbytes for image in images)
 
 
 def test_threads_decode_at_once() -> None:
-    files = [jpeg(photo(97 + seed, 131, seed)) for seed in range(8)]
+    files = [encoded(photo(97 + seed, 131, seed)) for seed in range(8)]
     wanted = [theirs(data) for data in files]
 
     def right(number: int) -> bool:

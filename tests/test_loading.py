@@ -65,6 +65,8 @@ def test_the_pages_recipe_keeps_the_bits(transformers: ModuleType, tmp_path: Pat
     path = tmp_path / "rotated.jpg"
     assert ours(Image.open(path))["image_grid_thw"].tolist() == [[1, 58, 86]]
     assert ours(path)["image_grid_thw"].tolist() == [[1, 86, 58]]
+    if not PAGE.exists():
+        pytest.skip("the pages are in a checkout only")
     text = PAGE.read_text(encoding="utf-8")
     assert text.count("Image.open(self.paths[index])") == 2
     assert "58x86 patches opened, and 86x58 by path" in " ".join(text.split())

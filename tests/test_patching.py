@@ -216,7 +216,7 @@ def test_static_and_class_methods(use: Callable[..., Any]) -> None:
     )  # fmt: skip
     counted = Row(
         "makes", NAME, "Preprocessor.make", "cls, factor",
-        lambda upstream, cls, factor: (upstream.count(), upstream.original(cls, factor + 1))[1],
+        lambda upstream, cls, factor: (upstream.ran(), upstream.original(cls, factor + 1))[1],
     )  # fmt: skip
     patches, module = use(static, counted)
     assert module.Preprocessor.double(4) == module.Preprocessor().double(4) == 8
@@ -294,9 +294,11 @@ def probe(**environment: str) -> list[Any]:
     return list(json.loads(done.stdout))
 
 
-def test_the_plugin_costs_little_and_imports_nothing_heavy() -> None:
-    """What a process of another model pays: numpy and Pillow are vLLM's own already."""
-    runs = [probe() for _ in range(3)]
+def test_the_plugin_costs_little_and_imports_nothing_heavy(tmp_path: Path) -> None:
+    """What a process of another model pays: numpy and Pillow are vLLM's own already. The first run
+    compiles, as an installation does."""
+    compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    runs = [probe(**compiled) for _ in range(4)]
     assert {str(run[1]) for run in runs} == {"[]"}
     assert {str(run[2]) for run in runs} == {"['waiting']"}
     assert min(run[0] for run in runs) < 0.1
@@ -308,5 +310,11 @@ def test_the_environment_turns_the_plugin_off(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "1", "yes"])
-def test_any_other_value_leaves_it_on(value: str) -> None:
+def test_the_environment_leaves_it_on(value: str) -> None:
     assert probe(DYNRES_VLLM=value)[1:] == [[], ["waiting"]]
+
+
+def test_any_other_value_is_an_error() -> None:
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        probe(DYNRES_VLLM="perhaps")
+    assert caught.value.stderr.splitlines()[-1] == "ValueError: DYNRES_VLLM: must be 0 or 1"

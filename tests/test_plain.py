@@ -47,6 +47,9 @@ def test_gives_what_the_careful_way_gives(family: str, dtype: str | None, tempor
         careful = processor([image], dtype=dtype, temporal=temporal)
         assert list(usual) == list(careful)
         for key, expected in careful.items():
+            if isinstance(expected, list):
+                assert usual[key] == expected
+                continue
             assert usual[key].dtype == expected.dtype
             assert usual[key].shape == expected.shape
             assert usual[key].tobytes() == expected.tobytes()

@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+from pathlib import Path
 from typing import Any
 
 import dynres_rs as dr
@@ -16,7 +17,7 @@ from property_counts import property_test
 from reference import families as reference
 from strategies import Setup, image_sizes, noise, numerics_names, seeds, setups
 
-ALL = sorted(dr.families())
+ALL = sorted(reference.FAMILIES)
 every_family = pytest.mark.parametrize("family", ALL)
 
 
@@ -428,3 +429,23 @@ def test_unpack_of_tensors(torch: Any) -> None:
     for dtype in ("float32", "float16", "bfloat16", "uint8"):
         tensor = p(image, dtype=dtype, return_tensors="pt")["pixel_values"]
         assert np.array_equal(dr.unpack(tensor, plan), want)
+
+
+def test_plans_of_files_and_pairs(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name in ("image.jpg", "image.png"):
+        path = tmp_path / name
+        Image.new("RGB", (640, 300)).save(path, exif=exif)
+        for family, size in (("qwen2-vl", (640, 300)), ("internvl", (300, 640))):
+            p = dr.Processor(family)
+            assert p.plan(path) == p.plan(str(path)) == p.plan(*size) == p.plan(size)
+            assert p.plan(path).source == size
+    assert dr.image_size(path) == (640, 300)
+    assert dr.image_size(path, upright=False) == (300, 640)
+    p = dr.Processor("qwen2-vl")
+    with pytest.raises(FileNotFoundError, match=r"none\.jpg: No such file"):
+        p.plan(tmp_path / "none.jpg")
+    for wrong in (640, None, (1, 2, 3), b"image.jpg"):
+        with pytest.raises(TypeError, match="height: without a width must be"):
+            p.plan(wrong)

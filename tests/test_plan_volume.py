@@ -254,7 +254,7 @@ class Volume:
 
 
 def test_every_family_is_here() -> None:
-    assert set(RELEASED) == set(dr.families()) == set(plans.FAMILIES) == set(reference.FAMILIES)
+    assert set(RELEASED) == set(plans.FAMILIES) == set(reference.FAMILIES) <= set(dr.families())
 
 
 @pytest.mark.parametrize("family", RELEASED)

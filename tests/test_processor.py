@@ -264,13 +264,24 @@ def test_samples_matter_where_a_family_counts_images() -> None:
 def test_outputs_are_what_the_plan_says(family: str) -> None:
     p = dr.Processor(family, numerics="pillow-13")
     batch = p(pixels(60, 100))
+    half = p(pixels(60, 100), dtype="float16")
     plan = p.plan(60, 100)
-    assert batch["pixel_values"].shape == plan.shape
-    assert batch["pixel_values"].dtype == np.float32
+    first = next(iter(batch))
+    assert batch[first].shape == plan.shape
+    assert half[first].dtype == np.float16
+    assert list(half) == list(batch)
     for key, value in batch.items():
+        if isinstance(value, list):
+            assert value == half[key]
+            assert np.ravel(value).dtype.kind in "ib"
+            continue
         assert value.flags.c_contiguous and value.flags.writeable
-        if "pixel_values" not in key:
-            assert value.dtype == np.int64
+        if half[key].dtype == np.float16:
+            assert value.dtype in (np.float32, np.uint16)  # the latter are bfloat16's bits
+            assert value.shape == half[key].shape
+        else:
+            np.testing.assert_array_equal(value, half[key])
+            assert value.dtype.kind in "ibf"
     assert p.num_tokens([[60, 100]]).tolist() == [plan.num_tokens]
 
 
@@ -395,9 +406,23 @@ def test_collect_of_nothing_good(family: str) -> None:
     good = p(pixels(), dtype="bfloat16")
     batch = p([b"", 7], errors="collect", dtype="bfloat16")
     assert [index for index, _ in batch.pop("errors")] == [0, 1]
-    assert list(batch) == list(good)
+    others = [p(pixels(*size), dtype="bfloat16") for size in [(70, 70), (90, 200)]]
+    assert [key for key in good if key in batch] == list(batch)
+    # An array that only some images have rows of is not there.
+    kept = [set(result) for result in [good, *others]]
+    assert set(batch) <= set.union(*kept)
+    assert next(iter(good)) in batch
     for key, value in batch.items():
-        assert value.shape == (0, *good[key].shape[1:]) and value.dtype == good[key].dtype
+        if isinstance(value, list):
+            assert not np.ravel(value).size
+            continue
+        assert value.dtype == good[key].dtype
+        assert value.ndim == good[key].ndim
+        # Samples without an image may still count as such.
+        assert 0 in value.shape or not value.any()
+        if len({result[key].shape[1:] for result in [good, *others]}) == 1:
+            pairs = zip(value.shape[1:], good[key].shape[1:], strict=True)
+            assert all(here in (0, there) for here, there in pairs)
 
 
 def test_collect_plans_the_rest_as_if_all_were_there() -> None:

@@ -1,6 +1,7 @@
 """What families say of themselves and of images is what it was when this was recorded.
 
-`DYNRES_RECORD_SNAPSHOT=1 pytest tests/test_snapshot.py` records it anew: every difference is a change that users see.
+`DYNRES_RECORD_SNAPSHOT=1 pytest tests/test_snapshot.py` records it anew: every difference is a
+change that users see.
 """
 
 from __future__ import annotations

@@ -38,11 +38,14 @@ def counts(plugin: Any) -> dict[str, tuple[str, int]]:
 def test_the_entry_point(plugin: Any) -> None:
     """What vLLM does in every process: load each entry point of the group, and call it."""
     file = Path(__file__).parent.parent / "pyproject.toml"
-    project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
-    (name, value), *others = project["entry-points"][GROUP].items()
-    assert (name, others) == ("dynres", [])
-    installed = {e.value for e in entry_points(group=GROUP) if e.name == name}
-    assert installed <= {value}
+    installed = [(e.name, e.value) for e in entry_points(group=GROUP) if e.name == "dynres"]
+    if file.exists():
+        project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
+        ((name, value),) = project["entry-points"][GROUP].items()
+        assert name == "dynres"
+        assert set(installed) <= {(name, value)}
+    else:  # outside a checkout there is nothing but what is installed
+        ((name, value),) = installed
     assert EntryPoint(name, value, GROUP).load()() is None
     states = {state for state, _ in counts(plugin).values()}
     assert states == {"waiting", "patched"}

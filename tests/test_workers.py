@@ -24,6 +24,7 @@ import numpy as np
 import pytest
 from dynres_rs import _dynres_rs as native
 from numpy.typing import NDArray
+from PIL import Image
 
 METHODS = ["fork", "spawn", "forkserver"]
 WAIT = 120
@@ -328,6 +329,19 @@ def test_ctrl_c(threads: int, images: str) -> None:
     waits = []
     for _ in range(5):
         done = run(INTERRUPTED.format(images=images, threads=threads), interrupt=True)
+        assert (done.returncode, done.stderr) == (0, "")
+        sent, caught = map(float, done.stdout.split())
+        waits.append(caught - sent)
+    assert statistics.median(waits) < 0.1, waits
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_ctrl_c_while_a_jpeg_is_decoded(progressive: bool, tmp_path: Path) -> None:
+    path = tmp_path / "large.jpg"
+    Image.effect_noise((6000, 4000), 40).convert("RGB").save(path, progressive=progressive)
+    waits = []
+    for _ in range(3):
+        done = run(INTERRUPTED.format(images=repr(str(path)), threads=1), interrupt=True)
         assert (done.returncode, done.stderr) == (0, "")
         sent, caught = map(float, done.stdout.split())
         waits.append(caught - sent)

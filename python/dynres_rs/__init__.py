@@ -31,6 +31,7 @@ from .functional import (
     smart_resize_video,
     tile,
 )
+from .headers import image_size
 from .memory import keep_memory
 from .planning import Packing, pack
 from .processor import Processor
@@ -57,6 +58,7 @@ __all__ = [
     "families",
     "fold_patch_embedding",
     "format_timestamps",
+    "image_size",
     "keep_memory",
     "pack",
     "patchify",

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from . import _dynres_rs as _native
-from .decode import decode_opened
+from . import jpeg
 from .numerics import installed_pillow
 from .zero_copy import zero_copy
 
@@ -19,8 +19,8 @@ _LIMIT: Final = 1 << 31
 def resize(image: Any, size: tuple[int, int]) -> Any:
     """What `image.resize(size)` returns on the installed Pillow: bicubic, a new image.
 
-    A JPEG that is opened and not decoded is decoded on the way, through simplejpeg where that
-    gives Pillow's pixels: no large Pillow image is made then.
+    A JPEG that is opened and not decoded is decoded on the way, row by row, where the core gives
+    Pillow's pixels: no large image is made then.
 
     Args:
         image: a Pillow image. Modes other than RGB, and subclasses with a `resize` of their own,
@@ -40,7 +40,7 @@ def resize(image: Any, size: tuple[int, int]) -> Any:
         or min(width, height, *image.size) < 1
     ):
         return image.resize((width, height))
-    pixels: Any = decode_opened(image)
+    pixels: Any = _undecoded(image)
     # The core reads an RGB image as Pillow exports it: four bytes a pixel, three before Pillow 13.
     channels = 4 if pixels is None and zero_copy() else 3
     if pixels is None:
@@ -55,6 +55,21 @@ def resize(image: Any, size: tuple[int, int]) -> Any:
     made = Image.frombytes("RGB", (width, height), out.data.cast("B"), "raw", layout)
     made.info = image.info.copy()
     return made
+
+
+def _undecoded(image: Any) -> Any:
+    """The file of a JPEG that is opened and not decoded, for the core to decode; else None."""
+    decoding = jpeg.Decoding()
+    file = jpeg.pending(image)
+    if file is None:
+        return None
+    jpeg.check_work(file, decoding.max_work, "image")
+
+    def fallback() -> Any:
+        image.load()
+        return image
+
+    return jpeg.decode_pending(image, file, fallback) if jpeg.is_own(decoding) else None
 
 
 def rgb(image: Any) -> Any:

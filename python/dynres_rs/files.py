@@ -35,8 +35,10 @@ def shown(value: object, longest: int = LONGEST) -> str:
         if value is not None and type(value) not in (bool, int, float):
             return f"<{type(value).__name__}>"
         # Of a longer integer Python refuses to write the digits.
-        long = type(value) is int and value.bit_length() > 256
-        value = f"an integer of {value.bit_length()} bits" if long else str(value)
+        if isinstance(value, int) and value.bit_length() > 256:
+            value = f"an integer of {value.bit_length()} bits"
+        else:
+            value = str(value)
     cut = value[:longest] + "..." if len(value) > longest else value
     if cut.isprintable():
         return cut

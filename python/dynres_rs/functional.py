@@ -427,8 +427,9 @@ def _normalise(
 
 def _strict(image: Any, channels: tuple[int, ...]) -> U8:
     """An array of bytes with the channels last, as it is."""
-    pil = sys.modules.get("PIL.Image")
-    if isinstance(image, bytes | str) or (pil is not None and isinstance(image, pil.Image)):
+    # Another thread may be halfway through importing Pillow.
+    kind = getattr(sys.modules.get("PIL.Image"), "Image", None)
+    if isinstance(image, bytes | str) or (kind is not None and isinstance(image, kind)):
         raise TypeError(f"image: must be an array, got {type(image).__name__}")
     array = image if type(image) is np.ndarray else as_array(image)
     if array.dtype != np.uint8:

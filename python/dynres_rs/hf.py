@@ -127,8 +127,8 @@ def _transformers(
     row = class_row(name, given, model_type, video=False)
     if row is None:
         raise ValueError(
-            "image_processor_type: must be a class that `dynres families` lists, or one with 'Fast' or"
-            f" 'Pil' at the end; got '{shown(kind, 80)}', and the nearest are"
+            "image_processor_type: must be a class that `dynres families` lists, or one with 'Fast'"
+            f" or 'Pil' at the end; got '{shown(kind, 80)}', and the nearest are"
             f" {_nearest(name, video=False)}"
         )
     family = row["family"]

@@ -11,6 +11,8 @@ reproduces (`Policy.convert`):
     `convert("RGB")`, which drops alpha.
 `"original"`
     InternVL's and DeepSeek-VL2's own code: `convert("RGB")`, alpha dropped, EXIF left alone.
+`"checkerboard"`
+    `Inkling2ImageProcessor`: alpha composited on a checkerboard, otherwise as transformers.
 `"none"`
     `do_convert_rgb` off: three channels as they are, anything else is an error. Files as in
     `"transformers"`.
@@ -27,15 +29,15 @@ import io
 import itertools
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _dynres_rs as _native
+from . import jpeg
 from ._types import U8, ImageInput
-from .decode import decode_jpeg, decode_opened
 from .files import check_openable, shown
 from .nested import icon_size, inner_sizes, refused
 
@@ -53,27 +55,30 @@ class Policy(NamedTuple):
     """How images become RGB: see the module."""
 
     convert: str
-    """`"transformers"`, `"original"` or `"none"`."""
+    """`"transformers"`, `"original"`, `"checkerboard"` or `"none"`."""
     torchvision: bool
     """Whether arrays with alpha are composited with torchvision's arithmetic, in float32."""
     layout: str | None
     """`"channels_first"`, `"channels_last"`, or None: inferred as upstream does."""
     max_pixels: int
     """The largest `height * width` that is decoded or converted."""
+    decoding: jpeg.Decoding = jpeg.Decoding()
+    """Who decodes JPEGs, and the most work of one."""
 
 
 class Ready(NamedTuple):
     """An image that the core can read."""
 
     pixels: Any
-    """A uint8 array (H, W, 3), or a loaded Pillow image of mode RGB or RGBX."""
+    """A uint8 array (H, W, 3), a loaded Pillow image of mode RGB or RGBX, or, where that was asked
+    for, a JPEG file that the core decodes while it uses its rows."""
     height: int
     width: int
     floating: str | None
     """The dtype's name if the caller's array was floating point (and holds integers), else None."""
 
 
-def prepare(image: ImageInput, policy: Policy) -> Ready:
+def prepare(image: ImageInput, policy: Policy, *, by_rows: bool = False) -> Ready:
     """Turns one image into one that the core can read, without a copy wherever it can be.
 
     Args:
@@ -81,6 +86,8 @@ def prepare(image: ImageInput, policy: Policy) -> Ready:
             uint8; a Pillow image of any mode; a torch tensor on the CPU; an object with
             `__array_interface__`, DLPack or the buffer protocol; encoded `bytes`; or a path.
         policy: how to convert.
+        by_rows: whether a JPEG may stay undecoded until its rows are used. Then what is wrong with
+            its pixels is found while the core runs.
 
     Raises:
         TypeError: a Python type, dtype or byte order that is not accepted.
@@ -90,11 +97,12 @@ def prepare(image: ImageInput, policy: Policy) -> Ready:
     """
     if type(image) is np.ndarray:
         return _array(image, policy)
-    pil = sys.modules.get("PIL.Image")
-    if pil is not None and isinstance(image, pil.Image):
-        return _pillow(image, policy)
+    # Another thread may be halfway through importing Pillow.
+    kind = getattr(sys.modules.get("PIL.Image"), "Image", None)
+    if kind is not None and isinstance(image, kind):
+        return _pillow(image, policy, by_rows)
     if isinstance(image, str | os.PathLike | bytes):
-        return _file(image, policy)
+        return _file(image, policy, by_rows)
     return _array(as_array(image), policy)
 
 
@@ -180,6 +188,8 @@ def _array(array: NDArray[Any], policy: Policy) -> Ready:
         raise TypeError(f"image: must be uint8 where it has an alpha channel, got {floating}")
     if policy.convert == "original":
         return Ready(array[:, :, :3], height, width, None)
+    if policy.convert == "checkerboard":
+        return Ready(_on_checkerboard(array), height, width, None)
     return Ready(_on_white(array, policy.torchvision), height, width, None)
 
 
@@ -254,6 +264,26 @@ def _on_white(array: U8, torchvision: bool) -> U8:
     return flat
 
 
+def _on_checkerboard(array: U8) -> U8:
+    """Four channels composited on squares of 8 pixels, light and dark by turns, in integers.
+
+    Matches `Inkling2ImageProcessor.convert_to_rgb`.
+    """
+    height, width = array.shape[:2]
+    flat = np.empty((height, width, 3), np.uint8)
+    for block in _blocks((height, width), BLOCK):
+        rows, columns = (
+            np.arange(part.start, min(part.stop, side)) // 8
+            for part, side in zip(block, (height, width), strict=True)
+        )
+        dark = (rows[:, None] + columns[None, :]) % 2
+        square = np.where(dark == 0, 204, 153)[:, :, None]
+        alpha = array[block][:, :, 3:].astype(np.int32)
+        mixed = array[block][:, :, :3] * alpha + square * (255 - alpha)
+        flat[block] = (mixed + 127) // 255
+    return flat
+
+
 def _blocks(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:
     """Parts of `most` elements at most, each done in milliseconds, so that Ctrl-C is answered
     between them."""
@@ -269,17 +299,21 @@ def _blocks(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:
 # Pillow
 
 
-def _pillow(image: PillowImage.Image, policy: Policy) -> Ready:
+def _pillow(image: PillowImage.Image, policy: Policy, by_rows: bool = False) -> Ready:
     width, height = image.size
     mode = image.mode
     if mode not in ("RGB", "RGBX") or not width or not height:
         _check_size(height, width, policy.max_pixels)
     opaque = policy.convert == "original" or image.info.get("transparency") is None
     direct = mode == "RGB" if policy.convert == "none" else opaque and mode in ("RGB", "L")
-    if direct and height * width <= policy.max_pixels:
-        pixels = decode_opened(image)
-        if pixels is not None:
-            return Ready(pixels, height, width, None)
+    file = jpeg.pending(image) if height * width <= policy.max_pixels else None
+    if file is not None:
+        jpeg.check_work(file, policy.decoding.max_work, "image")
+        if direct and jpeg.is_own(policy.decoding):
+            fallback = (lambda: _guard("image", lambda: _loaded(image))) if by_rows else None
+            pixels = jpeg.decode_pending(image, file, fallback)
+            if pixels is not None:
+                return Ready(pixels, height, width, None)
     _guard("image", lambda: _load(image, policy.max_pixels))
     if policy.convert == "none":
         if mode == "RGB":
@@ -294,12 +328,22 @@ def _pillow(image: PillowImage.Image, policy: Policy) -> Ready:
     return Ready(_rgb(image, policy), height, width, None)
 
 
+def _loaded(image: PillowImage.Image) -> PillowImage.Image:
+    """The image decoded by Pillow, in mode RGB."""
+    image.load()
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
 def _rgb(image: PillowImage.Image, policy: Policy) -> PillowImage.Image:
     """transformers' `convert_to_rgb`, or plain `convert("RGB")`."""
     from PIL import Image
 
     try:
         has_alpha = "A" in image.getbands() or image.info.get("transparency") is not None
+        if policy.convert == "checkerboard":
+            if not image.has_transparency_data:
+                return image.convert("RGB")
+            return Image.fromarray(_on_checkerboard(np.asarray(image.convert("RGBA"))))
         if policy.convert == "original" or not has_alpha:
             return image.convert("RGB")
         image = image.convert("RGBA")
@@ -309,34 +353,70 @@ def _rgb(image: PillowImage.Image, policy: Policy) -> PillowImage.Image:
         raise ValueError(f"image: Pillow cannot convert mode '{image.mode}' to RGB") from None
 
 
-def _file(source: str | os.PathLike[str] | bytes, policy: Policy) -> Ready:
+def _file(source: str | os.PathLike[str] | bytes, policy: Policy, by_rows: bool = False) -> Ready:
+    given: str | bytes
     if isinstance(source, bytes):
-        name = f"{len(source)} bytes"
-        stream: BinaryIO | None = io.BytesIO(source)
+        name, given = f"{len(source)} bytes", source
     else:
-        name = os.fspath(source)
-        if isinstance(name, bytes):
+        given = os.fspath(source)
+        if isinstance(given, bytes):
             raise TypeError("image: a path must be str or os.PathLike of str")
-        if name.startswith(("http://", "https://")):
+        if given.startswith(("http://", "https://")):
             raise ValueError("image: URLs are not fetched; pass the bytes")
-        check_openable(name)
-        stream = None
-    upright = policy.convert != "original"
+        check_openable(given)
+        name = shown(given)
 
     def decode() -> Any:
-        with stream if stream is not None else open(name, "rb") as file:  # noqa: PTH123
-            return _decoded(file, name if stream is None else source, upright, policy)
+        file = jpeg.read(given)
+        if file is not None:
+            return _jpeg(file, name, policy, by_rows)
+        with io.BytesIO(given) if isinstance(given, bytes) else open(given, "rb") as stream:  # noqa: PTH123
+            return _decoded(stream, policy)
 
-    image = _guard(shown(name), decode)
+    image = _guard(name, decode)
     if isinstance(image, np.ndarray):
         return Ready(image, image.shape[0], image.shape[1], None)
+    if isinstance(image, _native.Jpeg):
+        return Ready(image, *image.size, None)
     return Ready(image, image.height, image.width, None)
 
 
+def _jpeg(file: jpeg.File, name: str, policy: Policy, by_rows: bool) -> Any:
+    """The pixels of a JPEG, decoded by the core where it can, or what stands for them."""
+    from PIL import Image
+
+    upright = policy.convert != "original"
+    own = jpeg.is_own(policy.decoding)
+
+    def fallback() -> Any:
+        return _guard(name, lambda: _loaded(Image.open(io.BytesIO(file.data))))
+
+    late = fallback if by_rows else None
+    turn = file.turn(upright) if own else None
+    if turn is not None and file.header is not None:
+        _check_size(file.header.height, file.header.width, policy.max_pixels)
+        jpeg.check_work(file, policy.decoding.max_work, name)
+        pixels = jpeg.decode(file, turn, late)
+        if pixels is not None:
+            return pixels
+        own = False
+
+    def undecoded(opened: PillowImage.Image) -> Any:
+        jpeg.check_work(file, policy.decoding.max_work, name)
+        return jpeg.opened(opened, file, upright, late) if own else None
+
+    return _decoded(io.BytesIO(file.data), policy, undecoded)
+
+
 def _decoded(
-    file: BinaryIO, source: str | os.PathLike[str] | bytes, upright: bool, policy: Policy
+    file: BinaryIO,
+    policy: Policy,
+    undecoded: Callable[[PillowImage.Image], Any] | None = None,
 ) -> Any:
-    """A file's pixels as an array, or a loaded image of mode RGB that needs the file no more."""
+    """A file's pixels as an array, or a loaded image of mode RGB that needs the file no more.
+
+    `undecoded` may have its own pixels for an image that Pillow has opened.
+    """
     from PIL import Image, ImageOps
 
     size = icon_size(file)
@@ -351,11 +431,11 @@ def _decoded(
         _check_size(opened.height, opened.width, policy.max_pixels)
         for size in inner_sizes(opened):
             _check_size(*size, policy.max_pixels)
-        pixels = decode_jpeg(opened, source, upright)
+        pixels = None if undecoded is None else undecoded(opened)
         if pixels is not None:
             opened.close()
             return pixels
-        if upright:
+        if policy.convert != "original":
             ImageOps.exif_transpose(opened, in_place=True)
         if opened.mode == "RGB":
             opened.load()

@@ -119,7 +119,9 @@ def _vocabulary(family: str, video: bool) -> tuple[dict[str, Any], dict[str, tup
     keys = {key: (form, data) for form, key, data in rows if form != "bare"}
     # Of a number alone, in the place of a dict.
     bare = {key: data for form, key, data in rows if form == "bare"}
-    keys |= {key: (form, (data, bare[key])) for key, (form, data) in keys.items() if key in bare}
+    for key, (form, data) in keys.items():
+        if form in ("dict", "choice"):
+            keys[key] = (form, (data, bare.get(key, ())))
     return _native.schema(family, video), keys
 
 
@@ -134,8 +136,8 @@ def family_row(family: object) -> tuple[str, dict[str, Any]]:
             return name, row
     near = difflib.get_close_matches(family, table, n=3, cutoff=0.0)
     raise ValueError(
-        f"family: must be one that `dynres families` lists; got '{shown(family, 60)}', and the nearest"
-        f" are {', '.join(repr(name) for name in near)}"
+        f"family: must be one that `dynres families` lists; got '{shown(family, 60)}', and the"
+        f" nearest are {', '.join(repr(name) for name in near)}"
     )
 
 
@@ -234,7 +236,11 @@ def canonical(
         elif form == "alias":
             put(data, _value(key, value, fields[data]), key)
         elif form in ("sides", "square"):
-            if form == "sides" and given.get("default_to_square") is False and isinstance(value, int):
+            if (
+                form == "sides"
+                and given.get("default_to_square") is False
+                and isinstance(value, int)
+            ):
                 raise ValueError(f"{key}: must be a square of (height, width), got one edge")
             put(data, _sides(key, value, square=form == "square"), key)
         elif form in ("dict", "choice"):
@@ -375,17 +381,14 @@ def _layout(value: Any) -> str:
 def _parts(
     name: str,
     value: Any,
-    parts: Sequence[tuple[str, str]],
+    data: tuple[Sequence[tuple[str, str]], tuple[str, ...]],
     given: Mapping[str, Any],
     *,
     whole: bool,
 ) -> Options:
-    """The options that the keys of a dict are. `whole`: each must be there, or stand beside it;
-    otherwise those that are not there become None."""
-    alone: tuple[str, ...] = ()
-    # A pair of what the dict has and what a number alone stands for.
-    if isinstance(parts, tuple):
-        parts, alone = parts
+    """The options that the keys of a dict are, or a number alone in its place. `whole`: each must
+    be there, or stand beside it; otherwise those that are not there become None."""
+    parts, alone = data
     wanted = dict.fromkeys(option for _, option in parts)
     if alone and not isinstance(value, Mapping):
         sides = [value] * len(alone) if isinstance(value, int | np.integer) else _items(name, value)

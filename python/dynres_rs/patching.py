@@ -51,7 +51,7 @@ class Upstream(NamedTuple):
     module: ModuleType
     original: Callable[..., Any]
     """The function that was replaced."""
-    count: Callable[[], None]
+    ran: Callable[[], None]
     """Counts a call as run here, for rows that stand around upstream's function."""
 
 

@@ -521,8 +521,8 @@ class Planner:
     ) -> tuple[list[int], list[int]]:
         """Tokens and patches (or tiles) of each image."""
         spec, family, _, options = self._planned()
-        transformers = family == "internvl-hf"
-        if transformers:
+        markers = _native.markers(family)
+        if markers:
             given = {"crop_to_patches": True, **given}
         sizes = [(height, width) for height, width in image_sizes]
         patches = [
@@ -536,7 +536,7 @@ class Planner:
             height, width = side if isinstance(side, list | tuple) else (side, side)
             one = spec.plan(height, width, 1)
             each = one.num_tokens // one.num_tiles
-            tokens = [2 * transformers + each * count for count in patches]
+            tokens = [markers + each * count for count in patches]
         else:
             tokens = count_tokens(spec, sizes, 1).tolist()
         return tokens, patches

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _dynres_rs as _native
-from . import hf, memory
+from . import hf, jpeg, memory
 from ._dynres_rs import Plan, Spec
 from ._types import (
     I64,
@@ -32,6 +32,7 @@ from .arguments import (
     as_numbers,
 )
 from .files import as_key
+from .headers import image_size
 from .images import Policy, Ready, is_batch_array, prepare
 from .memory import _empty
 from .numerics import resolve
@@ -45,7 +46,6 @@ from .options import (
     with_backgrounds,
 )
 from .options import names as option_names
-
 from .planning import Planned, Planner, count_tokens
 from .video import VideoProcessor, VideosInput
 from .video import config as video_config
@@ -53,6 +53,7 @@ from .video import config as video_config
 __all__ = ["Processor"]
 
 TEMPORAL: Final = ("expand", "compact")
+_Images: TypeAlias = tuple[list[Plan], list[Any], list[tuple[int, Exception]]]
 _CACHED_SPECS: Final = 64
 
 
@@ -83,7 +84,9 @@ class _Variant:
         self.plain = self.policy.layout is None
         # Integers in a float array come out of upstream in float32 whatever they were only with
         # both steps on.
-        self.float_as_bytes = bool(self.options["do_rescale"] and self.options["do_normalize"])
+        self.float_as_bytes = bool(
+            self.options.get("do_rescale") and self.options.get("do_normalize")
+        )
 
 
 class Processor(Planner):
@@ -100,6 +103,13 @@ class Processor(Planner):
             `do_resize`, ...) or those of `dynres_rs.families()`. `max_image_pixels` bounds the
             pixels of an image, going in and coming out.
         video: a dict of overrides for videos, as `VideoProcessor` takes them.
+        jpeg: who decodes JPEGs: `"own"`, this package where that gives Pillow's pixels, or
+            `"pillow"`; None is the environment's `DYNRES_JPEG`, else `"own"`. Both give the same
+            bits.
+        max_jpeg_work: the most blocks of 8 x 8 samples times scans of a JPEG that is decoded, by
+            whomever; 134,217,728 unless given.
+
+    Neither of the last two is in `to_dict`; pickling keeps them.
 
     Raises:
         TypeError: an argument of the wrong type.
@@ -113,6 +123,7 @@ class Processor(Planner):
 
     __slots__ = (
         "_base",
+        "_decoding",
         "_family",
         "_no_video",
         "_numerics",
@@ -124,6 +135,7 @@ class Processor(Planner):
     _family: str
     _numerics: Numerics
     _base: _Variant
+    _decoding: jpeg.Decoding
     _variants: dict[Any, _Variant]
     _video: VideoProcessor | None
     _video_options: Options | None
@@ -139,8 +151,9 @@ class Processor(Planner):
         **options: Any,
     ) -> None:
         name, _ = family_row(family)
+        decoding = jpeg.take(options)
         full = canonical(options, preset(name), "options", name)
-        self._set(name, numerics, with_backgrounds(name, full, options))
+        self._set(name, numerics, with_backgrounds(name, full, options), decoding)
         if video is not None:
             # The file may be one of another family's video processor: its name is stored with it.
             given = _as_options("video", video)
@@ -148,7 +161,14 @@ class Processor(Planner):
             self._video = VideoProcessor(own, numerics=self._numerics, **given)
             self._video_options = self._video.options
 
-    def _set(self, family: str, numerics: str | None, options: Options) -> None:
+    def _set(
+        self,
+        family: str,
+        numerics: str | None,
+        options: Options,
+        decoding: jpeg.Decoding,
+    ) -> None:
+        self._decoding = decoding
         self._video = self._video_options = self._no_video = None
         if numerics is None:
             numerics = family_row(family)[1]["numerics"]
@@ -158,9 +178,9 @@ class Processor(Planner):
         self._variants = {}
 
     @classmethod
-    def _make(cls, config: hf.Config, numerics: str | None) -> Processor:
+    def _make(cls, config: hf.Config, numerics: str | None, decoding: jpeg.Decoding) -> Processor:
         made = cls.__new__(cls)
-        made._set(config.family, numerics, config.options)
+        made._set(config.family, numerics, config.options, decoding)
         return made
 
     def _with_video(
@@ -205,7 +225,8 @@ class Processor(Planner):
             family, _ = video_config.read(config, {})
             made = cls(family, numerics=numerics, **overrides)
         else:
-            made = cls._make(hf.read(config, overrides), numerics)
+            decoding = jpeg.take(overrides)
+            made = cls._make(hf.read(config, overrides), numerics, decoding)
         return made._with_video(
             lambda: video_config.read(config, video),
             asked=bool(video)
@@ -240,7 +261,8 @@ class Processor(Planner):
             ValueError: no JSON, and all that `from_config` raises.
         """
         video = _as_options("video", overrides.pop("video", None))
-        made = cls._make(hf.read_pretrained(path, revision, overrides), numerics)
+        decoding = jpeg.take(overrides)
+        made = cls._make(hf.read_pretrained(path, revision, overrides), numerics, decoding)
         return made._with_video(
             lambda: video_config.read_pretrained(path, revision, video), asked=bool(video)
         )
@@ -291,7 +313,7 @@ class Processor(Planner):
     @property
     def policy(self) -> Policy:
         """How images become RGB, for `dynres_rs.images.prepare`."""
-        return self._base.policy
+        return self._base.policy._replace(decoding=self._decoding)
 
     def __call__(
         self,
@@ -371,67 +393,57 @@ class Processor(Planner):
         if num_threads < 0 or num_threads > 2**31:
             raise ValueError(f"num_threads: must be in 0..2**31, got {num_threads}")
 
-        plans: list[Plan] = []
-        pixels: list[Any] = []
-        failures: list[tuple[int, Exception]] = []
         spec = variant.spec
         if type(images) is np.ndarray and images.ndim == 3:
             flat, counts, single = [images], [1], True
         else:
-            flat, counts, single = _flatten(images)
-        for index, image in enumerate(flat):
-            failure: Exception | None = None
-            try:
-                ready = prepare(image, variant.policy)
-                plan = spec.plan(ready.height, ready.width, counts[index])
-                if ready.floating is not None:
-                    _check_floating(ready, plan, variant)
-            except Exception as error:
-                error = _plain_memory_error(error)
-                if single and errors == "raise":
-                    raise error from None
-                failure = error if single else _name_index(error, index)
-            if failure is not None:
-                # Without its traceback, which would keep the images alive.
-                failure = failure.with_traceback(None)
-                if errors == "raise":
-                    try:
-                        raise failure
-                    finally:
-                        del failure
-                failures.append((index, failure))
-                continue
-            plans.append(plan)
-            pixels.append(ready.pixels)
+            flat, counts, single = _flatten(images, spec.apart)
+        # With an `out` whose shape tells how many images are good, that must be known before.
+        by_rows = out is None or errors == "raise"
 
-        asked = spec.batch(plans, _samples(counts, failures), dtype, temporal)
-        facts = asked.facts()
-        # numpy has no bfloat16: its bits
-        arrays = [
-            (key, shape, "uint16" if kind == "bfloat16" else kind, listed)
-            for key, shape, kind, listed in asked.arrays
-        ]
-        given: dict[str, Any] = {}
-        if out is not None:
+        def given_images(by_rows: bool) -> _Images:
+            return self._images(variant, flat, counts, single, errors, by_rows)
+
+        plans, pixels, failures = given_images(by_rows)
+        while True:
+            asked = spec.batch(plans, _samples(counts, failures), dtype, temporal)
+            facts = asked.facts()
+            # numpy has no bfloat16: its bits
+            arrays = [
+                (key, shape, "uint16" if kind == "bfloat16" else kind, listed)
+                for key, shape, kind, listed in asked.arrays
+            ]
+            given: dict[str, Any] = {}
             bad = {index for index, _ in failures}
             indices = [index for index in range(len(flat)) if index not in bad]
-            where = list(zip(indices, pixels, strict=True))
-            shapes = {
-                key: (fact.shape, fact.dtype.name)
-                for key, fact in facts.items()
-                if isinstance(fact, np.ndarray)
-            }
-            given = _given_outs(out, [entry[:3] for entry in arrays], shapes, where)
-        outs = [given.get(key, None) for key, _, _, _ in arrays]
-        outs = [
-            _empty(key, shape, kind) if there is None else there
-            for there, (key, shape, kind, _) in zip(outs, arrays, strict=True)
-        ]
-        failed = asked.run(pixels, outs, num_threads)
-        if failed is not None:
-            bad = {index for index, _ in failures}
-            indices = [index for index in range(len(flat)) if index not in bad]
+            if out is not None:
+                where = list(zip(indices, pixels, strict=True))
+                shapes = {
+                    key: (fact.shape, fact.dtype.name)
+                    for key, fact in facts.items()
+                    if isinstance(fact, np.ndarray)
+                }
+                given = _given_outs(out, [entry[:3] for entry in arrays], shapes, where)
+            strips = asked.strips
+            outs: list[Any] = [None if key in strips else given.get(key) for key, _, _, _ in arrays]
+            outs = [
+                _empty(key, _unstripped(shape) if key in strips else shape, kind)
+                if there is None
+                else there
+                for there, (key, shape, kind, _) in zip(outs, arrays, strict=True)
+            ]
+            failed = asked.run(pixels, outs, num_threads)
+            if failed is None:
+                break
+            if errors == "collect" and isinstance(pixels[failed[0]], _native.Jpeg):
+                # Only now is it known which fail: all are decoded before the batch is laid out.
+                plans, pixels, failures = given_images(by_rows=False)
+                continue
             raise failed[1] if single else _name_index(failed[1], indices[failed[0]])
+        outs = [
+            _strip(array, given.get(key)) if key in strips else array
+            for array, (key, _, _, _) in zip(outs, arrays, strict=True)
+        ]
         half = {key for key, _, kind, _ in asked.arrays if kind == "bfloat16"}
 
         def finished(key: str, array: NDArray[Any]) -> Any:
@@ -458,6 +470,46 @@ class Processor(Planner):
         if errors == "collect":
             batch["errors"] = failures
         return batch
+
+    def _images(
+        self,
+        variant: _Variant,
+        flat: list[Any],
+        counts: list[int],
+        single: bool,
+        errors: ErrorPolicy,
+        by_rows: bool,
+    ) -> _Images:
+        """The plans and pixels of a call's images, and the images that have none, with why."""
+        policy = variant.policy._replace(decoding=self._decoding)
+        plans: list[Plan] = []
+        pixels: list[Any] = []
+        failures: list[tuple[int, Exception]] = []
+        for index, image in enumerate(flat):
+            failure: Exception | None = None
+            try:
+                ready = prepare(image, policy, by_rows=by_rows)
+                plan = variant.spec.plan(ready.height, ready.width, counts[index])
+                if ready.floating is not None:
+                    _check_floating(ready, plan, variant)
+            except Exception as error:
+                error = _plain_memory_error(error)
+                if single and errors == "raise":
+                    raise error from None
+                failure = error if single else _name_index(error, index)
+            if failure is not None:
+                # Without its traceback, which would keep the images alive.
+                failure = failure.with_traceback(None)
+                if errors == "raise":
+                    try:
+                        raise failure
+                    finally:
+                        del failure
+                failures.append((index, failure))
+                continue
+            plans.append(plan)
+            pixels.append(ready.pixels)
+        return plans, pixels, failures
 
     def _mixed(
         self,
@@ -495,8 +547,8 @@ class Processor(Planner):
 
     def plan(
         self,
-        height: int,
-        width: int,
+        height: int | tuple[int, int] | str | os.PathLike[str],
+        width: int | None = None,
         *,
         num_images: int = 1,
         num_frames: int | None = None,
@@ -505,7 +557,8 @@ class Processor(Planner):
         """Everything that will happen to an image of this size, without its pixels, or to a video.
 
         Args:
-            height: of the image, in pixels.
+            height: of the image, in pixels; or, without `width`, (height, width), or the path of a
+                file, of which the header is read (see `image_size`).
             width: of the image, in pixels.
             num_images: images in the request, for the families that plan by it.
             num_frames: frames that are taken of a video; None is an image.
@@ -515,12 +568,26 @@ class Processor(Planner):
             TypeError: a size that is no integer.
             ValueError: a size that upstream refuses, or that is not at least 1;
                 `ImageTooLargeError` above the limit.
+            OSError: no such file, or nothing that Pillow knows.
         """
+        if width is None:
+            height, width = self._size_of(height)
         if num_frames is not None:
-            return self.video.plan(height, width, num_frames=num_frames, **options)
+            sides = (_side("height", height), _side("width", width))
+            return self.video.plan(*sides, num_frames=num_frames, **options)
         variant = self._variant(options) if options else self._base
         return variant.spec.plan(
             _side("height", height), _side("width", width), _side("num_images", num_images)
+        )
+
+    def _size_of(self, image: Any) -> tuple[int, int]:
+        """The size that a pair is, or that the header of a file says."""
+        if isinstance(image, str | os.PathLike):
+            return image_size(image, self._base.policy.convert != "original")
+        if isinstance(image, tuple | list) and len(image) == 2:
+            return image[0], image[1]
+        raise TypeError(
+            f"height: without a width must be (height, width) or a path, got {type(image).__name__}"
         )
 
     def num_tokens(self, sizes: ArrayLike, *, num_images: int = 1, **options: Any) -> I64:
@@ -557,7 +624,7 @@ class Processor(Planner):
     def _changed(self, options: dict[str, Any]) -> Self:
         made = type(self).__new__(type(self))
         changed = canonical(options, self._base.options, "options", self._family)
-        made._set(self._family, self._numerics, changed)
+        made._set(self._family, self._numerics, changed, self._decoding)
         made._video, made._video_options = self._video, self._video_options
         made._no_video = self._no_video
         return made
@@ -612,7 +679,7 @@ class Processor(Planner):
         return hash((self._family, self._numerics, freeze(self._base.options)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_from_dict, (type(self), self.to_dict()))
+        return (_from_dict, (type(self), self.to_dict(), tuple(self._decoding)))
 
     def __copy__(self) -> Processor:
         return self
@@ -630,8 +697,12 @@ def _as_options(name: str, given: object) -> dict[str, Any]:
     return {as_key(key): value for key, value in given.items()}
 
 
-def _from_dict(cls: type[Processor], data: dict[str, Any]) -> Processor:
-    return cls.from_dict(data)
+def _from_dict(
+    cls: type[Processor], data: dict[str, Any], decoding: tuple[str, int] | None = None
+) -> Processor:
+    made = cls.from_dict(data)
+    made._decoding = made._decoding if decoding is None else jpeg.Decoding(*decoding)
+    return made
 
 
 def _plain(value: Any) -> Any:
@@ -643,9 +714,9 @@ def _copy(options: Options) -> Options:
     return {key: _plain(value) for key, value in options.items()}
 
 
-def _flatten(images: ImagesInput) -> tuple[list[Any], list[int], bool]:
+def _flatten(images: ImagesInput, apart: bool) -> tuple[list[Any], list[int], bool]:
     """The images of a call in order, how many are in the sample of each, and whether it was one
-    image."""
+    image. `apart`: each image of a flat list is a sample of its own."""
     if images is None:
         raise TypeError("images: must be an image or a list of images, got None")
     if is_batch_array(images):
@@ -663,10 +734,27 @@ def _flatten(images: ImagesInput) -> tuple[list[Any], list[int], bool]:
         for image in sample:
             group.extend(image if is_batch_array(image) else [image])
         flat += group
-        counts += [len(group)] * len(group)
+        alone = apart and samples is not images
+        counts += [1] * len(group) if alone else [len(group)] * len(group)
     if not flat:
         raise ValueError("images: must hold at least one image, got an empty list")
     return flat, counts, False
+
+
+def _unstripped(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of the patches of a strip (1, channels, patch size, patches * patch size)."""
+    _, channels, side, length = shape
+    return length // side, channels, side, side
+
+
+def _strip(patches: NDArray[Any], out: NDArray[Any] | None) -> NDArray[Any]:
+    """Patches (patches, channels, side, side) side by side: (1, channels, side, patches * side)."""
+    count, channels, side, _ = patches.shape
+    rows = patches.transpose(1, 2, 0, 3)
+    if out is None:
+        return rows.reshape(1, channels, side, count * side)
+    out.reshape(channels, side, count, side)[...] = rows
+    return out
 
 
 def _plain_memory_error(error: Exception) -> Exception:

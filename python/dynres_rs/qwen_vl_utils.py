@@ -316,7 +316,7 @@ def _with_urllib(url: str, limits: _Limits, ends: float) -> bytes:
                 _check_host(args[-1], limits)
             return super().redirect_request(*args)
 
-    options = {} if limits.timeout is None else {"timeout": limits.timeout}
+    options: dict[str, Any] = {} if limits.timeout is None else {"timeout": limits.timeout}
     with build_opener(Redirects).open(url, **options) as answer:
         return _bounded(iter(lambda: answer.read1(_BLOCK), b""), limits, ends)
 

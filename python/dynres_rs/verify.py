@@ -39,7 +39,6 @@ from .processor import Processor
 __all__ = ["Report", "Row", "image_files", "verify"]
 
 #: Families whose upstream is no transformers class.
-ORIGINALS: Final = ("internvl", "deepseek-vl2")
 
 Arrays = Mapping[str, NDArray[Any]]
 Upstream = Callable[[Any], Arrays]
@@ -198,7 +197,7 @@ def verify(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # upstream's own deprecations
         ours, upstream, name, count = _sides(model, numerics, overrides)
-        by_path = upstream if ours.family not in ORIGINALS else None
+        by_path = upstream if ours.family not in STEPS else None
         rows = []
         with _one_thread():
             for label, image in _named(images):
@@ -238,7 +237,7 @@ def _sides(
 ) -> tuple[Processor, Upstream, str, Callable[[Arrays, int], int | None]]:
     ours = Processor.from_pretrained(model, numerics=numerics, **overrides)
     installed = resolve("pillow")
-    if ours.family in ORIGINALS:
+    if ours.family in STEPS:
         if ours.numerics != installed:
             raise ValueError(
                 f"numerics: must be those of the installed Pillow, '{installed}', to compare with"
@@ -312,7 +311,7 @@ def _given_tokens(arrays: Arrays, per_tile: int) -> int | None:
 
 def _original(ours: Processor) -> Upstream:
     options = ours.to_dict()
-    steps = _internvl if ours.family == "internvl" else _deepseek_vl2
+    steps = STEPS[ours.family]
     return lambda image: steps(image, options)
 
 
@@ -529,3 +528,10 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+#: The originals' own steps, by family.
+STEPS: Final[dict[str, Callable[[Any, Mapping[str, Any]], Arrays]]] = {
+    "internvl": _internvl,
+    "deepseek-vl2": _deepseek_vl2,
+}

@@ -1,7 +1,7 @@
 //! Vision encoders of fixed size, as models of transformers have them inside.
 
-use super::{CLIP, Family, HALF, common};
-use crate::plan::Role;
+use super::{CLIP, Family, HALF, IMAGENET, common};
+use crate::plan::{First, Floats, Role};
 use crate::resample::{Filter, Numerics};
 use crate::spec::{
     ArraySpec, Backends, Common, Convert, Key, MeanStd, Part, Preset, Recipe, Spec, TokenSpec,
@@ -10,7 +10,7 @@ use crate::spec::{
 use crate::strategy::{FixedSize, Padding, Strategy};
 
 /// One picture an image, maybe from a padded square.
-const PICTURE: Recipe = Recipe {
+pub(super) const PICTURE: Recipe = Recipe {
     views: &[ViewSpec::tiles(Role::Whole), ViewSpec::STEP],
     arrays: &[ArraySpec::PIXEL_VALUES],
     facts: &[],
@@ -25,7 +25,7 @@ const SQUARE: &[Key] = &[SIZE, Key::Bare("size", &["height", "width"]), CROP];
 /// A number alone is the shorter edge.
 const EDGE: &[Key] = &[SIZE, Key::Bare("size", &["shortest_edge"]), CROP];
 
-const SIZE: Key = Key::Choice(
+pub(super) const SIZE: Key = Key::Choice(
     "size",
     &[
         ("height", "height"),
@@ -36,7 +36,7 @@ const SIZE: Key = Key::Choice(
         ("max_width", "max_width"),
     ],
 );
-const CROP: Key = Key::Sides("crop_size", "crop_size");
+pub(super) const CROP: Key = Key::Sides("crop_size", "crop_size");
 
 fn encoder(
     family: &'static str,
@@ -165,6 +165,27 @@ pub(super) fn families() -> Vec<Family> {
                 },
             );
             let recipe = Recipe { lacks: &["crop_pct", "pad_size"], ..PICTURE };
+            Family { spec: Spec { recipe, ..family.spec }, ..family }
+        },
+        {
+            let family = unconverted(encoder(
+                "dinov3-vit",
+                FixedSize { patch_size: 16, ..square(224) },
+                Bilinear,
+                IMAGENET,
+                SQUARE,
+                torchvision(of("DINOv3ViTImageProcessor", &["dinov3_vit"])),
+            ));
+            let recipe = Recipe {
+                views: const {
+                    &[
+                        ViewSpec::tiles(Role::Whole)
+                            .in_floats(Floats { first: First::Rescale, ..Floats::KEPT }),
+                        ViewSpec::STEP,
+                    ]
+                },
+                ..PICTURE
+            };
             Family { spec: Spec { recipe, ..family.spec }, ..family }
         },
         {

@@ -1,10 +1,15 @@
 //! The table of families: data only. A new family that uses known strategies is one entry here.
 
+#![allow(clippy::too_many_lines, reason = "a table is as long as it has entries")]
+
+mod crops;
 mod encoders;
+mod grids;
 mod originals;
 mod patches;
 mod tiles;
 mod videos;
+mod views;
 
 use std::sync::LazyLock;
 
@@ -20,12 +25,16 @@ pub struct Family {
     pub aliases: &'static [&'static str],
     /// Conversion to RGB.
     pub convert: Convert,
+    /// Whether each image of a flat list is a sample of its own, where samples matter; else the list is one sample.
+    pub apart: bool,
     /// Its options as released checkpoints have them. Pillow's newest rule stands for the installed one's.
     pub spec: Spec,
     /// What keys of files and arguments become, beyond the options' own names.
     pub keys: &'static [Key],
     /// Upstream's class, where transformers has one.
     pub upstream: Option<Upstream>,
+    /// Tokens that upstream's processor puts around those of an image, which it then always cuts into tiles.
+    pub markers: usize,
     /// The same for videos, where it has any.
     pub video: Option<Video>,
 }
@@ -48,9 +57,11 @@ impl Family {
             name: spec.family,
             aliases: &[],
             convert: Convert::Transformers,
+            apart: false,
             spec,
             keys: &[],
             upstream: None,
+            markers: 0,
             video: None,
         }
     }
@@ -86,6 +97,9 @@ pub fn all() -> &'static [Family] {
             tiles::families(),
             patches::budgets(),
             encoders::families(),
+            crops::families(),
+            views::families(),
+            grids::families(),
         ];
         files.into_iter().flatten().collect()
     });

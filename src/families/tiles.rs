@@ -43,6 +43,7 @@ pub(super) fn families() -> Vec<Family> {
     vec![
         Family {
             aliases: &["internvl_hf"],
+            markers: 2,
             keys: TILE_KEYS,
             upstream: Some(Upstream {
                 processors: &["InternVLProcessor"],

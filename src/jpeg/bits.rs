@@ -27,11 +27,16 @@ impl<'a> Bits<'a> {
     }
 
     /// Makes sure that the window holds the next `need` bytes, or all that are left, and zeros after them.
+    #[inline(always)]
     pub(super) fn fill(&mut self, need: usize) {
-        let used = self.pos / 8;
-        if self.ended || self.len.saturating_sub(used) >= need {
-            return;
+        if !self.ended && self.len.saturating_sub(self.pos / 8) < need {
+            self.refill();
         }
+    }
+
+    #[inline(never)]
+    fn refill(&mut self) {
+        let used = self.pos / 8;
         self.window.copy_within(used.min(self.len)..self.len, 0);
         self.len -= used.min(self.len);
         self.pos -= used * 8;

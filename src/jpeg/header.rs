@@ -407,6 +407,15 @@ fn exif_orientation(tiff: &[u8]) -> Option<u8> {
         if bytes > 4 {
             tiff.get(long(entry + 8)?..)?.get(..bytes)?;
         }
+        // Pillow reads the resolution while it opens a file, and may stumble over what is not one value of its type.
+        let plain = match tag {
+            0x011a => (kind, values) == (5, 1),
+            0x0128 => (kind, values) == (3, 1),
+            _ => true,
+        };
+        if !plain {
+            return None;
+        }
         if tag == 0x0112 {
             if kind != 3 || values != 1 {
                 return None;

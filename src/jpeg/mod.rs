@@ -40,6 +40,8 @@ mod kept;
 mod planes;
 mod stream;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use crate::error::{Error, Size, zeroed};
 use crate::image::ImageRef;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::error::{Result, Size, zeroed};
+use crate::error::{Error, Result, Size, zeroed};
 use crate::image::Row;
 use crate::plan::{Cut, Inside, Order, View};
 use crate::simd::Backend;
@@ -77,7 +77,9 @@ impl Place<'_> {
 #[must_use]
 pub const fn row_bytes(cut: Cut, tile: Size, element: Element, copies: usize) -> usize {
     match cut {
-        Cut::Patches { patch, .. } => copies * patch * patch * 3 * element.size(),
+        Cut::Patches { patch, inside, .. } => {
+            (inside.numbers() + copies * patch * patch * 3) * element.size()
+        }
         Cut::Tiles { .. } => tile.0 * tile.1 * 3 * element.size(),
         Cut::Rows { pixel } => pixel,
     }
@@ -108,7 +110,7 @@ impl<'a> Emit<'a> {
     /// the cache. A strip of tiles has up to `tile_rows` rows.
     ///
     /// # Errors
-    /// `OutOfMemory`.
+    /// `OutOfMemory`; `Unprepared` for patches that only views in floats can be cut into.
     pub fn new(
         view: &View,
         lut: &'a Lut,
@@ -133,6 +135,7 @@ impl<'a> Emit<'a> {
                     runs.extend(slots.flat_map(copy));
                 }
             }
+            Cut::Patches { inside: Inside::Numbered, .. } => return Err(Error::Unprepared),
             Cut::Patches { inside: Inside::Tppc, .. } => {
                 for (frame, slots) in frames() {
                     runs.extend(slots.map(|_| (frame, 0)));

@@ -36,7 +36,7 @@ impl Fill {
     }
 
     /// Fills elements of one channel.
-    pub(super) fn plane(&self, channel: usize, element: Element, out: &mut [u8]) {
+    pub fn plane(&self, channel: usize, element: Element, out: &mut [u8]) {
         repeat(out, &self.0[channel][..element.size()]);
     }
 
@@ -58,7 +58,7 @@ impl Fill {
             Cut::Patches { patch, inside: Inside::Ctpp, .. } => frames * patch * patch,
             Cut::Patches { patch, inside: Inside::Tcpp, .. } => patch * patch,
             Cut::Tiles { order: Order::ChannelsFirst, .. } => tile.0 * tile.1,
-            Cut::Patches { inside: Inside::Tppc, .. }
+            Cut::Patches { inside: Inside::Tppc | Inside::Numbered, .. }
             | Cut::Tiles { order: Order::ChannelsLast, .. }
             | Cut::Rows { .. } => return self.pixels(element, out),
         };

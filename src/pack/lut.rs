@@ -252,6 +252,8 @@ impl Recipe {
 pub struct Lut {
     /// Their type.
     pub element: Element,
+    /// The arithmetic, for values that are no bytes.
+    pub normalise: Normalise,
     /// As float32; zeros for bytes, which stay as they are.
     pub float32: [[f32; 256]; 3],
     /// As the bits of float16 or bfloat16, when that is the type.
@@ -270,7 +272,9 @@ impl Lut {
     #[must_use]
     pub fn new(normalise: &Normalise, element: Element) -> Self {
         let (float32, half, half_bytes) = ([[0.0; 256]; 3], [[0; 256]; 3], [[[0; 256]; 2]; 3]);
-        let mut lut = Self { element, float32, half, half_bytes, recipe: None, line: None };
+        let normalise = *normalise;
+        let mut lut =
+            Self { element, normalise, float32, half, half_bytes, recipe: None, line: None };
         if element == Element::Uint8 {
             return lut;
         }
@@ -285,7 +289,7 @@ impl Lut {
                 }
             }
         }
-        lut.recipe = Recipe::proven(normalise, &lut.float32);
+        lut.recipe = Recipe::proven(&normalise, &lut.float32);
         if matches!(element, Element::Float16 | Element::Bfloat16) {
             lut.line = lut.proven_line();
         }

@@ -188,8 +188,7 @@ mod tests {
 
     #[test]
     fn every_backend_gives_the_same() {
-        let backends: Vec<Simd> =
-            Simd::NAMES.into_iter().filter_map(|name| Simd::detect(name)).collect();
+        let backends: Vec<Simd> = Simd::NAMES.into_iter().filter_map(Simd::detect).collect();
         for (n, height) in SIDES.into_iter().enumerate() {
             for width in SIDES {
                 let size = (height, width);

@@ -23,10 +23,12 @@
 //! | `source` | where rows come from |
 //! | `tables` | weights, made once and kept |
 //! | `scaler` | one resize: rows to canvas rows |
-//! | [`float`] | resizes in float32, a plane at a time, apart from all this |
+//! | [`float`] | resizes in float32, a plane at a time |
+//! | `lane` | views in floats: whole, apart from all this, into the same memory |
 //! | [`statistics`] | one image's mean and deviation, and patches in rows |
 
 pub mod float;
+mod lane;
 mod scaler;
 mod source;
 pub mod statistics;
@@ -46,7 +48,7 @@ use crate::error::{Error, Result, Size, zeroed};
 use crate::image::{ImageRef, Row};
 use crate::pack::{Element, Emit, Fill, Lut, Place, Units, row_bytes};
 use crate::parallel::{self, Watch};
-use crate::plan::{Cut, From, Plan, View};
+use crate::plan::{Cut, From, Lane, Plan, View};
 use crate::resample::Numerics;
 use crate::simd::{BAND, Backend, Simd};
 use crate::with_backend;
@@ -287,7 +289,9 @@ impl<'a> Work<'a> {
     fn new(item: Item<'a>, settings: &Settings<'_>, shares: usize) -> Self {
         let Item { plan, frames, outs } = item;
         let (mut pieces, mut blanks) = (Vec::new(), Vec::new());
-        let deal = |units: usize| {
+        // A view in floats is one piece: it is resized whole.
+        let deal = |view: &View, units: usize| {
+            let shares = if matches!(view.lane, Lane::Floats(_)) { 1 } else { shares };
             let step = units.div_ceil(shares).max(1);
             (0..units.max(1)).step_by(step).map(move |first| first..(first + step).min(units))
         };
@@ -314,7 +318,7 @@ impl<'a> Work<'a> {
                 (rest, row) = (others, row + gap + view.count());
                 let bytes = Place::unit_bytes(view, tile, element, settings.copies);
                 let count = Units::new(view).count;
-                for units in deal(count) {
+                for units in deal(view, count) {
                     let (out, others) = rest.split_at_mut(units.len() * bytes);
                     rest = others;
                     let out = Some(Out { bytes: out, tile, fill: part.fill });
@@ -331,7 +335,7 @@ impl<'a> Work<'a> {
                     let last = units.end == count;
                     Piece { view: number, units, last, out: None }
                 };
-                pieces.extend(deal(count).map(piece));
+                pieces.extend(deal(view, count).map(piece));
             }
         }
         pieces.sort_by_key(|piece| piece.view);
@@ -405,8 +409,22 @@ impl<'a> Work<'a> {
         let slots: Vec<Range<usize>> =
             self.frames.iter().map(|frame| frame.slots.clone()).collect();
         let mut runs = Vec::with_capacity(pieces.len());
-        for (piece, keep) in pieces {
+        for (piece, mut keep) in pieces {
+            let view = &self.plan.views[piece.view];
+            if let Lane::Floats(floats) = view.lane {
+                let mut readers = self.readers(from, watch)?;
+                let lut = view.output.map(|output| settings.luts[output]);
+                let lane = lane::Lane { view, floats, input, simd: settings.simd, slots: &slots };
+                lane.run(&mut readers, lut.zip(piece.out), &mut keep, watch)?;
+                for reader in &mut readers {
+                    reader.finish()?;
+                }
+                continue;
+            }
             runs.push(ViewRun::new(self.plan, input, piece, keep, &slots, settings, tables)?);
+        }
+        if runs.is_empty() {
+            return Ok(());
         }
         let mut readers = self.readers(from, watch)?;
         drive(&mut runs, &mut readers, watch)?;
@@ -525,12 +543,13 @@ impl Piece<'_> {
     fn keep<'k>(&self, plan: &Plan, rests: &mut Vec<&'k mut [u8]>) -> Vec<&'k mut [u8]> {
         let (rows, own) = self.rows(plan, true);
         let bytes = (own - rows.start) * plan.views[self.view].canvas.1 * 3;
-        let take = |rest: &mut &'k mut [u8]| {
-            let (mine, others) = std::mem::take(rest).split_at_mut(bytes);
+        let mut kept = Vec::with_capacity(rests.len());
+        for rest in rests {
+            let (mine, others): (&'k mut [u8], _) = std::mem::take(rest).split_at_mut(bytes);
             *rest = others;
-            mine
-        };
-        rests.iter_mut().map(take).collect()
+            kept.push(mine);
+        }
+        kept
     }
 }
 
@@ -671,8 +690,12 @@ impl<'a, B: Backend> ViewRun<'a, B> {
         let strip_rows = emit.as_ref().map_or(1, Emit::strip_rows);
         let mut scalers = Vec::with_capacity(frames);
         let mut strips = Vec::with_capacity(frames);
+        let numerics = match view.lane {
+            Lane::Torch => Numerics::Torchvision,
+            Lane::Bytes | Lane::Floats(_) => settings.numerics,
+        };
         for _ in 0..frames {
-            let scaler = Scaler::new(view, input, start, settings.numerics, tables)?;
+            let scaler = Scaler::new(view, input, start, numerics, tables)?;
             let stride = row_stride(scaler.row_bytes());
             strips.push(Aligned::zeroed(strip_rows * stride)?);
             scalers.push(scaler);
@@ -730,13 +753,13 @@ impl<'a, B: Backend> ViewRun<'a, B> {
                 }
             }
             if self.scalers.iter().all(|scaler| scaler.next() == self.last) {
-                self.emit_strip()?;
+                self.emit_strip();
             }
         }
         Ok(())
     }
 
-    fn emit_strip(&mut self) -> Result<()> {
+    fn emit_strip(&mut self) {
         let (pixel, len) = (self.scalers[0].pixel(), self.scalers[0].row_bytes());
         let count = self.last - self.first;
         let frames = self
@@ -763,7 +786,6 @@ impl<'a, B: Backend> ViewRun<'a, B> {
             emit.strip(self.backend, self.first, &frames, pixel);
         }
         self.next_strip();
-        Ok(())
     }
 
     fn next_strip(&mut self) {

@@ -19,23 +19,23 @@ pub struct Statistics {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Standardise {
     /// `Pix2StructImageProcessor`: torch's sums; at least `1 / sqrt(n)`, rounded to float32 at the end.
-    Pix2Struct,
+    TorchDouble,
     /// `Kosmos2_5ImageProcessor`: torch's sums; at least `1 / sqrt(n)`, with the root and the quotient in float32.
-    Kosmos25,
+    TorchSingle,
     /// The same classes on Pillow: numpy's sums, the deviation of the values themselves rather than an estimate.
     Numpy,
 }
 
 impl Standardise {
     /// Every rule.
-    pub const ALL: [Self; 3] = [Self::Pix2Struct, Self::Kosmos25, Self::Numpy];
+    pub const ALL: [Self; 3] = [Self::TorchDouble, Self::TorchSingle, Self::Numpy];
 
     /// Its name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Pix2Struct => "pix2struct",
-            Self::Kosmos25 => "kosmos-2.5",
+            Self::TorchDouble => "torch-double",
+            Self::TorchSingle => "torch-single",
             Self::Numpy => "numpy",
         }
     }
@@ -57,8 +57,8 @@ impl Standardise {
     pub fn statistics(self, values: &[f32]) -> Statistics {
         let n = values.len() as f64;
         let (mean, deviation, least) = match self {
-            Self::Pix2Struct => (torch_mean(values), None, (1.0 / n.sqrt()) as f32),
-            Self::Kosmos25 => (torch_mean(values), None, 1.0 / (n as f32).sqrt()),
+            Self::TorchDouble => (torch_mean(values), None, (1.0 / n.sqrt()) as f32),
+            Self::TorchSingle => (torch_mean(values), None, 1.0 / (n as f32).sqrt()),
             Self::Numpy => {
                 let (mean, deviation) = numpy(values);
                 (mean, Some(deviation), (1.0 / n.sqrt()) as f32)

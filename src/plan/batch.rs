@@ -1,7 +1,7 @@
 //! One call: which arrays it returns, where each image's rows lie in them, and all that is no pixel.
 
 use super::{Cut, Inside, Order, Plan};
-use crate::error::{Error, Result, Size, collected, filled, push};
+use crate::error::{Error, Result, Size, collected, filled, push, reserved};
 use crate::options::{Options, Value};
 use crate::pack::Element;
 use crate::spec::{ArraySpec, FactSpec, Form, Group, Number, Per, Prepared, Rows, What};
@@ -31,8 +31,25 @@ pub struct Array {
     pub element: Element,
     /// The size of every tile in it, where it is not each view's own.
     pub tile: Option<Size>,
+    /// How many of its last axes are those of one row.
+    pub row_axes: usize,
     /// Where images lie in it, one after the other.
     pub slots: Vec<Slot>,
+    /// Whether its patches are to lie side by side in one strip: its rows are patches still.
+    pub strip: bool,
+}
+
+impl Array {
+    /// Its shape as the caller gets it.
+    #[must_use]
+    pub fn final_shape(&self) -> Vec<usize> {
+        match self.shape[..] {
+            [patches, channels, height, width] if self.strip => {
+                vec![1, channels, height, patches * width]
+            }
+            _ => self.shape.clone(),
+        }
+    }
 }
 
 /// An image's part of an array: consecutive rows, those after its own filled with zeros.
@@ -104,15 +121,35 @@ impl Batch {
         }
         let mut facts = Vec::new();
         for (number, fact) in spec.recipe.facts.iter().enumerate() {
+            let empty = |plan: &&Plan| plan.facts[number].values.is_empty();
+            let absent = fact.form == Form::ListsToMost && plans.iter().all(empty);
+            if absent || fact.only_if.is_some_and(|flag| !is_on(spec, flag)) {
+                continue;
+            }
             let form = match fact.what {
-                What::Mask { of, per } => mask(fact.number, of, per, plans, &arrays)?,
                 What::Positions(of) => positions(fact.number, of, plans, &arrays)?,
+                What::Mask { of, per } => mask(fact.number, of, per, plans, &arrays)?,
+                What::SampleImages => {
+                    let mut bytes = Vec::new();
+                    for &count in samples {
+                        fact.number.write(count as f64, &mut bytes);
+                    }
+                    let shape = vec![samples.len()];
+                    FactForm::Array { number: fact.number, shape, bytes }
+                }
                 _ => join_fact(fact, number, plans, samples)?,
             };
             push(&mut facts, FactArray { key: fact.key, form })?;
         }
         Ok(Self { arrays, facts })
     }
+}
+
+/// Whether a flag of the strategy is on.
+fn is_on(spec: &Prepared, flag: &str) -> bool {
+    let mut values = Vec::new();
+    spec.strategy.values(&mut values);
+    values.iter().any(|(name, value)| *name == flag && *value == Value::Bool(true))
 }
 
 /// The shape of one patch or tile with at most `copies` frames.
@@ -122,10 +159,11 @@ pub fn row_shape(cut: Cut, copies: usize, flat: bool) -> Vec<usize> {
         Cut::Patches { patch, temporal, inside, .. } => {
             let frames = temporal.min(copies);
             match inside {
-                _ if flat => vec![3 * frames * patch * patch],
+                _ if flat => vec![inside.numbers() + 3 * frames * patch * patch],
                 Inside::Ctpp if frames == 1 => vec![3, patch, patch],
                 Inside::Ctpp => vec![3, frames, patch, patch],
                 Inside::Tcpp => vec![frames, 3, patch, patch],
+                Inside::Numbered => vec![inside.numbers() + 3 * patch * patch],
                 Inside::Tppc if frames == 1 => vec![patch, patch, 3],
                 Inside::Tppc => vec![frames, patch, patch, 3],
             }
@@ -188,7 +226,28 @@ impl Joined<'_> {
                 plan.outputs[self.output].cut
             }
         };
+        if let (Some(name), Cut::Tiles { tile, step, order }) = (self.array.sides, cut)
+            && let Some(sides) = self.sides(name)
+        {
+            if tile.0 > sides.0 || tile.1 > sides.1 {
+                let rule = "at least as large as every image";
+                let given = format!("{sides:?} for {tile:?}");
+                return Err(Error::Option { name, rule, given });
+            }
+            return Ok((Cut::Tiles { tile: sides, step, order }, true));
+        }
         Ok((cut, several))
+    }
+
+    /// The size that an option says.
+    fn sides(&self, name: &str) -> Option<Size> {
+        let mut values = Vec::new();
+        self.spec.strategy.values(&mut values);
+        match values.iter().find(|(found, _)| *found == name) {
+            Some((_, Value::Int(side))) => Some((*side as usize, *side as usize)),
+            Some((_, Value::Size(size))) => Some(*size),
+            _ => None,
+        }
     }
 
     fn arrays(&self, element: Element, copies: usize) -> Result<Vec<Array>> {
@@ -212,6 +271,7 @@ impl Joined<'_> {
         let equal = counts.iter().all(|&count| count == most);
         let rows = match self.array.rows {
             Rows::Option(name) => self.option(name).max(most),
+            Rows::Limit => self.spec.strategy.most_rows().max(most),
             Rows::Own | Rows::Most | Rows::List => most,
         };
         let made = |shape: Vec<usize>, slots: Vec<Slot>, listed| Array {
@@ -221,7 +281,9 @@ impl Joined<'_> {
             shape,
             element,
             tile,
+            row_axes: row.len(),
             slots,
+            strip: self.array.strip,
         };
         if self.array.rows == Rows::List && !equal {
             let mut all = Vec::new();
@@ -232,9 +294,14 @@ impl Joined<'_> {
             }
             return Ok(all);
         }
-        if self.array.group == Group::Flat {
-            let mut shape = vec![total];
-            shape.extend(row);
+        if matches!(self.array.group, Group::Flat | Group::View) {
+            let mut shape = if self.array.group == Group::View {
+                let rows = self.view_rows()?;
+                vec![total / rows, rows]
+            } else {
+                vec![total]
+            };
+            shape.extend(&row);
             let mut slots = Vec::new();
             for image in 0..images {
                 let rows = self.rows(image);
@@ -255,7 +322,7 @@ impl Joined<'_> {
             }
             _ => vec![groups.len(), rows],
         };
-        shape.extend(row);
+        shape.extend(&row);
         let mut slots = Vec::new();
         for group in &groups {
             for slot in self.slots(group, rows, row_bytes)? {
@@ -278,7 +345,7 @@ impl Joined<'_> {
         let row_bytes = row.iter().product::<usize>() * element.size();
         let own = |image: usize| self.rows(image) / self.plans[image].frames.max(1);
         let most = (0..self.plans.len()).map(own).max().unwrap_or(0);
-        let rows = self.spec.strategy.rows().max(most);
+        let rows = self.spec.strategy.most_rows().max(most);
         let mut slots = Vec::new();
         let mut frames = 0;
         for (image, plan) in self.plans.iter().enumerate() {
@@ -286,10 +353,11 @@ impl Joined<'_> {
             let bytes = plan.frames * rows * row_bytes;
             push(&mut slots, Slot { image, bytes, rows: self.rows(image) })?;
         }
+        let row_axes = row.len();
         let mut shape = vec![frames, rows];
         shape.extend(row);
-        let (key, output) = (self.array.key, self.output);
-        Ok(vec![Array { key, output, listed: false, shape, element, tile, slots }])
+        let (key, output, strip) = (self.array.key, self.output, self.array.strip);
+        Ok(vec![Array { key, output, listed: false, shape, element, tile, row_axes, slots, strip }])
     }
 
     fn option(&self, name: &str) -> usize {
@@ -301,11 +369,30 @@ impl Joined<'_> {
         }
     }
 
+    /// The rows of every view, at least one.
+    fn view_rows(&self) -> Result<usize> {
+        let most = self.spec.strategy.most_rows();
+        if most > 0 {
+            return Ok(most);
+        }
+        let views = self.plans.iter().flat_map(|plan| &plan.views);
+        let mut counts =
+            views.filter(|view| view.output == Some(self.output)).map(super::view::View::count);
+        let first = counts.next().unwrap_or(1).max(1);
+        match counts.find(|&count| count != first) {
+            Some(other) => {
+                let (first, other) = ((first, 1), (other, 1));
+                Err(Error::Ragged { key: self.array.key, first, other })
+            }
+            None => Ok(first),
+        }
+    }
+
     /// The images of every group, in order.
     fn groups(&self) -> Result<Vec<Vec<usize>>> {
         let mut groups = Vec::new();
         match self.array.group {
-            Group::Flat | Group::Image | Group::Frame | Group::SampleImage => {
+            Group::Flat | Group::View | Group::Image | Group::Frame | Group::SampleImage => {
                 for image in 0..self.plans.len() {
                     push(&mut groups, collected([image])?)?;
                 }
@@ -358,10 +445,10 @@ fn mask(
     let Some(array) = arrays.iter().find(|array| array.output == of) else {
         return Ok(FactForm::Tree(Tree::List(Vec::new())));
     };
-    let rows = array.shape.len() - array_row_rank(plans, of);
+    let rows = array.shape.len() - array.row_axes;
     let mut shape = collected(array.shape[..rows].iter().copied())?;
     let (height, width) = match per {
-        Per::Row => (1, 1),
+        Per::Row | Per::RowOrFirst => (1, 1),
         Per::Pixel => {
             let sides = &array.shape[array.shape.len() - 2..];
             shape.extend(sides);
@@ -383,7 +470,7 @@ fn mask(
                     view.resized.0.saturating_add_signed(view.offset.0).min(view.canvas.0),
                     view.resized.1.saturating_add_signed(view.offset.1).min(view.canvas.1),
                 ),
-                (Per::Row, _) => (1, 1),
+                (Per::Row | Per::RowOrFirst, _) => (1, 1),
             };
             // Every temporal patch of a video has the same views.
             let plan = plans[slot.image];
@@ -399,6 +486,9 @@ fn mask(
             }
         }
     }
+    if let (Per::RowOrFirst, Some(&group)) = (per, shape.last()) {
+        seen.iter_mut().step_by(group.max(1)).for_each(|first| *first = 1);
+    }
     let mut bytes = Vec::new();
     bytes
         .try_reserve_exact(count * number.size())
@@ -409,33 +499,36 @@ fn mask(
     Ok(FactForm::Array { number, shape, bytes })
 }
 
-/// Column and row of every patch of an array of frames, -1 for those that fill it up.
+/// The column and the row of every patch of an array; -1 for those that no view fills.
 fn positions(number: Number, of: usize, plans: &[&Plan], arrays: &[Array]) -> Result<FactForm> {
-    let rows = arrays.iter().find(|array| array.output == of).map_or(0, |array| array.shape[1]);
-    let frames: usize = plans.iter().map(|plan| plan.frames).sum();
-    let mut bytes = Vec::new();
-    let count = frames.saturating_mul(rows).saturating_mul(2 * number.size());
-    bytes.try_reserve_exact(count).map_err(|_| Error::OutOfMemory { bytes: count })?;
-    for plan in plans {
-        for _ in 0..plan.frames {
-            for place in 0..rows {
-                let columns = plan.grid.columns.max(1);
-                let (row, column) = (place / columns, place % columns);
-                let real = row < plan.grid.rows;
-                number.write(if real { column as f64 } else { -1.0 }, &mut bytes);
-                number.write(if real { row as f64 } else { -1.0 }, &mut bytes);
+    let Some(array) = arrays.iter().find(|array| array.output == of) else {
+        return Ok(FactForm::Tree(Tree::List(Vec::new())));
+    };
+    let rows = array.shape.len() - array.row_axes;
+    let mut shape = collected(array.shape[..rows].iter().copied())?;
+    let count: usize = shape.iter().product();
+    shape.push(2);
+    let mut places = filled([-1.0; 2], count)?;
+    let row_bytes = array.shape[rows..].iter().product::<usize>() * array.element.size();
+    let mut start = 0;
+    for slot in &array.slots {
+        let plan = plans[slot.image];
+        let all = slot.bytes.checked_div(row_bytes).unwrap_or(0);
+        // Every temporal patch of a video has the same views.
+        for group in 0..plan.groups {
+            let first = start + group * (all / plan.groups);
+            for view in plan.views.iter().filter(|view| view.output == Some(of)) {
+                let own = &mut places[first + view.index..][..view.count()];
+                for (n, place) in own.iter_mut().enumerate() {
+                    *place = [(n % view.grid.columns) as f64, (n / view.grid.columns) as f64];
+                }
             }
         }
+        start += all;
     }
-    Ok(FactForm::Array { number, shape: vec![frames, rows, 2], bytes })
-}
-
-/// Axes of one row of an output.
-fn array_row_rank(plans: &[&Plan], output: usize) -> usize {
-    plans.first().map_or(3, |plan| match plan.outputs[output].cut {
-        Cut::Tiles { .. } => 3,
-        Cut::Patches { .. } | Cut::Rows { .. } => 1,
-    })
+    let mut bytes = reserved(2 * count * number.size())?;
+    places.iter().flatten().for_each(|&place| number.write(place, &mut bytes));
+    Ok(FactForm::Array { number, shape, bytes })
 }
 
 /// The numbers of all images, joined.
@@ -468,6 +561,24 @@ fn join_fact(
                 first += count;
             }
             return Ok(FactForm::Tree(Tree::List(tree)));
+        }
+        Form::ListsToMost => {
+            let most = (0..images).map(|image| of(image).len()).max().unwrap_or(0);
+            let padded = |image: usize| {
+                let zeros = std::iter::repeat_n(0.0, most - of(image).len());
+                Tree::List(of(image).iter().copied().chain(zeros).map(leaf).collect())
+            };
+            return Ok(FactForm::Tree(Tree::List((0..images).map(padded).collect())));
+        }
+        Form::Firsts => {
+            let mut first = 0;
+            let mut rows = 0;
+            for &count in samples.iter().filter(|&&count| count > 0) {
+                of(first).iter().copied().for_each(&mut write);
+                first += count;
+                rows += 1;
+            }
+            vec![rows, spec.what.len()]
         }
         Form::Row => {
             (0..images).flat_map(of).copied().for_each(&mut write);

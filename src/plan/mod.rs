@@ -8,11 +8,13 @@ mod view;
 use crate::error::{Error, Result, Size};
 use crate::resample::Filter;
 use crate::sizing::Grid;
-use crate::spec::{Coords, CutSpec, Form, Part, Prepared, Recipe, ViewSpec, What};
+use crate::spec::{Coords, CutSpec, Form, Group, Part, Prepared, Recipe, ViewSpec, What};
 use crate::strategy::{self, Context, Layout, Measure, Shape, Strategy};
 
 pub use batch::{Array, Batch, FactArray, FactForm, Samples, Slot, Tree, row_shape};
-pub use view::{Cells, Cut, Fact, From, Inside, Order, Output, Rect, Role, Run, View};
+pub use view::{
+    Cells, Cut, Fact, First, Floats, From, Inside, Lane, Order, Output, Rect, Role, Run, View,
+};
 
 /// Everything that will happen to an image of one size.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,7 +89,7 @@ impl Plan {
             views,
         };
         plan.runs = runs(spec, &layout);
-        plan.facts = plan.facts_of(&spec.recipe, &spec.strategy);
+        plan.facts = plan.facts_of(&spec.recipe, &spec.strategy, &layout);
         Ok(plan)
     }
 
@@ -112,7 +114,7 @@ impl Plan {
         }
         let cut = Cut::Rows { pixel };
         let shape = Shape::stretched(Role::Whole, source, target, filter);
-        let view = view(&shape, cut, Some(0), 0);
+        let view = view(&shape, cut, Lane::Bytes, Some(0), 0);
         Ok(Self {
             family: "resize",
             source,
@@ -132,7 +134,8 @@ impl Plan {
         })
     }
 
-    fn facts_of(&self, recipe: &Recipe, strategy: &Strategy) -> Vec<Fact> {
+    fn facts_of(&self, recipe: &Recipe, strategy: &Strategy, layout: &Layout) -> Vec<Fact> {
+        let filling = |output| self.views.iter().filter(move |view| view.output == Some(output));
         let fact = |what| match what {
             What::GridThw => vec![self.groups, self.grid.rows, self.grid.columns],
             What::RowsColumns => vec![self.grid.rows, self.grid.columns],
@@ -141,17 +144,45 @@ impl Plan {
             What::Tokens => vec![self.num_tokens],
             What::Source => vec![self.source.0, self.source.1],
             What::Resized => vec![self.resized.0, self.resized.1],
+            What::LastResized => self.views.last().map_or(Vec::new(), |view| {
+                let (height, width) = view.resized;
+                vec![height, width]
+            }),
+            What::Height => vec![self.resized.0],
+            What::Width => vec![self.resized.1],
+            What::Rows => vec![self.grid.rows],
+            What::Columns => vec![self.grid.columns],
+            What::ViewGrids => {
+                let views = self.views.iter().filter(|view| view.output == Some(0));
+                views.flat_map(|view| [view.grid.rows, view.grid.columns]).collect()
+            }
             What::MergeSize => vec![strategy.merge_size()],
+            What::RowsOf(role) => {
+                let of = self.views.iter().filter(|view| view.role == role);
+                vec![of.map(View::count).sum()]
+            }
+            What::Choice => vec![layout.choice + 1],
+            What::Views(output) => vec![filling(output).count()],
+            What::Parts => vec![layout.parts.rows, layout.parts.columns],
+            What::RowEnds => {
+                let Grid { rows, columns } = layout.parts;
+                let ends = |part| part % columns == columns - 1 && part / columns + 1 < rows;
+                (0..rows * columns).map(|part| usize::from(ends(part))).collect()
+            }
             What::Frames => vec![self.frames],
             What::FrameTokens => vec![self.num_tokens / self.groups.max(1)],
             What::ChunkGrids => self.chunk_grids(strategy.chunk()),
             What::Chunks => vec![self.groups.div_ceil(strategy.chunk())],
             What::Kept => vec![1; self.num_tokens],
-            What::Mask { .. } | What::Positions(_) => Vec::new(),
+            What::Scale | What::SampleImages | What::Mask { .. } | What::Positions(_) => Vec::new(),
+        };
+        let numbers = |what| match what {
+            What::Scale => vec![self.resized.0 as f64 / self.source.0 as f64],
+            what => fact(what).into_iter().map(|number| number as f64).collect(),
         };
         let facts = recipe.facts.iter().map(|spec| Fact {
             key: spec.key,
-            values: fact(spec.what).into_iter().map(|number| number as f64).collect(),
+            values: numbers(spec.what),
             scalar: spec.form == Form::Scalar,
         });
         facts.collect()
@@ -201,13 +232,14 @@ fn measured(spec: &Prepared, size: Size, count: usize) -> Result<(Layout, usize)
     Ok((spec.strategy.measure(&spec.ready, size, &context)?, frames))
 }
 
-fn view(shape: &Shape, cut: Cut, output: Option<usize>, index: usize) -> View {
+fn view(shape: &Shape, cut: Cut, lane: Lane, output: Option<usize>, index: usize) -> View {
     View {
         role: shape.role,
         from: shape.from,
         source: shape.source,
         resized: shape.resized,
         filter: shape.filter,
+        lane,
         canvas: shape.canvas,
         offset: shape.offset,
         background: shape.background,
@@ -238,7 +270,10 @@ fn views(spec: &Prepared, layout: &Layout, groups: usize) -> Result<(Vec<View>, 
             let output = outputs[array].get_or_insert(Output { key, rows: 0, cut });
             // Within one temporal patch.
             index = output.rows / groups.max(1);
-            output.rows += shape.grid().count() * groups;
+            output.rows += match spec.recipe.arrays[array].group {
+                Group::View => view_rows(spec, shape)?,
+                _ => shape.grid().count() * groups,
+            };
             if let (Cut::Tiles { tile: held, .. }, Cut::Tiles { tile, .. }) = (output.cut, cut) {
                 let tile = (held.0.max(tile.0), held.1.max(tile.1));
                 if let Cut::Tiles { step, order, .. } = output.cut {
@@ -246,13 +281,36 @@ fn views(spec: &Prepared, layout: &Layout, groups: usize) -> Result<(Vec<View>, 
                 }
             }
         }
-        views.push(view(shape, cut, array, index));
+        let lane = found.map_or(Lane::Bytes, |found| found.lane(spec));
+        check_filter(lane, shape)?;
+        views.push(view(shape, cut, lane, array, index));
     }
     let none = |(number, output): (usize, Option<Output>)| {
         let key = spec.recipe.arrays[number].key;
         output.unwrap_or(Output { key, rows: 0, cut: Cut::tiles((0, 0)) })
     };
     Ok((views, outputs.into_iter().enumerate().map(none).collect()))
+}
+
+/// The rows of a view that has a group of its own.
+fn view_rows(spec: &Prepared, shape: &Shape) -> Result<usize> {
+    let (count, most) = (shape.grid().count(), spec.strategy.most_rows());
+    if most > 0 && count > most {
+        let rule = "one that gives no more patches than a group has";
+        return Err(Error::Option { name: "image", rule, given: format!("{count} over {most}") });
+    }
+    Ok(count.max(most))
+}
+
+/// Checks that a resize in floats has a filter with a rule for them.
+fn check_filter(lane: Lane, shape: &Shape) -> Result<()> {
+    let resizes = matches!(lane, Lane::Floats(_)) && shape.source.size != shape.resized;
+    if !resizes || matches!(shape.filter, Filter::Bilinear | Filter::Bicubic) {
+        return Ok(());
+    }
+    let rule = "'bilinear' or 'bicubic' where images are resized in floats";
+    let given = format!("'{}'", shape.filter.name());
+    Err(Error::Option { name: "resample", rule, given })
 }
 
 fn cut(spec: &Prepared, shape: &Shape, cut: CutSpec) -> Cut {
@@ -297,6 +355,9 @@ fn seen(spec: &Prepared, shape: &Shape) -> (strategy::Cells, Grid) {
 
 /// Tokens of an image, or of a temporal patch of a video.
 fn tokens(spec: &Prepared, layout: &Layout) -> usize {
+    if let Some(count) = spec.strategy.tokens(layout) {
+        return count;
+    }
     let of = |role: Role| layout.shapes.iter().filter(move |shape| shape.role == role);
     let part = |part: &Part| match *part {
         Part::Mark(_) => 1,
@@ -320,6 +381,9 @@ fn tokens(spec: &Prepared, layout: &Layout) -> usize {
 /// What each token of an image sees; nothing where its units are no grid of cells.
 fn runs(spec: &Prepared, layout: &Layout) -> Vec<Run> {
     let mut runs = Vec::new();
+    if spec.strategy.tokens(layout).is_some() {
+        return runs;
+    }
     for part in spec.recipe.tokens.parts {
         let (role, newline) = match *part {
             Part::Mark(kind) => {

@@ -3,7 +3,8 @@
 use crate::coords::Kind;
 use crate::error::Size;
 use crate::names::names;
-use crate::resample::Filter;
+use crate::pipeline::statistics::Standardise;
+use crate::resample::{Filter, Float};
 use crate::sizing::Grid;
 
 names! {
@@ -56,6 +57,19 @@ pub enum Inside {
     Tcpp,
     /// (frame, row, column, channel); of one frame (row, column, channel).
     Tppc,
+    /// The numbers of the patch's row and column, from 1 on, then (row, column, channel): of views in floats alone.
+    Numbered,
+}
+
+impl Inside {
+    /// Elements before those of pixels.
+    #[must_use]
+    pub const fn numbers(self) -> usize {
+        match self {
+            Self::Numbered => 2,
+            Self::Ctpp | Self::Tcpp | Self::Tppc => 0,
+        }
+    }
 }
 
 /// The order of the elements of a tile.
@@ -105,6 +119,56 @@ impl Cut {
     }
 }
 
+/// In which numbers a view is resized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Bytes, which a table turns into elements.
+    Bytes,
+    /// The same by torchvision's rule, whatever the numerics.
+    Torch,
+    /// Floats, of the whole view at once.
+    Floats(Floats),
+}
+
+/// The steps of a view in floats: one before the resize, the resize itself, and of normalising what is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Floats {
+    /// What is done before the resize.
+    pub first: First,
+    /// The resize, and what is done to its values.
+    pub rule: Float,
+    /// The value around the image before normalising, on the scale of bytes; none is the view's background.
+    pub outside: Option<i16>,
+}
+
+impl Floats {
+    /// A resize that keeps what a filter gives beyond 0 and 255, before values are normalised.
+    pub const KEPT: Self = Self {
+        first: First::Nothing,
+        rule: Float { antialias: true, round: false, clamp: false },
+        outside: None,
+    };
+
+    /// Whether what is normalised are whole numbers from 0 to 255.
+    #[must_use]
+    pub const fn are_bytes(&self) -> bool {
+        matches!(self.first, First::Nothing) && self.rule.round && self.rule.clamp
+    }
+}
+
+/// What is done to values before they are resized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// Nothing: they are normalised afterwards.
+    Nothing,
+    /// They are multiplied by the factor; mean and deviation follow afterwards.
+    Rescale,
+    /// They are normalised; nothing follows.
+    Normalise,
+    /// Their own mean and deviation are taken out; nothing follows.
+    Standardise(Standardise),
+}
+
 /// One resize of the image, or of an earlier view, and where it goes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct View {
@@ -118,6 +182,8 @@ pub struct View {
     pub resized: Size,
     /// The filter of that resize.
     pub filter: Filter,
+    /// In which numbers it is resized.
+    pub lane: Lane,
     /// The canvas it is laid on.
     pub canvas: Size,
     /// Rows above and columns left of it on the canvas. Negative ones cut that much off, as does what lies beyond the

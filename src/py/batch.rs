@@ -116,11 +116,17 @@ impl PyBatch {
         guard(|| {
             let mut arrays = reserved(self.batch.arrays.len()).map_err(no_memory)?;
             for array in &self.batch.arrays {
-                let shape = PyTuple::new(py, &array.shape)?;
+                let shape = PyTuple::new(py, array.final_shape())?;
                 arrays.push((array.key, shape, array.element.name(), array.listed));
             }
             Ok(arrays)
         })
+    }
+
+    /// Keys of arrays whose patches lie side by side in one strip: `run` fills them patch after patch.
+    #[getter]
+    fn strips(&self) -> Vec<&'static str> {
+        self.batch.arrays.iter().filter(|array| array.strip).map(|array| array.key).collect()
     }
 
     /// Every other array by key: numpy arrays, or nested lists.

@@ -223,6 +223,8 @@ fn resize_into(
         shape: vec![size.0, size.1, pixel],
         element: Element::Uint8,
         tile: None,
+        row_axes: 3,
+        strip: false,
         slots: vec![Slot { image: 0, bytes, rows: 1 }],
     };
     let batch = Batch { arrays: vec![array], facts: Vec::new() };

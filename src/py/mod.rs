@@ -21,7 +21,7 @@ use pyo3::prelude::*;
 use crate::simd::Simd;
 
 /// The compiled core of `dynres_rs`.
-#[pymodule]
+#[pymodule(gil_used = false)]
 fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     let forced = std::env::var("DYNRES_SIMD").ok().filter(|name| !name.is_empty());
@@ -44,6 +44,7 @@ fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(functions::video_families, module)?)?;
     module.add_function(wrap_pyfunction!(schema::schema, module)?)?;
     module.add_function(wrap_pyfunction!(schema::keys, module)?)?;
+    module.add_function(wrap_pyfunction!(schema::markers, module)?)?;
     module.add_function(wrap_pyfunction!(schema::upstream, module)?)?;
     module.add_function(wrap_pyfunction!(functions::smart_resize_qwen_vl_utils, module)?)?;
     module.add_function(wrap_pyfunction!(functions::smart_resize, module)?)?;

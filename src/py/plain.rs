@@ -103,6 +103,9 @@ pub(super) fn batch<'py>(
     let Some(pixels) = pixels(image)? else { return Ok(None) };
     let Ok(plan) = Plan::new(&spec.get().spec, pixels.size(), 1) else { return Ok(None) };
     let asked = PyBatch::new(spec, vec![Arc::new(plan)], &[1], dtype, copies)?;
+    if asked.shapes().arrays.iter().any(|array| array.strip) {
+        return Ok(None);
+    }
     let made = PyDict::new(py);
     let mut buffers = Vec::with_capacity(asked.shapes().arrays.len());
     for array in &asked.shapes().arrays {

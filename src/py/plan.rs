@@ -307,7 +307,7 @@ impl PyPlan {
     fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         guard(|| {
             let batch = self.alone().map_err(|error| to_python(&error))?;
-            PyTuple::new(py, batch.arrays.first().map_or(&[][..], |array| &array.shape))
+            PyTuple::new(py, batch.arrays.first().map_or_else(Vec::new, Array::final_shape))
         })
     }
 
@@ -318,7 +318,7 @@ impl PyPlan {
             let batch = self.alone().map_err(|error| to_python(&error))?;
             let shapes = PyDict::new(py);
             for array in &batch.arrays {
-                shapes.set_item(array.key, PyTuple::new(py, &array.shape)?)?;
+                shapes.set_item(array.key, PyTuple::new(py, array.final_shape())?)?;
             }
             Ok(shapes)
         })
@@ -492,7 +492,7 @@ impl PyPlan {
     /// Where each token lies in the image.
     ///
     /// Returns:
-    ///     (num_tokens, 4) float64, xyxy in pixels of the image, clipped to it, in token order. Tokens that see no
+    ///     `(num_tokens, 4)` float64, xyxy in pixels of the image, clipped to it, in token order. Tokens that see no
     ///     pixel (newline, separator, padding) have a box without area inside the image.
     ///
     /// Raises:
@@ -504,7 +504,7 @@ impl PyPlan {
     /// What each token stands for.
     ///
     /// Returns:
-    ///     (num_tokens,) of `"image"`, `"newline"`, `"separator"`, `"padding"`, in token order.
+    ///     `(num_tokens,)` of `"image"`, `"newline"`, `"separator"`, `"padding"`, in token order.
     ///
     /// Raises:
     ///     MemoryError: no room for them.
@@ -546,7 +546,10 @@ impl PyPlan {
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
         other.cast::<Self>().is_ok_and(|other| {
             let other = other.get();
-            other.plan == self.plan && other.spec.spec == self.spec.spec
+            let same = |a: &Prepared, b: &Prepared| {
+                a.family == b.family && a.numerics == b.numerics && a.options() == b.options()
+            };
+            other.plan == self.plan && same(&other.spec, &self.spec)
         })
     }
 

@@ -95,6 +95,7 @@ impl Pixels {
 }
 
 /// The exception for a refusal of the allocator.
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
 pub(super) fn no_memory(error: Error) -> PyErr {
     to_python(&error)
 }
@@ -224,13 +225,14 @@ pub(super) struct PySpec {
 impl PySpec {
     /// The element type of every array of pixels: the one asked for, or upstream's own.
     pub(super) fn elements(&self, dtype: Option<Element>) -> Vec<Element> {
-        let floats = self.spec.recipe.floats_on_pillow && !self.spec.numerics.int16_weights();
-        let own = |normalise: &Normalise| match dtype {
+        let own = |(array, normalise): (usize, &Normalise)| match dtype {
             Some(element) => element,
-            None if floats => Element::Float32,
+            None if self.spec.is_of_floats(array) && normalise.element() == Element::Uint8 => {
+                Element::Float32
+            }
             None => normalise.element(),
         };
-        Normalise::of(&self.spec).iter().map(own).collect()
+        Normalise::of(&self.spec).iter().enumerate().map(own).collect()
     }
 
     /// The table of every array of pixels.
@@ -306,6 +308,12 @@ impl PySpec {
         self.spec.recipe.arrays.first().is_some_and(|array| array.group == Group::Image)
     }
 
+    /// Whether each image of a flat list is a sample of its own.
+    #[getter]
+    fn apart(&self) -> bool {
+        families::find(self.spec.family).is_ok_and(|family| family.apart)
+    }
+
     #[pyo3(signature = (height, width, num_images=1))]
     fn plan(&self, height: usize, width: usize, num_images: usize) -> PyResult<PyPlan> {
         guard(|| {
@@ -316,6 +324,7 @@ impl PySpec {
     }
 
     /// The arrays of images of these plans, in samples of these counts.
+    #[expect(clippy::needless_pass_by_value, reason = "PyO3 makes it of a list")]
     fn batch(
         slf: &Bound<'_, Self>,
         plans: &Bound<'_, PyList>,

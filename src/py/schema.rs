@@ -89,6 +89,12 @@ fn object(py: Python<'_>, preset: Preset) -> PyResult<Bound<'_, PyAny>> {
     value::to_object(py, &Value::from(preset))
 }
 
+/// Tokens that upstream's processor puts around those of an image of a family.
+#[pyfunction]
+pub(super) fn markers(family: &str) -> PyResult<usize> {
+    guard(|| Ok(families::find(family).map_err(|error| to_python(&error))?.markers))
+}
+
 /// Upstream's classes, each with the families that it is: a dict a family.
 #[pyfunction]
 pub(super) fn upstream(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
@@ -113,13 +119,12 @@ pub(super) fn upstream(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
             };
             row.set_item("sign", sign)?;
             row.set_item("defaults", defaults(py, spec, upstream)?)?;
-            let rows = match classes.get_item(upstream.class)? {
-                Some(rows) => rows.cast_into::<PyList>()?,
-                None => {
-                    let rows = PyList::empty(py);
-                    classes.set_item(upstream.class, &rows)?;
-                    rows
-                }
+            let rows = if let Some(rows) = classes.get_item(upstream.class)? {
+                rows.cast_into::<PyList>()?
+            } else {
+                let rows = PyList::empty(py);
+                classes.set_item(upstream.class, &rows)?;
+                rows
             };
             rows.append(row)?;
         }

@@ -1,7 +1,10 @@
 //! Kernels of resizes in float32. What is added to what, and what is fused, is [`Sum`]'s; they differ in how many
 //! results they make at once, never in the steps to one of them.
 
-#![expect(unsafe_code, reason = "calls into functions that need the CPU's features")]
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "calls into functions that need the CPU's features")
+)]
 #![expect(clippy::inline_always, reason = "a function that is not inlined has no vector registers")]
 
 #[cfg(target_arch = "x86_64")]

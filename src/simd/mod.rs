@@ -16,6 +16,8 @@ mod avx2;
 mod avx512;
 pub mod float;
 pub mod jpeg;
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+mod neon;
 #[cfg(target_arch = "x86_64")]
 mod opaque;
 mod scalar;
@@ -26,6 +28,8 @@ mod tests;
 pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+pub use neon::Neon;
 pub use scalar::Scalar;
 
 use crate::error::{Error, Result};
@@ -145,11 +149,14 @@ pub enum Simd {
     /// AVX-512 with VBMI and VNNI.
     #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
+    /// NEON, with the dot products of bytes that the CPU has.
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    Neon(Neon),
 }
 
 impl Simd {
     /// The name of every backend, slowest first.
-    pub const NAMES: [&'static str; 3] = ["scalar", "avx2", "avx512"];
+    pub const NAMES: [&'static str; 4] = ["scalar", "avx2", "avx512", "neon"];
 
     /// The backend of that name, where this CPU has it.
     #[must_use]
@@ -160,6 +167,8 @@ impl Simd {
             "avx2" => Avx2::detect().map(Self::Avx2),
             #[cfg(target_arch = "x86_64")]
             "avx512" => Avx512::detect().map(Self::Avx512),
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            "neon" => Neon::detect().map(Self::Neon),
             _ => None,
         }
     }
@@ -192,6 +201,8 @@ impl Simd {
             Self::Avx2(_) => "avx2",
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => "avx512",
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Self::Neon(_) => "neon",
         }
     }
 }
@@ -206,6 +217,8 @@ macro_rules! with_backend {
             $crate::simd::Simd::Avx2($backend) => $body,
             #[cfg(target_arch = "x86_64")]
             $crate::simd::Simd::Avx512($backend) => $body,
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            $crate::simd::Simd::Neon($backend) => $body,
         }
     };
 }

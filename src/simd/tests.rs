@@ -10,7 +10,7 @@ use crate::pack::{
 };
 use crate::parallel::Watch;
 use crate::pipeline::{Frame, Item, Part, Settings, run};
-use crate::plan::{Cut, From, Inside, Order, Plan, Rect, View};
+use crate::plan::{Cut, Floats, From, Inside, Lane, Order, Plan, Rect, View};
 use crate::resample::{Axis, Filter, Numerics, Passes};
 use crate::sizing::Grid;
 use crate::{families, with_backend};
@@ -66,7 +66,19 @@ fn cases(default: usize) -> usize {
 
 /// The backends of this CPU, the plain one among them.
 fn backends() -> impl Iterator<Item = Simd> {
-    Simd::NAMES.into_iter().filter_map(Simd::detect)
+    Simd::NAMES.into_iter().filter_map(Simd::detect).chain(slower())
+}
+
+/// Of a backend that multiplies by what the CPU has: the ways of lesser CPUs.
+fn slower() -> Vec<Simd> {
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    {
+        let mut levels: Vec<Simd> = super::Neon::levels().map(Simd::Neon).collect();
+        levels.pop();
+        levels
+    }
+    #[cfg(not(all(target_arch = "aarch64", target_endian = "little")))]
+    Vec::new()
 }
 
 fn lengths() -> impl Iterator<Item = usize> {
@@ -697,6 +709,7 @@ fn row_of(cut: Cut, allocated: Option<Size>, copies: usize, size: usize) -> usiz
     values * size
 }
 
+#[expect(clippy::too_many_lines, reason = "every part of a plan is drawn")]
 fn make_plan(random: &mut Random, element: Element) -> Made {
     let copies = random.pick(&[1, 1, 2, 3]);
     let source = (random.length(70), random.length(70));
@@ -704,7 +717,7 @@ fn make_plan(random: &mut Random, element: Element) -> Made {
     let template = plan.views.remove(0);
     let cuts = [cut_of(random, copies), cut_of(random, copies)];
     let sizes_differ = random.below(2) == 0;
-    for number in 0..1 + random.below(5) {
+    for number in 0..=random.below(5) {
         let parent = random.below(number + 2).checked_sub(2);
         let (from, parent) = match parent {
             None => (From::Image, source),
@@ -759,10 +772,15 @@ fn make_plan(random: &mut Random, element: Element) -> Made {
             _ => random.below(canvas + resized + 2) as isize - resized as isize - 1,
         };
         let offset = (offset(canvas.0, resized.0), offset(canvas.1, resized.1));
+        // Where nothing is resized, floats must give what bytes give.
+        let same = resized == rect.size || resized.0 == 0;
+        let lane =
+            if same && random.below(2) == 0 { Lane::Floats(Floats::KEPT) } else { Lane::Bytes };
         plan.views.push(View {
             from,
             source: rect,
             resized,
+            lane,
             filter: random.pick(&Filter::ALL),
             canvas,
             offset,
@@ -913,7 +931,7 @@ fn expected(
 #[test]
 fn random_words() {
     let count = cases(600);
-    let mut random = Random(0xdecade);
+    let mut random = Random(0x00de_cade);
     let mut bytes = 0;
     for case in 0..count {
         let element = random.pick(&Element::ALL);

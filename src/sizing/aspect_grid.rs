@@ -1,6 +1,6 @@
 //! The tile grid whose aspect ratio is closest to the image's, as InternVL's `dynamic_preprocess`.
 
-use crate::error::{Error, Result, Size, collected, filled};
+use crate::error::{Error, Result, Size, collected, filled, push};
 
 /// Rows and columns of tiles or patches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -12,6 +12,9 @@ pub struct Grid {
 }
 
 impl Grid {
+    /// No tiles.
+    pub const NONE: Self = Self { rows: 0, columns: 0 };
+
     /// How many tiles.
     #[must_use]
     pub const fn count(&self) -> usize {
@@ -68,9 +71,34 @@ pub fn aspect_ratios(
     collected(sorted.into_iter().map(|(_, _, pair)| pair))
 }
 
+/// Pairs in the order in which a CPython set made of them gives them back.
+///
+/// # Errors
+/// `OutOfMemory`.
+pub fn set_order(pairs: impl IntoIterator<Item = (usize, usize)>) -> Result<Vec<(usize, usize)>> {
+    let mut set = PairSet::default();
+    for pair in pairs {
+        set.insert(pair)?;
+    }
+    set.into_ordered()
+}
+
 /// Candidates of [`closest_aspect_grid`], made once.
+///
+/// The simple algorithm looks at every candidate. Float subtraction is monotone, so the smallest difference is that of a
+/// neighbour among the distinct ratios; unless another ratio beside it has the same difference, only the candidates of
+/// that one ratio are looked at.
 #[derive(Clone, Debug)]
-pub struct Ratios(Vec<Candidate>);
+pub struct Ratios {
+    /// In upstream's order.
+    all: Vec<Candidate>,
+    /// Distinct ratios, ascending.
+    distinct: Vec<f64>,
+    /// By ratio, in upstream's order.
+    by_ratio: Vec<Candidate>,
+    /// The candidates of each ratio: a range of `by_ratio`.
+    spans: Vec<(u32, u32)>,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
@@ -86,13 +114,42 @@ impl Ratios {
     /// # Errors
     /// As [`aspect_ratios`].
     pub fn new(order: RatioOrder, min_tiles: usize, max_tiles: usize) -> Result<Self> {
-        let ratios = aspect_ratios(order, min_tiles, max_tiles)?;
         let candidate = |(columns, rows): (usize, usize)| {
             let grid = Grid { rows, columns };
             let (columns, rows) = (columns as f64, rows as f64);
             Candidate { grid, columns, rows, ratio: columns / rows }
         };
-        Ok(Self(ratios.into_iter().map(candidate).collect()))
+        let ratios = aspect_ratios(order, min_tiles, max_tiles)?;
+        Self::of(collected(ratios.into_iter().map(candidate))?)
+    }
+
+    fn of(all: Vec<Candidate>) -> Result<Self> {
+        let mut numbers = collected(0..all.len())?;
+        numbers.sort_unstable_by(|&a, &b| {
+            all[a].ratio.total_cmp(&all[b].ratio).then_with(|| a.cmp(&b))
+        });
+        let by_ratio = collected(numbers.iter().map(|&number| all[number]))?;
+        let (mut distinct, mut spans) = (Vec::new(), Vec::new());
+        for (place, candidate) in by_ratio.iter().enumerate() {
+            if distinct.last().is_none_or(|&last: &f64| last < candidate.ratio) {
+                push(&mut distinct, candidate.ratio)?;
+                push(&mut spans, (place as u32, place as u32))?;
+            }
+            if let Some(span) = spans.last_mut() {
+                span.1 = place as u32 + 1;
+            }
+        }
+        Ok(Self { all, distinct, by_ratio, spans })
+    }
+
+    /// The same without grids of more than `side` tiles a side.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn of_sides_up_to(self, side: usize) -> Result<Self> {
+        let mut all = self.all;
+        all.retain(|candidate| candidate.grid.rows.max(candidate.grid.columns) <= side);
+        Self::of(all)
     }
 
     /// The grid for an image, with ties going to the larger grid only when the image has more than half its pixels.
@@ -106,12 +163,37 @@ impl Ratios {
         if tile.0 == 0 || tile.1 == 0 {
             return Err(Error::ZeroSide { what: "tile_size", size: tile });
         }
+        Ok(Self::best(self.nearest(size), size, tile))
+    }
+
+    /// The candidates that may be the closest, in upstream's order.
+    fn nearest(&self, size: Size) -> &[Candidate] {
+        let aspect = size.1 as f64 / size.0 as f64;
+        let above = self.distinct.partition_point(|&ratio| ratio <= aspect);
+        let distance = |number: usize| {
+            self.distinct.get(number).map_or(f64::INFINITY, |ratio| (aspect - ratio).abs())
+        };
+        let (below, over) = (distance(above.wrapping_sub(1)), distance(above));
+        let (nearest, unique) = if below < over {
+            (above - 1, distance(above.wrapping_sub(2)) > below)
+        } else {
+            (above, over < below && distance(above + 1) > over)
+        };
+        if !unique {
+            return &self.all;
+        }
+        let (start, end) = self.spans[nearest];
+        &self.by_ratio[start as usize..end as usize]
+    }
+
+    /// The simple algorithm.
+    fn best(candidates: &[Candidate], size: Size, tile: Size) -> Grid {
         let aspect = size.1 as f64 / size.0 as f64;
         let area = size.0 as f64 * size.1 as f64;
         let half = 0.5 * (tile.0 as f64 * tile.1 as f64);
         let mut best = Grid { rows: 1, columns: 1 };
         let mut best_difference = f64::INFINITY;
-        for candidate in &self.0 {
+        for candidate in candidates {
             let difference = (aspect - candidate.ratio).abs();
             let closer = difference < best_difference;
             let tie = difference.total_cmp(&best_difference).is_eq();
@@ -120,7 +202,7 @@ impl Ratios {
                 best_difference = difference;
             }
         }
-        Ok(best)
+        best
     }
 }
 
@@ -262,6 +344,22 @@ mod tests {
             (2, 6),
         ];
         assert_eq!(aspect_ratios(RatioOrder::Set, 1, 12), Ok(published.to_vec()));
+    }
+
+    #[test]
+    fn the_neighbours_of_a_ratio_are_enough() {
+        for (order, most) in [(RatioOrder::Set, 12), (RatioOrder::Columns, 37)] {
+            let ratios = Ratios::new(order, 1, most).expect("ratios");
+            for height in 1..90 {
+                for width in 1..300 {
+                    for tile in [(3, 3), (20, 31), (448, 448)] {
+                        let size = (height, width);
+                        let plain = Ratios::best(&ratios.all, size, tile);
+                        assert_eq!(ratios.closest(size, tile), Ok(plain), "{size:?}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -30,6 +30,32 @@ pub fn contain(size: Size, canvas: Size) -> Placement {
     Placement { resized, offset }
 }
 
+/// Inside a canvas, one side of which it fills; the other rounds up: `get_patch_output_size`.
+#[must_use]
+pub fn contain_up(size: Size, canvas: Size) -> Size {
+    let (height, width) = (size.0 as f64, size.1 as f64);
+    let down = canvas.0 as f64 / height;
+    let across = canvas.1 as f64 / width;
+    if across < down {
+        (((height * across).ceil() as usize).min(canvas.0), canvas.1)
+    } else {
+        (canvas.0, ((width * down).ceil() as usize).min(canvas.1))
+    }
+}
+
+/// The same with the other side rounded down, at least 1: `get_max_res_without_distortion`.
+#[must_use]
+pub fn contain_down(size: Size, canvas: Size) -> Size {
+    let (height, width) = (size.0 as f64, size.1 as f64);
+    let down = canvas.0 as f64 / height;
+    let across = canvas.1 as f64 / width;
+    if across < down {
+        (((height * across).floor() as usize).min(canvas.0).max(1), canvas.1)
+    } else {
+        (canvas.0, ((width * down).floor() as usize).min(canvas.1).max(1))
+    }
+}
+
 /// The longer side to `target`, the other in proportion, half to even, at least `min_side`.
 #[must_use]
 pub fn longest_side(size: Size, target: usize, min_side: usize) -> Size {

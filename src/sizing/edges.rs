@@ -37,3 +37,13 @@ pub fn within(size: Size, (max_height, max_width): Size) -> Size {
     let scale = (max_height as f64 / height).min(max_width as f64 / width);
     ((height * scale) as usize, (width * scale) as usize)
 }
+
+/// Shrunk into `most`, rounding down, then both sides up to whole patches: Pixtral's `get_resize_output_image_size`. A
+/// side that shrinks to nothing stays zero.
+#[must_use]
+pub fn capped(size: Size, most: Size, patch: usize) -> Size {
+    let (height, width) = (size.0 as f64, size.1 as f64);
+    let ratio = (height / most.0 as f64).max(width / most.1 as f64);
+    let fits = |side: f64| if ratio > 1.0 { (side / ratio).floor() } else { side } as usize;
+    (fits(height).div_ceil(patch) * patch, fits(width).div_ceil(patch) * patch)
+}

@@ -3,16 +3,20 @@
 mod aspect_grid;
 mod best_canvas;
 mod contain;
+mod covering;
 mod edges;
 mod smart_resize;
 mod video;
+mod views;
 
-pub use aspect_grid::{Grid, RatioOrder, Ratios, aspect_ratios, closest_aspect_grid};
+pub use aspect_grid::{Grid, RatioOrder, Ratios, aspect_ratios, closest_aspect_grid, set_order};
 pub use best_canvas::{Canvases, best_canvas};
-pub use contain::{Placement, contain, longest_side};
-pub use edges::{between_edges, shortest_edge, within};
+pub use contain::{Placement, contain, contain_down, contain_up, longest_side};
+pub use covering::{Arrangements, covering_area, covering_scale, least_enlarged};
+pub use edges::{between_edges, capped, shortest_edge, within};
 pub use smart_resize::{Budget, grown, smart_resize, smart_resize_video};
 pub use video::{
     cap_of_context, cap_of_frame, qwen_vl_utils_max_pixels, shrink_to_share,
     smart_resize_qwen_vl_utils,
 };
+pub use views::{clamped, longest_even, nearest_multiple, slice_grid, thumbnail, whole_tiles};

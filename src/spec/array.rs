@@ -1,8 +1,12 @@
 //! The arrays of a batch: of pixels, and all others ("facts").
 
 use crate::names::names;
+use crate::plan::Role;
+
+use super::Backends;
 
 /// One array of pixels.
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArraySpec {
     /// Its key.
@@ -17,6 +21,13 @@ pub struct ArraySpec {
     pub flat: bool,
     /// Whether the key is absent where no image has a row.
     pub optional: bool,
+    /// The backends on which bytes that are neither rescaled nor normalised become float32 all the same.
+    pub floats: Option<Backends>,
+    /// The option that gives tiles their height and width, zeros below and on the right of smaller ones.
+    pub sides: Option<&'static str>,
+    /// Whether patches, which are of one frame and have axes, lie side by side in one strip: (1, channels, patch size,
+    /// patches * patch size).
+    pub strip: bool,
 }
 
 impl ArraySpec {
@@ -24,7 +35,17 @@ impl ArraySpec {
     #[must_use]
     pub const fn concatenated(key: &'static str) -> Self {
         let (group, rows) = (Group::Flat, Rows::Own);
-        Self { key, group, rows, pad: false, flat: true, optional: false }
+        Self {
+            key,
+            group,
+            rows,
+            pad: false,
+            flat: true,
+            optional: false,
+            floats: None,
+            sides: None,
+            strip: false,
+        }
     }
 
     /// The array that most families have.
@@ -48,6 +69,24 @@ impl ArraySpec {
         Self { flat: false, ..self }
     }
 
+    /// The same with bytes as float32 on those backends.
+    #[must_use]
+    pub const fn as_floats(self, backends: Backends) -> Self {
+        Self { floats: Some(backends), ..self }
+    }
+
+    /// The same with tiles of the height and width that an option says.
+    #[must_use]
+    pub const fn padded_to(self, option: &'static str) -> Self {
+        Self { sides: Some(option), ..self.padded() }
+    }
+
+    /// The same as one strip of patches.
+    #[must_use]
+    pub const fn in_strip(self) -> Self {
+        Self { strip: true, ..self.with_axes() }
+    }
+
     /// The same, absent where no image has a row.
     #[must_use]
     pub const fn if_any(self) -> Self {
@@ -68,6 +107,9 @@ pub enum Group {
     Sample,
     /// Samples, and images of a sample: as many as the largest sample has.
     SampleImage,
+    /// Views: those of all images follow one another, each with the rows that the strategy's limit says, or with as many
+    /// as every other.
+    View,
 }
 
 /// How many rows a group has.
@@ -79,6 +121,8 @@ pub enum Rows {
     Most,
     /// As many as an option says; zeros fill.
     Option(&'static str),
+    /// As many as the strategy's limit says; zeros fill.
+    Limit,
     /// As many as there are where all groups have as many, else the array is a list of arrays, one a group.
     List,
 }
@@ -94,19 +138,27 @@ pub struct FactSpec {
     pub number: Number,
     /// How those of all images join.
     pub form: Form,
+    /// The flag without which the key is absent.
+    pub only_if: Option<&'static str>,
 }
 
 impl FactSpec {
     /// A row of int64 an image.
     #[must_use]
     pub const fn row(key: &'static str, what: What) -> Self {
-        Self { key, what, number: Number::Int64, form: Form::Row }
+        Self { key, what, number: Number::Int64, form: Form::Row, only_if: None }
     }
 
     /// An int64 an image.
     #[must_use]
     pub const fn scalar(key: &'static str, what: What) -> Self {
-        Self { key, what, number: Number::Int64, form: Form::Scalar }
+        Self { form: Form::Scalar, ..Self::row(key, what) }
+    }
+
+    /// The same, absent where a flag is off.
+    #[must_use]
+    pub const fn only_if(self, flag: &'static str) -> Self {
+        Self { only_if: Some(flag), ..self }
     }
 
     /// The same in another form.
@@ -139,6 +191,20 @@ pub enum What {
     Source,
     /// Height and width that the image is scaled to.
     Resized,
+    /// Height and width that the last view is scaled to.
+    LastResized,
+    /// Height that the image is scaled to.
+    Height,
+    /// Width that the image is scaled to.
+    Width,
+    /// Rows of tiles or patches of the main view.
+    Rows,
+    /// Columns of tiles or patches of the main view.
+    Columns,
+    /// Rows and columns of patches of every view in the first array.
+    ViewGrids,
+    /// Column and row of every patch in the array of that number; -1 where there is none.
+    Positions(usize),
     /// Patches a side that one token merges.
     MergeSize,
     /// Frames that are taken.
@@ -151,8 +217,20 @@ pub enum What {
     Chunks,
     /// True for every token: which are left out follows from the pixels, and the facade acts on it.
     Kept,
-    /// Column and row of every patch of the array of that number, -1 for a patch that is filled up.
-    Positions(usize),
+    /// Views that fill the array of that number.
+    Views(usize),
+    /// Rows and columns of the parts that an image is shown in; zeros where it is shown whole.
+    Parts,
+    /// 1 for each part that ends a row of them and is not the last.
+    RowEnds,
+    /// Height that the image is scaled to over its own.
+    Scale,
+    /// Rows of views of that role.
+    RowsOf(Role),
+    /// The number of the chosen candidate, counted from 1.
+    Choice,
+    /// Images of each sample: a number a sample.
+    SampleImages,
     /// True where the array of that number holds something of an image; `per` says of which axes.
     Mask {
         /// The array.
@@ -167,6 +245,8 @@ pub enum What {
 pub enum Per {
     /// Rows: patches or tiles.
     Row,
+    /// The same; the first row of a group always counts as filled.
+    RowOrFirst,
     /// Pixels of tiles.
     Pixel,
 }
@@ -224,6 +304,10 @@ pub enum Form {
     List,
     /// A list of lists: a number an image, by samples.
     SampleLists,
+    /// A row for the first image of each sample: (samples, numbers).
+    Firsts,
+    /// A list an image, all as long as the longest, zeros at the end; absent where all are empty.
+    ListsToMost,
     /// The largest of the numbers of all images: ().
     Largest,
 }
@@ -234,11 +318,27 @@ impl What {
     pub const fn len(self) -> usize {
         match self {
             Self::GridThw | Self::ChunkGrids => 3,
-            Self::RowsColumns | Self::ColumnsRows | Self::Source | Self::Resized => 2,
-            Self::Positions(_) => 2,
+            Self::RowsColumns
+            | Self::ColumnsRows
+            | Self::Source
+            | Self::Resized
+            | Self::LastResized
+            | Self::ViewGrids
+            | Self::Parts
+            | Self::Positions(_) => 2,
             Self::RowCount(_)
             | Self::Tokens
+            | Self::Height
+            | Self::Width
+            | Self::Rows
+            | Self::Columns
             | Self::MergeSize
+            | Self::RowsOf(_)
+            | Self::Views(_)
+            | Self::RowEnds
+            | Self::Scale
+            | Self::Choice
+            | Self::SampleImages
             | Self::Frames
             | Self::FrameTokens
             | Self::Chunks

@@ -18,6 +18,7 @@ use crate::options::{
     Budget, Choice, Deviation, Field, Flag, Mean, Options, Positive, Value, options,
 };
 use crate::pack::Arithmetic;
+use crate::plan::Lane;
 use crate::resample::{Filter, Numerics};
 use crate::strategy::{Measure, Ready, Strategy};
 
@@ -50,6 +51,8 @@ names! {
         Transformers = "transformers",
         /// `Image.convert("RGB")`: alpha dropped.
         Original = "original",
+        /// `Inkling2ImageProcessor`: alpha composited on a checkerboard, grey repeated.
+        Checkerboard = "checkerboard",
         /// Not at all: three channels or an error.
         Never = "none",
     }
@@ -150,6 +153,20 @@ impl Spec {
         }
         values.retain(|(name, _)| !self.recipe.lacks.contains(name));
         values
+    }
+
+    /// Whether the array of pixels of that number has floats even where nothing is rescaled or normalised.
+    #[must_use]
+    pub fn is_of_floats(&self, array: usize) -> bool {
+        let mut views = self.recipe.views.iter().filter(|view| view.array == Some(array));
+        let floats = |view: &ViewSpec| match view.lane(self) {
+            Lane::Floats(floats) => !floats.are_bytes(),
+            Lane::Bytes | Lane::Torch => false,
+        };
+        let kept = |array: &ArraySpec| array.floats.is_some_and(|on| on.has(self.numerics));
+        views.any(floats)
+            || self.recipe.arrays.get(array).is_some_and(kept)
+            || self.recipe.floats_on_pillow && !self.numerics.int16_weights()
     }
 
     /// The description of every option.

@@ -2,6 +2,7 @@
 
 use crate::names::names;
 use crate::options::Value;
+use crate::resample::Numerics;
 
 names! {
     /// The backends that upstream has for a class.
@@ -12,6 +13,18 @@ names! {
         Torchvision = "torchvision",
         /// Pillow alone.
         Pillow = "pillow",
+    }
+}
+
+impl Backends {
+    /// Whether the backend whose numbers these are is one of them.
+    #[must_use]
+    pub const fn has(self, numerics: Numerics) -> bool {
+        match self {
+            Self::Both => true,
+            Self::Torchvision => numerics.int16_weights(),
+            Self::Pillow => !numerics.int16_weights(),
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! What becomes of a strategy's shapes.
 
-use crate::plan::{Inside, Order, Role};
+use super::Spec;
+use crate::pipeline::statistics::Standardise;
+use crate::plan::{First, Floats, Inside, Lane, Order, Role};
 
 /// What becomes of every shape of one role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub struct ViewSpec {
     pub values: usize,
     /// How its units are written.
     pub cut: CutSpec,
+    /// In which numbers it is resized, as far as no option changes that.
+    pub numbers: Lane,
 }
 
 /// How a shape's units are written.
@@ -44,7 +48,13 @@ impl ViewSpec {
     /// Tiles of that role in the first array.
     #[must_use]
     pub const fn tiles(role: Role) -> Self {
-        Self { role, array: Some(0), values: 0, cut: CutSpec::TILES }
+        Self { role, array: Some(0), values: 0, cut: CutSpec::TILES, numbers: Lane::Bytes }
+    }
+
+    /// The same of another role.
+    #[must_use]
+    pub const fn of(self, role: Role) -> Self {
+        Self { role, ..self }
     }
 
     /// The same in another array, with the values of that number.
@@ -54,11 +64,40 @@ impl ViewSpec {
     }
 
     /// A shape that other shapes are made from and that fills nothing.
-    pub const STEP: Self = Self { role: Role::Step, array: None, values: 0, cut: CutSpec::TILES };
+    pub const STEP: Self = Self { array: None, ..Self::tiles(Role::Step) };
 
     /// Patches of the only shape, in the first array.
     #[must_use]
     pub const fn patches(cut: CutSpec) -> Self {
-        Self { role: Role::Whole, array: Some(0), values: 0, cut }
+        Self { cut, ..Self::tiles(Role::Whole) }
+    }
+
+    /// The same resized in floats.
+    #[must_use]
+    pub const fn in_floats(self, floats: Floats) -> Self {
+        Self { numbers: Lane::Floats(floats), ..self }
+    }
+
+    /// The same resized by torchvision's rule, whatever the numerics.
+    #[must_use]
+    pub const fn by_torch(self) -> Self {
+        Self { numbers: Lane::Torch, ..self }
+    }
+
+    /// In which numbers it is resized with the options of `spec`.
+    #[must_use]
+    pub fn lane(&self, spec: &Spec) -> Lane {
+        let Lane::Floats(floats) = self.numbers else { return self.numbers };
+        let common = &spec.common;
+        let first = match floats.first {
+            // Nothing makes floats of them before they are resized.
+            First::Rescale if !common.do_rescale => return Lane::Bytes,
+            First::Standardise(_) if !common.do_normalize => First::Nothing,
+            First::Standardise(_) if !spec.numerics.int16_weights() => {
+                First::Standardise(Standardise::Numpy)
+            }
+            first => first,
+        };
+        Lane::Floats(Floats { first, ..floats })
     }
 }

@@ -87,6 +87,16 @@ pub(super) fn whole_units(size: Size, factor: usize) -> Result<Size> {
     Err(Error::NotMultiple { size, unit: (factor, factor), unit_name })
 }
 
+/// The same of whole patches.
+pub(super) fn whole_patches(size: Size, patch: usize) -> Result<Size> {
+    let unit_name = "patch_size";
+    whole_units(size, patch).map_err(|_| Error::NotMultiple {
+        size,
+        unit: (patch, patch),
+        unit_name,
+    })
+}
+
 impl Measure for PixelBudget {
     type Ready = ();
 

@@ -163,6 +163,10 @@ impl Measure for EveryFrame {
         self.of.cells(shape)
     }
 
+    fn tokens(&self, layout: &Layout) -> Option<usize> {
+        self.of.tokens(layout)
+    }
+
     fn values_of(&self, common: &Common) -> Vec<MeanStd> {
         self.of.values_of(common)
     }
@@ -171,8 +175,8 @@ impl Measure for EveryFrame {
         self.of.shown(common, name, value)
     }
 
-    fn rows(&self) -> usize {
-        self.of.rows()
+    fn most_rows(&self) -> usize {
+        self.of.most_rows()
     }
 
     fn chunk(&self) -> usize {

@@ -92,20 +92,21 @@ impl FixedSize {
         }
         Ok(resized)
     }
+}
 
-    /// Where the resized image lies on a crop: what is missing is halved, and an odd row or column goes to the end under
-    /// torchvision, to the start under Pillow.
-    fn crop_offset(context: &Context<'_>, resized: Size, crop: Size) -> (isize, isize) {
-        let odd = isize::from(!context.numerics.int16_weights());
-        let along = |side: usize, crop: usize| {
-            if side >= crop {
-                -(((side - crop) / 2) as isize)
-            } else {
-                ((crop - side) as isize + odd) / 2
-            }
-        };
-        (along(resized.0, crop.0), along(resized.1, crop.1))
-    }
+/// The centre of a resized image: what is missing is halved, and an odd row or column goes to the end under torchvision,
+/// to the start under Pillow.
+pub(super) fn center_cropped(context: &Context<'_>, shape: Shape, crop: Size) -> Shape {
+    let odd = isize::from(!context.numerics.int16_weights());
+    let along = |side: usize, crop: usize| {
+        if side >= crop {
+            -(((side - crop) / 2) as isize)
+        } else {
+            ((crop - side) as isize).midpoint(odd)
+        }
+    };
+    let offset = (along(shape.resized.0, crop.0), along(shape.resized.1, crop.1));
+    Shape { canvas: crop, offset, unit: crop, step: crop, ..shape }
 }
 
 impl Measure for FixedSize {
@@ -148,8 +149,7 @@ impl Measure for FixedSize {
         };
         let mut shape = Shape::stretched(Role::Whole, source, resized, filter);
         if let Some(crop) = crop {
-            let offset = Self::crop_offset(context, resized, crop);
-            shape = Shape { canvas: crop, offset, unit: crop, step: crop, ..shape };
+            shape = center_cropped(context, shape, crop);
         }
         if !steps.is_empty() {
             shape = shape.from_shape(0);

@@ -73,16 +73,32 @@ impl AspectGrid {
         }
         let mut shares = ready.shares.lock().unwrap_or_else(PoisonError::into_inner);
         let found = shares.iter().find(|(most, _)| *most == share);
-        let ratios = match found {
-            Some((_, ratios)) => Arc::clone(ratios),
-            None => {
-                let ratios = Arc::new(Ratios::new(self.tie_order, self.min_num, share)?);
-                shares.push((share, Arc::clone(&ratios)));
-                ratios
-            }
+        let ratios = if let Some((_, ratios)) = found {
+            Arc::clone(ratios)
+        } else {
+            let ratios = Arc::new(Ratios::new(self.tie_order, self.min_num, share)?);
+            shares.push((share, Arc::clone(&ratios)));
+            ratios
         };
         drop(shares);
         ratios.closest(size, tile)
+    }
+}
+
+/// Tokens of a tile after pixel shuffle, in upstream's own arithmetic: `int((side // patch) ** 2 * downsample_ratio ** 2)`.
+pub(super) fn shuffled(unit: Size, patch_size: usize, ratio: f64) -> Cells {
+    let (rows, columns) = (unit.0 / patch_size, unit.1 / patch_size);
+    let tokens = ((rows * columns) as f64 * (ratio * ratio)) as usize;
+    // Pixel shuffle merges whole squares of patches or nothing.
+    let merge = (1.0 / ratio).round_ties_even() as usize;
+    let side = |patches: usize| patches.checked_div(merge).unwrap_or(0);
+    let grid = Grid { rows: side(rows), columns: side(columns) };
+    let whole = grid.rows * merge == rows && grid.columns * merge == columns;
+    Cells {
+        tokens,
+        side: merge * patch_size,
+        grid: (whole && grid.count() == tokens).then_some(grid),
+        seen: (rows * patch_size, columns * patch_size),
     }
 }
 
@@ -119,23 +135,8 @@ impl Measure for AspectGrid {
         self.patch_size
     }
 
-    /// Upstream's own arithmetic: `int((side // patch) ** 2 * downsample_ratio ** 2)`.
     fn cells(&self, shape: &Shape) -> Cells {
-        let rows = shape.unit.0 / self.patch_size;
-        let columns = shape.unit.1 / self.patch_size;
-        let ratio = self.downsample_ratio;
-        let tokens = ((rows * columns) as f64 * (ratio * ratio)) as usize;
-        // Pixel shuffle merges whole squares of patches or nothing.
-        let merge = (1.0 / ratio).round_ties_even() as usize;
-        let side = |patches: usize| patches.checked_div(merge).unwrap_or(0);
-        let grid = Grid { rows: side(rows), columns: side(columns) };
-        let whole = grid.rows * merge == rows && grid.columns * merge == columns;
-        Cells {
-            tokens,
-            side: merge * self.patch_size,
-            grid: (whole && grid.count() == tokens).then_some(grid),
-            seen: (rows * self.patch_size, columns * self.patch_size),
-        }
+        shuffled(shape.unit, self.patch_size, self.downsample_ratio)
     }
 
     fn knob(&self) -> Option<Knob> {

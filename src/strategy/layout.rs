@@ -85,6 +85,12 @@ impl Shape {
         }
     }
 
+    /// The same at the top left of a canvas, black beside it, in units of `unit`.
+    #[must_use]
+    pub const fn padded(self, canvas: Size, unit: Size) -> Self {
+        Self { canvas, unit, step: unit, ..self }
+    }
+
     /// The same made from the canvas of an earlier shape.
     #[must_use]
     pub const fn from_shape(self, number: usize) -> Self {
@@ -116,6 +122,8 @@ pub struct Layout {
     pub main: usize,
     /// The number of the candidate that was chosen, where the strategy has a list.
     pub choice: usize,
+    /// Rows and columns of the parts that the image is shown in beside the whole; none where it has no parts.
+    pub parts: Grid,
 }
 
 impl Layout {
@@ -123,7 +131,7 @@ impl Layout {
     #[must_use]
     pub fn of(shapes: impl IntoIterator<Item = Shape>) -> Self {
         let shapes: SmallVec<[Shape; FEW]> = shapes.into_iter().collect();
-        Self { main: shapes.len().saturating_sub(1), shapes, choice: 0 }
+        Self { main: shapes.len().saturating_sub(1), shapes, choice: 0, parts: Grid::NONE }
     }
 
     /// The main shape.

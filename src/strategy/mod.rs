@@ -4,37 +4,100 @@
 //! image, a pure function of its size and context) and the option that a budget of tokens may turn. All else about a
 //! family is data in its entry. Nothing outside this folder matches on a strategy.
 
+mod arrangement;
+mod boxed;
 mod budget;
 mod canvas;
 mod closest_patches;
+mod covering;
+mod edge;
+mod edge_range;
 mod every_frame;
+mod fit;
 mod fixed;
 mod frames;
 mod grid;
+mod grid_patches;
 mod layout;
+mod local;
+mod longest;
+mod naflex;
+mod numbered_patches;
 mod padded_patches;
+mod pages;
+mod patch_limit;
+mod patch_range;
+mod pinpoints;
+mod pixel_range;
+mod scan;
+mod slices;
+mod soft_tokens;
 mod square;
 mod squared;
+mod tiled_patches;
 mod token_budget;
+mod token_cap;
 mod token_limit;
+mod token_range;
+mod windows;
 
+pub use arrangement::{Arrangement, VisionInput};
+pub use boxed::{BoxPad, Page};
 pub use budget::{PixelBudget, Small, Unit};
 pub use canvas::BestCanvas;
 pub use closest_patches::ClosestPatches;
+pub use covering::{CoveringGrid, CoveringRule};
+pub use edge::CappedEdge;
+pub use edge_range::EdgeRange;
 pub use every_frame::{EveryFrame, Overflow, Sampled, Sampling};
+pub use fit::FitCanvas;
 pub use fixed::{FixedSize, Padding};
 pub use frames::{FrameBudget, Frames, Scaling};
 pub use grid::{AspectGrid, MultiImage};
+pub use grid_patches::GridPatches;
 pub use layout::{Cells, Context, Layout, Shape};
+pub use local::LocalGlobal;
+pub use longest::{Clamped, LongestEdge};
+pub use naflex::NaFlex;
+pub use numbered_patches::NumberedPatches;
 pub use padded_patches::PaddedPatches;
+pub use pages::PageGrid;
+pub use patch_limit::PatchLimit;
+pub use patch_range::PatchRange;
+pub use pinpoints::{Pinpoints, SplitPad};
+pub use pixel_range::PixelRange;
+pub use scan::PanScan;
+pub use slices::{Downsample, Slices, SmallImages};
+pub use soft_tokens::SoftTokens;
 pub use square::{HybridSquare, PadSquare};
 pub use squared::Squared;
+pub use tiled_patches::TiledPatches;
 pub use token_budget::TokenBudget;
+pub use token_cap::TokenCap;
 pub use token_limit::TokenLimit;
+pub use token_range::TokenRange;
+pub use windows::Windows;
 
-use crate::error::{Result, Size};
+use crate::error::{Error, Result, Size};
 use crate::options::{Field, Options, Value};
+use crate::plan::Role;
 use crate::spec::{Common, MeanStd};
+
+/// Checks that a size holds pixels.
+fn not_empty(what: &'static str, size: Size) -> Result<()> {
+    if size.0 == 0 || size.1 == 0 { Err(Error::ZeroSide { what, size }) } else { Ok(()) }
+}
+
+/// Checks that all shapes that fill an array have units of one size.
+fn equal_units(key: &'static str, layout: &Layout) -> Result<()> {
+    let mut units =
+        layout.shapes.iter().filter(|shape| shape.role != Role::Step).map(|shape| shape.unit);
+    let Some(first) = units.next() else { return Ok(()) };
+    match units.find(|unit| *unit != first) {
+        Some(other) => Err(Error::Ragged { key, first, other }),
+        None => Ok(()),
+    }
+}
 
 /// What a budget of tokens may turn.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,6 +162,11 @@ pub trait Measure: Options {
         Cells::filling(shape.unit, self.patch_size())
     }
 
+    /// Tokens of an image, where they do not follow from the units of its shapes.
+    fn tokens(&self, _layout: &Layout) -> Option<usize> {
+        None
+    }
+
     /// Mean and standard deviation of every set of values that views may name.
     fn values_of(&self, common: &Common) -> Vec<MeanStd> {
         vec![(common.image_mean, common.image_std)]
@@ -119,11 +187,6 @@ pub trait Measure: Options {
         usize::MAX
     }
 
-    /// Rows that each frame of a video has in an array that is filled up.
-    fn rows(&self) -> usize {
-        0
-    }
-
     /// Whether its layouts are those of every frame of a video.
     fn is_video(&self) -> bool {
         false
@@ -132,6 +195,11 @@ pub trait Measure: Options {
     /// The smallest image that it takes as it is, whatever `do_resize` says.
     fn smallest(&self) -> Size {
         (1, 1)
+    }
+
+    /// Rows that an array has for every image, view or frame, where that is a limit of the strategy; else 0.
+    fn most_rows(&self) -> usize {
+        0
     }
 }
 
@@ -193,6 +261,10 @@ macro_rules! strategies {
                 match self { $(Self::$strategy(it) => it.cells(shape),)+ }
             }
 
+            fn tokens(&self, layout: &Layout) -> Option<usize> {
+                match self { $(Self::$strategy(it) => it.tokens(layout),)+ }
+            }
+
             fn values_of(&self, common: &Common) -> Vec<MeanStd> {
                 match self { $(Self::$strategy(it) => it.values_of(common),)+ }
             }
@@ -205,10 +277,6 @@ macro_rules! strategies {
                 match self { $(Self::$strategy(it) => it.knob(),)+ }
             }
 
-            fn rows(&self) -> usize {
-                match self { $(Self::$strategy(it) => it.rows(),)+ }
-            }
-
             fn chunk(&self) -> usize {
                 match self { $(Self::$strategy(it) => it.chunk(),)+ }
             }
@@ -219,6 +287,10 @@ macro_rules! strategies {
 
             fn smallest(&self) -> Size {
                 match self { $(Self::$strategy(it) => it.smallest(),)+ }
+            }
+
+            fn most_rows(&self) -> usize {
+                match self { $(Self::$strategy(it) => it.most_rows(),)+ }
             }
         }
     };
@@ -237,6 +309,28 @@ strategies! {
     HybridSquare,
     /// Scales to a fixed size, or by an edge, and crops.
     FixedSize,
+    /// Scales up or down to as many patches as there may be.
+    NaFlex,
+    /// Scales up or down into a number of tokens, rounded down.
+    SoftTokens,
+    /// Scales down into a number of patches and pads.
+    PatchLimit,
+    /// Scales into a range of pixels and pads.
+    PixelRange,
+    /// Takes the grid of the closest aspect ratio under a number of tokens.
+    TokenCap,
+    /// Aligns within a range of tokens and pads.
+    TokenRange,
+    /// Scales both edges into a range, by half.
+    EdgeRange,
+    /// Cuts large images into tiles and all into patches.
+    TiledPatches,
+    /// Scales by a factor and pads to whole patches.
+    GridPatches,
+    /// Scales into a range of patches.
+    PatchRange,
+    /// Scales to as many patches as there may be, whose rows begin with their places.
+    NumberedPatches,
     /// Rounds frames to multiples within a budget of pixels.
     Frames,
     /// Stretches frames to the closest grid of patches.
@@ -251,4 +345,34 @@ strategies! {
     Squared,
     /// Takes frames of a video by a rule, each by another strategy.
     EveryFrame,
+    /// Stretches to a square, with crops of long images beside it.
+    PanScan,
+    /// Caps the longer side and rounds up to whole patches.
+    CappedEdge,
+    /// Pads into the best of a list of canvases, with a stretched view before it.
+    Pinpoints,
+    /// Splits by a list of canvases, and pads every part to a square.
+    SplitPad,
+    /// Stretches to the grid of tiles that covers the image best.
+    CoveringGrid,
+    /// Stretches to an arrangement of tiles that does not shrink the image, where there is one.
+    Arrangement,
+    /// A padded square, and tiles of large images beside it.
+    LocalGlobal,
+    /// Scales the longer side, then up to whole tiles, with the whole image behind them.
+    LongestEdge,
+    /// Clamps both sides, with quarters of the image before it.
+    Clamped,
+    /// Pads into the canvas of tiles that enlarges the image least.
+    FitCanvas,
+    /// A square of the whole image, and windows of large or long ones beside it.
+    Windows,
+    /// Shrinks into a box and pads to it.
+    BoxPad,
+    /// Scales by the shorter side, shrinks into a page and centres on it.
+    Page,
+    /// Stretches to the tile grid of the closest aspect ratio, with a budget for dense pages.
+    PageGrid,
+    /// Slices of the area of a view, behind the whole image.
+    Slices,
 }

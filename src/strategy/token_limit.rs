@@ -90,7 +90,7 @@ impl Measure for TokenLimit {
         Cells::filling(shape.canvas, self.factor())
     }
 
-    fn rows(&self) -> usize {
+    fn most_rows(&self) -> usize {
         let pool = self.pooling_kernel_size * self.pooling_kernel_size;
         self.max_soft_tokens * if self.merged { 1 } else { pool }
     }

@@ -8,6 +8,7 @@ Every tensor must agree bit for bit, and so must token ids, hashes and placehold
 who made them.
 """
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -132,6 +133,13 @@ def plain(result: dict[str, Any]) -> dict[str, Any]:
     assert kwargs
     rest = {key: result[key] for key in ("prompt_token_ids", "mm_hashes")}
     return {**rest, "kwargs": kwargs, "placeholders": repr(result["mm_placeholders"])}
+
+
+def digests(result: dict[str, Any]) -> dict[str, str]:
+    """A digest of each part of a `plain` result; the order of its tensors is a set's."""
+    parts = {**result, **{f"kwargs.{key}": value for key, value in result["kwargs"].items()}}
+    del parts["kwargs"]
+    return {key: hashlib.sha256(repr(value).encode()).hexdigest() for key, value in parts.items()}
 
 
 def noise(height: int, width: int, seed: int = 0) -> Image.Image:
@@ -332,6 +340,60 @@ def test_kimi_k25(vllm: Any, plugin: Any, steps: bool) -> None:
         assert ours[key].equal(theirs[key])
 
 
+def test_nemotron_nano(vllm: Any, plugin: Any) -> None:
+    """Its own class; the model's folder needs remote code."""
+    from vllm.transformers_utils.processors.nemotron_vl import LlamaNemotronNanoVLImageProcessor
+
+    processor = LlamaNemotronNanoVLImageProcessor(512, 1, 12, True, True)
+    images = [noise(*size) for size in SIZES]
+    theirs = processor(images, return_tensors="pt")
+    before = ran(plugin)["Nemotron Nano VL images"]
+    plugin.enable()
+    ours = processor(images, return_tensors="pt")
+    assert ran(plugin)["Nemotron Nano VL images"] == before + 1
+    for key, value in theirs.items():
+        assert ours[key].dtype == value.dtype
+        assert ours[key].equal(value), key
+
+
+@pytest.mark.parametrize("cropping", [True, False])
+@pytest.mark.parametrize(
+    ("cls", "options"),
+    [
+        ("deepseek_ocr.DeepseekOCRProcessor", {"strategy": "v1"}),
+        ("deepseek_ocr.DeepseekOCRProcessor", {"strategy": "v2", "image_size": 768}),
+        ("unlimited_ocr.UnlimitedOCRProcessor", {"max_crops": 32}),
+    ],
+)
+def test_deepseek_ocr_and_its_kin(
+    vllm: Any, root: Path, plugin: Any, cls: str, options: dict[str, Any], cropping: bool
+) -> None:
+    """Their classes; the second release counts tokens in another way, and cuts other tiles."""
+    from importlib import import_module
+
+    from dynres_rs.patching import equal
+
+    module, _, name = cls.partition(".")
+    found = getattr(import_module(f"vllm.transformers_utils.processors.{module}"), name)
+    tokenizer = Front(root, "deepseek_ocr").processor.info.get_tokenizer()
+    processor = found(tokenizer, **options)
+    texts = ["a<image>b", "<image><image>"]
+    images = [[noise(*SIZES[0])], [noise(*SIZES[2]), noise(*SIZES[5])]]
+
+    def work() -> list[Any]:
+        return [
+            processor.tokenize_with_images(text, some, cropping=cropping)
+            for text, some in zip(texts, images, strict=True)
+        ]
+
+    theirs = work()
+    before = ran(plugin)["DeepSeek-OCR"]
+    plugin.enable()
+    ours = work()
+    assert ran(plugin)["DeepSeek-OCR"] == before + 2
+    assert all(equal(one, other) for one, other in zip(ours, theirs, strict=True))
+
+
 ROWS_OF_TEXT = {"deepseek_vl2": "DeepSeek-VL2", "deepseek_ocr": "DeepSeek-OCR"}
 
 
@@ -401,8 +463,7 @@ load_general_plugins()
 import dynres_rs.vllm as plugin
 result = test_vllm.plain(test_vllm.Front(Path(sys.argv[1]), "internvl_chat").apply(
     [test_vllm.noise(300, 500)]))
-import hashlib
-print(json.dumps([hashlib.sha256(repr(result).encode()).hexdigest(), test_vllm.ran(plugin)]))
+print(json.dumps([test_vllm.digests(result), test_vllm.ran(plugin)]))
 """
 
 
@@ -414,7 +475,6 @@ def test_a_process_of_its_own(
     vllm: Any, root: Path, plugin: Any, environment: dict[str, str], runs: bool
 ) -> None:
     """vLLM loads the installed entry point itself; both switches turn it off."""
-    import hashlib
     import json
 
     theirs = plain(Front(root, "internvl_chat").apply([noise(300, 500)]))
@@ -427,8 +487,8 @@ def test_a_process_of_its_own(
         env={**inherited, "HF_HUB_OFFLINE": "1", **environment},
     )
     assert done.returncode == 0, done.stderr
-    digest, counted = json.loads(done.stdout.splitlines()[-1])
-    assert digest == hashlib.sha256(repr(theirs).encode()).hexdigest()
+    found, counted = json.loads(done.stdout.splitlines()[-1])
+    assert found == digests(theirs)
     assert (counted["InternVLChat images"] == 1) is runs
 
 
@@ -492,3 +552,14 @@ def test_token_counts(vllm: Any, root: Path, name: str) -> None:
     assert len(found) == 20
     assert processor.num_tokens(TOKEN_SIZES).tolist() == found
     assert [processor.plan(*size).num_tokens for size in TOKEN_SIZES] == found
+
+
+def test_token_counts_of_minimax_m3(vllm: Any) -> None:
+    import dynres_rs as dr
+    from vllm.transformers_utils.processors.minimax_m3 import MiniMaxM3VLImageProcessor
+
+    theirs = MiniMaxM3VLImageProcessor()
+    processor = dr.Processor("qwen2-vl", max_pixels=theirs.max_pixels)
+    merged = theirs.merge_size**2
+    found = [theirs.get_number_of_image_patches(*size) // merged for size in TOKEN_SIZES]
+    assert processor.num_tokens(TOKEN_SIZES).tolist() == found

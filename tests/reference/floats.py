@@ -16,7 +16,7 @@ from .sizing import Size
 
 Floats = NDArray[np.float32]
 Filter = Literal["bilinear", "bicubic"]
-Standardise = Literal["pix2struct", "kosmos-2.5", "numpy"]
+Standardise = Literal["torch-double", "torch-single", "numpy"]
 
 F32 = np.float32
 
@@ -278,7 +278,7 @@ def statistics(values: Floats, rule: Standardise) -> tuple[np.float32, np.float3
         squares = (values.astype(np.float64) - float(mean)) ** 2
         total = float(np.add.accumulate(squares)[-1])
         deviation = F32(math.sqrt(total / (count - 1)))
-        if rule == "kosmos-2.5":
+        if rule == "torch-single":
             least = F32(1.0) / np.sqrt(F32(count))
     return mean, max(deviation, least)
 

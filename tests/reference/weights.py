@@ -86,9 +86,7 @@ class FixedTaps:
     bits: int
 
 
-def float_taps(
-    source: int, target: int, resample: Filter, extent: float | None = None
-) -> Taps:
+def float_taps(source: int, target: int, resample: Filter, extent: float | None = None) -> Taps:
     """`extent`: how much of the source the target covers, from its start; all of it by default."""
     function, radius = FILTERS[resample]
     scale = (source if extent is None else extent) / target
@@ -108,9 +106,7 @@ def float_taps(
     return Taps(starts, weights)
 
 
-def nearest(
-    source: int, target: int, quantisation: Quantisation, small: bool = False
-) -> list[int]:
+def nearest(source: int, target: int, quantisation: Quantisation, small: bool = False) -> list[int]:
     """The source sample of each target sample.
 
     Pillow starts at half the scale and adds the scale in float64, roundings and all. torch's

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 import dynres_rs as dr
+from dynres_rs import jpeg
 from dynres_rs._dynres_rs import backends
 from dynres_rs.numerics import installed_pillow
 from dynres_rs.zero_copy import zero_copy
@@ -83,6 +84,7 @@ def doctor() -> None:
         "pillow": PIL.__version__,
         "simd": f"{dr.simd()} (of {', '.join(backends())})",
         "numerics": f"'pillow' is '{installed_pillow()}' here; all: {', '.join(rules.RULES)}",
+        "jpeg": jpeg.status(),
         "zero copy": (
             "Pillow images up to 16 MiB are read in place; enable_zero_copy() for larger ones"
             if zero_copy()

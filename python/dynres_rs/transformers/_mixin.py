@@ -147,9 +147,6 @@ class ExactImages(Exact):
         for image in images:
             _check_image(image, self._dynres_torchvision)
         batch = processor(row.family, self._dynres_numerics_now(), options)(list(images))
-        pixels = batch["pixel_values"]
-        if row.family == "qwen2-vl" and not self._dynres_torchvision and pixels.dtype == np.uint8:
-            batch["pixel_values"] = pixels.astype(np.float32)  # as upstream's PIL backend has it
         kind = kwargs.get("return_tensors")
         data = row.features(batch, wrap, kind is not None)
         return batch_feature()(data=data, tensor_type=kind)
@@ -234,8 +231,8 @@ def _check_image(image: Any, torchvision: bool) -> None:
         if image.ndim != 3:
             raise Elsewhere(f"a tensor of {image.ndim} axes")
         return
-    pil = sys.modules.get("PIL.Image")
-    if pil is None or not isinstance(image, pil.Image):
+    pillow = getattr(sys.modules.get("PIL.Image"), "Image", None)
+    if pillow is None or not isinstance(image, pillow):
         raise Elsewhere(f"a {kind.__name__}")
 
 

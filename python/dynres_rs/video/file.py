@@ -107,10 +107,13 @@ class VideoFile:
         file, and no format that would ask for one."""
         av = _av()
         in_memory = isinstance(self._source, bytes)
-        if not in_memory:
+        source: Any
+        if isinstance(self._source, bytes):
+            source = io.BytesIO(self._source)
+        else:
             check_openable(self._path)
-        # With its protocol before it, a path is no URL, whatever it looks like.
-        source = io.BytesIO(self._source) if in_memory else f"file:{self._path}"
+            # With its protocol before it, a path is no URL, whatever it looks like.
+            source = f"file:{self._path}"
         options = {
             "format_whitelist": ",".join(CONTAINERS),
             "protocol_whitelist": "none" if in_memory else "file",

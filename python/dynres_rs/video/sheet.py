@@ -103,7 +103,7 @@ def _times(taken: Taken) -> list[str]:
     if taken.metadata.fps is None:
         return []
     times = taken.metadata.timestamps
-    told = taken.plan.family == "qwen3-vl"
+    told = taken.plan.options["budget"] == "video"
     return format_timestamps(times) if told else [f"{time:.1f} s" for time in times]
 
 

@@ -1,7 +1,7 @@
 """vLLM's preprocessing with the same bits, faster, its own copies of models' code included.
 
 There is nothing to call: the package's entry point in the group `vllm.general_plugins` is
-`register`, and vLLM calls it in each of its processes. It imports nothing of vLLM, transformers or
+`plugin`, and vLLM calls it in each of its processes. It imports nothing of vLLM, transformers or
 torch. Where one of vLLM's own copies is imported, ours takes its place behind a check
 (`dynres_rs.patching`), and where transformers returns an image or video processor that
 `dynres_rs.transformers` replaces, that package is imported and enabled.
@@ -20,16 +20,27 @@ from typing import Final
 from ..patching import Patches, Status
 from . import _auto, _copies
 
-__all__ = ["Status", "disable", "enable", "register", "status"]
+__all__ = ["SWITCH", "Status", "disable", "enable", "plugin", "status"]
 
-_OFF: Final = ("0", "false", "no", "off")
+#: The environment variable; `0`, `off`, `false` or `no` leave vLLM as it is.
+SWITCH: Final = "DYNRES_VLLM"
+_OFF: Final = ("0", "off", "false", "no")
+_ON: Final = ("", "1", "on", "true", "yes")
 _patches: Final = Patches("vllm", (*_copies.ROWS, *_auto.ROWS))
 
 
-def register() -> None:
-    """What vLLM calls: `enable()`, unless the environment says `DYNRES_VLLM=0`."""
-    if os.environ.get("DYNRES_VLLM", "").strip().lower() not in _OFF:
-        enable()
+def plugin() -> None:
+    """What vLLM calls: `enable()`, unless the environment says `DYNRES_VLLM=0`.
+
+    Raises:
+        ValueError: `DYNRES_VLLM` is set to something else than a yes or a no.
+    """
+    given = os.environ.get(SWITCH, "").strip().lower()
+    if given in _OFF:
+        return
+    if given not in _ON:
+        raise ValueError(f"{SWITCH}: must be 0 or 1")
+    enable()
 
 
 def enable() -> None:

@@ -59,7 +59,7 @@ def _from_pretrained(upstream: Upstream, cls: Any, *args: Any, **kwargs: Any) ->
     if not _enabled and not _failed and _has_twin(made) and _enable():
         made = upstream.original(cls, *args, **kwargs)
     if _is_ours(made):
-        upstream.count()
+        upstream.ran()
     return made
 
 
@@ -107,7 +107,7 @@ def _call_hf_processor(
         _dtype.reset(token)
         parts = [getattr(hf_processor, name, None) for name in _PARTS]
         if any(_is_ours(part) for part in parts):
-            upstream.count()
+            upstream.ran()
 
 
 ROWS: Final = (

@@ -122,36 +122,45 @@ const fn widened(first: usize, step: usize, times: usize) -> [u8; 32] {
     order
 }
 
-/// The values of the sixteen bytes from `at` on. The steps are those of [`Recipe::value`].
+/// The values of the sixteen bytes from `at` on, of each eight by constants of their own.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn values<const SCALING: usize, const DIVIDED: bool>(
-    k: [&Constants; 2],
+    [first, second]: [&Constants; 2],
     orders: &[[u8; 32]; 2],
     bytes: &[u8],
     at: usize,
 ) -> [__m256; 2] {
     let bytes = twofold(bytes, at);
-    let mut values = [k[0].scale; 2];
-    for ((values, order), k) in values.iter_mut().zip(orders).zip(k) {
-        let byte = _mm256_cvtepi32_ps(_mm256_shuffle_epi8(bytes, load32(order, 0)));
-        if SCALING == LINEAR {
-            *values = _mm256_fmadd_ps(byte, k.scale, k.scale_rest);
-            continue;
-        }
-        let scaled = match SCALING {
-            NONE => byte,
-            ONCE => _mm256_fmadd_ps(byte, k.scale, k.scale_rest),
-            _ => _mm256_fmadd_ps(byte, k.scale, _mm256_mul_ps(byte, k.scale_rest)),
-        };
-        let centred = _mm256_sub_ps(scaled, k.mean);
-        *values = if DIVIDED {
-            _mm256_div_ps(centred, k.std)
-        } else {
-            _mm256_fmadd_ps(centred, k.reciprocal, _mm256_mul_ps(centred, k.reciprocal_rest))
-        };
+    [
+        eight::<SCALING, DIVIDED>(first, &orders[0], bytes),
+        eight::<SCALING, DIVIDED>(second, &orders[1], bytes),
+    ]
+}
+
+/// The values of eight of sixteen bytes, which lie in both lanes. The steps are those of [`Recipe::value`].
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn eight<const SCALING: usize, const DIVIDED: bool>(
+    k: &Constants,
+    order: &[u8; 32],
+    bytes: __m256i,
+) -> __m256 {
+    let byte = _mm256_cvtepi32_ps(_mm256_shuffle_epi8(bytes, load32(order, 0)));
+    if SCALING == LINEAR {
+        return _mm256_fmadd_ps(byte, k.scale, k.scale_rest);
     }
-    values
+    let scaled = match SCALING {
+        NONE => byte,
+        ONCE => _mm256_fmadd_ps(byte, k.scale, k.scale_rest),
+        _ => _mm256_fmadd_ps(byte, k.scale, _mm256_mul_ps(byte, k.scale_rest)),
+    };
+    let centred = _mm256_sub_ps(scaled, k.mean);
+    if DIVIDED {
+        _mm256_div_ps(centred, k.std)
+    } else {
+        _mm256_fmadd_ps(centred, k.reciprocal, _mm256_mul_ps(centred, k.reciprocal_rest))
+    }
 }
 
 /// Eight values as float16.
@@ -290,7 +299,7 @@ fn of_pixels<const SCALING: usize, const DIVIDED: bool>(
         (Element::Float16, false) => turns::<HALF, SCALING, DIVIDED, false>(k, bytes, writer, out),
         (Element::Float16, true) => turns::<HALF, SCALING, DIVIDED, true>(k, bytes, writer, out),
         (Element::Bfloat16, false) => {
-            turns::<BRAIN, SCALING, DIVIDED, false>(k, bytes, writer, out)
+            turns::<BRAIN, SCALING, DIVIDED, false>(k, bytes, writer, out);
         }
         (Element::Bfloat16, true) => turns::<BRAIN, SCALING, DIVIDED, true>(k, bytes, writer, out),
         (Element::Float32, false) => turns::<FLOAT, SCALING, DIVIDED, false>(k, bytes, writer, out),

@@ -99,3 +99,7 @@ pub trait Kernels: Copy + Send + Sync + 'static {
 }
 
 impl Kernels for super::Scalar {}
+
+/// The plain versions, which the compiler makes vectors of.
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+impl Kernels for super::Neon {}
