@@ -9,7 +9,7 @@ use crate::spec::Common;
 
 options! {
     /// Stretches a frame to the grid of merge blocks whose ratio is closest to its own, of the four around the frame's
-    /// own size, or around the largest of its ratio that has few enough, as MuseGlimmer has it.
+    /// own size, or around the largest of its ratio that has few enough, as `MuseGlimmer` has it.
     pub struct ClosestPatches {
         /// Side of a patch in pixels.
         patch_size: Count = 14,

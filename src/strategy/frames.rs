@@ -26,7 +26,7 @@ names! {
 pub enum Scaling {
     /// As images, within a budget of the frame or of the video.
     Budget,
-    /// The same within the frame's share of the budget, as VideoLLaMA3 has it.
+    /// The same within the frame's share of the budget, as `VideoLLaMA3` has it.
     Share,
     /// Never up: the most rows and columns that fit the frame, its own limit and its share of the budget, a newline
     /// after each row counted, as HY-V4 has it.

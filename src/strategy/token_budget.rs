@@ -62,7 +62,7 @@ impl TokenBudget {
         let (mut low, mut high) = (1, height);
         let mut best = (factor, factor);
         while low <= high {
-            let rows = (low + high) / 2;
+            let rows = usize::midpoint(low, high);
             let columns = (((width * rows) as f64 / height as f64).floor() as usize).max(1);
             let candidate = aligned((rows, columns));
             if pixels(candidate) <= most {
