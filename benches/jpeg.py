@@ -19,7 +19,6 @@ import io
 import math
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -302,14 +301,19 @@ def memory_of(way: str, path: str) -> None:
         processor(small.getvalue())
     if way == "simplejpeg":
         simplejpeg.decode_jpeg(small.getvalue(), "RGB")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     for _ in range(3):
         if way == "simplejpeg":
             own(simplejpeg.decode_jpeg(Path(path).read_bytes(), "RGB"))
         else:
             (own if way == "own" else pillow)(path)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"{before / 1024:.0f} {after / 1024:.0f}")
+    print(f"{before:.0f} {peak():.0f}")
+
+
+def peak() -> float:
+    """MiB that this program has had at most. `ru_maxrss` would count those of its parent."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def memory_table() -> str:

@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,9 @@ FRAMES = noise(6, 90, 120, 3)
 BLOCKS = Image.fromarray(np.resize(SMALL, (2300, 2000, 3)))
 PALETTE = Image.fromarray(SMALL).quantize(16)
 JPEG, PNG = encoded("JPEG"), encoded("PNG")
+FILE = tempfile.NamedTemporaryFile(suffix=".jpg")  # noqa: SIM115
+FILE.write(JPEG)
+FILE.flush()
 PICTURE = Image.fromarray(SMALL)
 SIZES = np.random.default_rng(8).integers(30, 3000, (5000, 2))
 LENGTHS = np.random.default_rng(9).integers(1, 900, 5000)
@@ -84,6 +88,7 @@ CASES: dict[str, Callable[[], Any]] = {
     "palette": lambda: QWEN(PALETTE),
     "png": lambda: QWEN(PNG),
     "jpeg": lambda: QWEN(JPEG),
+    "headers": lambda: [dr.image_size(FILE.name)],
     "video": lambda: QWEN(videos=FRAMES),
     "video frames": lambda: QWEN.video(iter(FRAMES), return_metadata=False),
     "internvl": lambda: TILES(SMALL),

@@ -163,10 +163,10 @@ print("done", json.dumps([total, found]), flush=True)
 
 CASE_NAMES = [
     "array", "array of one", "strided", "batch", "threads", "bfloat16", "collect", "out", "nested",
-    "pillow", "pillow of several blocks", "palette", "png", "jpeg", "video", "video frames",
-    "internvl", "internvl of many tiles", "deepseek-vl2", "deepseek-vl hybrid", "scalar passes",
-    "tall", "thin", "plans", "token boxes", "token kinds", "num_tokens", "num_tokens of tiles",
-    "num_tokens of canvases", "fit pixels", "fit tiles", "fit canvases", "pack", "unpack float32",
+    "pillow", "pillow of several blocks", "palette", "png", "jpeg", "headers", "video",
+    "video frames", "internvl", "internvl of many tiles", "deepseek-vl2", "deepseek-vl hybrid",
+    "scalar passes", "tall", "thin", "plans", "token boxes", "token kinds", "num_tokens",
+    "num_tokens of tiles", "num_tokens of canvases", "fit pixels", "fit tiles", "fit canvases", "pack", "unpack float32",
     "unpack float16", "unpack uint8", "unpack tiles", "resize", "resize out", "patchify", "tile",
     "canvas", "grid", "sizes", "constructors", "configs", "copies", "frames", "multimodal", "facts",
 ]  # fmt: skip
@@ -225,7 +225,7 @@ def test_one_allocation_of_each_kind_that_fails(shim: Path) -> None:
     """A part of the above that every run can afford."""
     for case in ("array", "num_tokens of tiles"):
         total, found = sweep(shim, case, False, True)
-        assert total > 3 and not found, "\n".join(found)
+        assert total > 1 and not found, "\n".join(found)
 
 
 def test_every_public_function_has_a_case() -> None:

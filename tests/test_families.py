@@ -111,12 +111,14 @@ def test_recorded_case(file: str, case: Mapping[str, Any]) -> None:
     numerics = golden_cases.NUMERICS_OF_BACKEND[case["backend"]]
     outputs = case["outputs"]
     images = [picture(spec) for spec in case["images"]]
-    processor = dr.Processor.from_config(config_of(file, case), numerics=numerics)
     given = images[0] if len(images) == 1 else images
     if "error" in outputs:
         with pytest.raises((ValueError, TypeError)):
-            processor(given, **case.get("kwargs", {}))
+            dr.Processor.from_config(config_of(file, case), numerics=numerics)(
+                given, **case.get("kwargs", {})
+            )
         return
+    processor = dr.Processor.from_config(config_of(file, case), numerics=numerics)
     result = processor(given, **case.get("kwargs", {}))
     lines = differences(result, outputs)
     assert not lines, "\n".join([label(file, 0, case), *lines])

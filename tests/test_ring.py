@@ -344,6 +344,37 @@ def test_arguments() -> None:
         SharedRing.for_processor(QWEN, 1, images=0)
 
 
+def is_unlimited(processor: dr.Processor) -> bool:
+    """Whether an image of 12,000 pixels a side comes out in more than half as many."""
+    return bool(np.prod(processor.plan(12_000, 12_000).resized) > 12_000**2 // 2)
+
+
+def is_accepted(processor: dr.Processor, height: int, width: int) -> bool:
+    try:
+        processor.plan(height, width)
+    except ValueError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("family", sorted(dr.families()))
+def test_no_size_is_larger_than_the_largest(family: str) -> None:
+    """By plans alone, of sizes that the search for the largest does not try."""
+    p = dr.Processor(family)
+    if is_unlimited(p):
+        return
+    room = rings._largest(p, None, "expand")
+    numbers = random.Random(7)
+    for _ in range(150):
+        area, shape = 2 ** numbers.uniform(10, 27), 20 ** numbers.uniform(-0.99, 0.99)
+        height, width = round((area * shape) ** 0.5), round((area / shape) ** 0.5)
+        if is_accepted(p, height, width):
+            plan = p.plan(height, width)
+            pixels = sum(view.canvas[0] * view.canvas[1] for view in plan.views)
+            if 12 * pixels > room:  # views that are made on the way count in `pixels` as well
+                assert plan.nbytes() <= room, (height, width)
+
+
 @property_test(
     family=st.sampled_from(sorted(dr.families())),
     budget=st.integers(20_000, 300_000),
@@ -356,18 +387,26 @@ def test_room_for_the_largest(
     family: str, budget: int, tiles: int, sizes: Any, dtype: Any, temporal: Any
 ) -> None:
     preset = dr.Processor(family).to_dict()
-    options: dict[str, Any] = {"min_pixels": 3136, "max_pixels": budget}
-    if "max_num" in preset:
-        options = {"image_size": 56, "max_num": tiles}
-    elif "candidate_resolutions" in preset:
-        options = {}
-    elif "image_size" in preset:
-        options = {"image_size": 56}
-    p = dr.Processor(family, **options)
+    # As many of these as the family has. `None` stays: it turns a rule off.
+    wanted: dict[str, Any] = {"min_pixels": 3136, "max_pixels": budget}
+    if "max_num" in preset or "image_size" in preset:
+        wanted = {"image_size": 56, "max_num": tiles}
+    options = {key: value for key, value in wanted.items() if preset.get(key) is not None}
+    try:
+        p = dr.Processor(family, **options)
+    except ValueError:  # its other options do not allow it
+        p = dr.Processor(family)
+    if is_unlimited(p):
+        with pytest.raises(ValueError, match=r"has no largest sample.*slot_bytes"):
+            SharedRing.for_processor(p, 1)
+        return
     ring = SharedRing.for_processor(p, 1, images=len(sizes), dtype=dtype, temporal=temporal)
     blank = [np.zeros((*size, 3), np.uint8) for size in sizes if max(size) < 20 * min(size)]
+    blank = [one for one in blank if is_accepted(p, *one.shape[:2])]
     if not blank:
         return
+    if isinstance(p(blank).get("pixel_values"), list):
+        return  # arrays of several shapes are not one slot's
     ring.put(p, blank, dtype=dtype, temporal=temporal)
     assert ring.missed == 0
     assert 0 < ring.largest <= ring.slot_bytes

@@ -111,20 +111,26 @@ def _dtype(dtype: object) -> DType:
 
 def _given_outs(
     out: Any,
-    arrays: Sequence[tuple[str, tuple[int, ...], str]],
+    arrays: Sequence[tuple[str, tuple[int, ...], str, bool]],
     facts: Mapping[str, tuple[tuple[int, ...], str]],
     pixels: Sequence[tuple[int, Any]],
 ) -> dict[str, NDArray[Any]]:
     """Views of the caller's arrays by key, all checked before anything is written."""
-    wanted = {key: (shape, np.dtype(kind)) for key, shape, kind in arrays}
+    # Of several arrays of one key, in a list, each is its own memory.
+    first = arrays[0][0]
+    lists = {key for key, _, _, listed in arrays if listed}
+    arrays = [entry for entry in arrays if not entry[3]]
+    wanted = {key: (shape, np.dtype(kind)) for key, shape, kind, _ in arrays}
     wanted |= {key: (shape, np.dtype(kind)) for key, (shape, kind) in facts.items()}
     if callable(out):
-        made = {key: out(key, shape, np.dtype(kind)) for key, shape, kind in arrays}
+        made = {key: out(key, shape, np.dtype(kind)) for key, shape, kind, _ in arrays}
         out = {key: array for key, array in made.items() if array is not None}
-    given = out if isinstance(out, Mapping) else {arrays[0][0]: out}
+    given = out if isinstance(out, Mapping) else {first: out}
     views: dict[str, NDArray[Any]] = {}
     for key, value in given.items():
         name = f"out['{shown(key, 60)}']" if isinstance(out, Mapping) else "out"
+        if key in lists:
+            raise ValueError(f"{name}: '{key}' is a list of arrays of several shapes here")
         if key not in wanted:
             raise ValueError(f"{name}: is no key of the result; those are {', '.join(wanted)}")
         views[key] = _out_view(name, value, *wanted[key])

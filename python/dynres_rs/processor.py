@@ -186,8 +186,9 @@ class Processor(Planner):
     def _with_video(
         self, read: Callable[[], tuple[str, Options]], *, asked: bool
     ) -> Processor:
-        """The same with the video options of its own config, where its family has any. Where videos were not `asked` for,
-        a config of images that is none of videos is refused when they are."""
+        """The same with the video options of its own config, where its family has any. Where
+        videos were not `asked` for, a config of images that is none of videos is refused when they
+        are."""
         if self._family in _native.video_families():
             try:
                 self._video = VideoProcessor._make(*read(), self._numerics)
@@ -423,7 +424,7 @@ class Processor(Planner):
                     for key, fact in facts.items()
                     if isinstance(fact, np.ndarray)
                 }
-                given = _given_outs(out, [entry[:3] for entry in arrays], shapes, where)
+                given = _given_outs(out, arrays, shapes, where)
             strips = asked.strips
             outs: list[Any] = [None if key in strips else given.get(key) for key, _, _, _ in arrays]
             outs = [

@@ -31,6 +31,8 @@ from typing import Any, ClassVar, Final, NamedTuple, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from . import _dynres_rs as _native
+from ._dynres_rs import Spec
 from ._types import Batch, Temporal
 from .arguments import _dtype, _integer, _side
 from .processor import Processor
@@ -68,6 +70,14 @@ OFD_LOCKS: Final = fcntl is not None and hasattr(fcntl, "F_OFD_SETLK")
 """Whether there are locks that go along with open files, and so with a fork: on Linux."""
 _FLOCK: Final = struct.Struct("hhqqi4x")
 """Linux' `struct flock` on 64 bits: type, whence, start, length, process."""
+ORDINARY: Final = 20.0
+"""The longer side of an ordinary image over the shorter one, at most."""
+SQUARES: Final = [round(2 ** (step / 2)) for step in range(6, 35)]
+"""Sides of the squares whose areas are tried for the largest sample."""
+THIN_AREA: Final = 1 << 30
+THIN: Final = (40.0, 100.0, 1000.0, 2.0**14)
+THINNEST: Final = (2.0**14, 2.0**16)
+UNLIMITED: Final = 1 << 62
 PROCESSES: Final = 1 << 32
 """Where the file locks begin by which processes show that they live, beyond those of the slots."""
 
@@ -330,10 +340,13 @@ class SharedRing:
 
         Raises:
             TypeError: no processor.
-            ValueError: nothing is resized, and so there is no largest sample.
+            ValueError: there is no largest sample: nothing is resized, or larger images make larger
+                samples without end. Give the constructor `slot_bytes` then.
 
-        For Qwen that is `max_pixels`. Thin images can have more patches than it says, and so can
-        any where it is hardly above `min_pixels`; these go the ordinary way.
+        For Qwen that is `max_pixels`. Others are sized by planning images of many sizes, up to 20
+        times as long as wide: exact where few sizes can come out, as of tiles, and close elsewhere.
+        Thinner images can need more, and so can any where `max_pixels` is hardly above
+        `min_pixels`. What has no room goes the ordinary way, and `missed` and `largest` say so.
         """
         if not isinstance(processor, Processor):
             raise TypeError(f"processor: must be a Processor, got {type(processor).__name__}")
@@ -689,33 +702,86 @@ def _unnamed(slots: int, slot_bytes: int) -> int:
 
 
 def _largest(processor: Processor, dtype: Any, temporal: Temporal) -> int:
-    """Bytes of the pixels of the largest sample of one image."""
-    options = processor.to_dict()
-    if not options["do_resize"]:
+    """Bytes of the pixels of the largest sample of one image that a search finds.
+
+    The core says what comes of a size, and no more: so sizes are tried, small and large, up to
+    `SQUARES[-1]` a side and in all shapes up to `ORDINARY`, then more around the largest. Thinner
+    ones count where they come to an end, as they do where an image is cut into so many tiles at
+    most. That finds the largest exactly where few sizes can come out. Elsewhere a budget of pixels
+    is taken as used up, or else an eighth is added, which is a margin and no proof.
+    """
+    wanted = processor.to_dict()
+    if not wanted.get("do_resize", True):
         raise ValueError("processor: has no largest sample, as it does not resize")
-    spec = processor._planned().spec
-    if dtype == "bfloat16":
-        dtype = "float16"  # as wide
+    planned = processor._planned().spec
+    lifted = {**planned.options, "max_image_pixels": UNLIMITED}
+    spec = Spec(processor.family, processor.numerics, lifted)
 
     def size(height: int, width: int) -> int:
-        arrays = spec.batch([spec.plan(height, width, 1)], [1], dtype, temporal).arrays
-        return sum(
-            _up(math.prod(shape) * np.dtype(kind).itemsize, ALIGNMENT)
-            for _, shape, kind, _ in arrays
-        )
+        """Pixels that come of an image, 0 where such images are refused."""
+        try:
+            return sum(math.prod(view.canvas) for view in spec.plan(height, width, 1).views)
+        except (ValueError, OverflowError, MemoryError):
+            return 0
 
-    if "merge_size" in options:
-        side = options["patch_size"] * options["merge_size"]
-        one = spec.plan(side, side, 1)
-        most = max(options["max_pixels"], options["min_pixels"]) // options["patch_size"] ** 2
-        return _up(size(side, side) * most // one.num_patches, ALIGNMENT)
-    if "candidate_resolutions" in options:
-        return max(size(*resolution) for resolution in options["candidate_resolutions"])
-    side = options["image_size"]
-    height, width = side if isinstance(side, list) else (side, side)
-    most = options.get("max_num", 1)
-    return max(
-        size(rows * height, columns * width)
-        for rows in range(1, most + 1)
-        for columns in range(1, most // rows + 1)
+    # Twice the side is four times the pixels where nothing ends them; rounding is far less.
+    if size(SQUARES[-1], SQUARES[-1]) > 2 * size(SQUARES[-3], SQUARES[-3]):
+        raise ValueError(
+            "processor: has no largest sample, as larger images make larger ones; limit the size"
+            " in its options, or say slot_bytes: SharedRing(slots, slot_bytes)"
+        )
+    shapes = [1.0, *(ORDINARY ** (step / 12) for step in range(1, 13))]
+    thin = [size(*_sides(THIN_AREA, shape)) for shape in THINNEST]
+    if 0 < thin[1] <= 1.25 * thin[0]:
+        shapes += THIN
+    shapes = sorted({*shapes, *(1 / shape for shape in shapes)})
+    found = [
+        (size(*sides), *sides)
+        for side in SQUARES
+        for sides in dict.fromkeys(_sides(side * side, shape) for shape in shapes)
+    ]
+    most, height, width = max(found)
+    if not most:
+        raise ValueError("processor: has no largest sample, as it refuses images of all sizes")
+    for part in (8, 32, 128, 512):
+        around = [
+            (max(1, height + rows * height // part), max(1, width + columns * width // part))
+            for rows in (-2, -1, 0, 1, 2)
+            for columns in (-2, -1, 0, 1, 2)
+        ]
+        most, height, width = max(
+            [(most, height, width)]
+            + [(size(*sides), *sides) for sides in around if _is_ordinary(*sides)]
+        )
+    plan = spec.plan(height, width, 1)
+    arrays = spec.batch([plan], [1], dtype, temporal).arrays
+    room = sum(
+        _up(
+            math.prod(shape) * np.dtype(BFLOAT16 if kind == "bfloat16" else kind).itemsize,
+            ALIGNMENT,
+        )
+        for _, shape, kind, _ in arrays
     )
+    used = math.prod(plan.resized)
+    rules = _native.schema(processor.family)
+    budgets = [
+        int(value)
+        for key, value in planned.options.items()
+        if key != "max_image_pixels" and rules[key]["kind"] == "budget" and value is not None
+    ]
+    budget = max(budgets, default=0)
+    if used < budget <= 4 * used:
+        room = -(-room * budget // used)
+    elif len({pixels for pixels, _, _ in found}) > 32:
+        room += room // 8  # what the search can have missed
+    return _up(room, ALIGNMENT)
+
+
+def _sides(area: int, shape: float) -> tuple[int, int]:
+    """Height and width of about an area; `shape` is the one over the other."""
+    side = math.sqrt(area)
+    return max(1, round(side * math.sqrt(shape))), max(1, round(side / math.sqrt(shape)))
+
+
+def _is_ordinary(height: int, width: int) -> bool:
+    return max(height, width) <= ORDINARY * min(height, width)

@@ -452,12 +452,8 @@ def dummy_image(processor: Processor, *, token_id: int | None = None, **call: An
     Returns:
         tensors by key, of a black image.
     """
-    options = processor.to_dict()
-    if "merge_size" in options:
-        side = int(options["patch_size"]) * int(options["merge_size"])
-        call["do_resize"] = False
-    else:
-        side = int(options.get("image_size", 28))
+    side, how = _smallest(processor)
+    call.update(how)
     image = np.zeros((side, side, 3), np.uint8)
     batch = processor(image, return_tensors="pt", **call)
     if token_id is not None:
@@ -467,6 +463,27 @@ def dummy_image(processor: Processor, *, token_id: int | None = None, **call: An
         batch["attention_mask"] = torch.zeros(count, dtype=torch.int64)
         batch["labels"] = torch.full((count,), IGNORED)
     return batch
+
+
+def _smallest(processor: Processor) -> tuple[int, dict[str, Any]]:
+    """Side of a small square image, and options of its call, that make a sample with tokens."""
+
+    def plan(side: int, **how: Any) -> Plan | None:
+        try:
+            found = processor.plan(side, side, **how)
+        except ValueError:
+            return None
+        return found if found.num_tokens else None
+
+    # A grid of patches without tiles can be as small as one token.
+    if (usual := plan(224)) is not None and not usual.num_tiles:
+        for side in range(1, 225):
+            if plan(side, do_resize=False) is not None:
+                return side, {"do_resize": False}
+    for side in (28, 56, 112, 224, 448, 896):
+        if plan(side) is not None:
+            return side, {}
+    raise ValueError("processor: makes no sample of a small square image")
 
 
 # From the workers

@@ -45,7 +45,8 @@ def unpack(pixel_values: Any, plan: Plan, *, key: str = "pixel_values") -> U8 | 
     Raises:
         TypeError: another dtype, or no plan.
         ValueError: another shape; a value that no byte becomes with this plan's mean and deviation;
-            or a dtype in which two bytes become the same value, so that there is no inverse.
+            a dtype in which two bytes become the same value, so that there is no inverse; or an
+            array that is resized in floats, padded with rows, or of another order of patches.
 
     float32, float16 and uint8 have an inverse for every preset. bfloat16 has one where mean and
     deviation are 0.5 (Qwen3-VL, DeepSeek-VL2) or ImageNet's (InternVL); CLIP's (Qwen2-VL,
@@ -63,8 +64,10 @@ def unpack(pixel_values: Any, plan: Plan, *, key: str = "pixel_values") -> U8 | 
             f"pixel_values: must be float32, float16, bfloat16 or uint8, got {array.dtype.str}"
         )
     shape = shapes[key]
-    options = plan.options
-    times = options.get("temporal_patch_size", 1)
+    packing = plan._packing(key)
+    if packing is None:
+        raise ValueError(f"key: what '{key}' holds for this plan cannot be put back")
+    patch, merge, times = packing
     compact = (shape[0], shape[1] // times) if len(shape) == 2 else shape
     if array.shape not in (shape, compact):
         raise ValueError(f"pixel_values: must have the shape {shape}, got {array.shape}")
@@ -79,9 +82,9 @@ def unpack(pixel_values: Any, plan: Plan, *, key: str = "pixel_values") -> U8 | 
             values = values.view(np.uint16)
         first = start * math.prod(array.shape[1:])
         _native.unpack(plan, key, values, element, copies, first, flat[rows])
-    if len(shape) == 4:
+    if not patch:
         return [_channels_last(tile) for tile in flat]
-    return _image(flat, plan, options["patch_size"], options["merge_size"], copies)
+    return _image(flat, plan, patch, merge, copies)
 
 
 def _image(patches: U8, plan: Plan, patch: int, merge: int, copies: int) -> U8:

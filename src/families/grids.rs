@@ -72,8 +72,8 @@ const LFM2: Recipe = Recipe {
     facts: &[
         MASK.only_if("do_pad"),
         FactSpec::row("spatial_shapes", What::ViewGrids).in_form(Form::Rows(2)).only_if("do_pad"),
-        FactSpec::scalar("image_rows", What::Rows).only_if("return_row_col_info"),
-        FactSpec::scalar("image_cols", What::Columns).only_if("return_row_col_info"),
+        FactSpec::scalar("image_rows", What::TileRows).only_if("return_row_col_info"),
+        FactSpec::scalar("image_cols", What::TileColumns).only_if("return_row_col_info"),
         FactSpec::row("image_sizes", What::LastResized).only_if("return_row_col_info"),
     ],
     tokens: TokenSpec {
@@ -349,7 +349,7 @@ pub(super) fn families() -> Vec<Family> {
                 "kosmos2-5",
                 NumberedPatches {
                     max_patches: 4096,
-                    raw_bytes: true,
+                    must_normalise: true,
                     ..NumberedPatches::default()
                 },
                 KOSMOS25,

@@ -110,16 +110,6 @@ fn video(
     }
 }
 
-impl Video {
-    /// The same whose class has other defaults than the preset.
-    fn by_default(mut self, defaults: &'static [(&'static str, Preset)]) -> Self {
-        if let Some(upstream) = &mut self.upstream {
-            upstream.defaults = defaults;
-        }
-        self
-    }
-}
-
 /// Frames in patches.
 fn patches() -> Vec<Video> {
     let of = |sampled, frames| EveryFrame::new(sampled, Strategy::Frames(frames));
@@ -284,50 +274,6 @@ fn patches() -> Vec<Video> {
                 ]
             },
         ),
-        video(
-            "ernie4.5-vl-moe",
-            "Ernie4_5_VLMoeVideoProcessor",
-            &["ernie4_5_vl_moe"],
-            of(
-                Sampled {
-                    sampling: Sampling::Bounded,
-                    do_sample_frames: true,
-                    min_frames: 16,
-                    max_frames: 180,
-                    ..Sampled::default()
-                },
-                Frames {
-                    temporal_patch_size: 1,
-                    min_pixels: 234_416,
-                    max_pixels: 937_664,
-                    ..Frames::default()
-                },
-            ),
-            common(CLIP),
-            Recipe {
-                lacks: &[
-                    "video_start",
-                    "video_end",
-                    "budget",
-                    "cap_pixels_per_frame",
-                    "max_video_tokens",
-                    "total_pixels",
-                    "model_seq_len",
-                    "patch_expand_factor",
-                    "frame_pixels",
-                    "vision_segment_max_frames",
-                    "use_token_compression",
-                    "max_fps",
-                    "initial_shift",
-                    "max_duration",
-                    "overflow_strategy",
-                    "max_num_frames",
-                ],
-                ..PATCHES
-            },
-            const { &[AREAS, Key::Ignore("temporal_patch_size"), Key::Ignore("font")] },
-        )
-        .by_default(&[("draw_on_frames", Preset::Bool(true))]),
         video(
             "video-llama-3",
             "VideoLlama3VideoProcessor",

@@ -28,7 +28,7 @@ const PADS: Key = Key::Must("do_pad", Preset::Bool(true));
 
 /// Idefics3's and SmolVLM's recipe.
 const SPLIT: Recipe = Recipe {
-    arrays: &[SAMPLES],
+    arrays: &[SAMPLES.as_floats(Backends::Torchvision)],
     facts: &[mask("pixel_attention_mask", Per::Pixel, Number::Int64)],
     ..VIEWS
 };
@@ -107,7 +107,10 @@ fn scaled() -> Vec<Family> {
             Strategy::Clamped(Clamped::default()),
             Bilinear,
             HALF,
-            Recipe { arrays: const { &[SAMPLES.padded()] }, ..SPLIT },
+            Recipe {
+                arrays: const { &[SAMPLES.padded().as_floats(Backends::Torchvision)] },
+                ..SPLIT
+            },
             const {
                 &[
                     Key::Choice(

@@ -134,6 +134,11 @@ impl Plan {
         })
     }
 
+    /// Whether views of it are parts of the image.
+    fn is_cut(&self) -> bool {
+        self.views.iter().any(|view| view.role == Role::Crop)
+    }
+
     fn facts_of(&self, recipe: &Recipe, strategy: &Strategy, layout: &Layout) -> Vec<Fact> {
         let filling = |output| self.views.iter().filter(move |view| view.output == Some(output));
         let fact = |what| match what {
@@ -152,6 +157,8 @@ impl Plan {
             What::Width => vec![self.resized.1],
             What::Rows => vec![self.grid.rows],
             What::Columns => vec![self.grid.columns],
+            What::TileRows => vec![if self.is_cut() { self.grid.rows } else { 1 }],
+            What::TileColumns => vec![if self.is_cut() { self.grid.columns } else { 1 }],
             What::ViewGrids => {
                 let views = self.views.iter().filter(|view| view.output == Some(0));
                 views.flat_map(|view| [view.grid.rows, view.grid.columns]).collect()

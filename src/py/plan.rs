@@ -12,7 +12,7 @@ use super::value;
 use crate::coords::Kind;
 use crate::error::Result;
 use crate::pack::{Element, Normalise};
-use crate::plan::{Array, Batch, From, Plan, Run, View};
+use crate::plan::{Array, Batch, Cut, From, Inside, Lane, Order, Plan, Run, View};
 use crate::spec::Prepared;
 use crate::strategy::Measure;
 
@@ -321,6 +321,42 @@ impl PyPlan {
                 shapes.set_item(array.key, PyTuple::new(py, array.final_shape())?)?;
             }
             Ok(shapes)
+        })
+    }
+
+    /// How an array is cut, where its bytes can be put back: (side of a patch, patches a side that merge, frames) of
+    /// patches in (channel, frame, row, column), zeros for tiles with the channels first; None for all else.
+    fn _packing(&self, key: &str) -> PyResult<Option<(usize, usize, usize)>> {
+        guard(|| {
+            let batch = self.alone().map_err(|error| to_python(&error))?;
+            let Some(array) = batch.arrays.iter().find(|array| array.key == key) else {
+                return Ok(None);
+            };
+            let mut views = self.plan.views.iter().filter(|v| v.output == Some(array.output));
+            let own_cut = views.clone().next().is_some_and(|view| {
+                self.plan
+                    .views
+                    .iter()
+                    .filter(|v| v.output == Some(array.output))
+                    .all(|v| v.cut == view.cut)
+            });
+            let rows: usize = views.clone().map(View::count).sum();
+            if array.strip
+                || array.tile.is_some()
+                || !own_cut
+                || array.shape.len() != array.row_axes + 1
+                || array.shape[0] != rows
+                || views.any(|view| view.lane != Lane::Bytes)
+            {
+                return Ok(None);
+            }
+            Ok(match self.plan.outputs[array.output].cut {
+                Cut::Patches { patch, merge, temporal, inside: Inside::Ctpp, .. } => {
+                    Some((patch, merge, temporal))
+                }
+                Cut::Tiles { order: Order::ChannelsFirst, .. } => Some((0, 0, 0)),
+                _ => None,
+            })
         })
     }
 

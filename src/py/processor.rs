@@ -302,6 +302,12 @@ impl PySpec {
         guard(|| value::options(py, &self.spec))
     }
 
+    /// The key of the array of pixels.
+    #[getter]
+    fn key(&self) -> Option<&'static str> {
+        self.spec.recipe.arrays.first().map(|array| array.key)
+    }
+
     /// Whether each image or video has a place of its own on the first axis of the array of pixels.
     #[getter]
     fn stacked(&self) -> bool {

@@ -201,6 +201,10 @@ pub enum What {
     Rows,
     /// Columns of tiles or patches of the main view.
     Columns,
+    /// Rows of tiles that the image is cut into; one where it is not.
+    TileRows,
+    /// Columns of tiles that the image is cut into; one where it is not.
+    TileColumns,
     /// Rows and columns of patches of every view in the first array.
     ViewGrids,
     /// Column and row of every patch in the array of that number; -1 where there is none.
@@ -332,6 +336,8 @@ impl What {
             | Self::Width
             | Self::Rows
             | Self::Columns
+            | Self::TileRows
+            | Self::TileColumns
             | Self::MergeSize
             | Self::RowsOf(_)
             | Self::Views(_)

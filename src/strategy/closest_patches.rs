@@ -32,7 +32,7 @@ fn hash(pair: (usize, usize)) -> u64 {
         found = found.wrapping_add((side as u64).wrapping_mul(SECOND));
         found = found.rotate_left(31).wrapping_mul(FIRST);
     }
-    found.wrapping_add(2 ^ (FIFTH ^ 3_527_539))
+    found.wrapping_add(2 ^ (FIFTH ^ 0x0035_d373))
 }
 
 /// Pairs in the order in which a Python set of them is read: of equally good ones upstream takes the first.

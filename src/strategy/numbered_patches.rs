@@ -1,7 +1,7 @@
 //! Scale to as many patches as there may be, whose rows begin with their places.
 
 use super::{Cells, Context, Layout, Measure, Shape};
-use crate::error::{Result, Size};
+use crate::error::{Error, Result, Size};
 use crate::options::{Count, options};
 use crate::plan::Role;
 use crate::resample::Filter;
@@ -16,8 +16,8 @@ options! {
         max_patches: Count = 2048,
     }
     fixed {
-        /// Whether bytes are resized where nothing is normalised, as Kosmos-2.5 has it.
-        raw_bytes: bool = false,
+        /// Whether images must be normalised: upstream cuts no bytes into patches.
+        must_normalise: bool = false,
     }
 }
 
@@ -34,20 +34,18 @@ impl NumberedPatches {
 impl Measure for NumberedPatches {
     type Ready = ();
 
-    fn prepare(&self, _common: &Common) -> Result<()> {
+    fn prepare(&self, common: &Common) -> Result<()> {
+        if self.must_normalise && !common.do_normalize {
+            let rule = "on, since upstream cuts no bytes into patches";
+            return Err(Error::Option { name: "do_normalize", rule, given: "False".into() });
+        }
         Ok(())
     }
 
-    fn measure(&self, (): &(), size: Size, context: &Context<'_>) -> Result<Layout> {
+    fn measure(&self, (): &(), size: Size, _context: &Context<'_>) -> Result<Layout> {
         let unit = (self.patch_size, self.patch_size);
-        let resized = self.resized(size);
-        let whole = |size| Shape::stretched(Role::Whole, size, resized, Filter::Bilinear).cut(unit);
-        Ok(if self.raw_bytes && !context.common.do_normalize {
-            let step = Shape::stretched(Role::Step, size, resized, Filter::Bilinear);
-            Layout::of([step, whole(resized).from_shape(0)])
-        } else {
-            Layout::of([whole(size)])
-        })
+        let whole = Shape::stretched(Role::Whole, size, self.resized(size), Filter::Bilinear);
+        Ok(Layout::of([whole.cut(unit)]))
     }
 
     fn patch_size(&self) -> usize {

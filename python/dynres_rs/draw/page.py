@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Final
 
 from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw
@@ -13,8 +14,13 @@ from .._types import ImageInput
 from .boxes import boxes_of
 from .folding import fold
 from .rendering import render
-from .sheets import Sheet, load, runs_of, sheets_of
+from .sheets import Sheet, load, patch_side, run_length, runs_of, sheets_of
 from .style import GAP, GREY, INK, MARGIN, PAPER, Colour, Picture, by, bytes_of, font_of, text_width
+
+#: Views beside the main one that are shown one by one; more are laid in a grid.
+MOST_ALONE: Final = 2
+#: A view in a grid is at least so wide: its caption has room.
+SMALLEST_SHEET: Final = 200
 
 
 def draw(
@@ -57,7 +63,7 @@ def draw(
         most = round(inner * 0.5)
         blocks = [_captioned(first, inner, most), _captioned(main, inner, most)]
         if others:
-            blocks.append(stack([_captioned(s, inner // 2, 260) for s in others], GAP, across=True))
+            blocks.append(_small(others, inner, inner // 2, 260))
         body = stack(blocks, GAP)
     else:
         half = (inner - GAP) // 2
@@ -65,7 +71,8 @@ def draw(
         right = _captioned(main, half, most)
         small = max(220, min(300, right.height // 3))
         left = _captioned(first, half, most if not others else max(240, most - small - 60))
-        left = stack([left, *(_captioned(sheet, half, small) for sheet in others)], 20)
+        if others:
+            left = stack([left, _small(others, half, half, small)], 20)
         wide = Image.new("RGB", (half, left.height), PAPER)
         wide.paste(left, (0, 0))
         body = stack([wide, right], GAP, across=True)
@@ -144,17 +151,24 @@ def _legend(plan: Plan, sheets: Sequence[Sheet]) -> str:
     runs = runs_of(plan)
     if not runs:
         return ""
+    if not any(run_length(run) for _, _, run in runs):
+        return ""
+    patch = patch_side(plan)
     _, _, run = runs[-1]
-    patch = plan.options["patch_size"]
     merge = run[4] // patch
     what = f"{merge} x {merge} patches" if merge > 1 else "a patch"
     text = f"A square is a token: {what} of {patch} px. Numbers are places in the sequence"
     text += ", each of the square left of it." if any(s.sparse for s in sheets) else "."
-    if run[6]:
+    newlines, parted = run[6], "separator" in plan.token_kinds()
+    if newlines and parted:
         text += " Each row of tokens ends in a newline, and a separator parts the views."
+    elif newlines:
+        text += " Each row of tokens ends in a newline."
+    elif parted:
+        text += " A separator ends a view."
     if max(sheet.every for sheet in sheets) > 1:
         text += " Tokens too small to draw: lines stand for several."
-    if any(view.resized != view.canvas for view in plan.views):
+    if any(sheet.holes for sheet in sheets):
         text += " Hatched: padding."
     return text
 
@@ -228,7 +242,34 @@ def _seen(sheets: Sequence[Sheet], width: int, height: int) -> Picture:
     largest = _largest(sheets)
     small = 0 if len(sheets) == 1 else min(280, width // 2, height // 3)
     room = height - (small + 60 if small else 0)
-    return stack([_captioned(s, width, room if s is largest else small) for s in sheets], 20)
+    if len(sheets) <= MOST_ALONE + 1:
+        return stack([_captioned(s, width, room if s is largest else small) for s in sheets], 20)
+    others = [sheet for sheet in sheets if sheet is not largest]
+    return stack([_captioned(largest, width, room), _small(others, width, width, small)], 20)
+
+
+def _small(sheets: Sequence[Sheet], width: int, each: int, height: int) -> Picture:
+    """The views beside the main one. Up to two have a row each, or one together where there is
+    room; more are laid in a grid that is about as high as two of them would be."""
+    if len(sheets) <= MOST_ALONE:
+        across = each < width
+        return stack([_captioned(s, each, height) for s in sheets], GAP if across else 20, across)
+    columns = max(2, math.ceil(math.sqrt(len(sheets) * width / (3 * height))))
+    columns = min(columns, len(sheets), max(1, width // SMALLEST_SHEET))
+    rows = math.ceil(len(sheets) / columns)
+    cell = (width - 16 * (columns - 1)) // columns
+    tall = max(48, 2 * height // rows - 60)
+    lines = []
+    for row in range(rows):
+        some = sheets[row * columns : (row + 1) * columns]
+        blocks = []
+        for sheet in some:
+            block = _captioned(sheet, cell, tall)
+            fixed = Image.new("RGB", (cell, block.height), PAPER)
+            fixed.paste(block, (0, 0))
+            blocks.append(fixed)
+        lines.append(stack(blocks, 16, across=True))
+    return stack(lines, 16)
 
 
 def _shape(sheet: Sheet) -> float:

@@ -80,7 +80,8 @@ def load(plan: Plan, image: ImageInput) -> Picture:
 
 
 def canvas_of(plan: Plan, view: View, image: Picture) -> Picture:
-    """What the view holds, to the pixel."""
+    """What the view holds: to the pixel, but for views that are resized in floats. A plan does not
+    tell those from others; theirs is the same by the bytes' rule, on average within half a byte."""
     below = image if view.parent is None else canvas_of(plan, plan.views[view.parent], image)
     canvas = Image.new("RGB", view.canvas[::-1], view.pad_color or (0, 0, 0))
     if 0 not in view.resized:
@@ -121,41 +122,69 @@ def _on_canvas(plan: Plan, start: int, run: Any) -> Cells:
         pairs = np.stack([inner[:-1], inner[1:]], 1)
         return np.concatenate([pairs + t * tile[axis] for t in range(tiles[axis])]).astype(float)
 
-    merge = cell // plan.options["patch_size"]
-    return Cells(edges(1), edges(0), token_numbers(start, run), merge, cells)
+    return Cells(edges(1), edges(0), token_numbers(start, run), cell // patch_side(plan), cells)
 
 
 def _on_image(plan: Plan, start: int, run: Any) -> Cells:
     numbers = token_numbers(start, run)
     boxes = plan.token_boxes()[numbers]
-    merge = run[4] // plan.options["patch_size"]
+    merge = run[4] // patch_side(plan)
     return Cells(boxes[0][:, 0::2], boxes[:, 0][:, 1::2], numbers, merge, run[5])
+
+
+def patch_side(plan: Plan) -> int:
+    """The side of a patch in pixels of a canvas: from the patches that the plan counts in a view,
+    and the cells over them. Patches that fill a cell only in part count as if they filled it."""
+    _, _, run = next(found for found in runs_of(plan) if run_length(found[2]))
+    view, tiles, _, _, cell, cells, _ = run
+    count = plan.views[view].count
+    patches = count * plan.num_patches / plan.num_tiles if plan.num_tiles else count
+    across = round(math.sqrt(patches / (math.prod(tiles) * math.prod(cells))))
+    return int(cell) // max(1, across)
+
+
+def _main(plan: Plan, runs: list[tuple[int, int, Any]]) -> int:
+    """The number of the view whose tokens are drawn on the image: of those that show all of it
+    the one with most tiles; of two with as many the later one, for a local view is more than the
+    global one."""
+    views = plan.views
+    found = [view for view, _, _ in runs] or list(range(len(views)))
+    seen = [number for number in found if views[number].role != "step"]
+    whole = [number for number in seen if views[number].role != "crop"] or seen
+    return max(
+        reversed(whole),
+        key=lambda number: math.prod(views[number].grid if plan.num_tiles else (1, 1)),
+    )
 
 
 def sheets_of(
     plan: Plan, image: Picture, boxes: list[Box], tokens: bool
 ) -> tuple[Sheet, list[Sheet]]:
     """The image, and the views: in the order of their tokens, then those without any."""
-    runs = runs_of(plan)
-    # Of two views with as many tiles the later one: a local view is more than the global one.
-    main = max(reversed(runs), key=lambda found: math.prod(found[2][1]), default=None)
-    views = plan.views
-    shown = [view for view, _, _ in runs] or [len(views) - 1]
-    shown += [number for number in range(len(views)) if number not in shown]
+    runs, views = runs_of(plan), plan.views
+    on = _main(plan, runs)
+    shown = [view for view, _, _ in runs] or [on]
+    # What later views are made from is on their canvases: no model sees it itself.
+    others = (number for number, view in enumerate(views) if view.role != "step")
+    shown += [number for number in others if number not in shown]
     first = Sheet(image, ROLES["whole"], f"the image: {by(plan.source)}", boxes=boxes)
-    if main is not None and 0 not in views[main[0]].resized:
-        on, start, run = main
-        if tokens:
-            first.cells = _on_image(plan, start, run)
-        first.borders = _tile_borders(plan, views[on])
+    if 0 not in views[on].resized:
+        run_on = next((found for found in runs if found[0] == on and run_length(found[2])), None)
+        if tokens and run_on is not None:
+            first.cells = _on_image(plan, *run_on[1:])
+        first.borders = _borders(plan, views[on])
+    crops = [number for number in shown if views[number].role == "crop"]
     sheets = []
     for place, number in enumerate(shown):
         view = views[number]
-        sheet = Sheet(canvas_of(plan, view, image), ROLES[view.role], _caption(plan, view))
-        sheet.main = number == (shown[0] if main is None else main[0])
-        if view.output == next(iter(plan.shapes)) and len(plan.shapes[view.output]) == 4:
+        caption = _caption(plan, view)
+        if number in crops and len(crops) > 1:
+            caption = f"{crops.index(number) + 1} of {len(crops)}, {caption}"
+        sheet = Sheet(canvas_of(plan, view, image), ROLES[view.role], caption)
+        sheet.main = number == on
+        if plan.num_tiles:
             sheet.tiles = view.grid
-        if place < len(runs):
+        if place < len(runs) and run_length(runs[place][2]):
             _, start, run = runs[place]
             sheet.cells = _on_canvas(plan, start, run) if tokens else None
             last = start + run_length(run) - 1
@@ -165,10 +194,10 @@ def sheets_of(
         if view.parent is not None:
             box = _through(plan, view)
             left, top, right, bottom = (
-                math.ceil(box[0]),
-                math.ceil(box[1]),
-                width - int(box[2]),
-                height - int(box[3]),
+                max(0, math.ceil(box[0] - 1e-6)),
+                max(0, math.ceil(box[1] - 1e-6)),
+                max(0, width - math.floor(box[2] + 1e-6)),
+                max(0, height - math.floor(box[3] + 1e-6)),
             )
         sheet.holes = [
             hole
@@ -185,7 +214,7 @@ def sheets_of(
 
 
 def _through(plan: Plan, view: View) -> list[float]:
-    """The image on the canvas of a view that shows another view's."""
+    """The image on the canvas of a view, beyond it where the view shows a part."""
     height, width = plan.source
     found: list[float] = plan.to_view([0.0, 0.0, float(width), float(height)], view).tolist()
     return found
@@ -196,25 +225,40 @@ def run_length(run: Any) -> int:
     return int(tiles[0] * cells[0] * (tiles[1] * cells[1] + newline))
 
 
-def _tile_borders(plan: Plan, view: View) -> tuple[list[float], list[float]]:
-    """The borders between tiles, in the image."""
-    rows, columns = view.grid
-    if len(plan.shapes[view.output]) != 4:
-        return [], []
-    height, width = view.canvas
-    target_top, target_left, target_height, target_width = view.target
-    x = [(width / columns * c - target_left) / target_width for c in range(1, columns)]
-    y = [(height / rows * r - target_top) / target_height for r in range(1, rows)]
+def _borders(plan: Plan, main: View) -> tuple[list[float], list[float]]:
+    """The borders in the image between the tiles of the main view, and of the parts that views
+    show of it."""
+    height, width = plan.source
+    x: set[float] = set()
+    y: set[float] = set()
+    if plan.num_tiles:
+        rows, columns = main.grid
+        left, top, right, bottom = _through(plan, main)
+        tall, wide = main.canvas
+        x |= {(wide / columns * c - left) / (right - left) for c in range(1, columns)}
+        y |= {(tall / rows * r - top) / (bottom - top) for r in range(1, rows)}
+    for view in plan.views:
+        if view.role != "crop" or 0 in view.resized:
+            continue
+        left, top, right, bottom = _through(plan, view)
+        x |= {(at - left) / (right - left) for at in (0, view.canvas[1])}
+        y |= {(at - top) / (bottom - top) for at in (0, view.canvas[0])}
+    inside = (1e-9, 1 - 1e-9)
     return (
-        [at * plan.source[1] for at in x if 0 < at < 1],
-        [at * plan.source[0] for at in y if 0 < at < 1],
+        sorted(at * width for at in x if inside[0] < at < inside[1]),
+        sorted(at * height for at in y if inside[0] < at < inside[1]),
     )
 
 
 def _caption(plan: Plan, view: View) -> str:
-    name = {"whole": "what the model sees", "global": "global view", "high_res": "high resolution"}
+    name = {
+        "whole": "what the model sees",
+        "global": "global view",
+        "high_res": "high resolution",
+        "crop": "part of the image",
+    }
     text = name.get(view.role, view.role)
-    if view.count > 1 and len(plan.shapes[view.output]) == 4:
+    if view.count > 1 and plan.num_tiles:
         tile = (view.canvas[0] // view.grid[0], view.canvas[1] // view.grid[1])
         side = f"{tile[0]} px" if tile[0] == tile[1] else by(tile)
         text = f"{by(view.grid)} {text} of {side}"
@@ -223,4 +267,8 @@ def _caption(plan: Plan, view: View) -> str:
     text += f": {by(view.resized)}"
     if view.resized != view.canvas:
         text += f" on {by(view.canvas)}"
+    # Some arrays are larger than the canvas in them: what is around it is not the view's.
+    sides, (height, width) = plan.shapes[view.output][-2:], view.canvas
+    if plan.num_tiles and sides != (height // view.grid[0], width // view.grid[1]):
+        text += f", padded to {by((sides[0], sides[1]))}"
     return text

@@ -18,13 +18,14 @@ GREY: Final = (113, 113, 122)
 RULE: Final = (228, 228, 231)
 WHITE: Final = (255, 255, 255)
 BLUE: Final = (37, 99, 235)
-#: Of a view by its role; boxes take them in turn.
+#: Of a view by its role, for every role that a model sees; boxes take them in turn.
 ROLES: Final[dict[str, Colour]] = {
     "whole": BLUE,
     "tiles": BLUE,
     "thumbnail": (217, 119, 6),
     "global": (124, 58, 237),
     "high_res": (13, 148, 136),
+    "crop": (190, 24, 93),
 }
 BOXES: Final[tuple[Colour, ...]] = (
     (220, 38, 38),

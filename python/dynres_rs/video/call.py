@@ -35,7 +35,7 @@ class Call:
         threads = num_threads or os.cpu_count() or 1
         step = max(CHUNK_FRAMES, 2 * threads * variant.temporal)
         self._chunk = -(-step // variant.temporal) * variant.temporal
-        self.key: str = variant.spec.batch([], [], dtype, "expand").arrays[0][0]
+        self.key: str = variant.spec.key
         self.facts: dict[str, Any] = {}
         self.metadata: list[VideoMetadata] = []
 
@@ -134,7 +134,7 @@ class Call:
                 for key, value in facts.items()
                 if isinstance(value, np.ndarray)
             }
-            given = _given_outs(out, [(self.key, shape, kind)], sizes, [])
+            given = _given_outs(out, [(self.key, shape, kind, False)], sizes, [])
         pixels = given.get(self.key)
         if pixels is None and known:
             pixels = _empty(self.key, shape, kind)

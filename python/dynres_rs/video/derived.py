@@ -19,7 +19,8 @@ THRESHOLD: Final = 0.1
 def _kept(
     options: Mapping[str, Any], pixels: NDArray[Any], plans: list[Plan], every: NDArray[Any]
 ) -> NDArray[Any]:
-    """Tokens that differ from those of the frame before, by the mean of their values; of each frame at least the first.
+    """Tokens that differ from those of the frame before, by the mean of their values; of each
+    frame at least the first.
 
     As transformers' `VideoLlama3VideoProcessor._get_compression_mask`.
     """

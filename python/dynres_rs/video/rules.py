@@ -1,6 +1,7 @@
 """Rules by which upstream's classes take frames, beside those of `sampling`.
 
-A rule is a function of what is known of a video and of the options; the name that chooses it is the option `sampling`.
+A rule is a function of what is known of a video and of the options; the name that chooses it is the
+option `sampling`.
 Upstream's own arithmetic, float32 steps and truncations included.
 """
 
