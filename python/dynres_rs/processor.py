@@ -183,9 +183,7 @@ class Processor(Planner):
         made._set(config.family, numerics, config.options, decoding)
         return made
 
-    def _with_video(
-        self, read: Callable[[], tuple[str, Options]], *, asked: bool
-    ) -> Processor:
+    def _with_video(self, read: Callable[[], tuple[str, Options]], *, asked: bool) -> Processor:
         """The same with the video options of its own config, where its family has any. Where
         videos were not `asked` for, a config of images that is none of videos is refused when they
         are."""

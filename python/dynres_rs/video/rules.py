@@ -85,7 +85,8 @@ def _uniform(known: Known, options: Options) -> I64:
     if count is None:
         return np.arange(total)
     _refuse_more(count, total)
-    return np.arange(count) * total // count
+    indices: I64 = np.arange(count) * total // count
+    return indices
 
 
 def _midpoints(known: Known, options: Options) -> I64:
