@@ -124,6 +124,7 @@ BIG = np.broadcast_to(np.uint8(0), (40_000, 40_000, 3))
 NEAREST_FAMILIES = ", ".join(
     repr(name) for name in difflib.get_close_matches("qwen", dr.families(), n=3, cutoff=0.0)
 )
+VIDEO_CLASSES = ", ".join(classes(video=True))
 NEAREST_CLASSES = ", ".join(
     difflib.get_close_matches("SamImageProcessor", classes(video=False), n=3, cutoff=0.0)
 )
@@ -203,7 +204,7 @@ ROWS: list[Row] = [
     ("strip in a nest, on threads", lambda: call([[pixels()], [pixels(), unreadable()]], num_threads=2), OSError, "images[2]: its rows could not be read"),
     ("strip after a bad image", lambda: call([b"no image", pixels(), unreadable()], errors="collect"), OSError, "images[2]: its rows could not be read"),
     # calls
-    ("videos", lambda: dr.Processor("internvl")(videos=[pixels()]), ValueError, "family: must be one that takes videos, qwen2-vl, qwen2.5-vl, qwen3-vl; got 'internvl'"),
+    ("videos", lambda: dr.Processor("internvl")(videos=[pixels()]), ValueError, "family: must be one that takes videos; got 'internvl', and the nearest are 'internvl-video', 'qwen3-vl', 'qwen2-vl'"),
     ("return_tensors", lambda: call(pixels(), return_tensors="tf"), ValueError, "return_tensors: must be one of np, pt; got 'tf'"),
     ("return_tensors type", lambda: call(pixels(), return_tensors=1), TypeError, "return_tensors: must be a string, got int"),
     ("return_tensors array", lambda: call(pixels(), return_tensors=np.zeros(3)), TypeError, "return_tensors: must be a string, got ndarray"),
@@ -273,7 +274,7 @@ ROWS: list[Row] = [
     # configs
     ("config type", lambda: dr.Processor.from_config([]), TypeError, "config: must be a dict, got list"),  # type: ignore[arg-type]
     ("config without class", lambda: dr.Processor.from_config({}), ValueError, "config: must have 'image_processor_type', or be a file of a known model"),
-    ("config of a video", lambda: dr.Processor.from_config({"video_processor_type": "Glm4vVideoProcessor"}), ValueError, "video_processor_type: must be one of Qwen2VLVideoProcessor, Qwen3VLVideoProcessor; got 'Glm4vVideoProcessor'"),
+    ("config of a video", lambda: dr.Processor.from_config({"video_processor_type": "Molmo2VideoProcessor"}), ValueError, "video_processor_type: must be one of " + VIDEO_CLASSES + "; got 'Molmo2VideoProcessor'"),
     ("config of another class", lambda: dr.Processor.from_config({"image_processor_type": "SamImageProcessor"}), ValueError, "image_processor_type: must be a class that `dynres families` lists, or one with 'Fast' or 'Pil' at the end; got 'SamImageProcessor', and the nearest are " + NEAREST_CLASSES),
     ("config of arrays", lambda: dr.Processor.from_config({"image_processor_type": np.zeros(2)}), TypeError, "image_processor_type: must be a string, got ndarray"),
     ("config size array", lambda: dr.Processor.from_config({"image_processor_type": "GotOcr2ImageProcessor", "size": np.zeros(2)}), TypeError, "size: must be an integer, got ndarray"),

@@ -22,6 +22,7 @@ from .files import shown
 
 __all__ = [
     "FACADE",
+    "aliases",
     "canonical",
     "core_options",
     "family_row",
@@ -138,6 +139,11 @@ def family_row(family: object) -> tuple[str, dict[str, Any]]:
         f"family: must be one that `dynres families` lists; got '{shown(family, 60)}', and the"
         f" nearest are {', '.join(repr(name) for name in near)}"
     )
+
+
+def aliases() -> dict[str, list[str]]:
+    """Other names of every family."""
+    return {name: row["aliases"] for name, row in _families().items()}
 
 
 def preset(family: str) -> Options:

@@ -121,8 +121,15 @@ class Processor(Planner):
     """
 
     __slots__ = (
-        "_base", "_decoding", "_family", "_numerics", "_variants", "_video", "_video_options"
-    )  # fmt: skip
+        "_base",
+        "_decoding",
+        "_family",
+        "_no_video",
+        "_numerics",
+        "_variants",
+        "_video",
+        "_video_options",
+    )
 
     _family: str
     _numerics: Numerics
@@ -131,6 +138,8 @@ class Processor(Planner):
     _variants: dict[Any, _Variant]
     _video: VideoProcessor | None
     _video_options: Options | None
+    _no_video: str | None
+    """Why the config has no options of videos, where it has none."""
 
     def __init__(
         self,
@@ -159,7 +168,7 @@ class Processor(Planner):
         decoding: jpeg.Decoding,
     ) -> None:
         self._decoding = decoding
-        self._video = self._video_options = None
+        self._video = self._video_options = self._no_video = None
         if numerics is None:
             numerics = family_row(family)[1]["numerics"]
         self._family = family
@@ -173,10 +182,18 @@ class Processor(Planner):
         made._set(config.family, numerics, config.options, decoding)
         return made
 
-    def _with_video(self, read: Callable[[], tuple[str, Options]]) -> Processor:
-        """The same with the video options of its own config, where its family has any."""
+    def _with_video(self, read: Callable[[], tuple[str, Options]], *, asked: bool) -> Processor:
+        """The same with the video options of its own config, where its family has any. Where
+        videos were not `asked` for, a config of images that is none of videos is refused when they
+        are."""
         if self._family in _native.video_families():
-            self._video = VideoProcessor._make(*read(), self._numerics)
+            try:
+                self._video = VideoProcessor._make(*read(), self._numerics)
+            except (TypeError, ValueError) as error:
+                if asked:
+                    raise
+                self._no_video = str(error)
+                return self
             # As the core took them, so that what `to_dict` writes makes an equal processor.
             self._video_options = self._video.options
         return self
@@ -208,7 +225,12 @@ class Processor(Planner):
         else:
             decoding = jpeg.take(overrides)
             made = cls._make(hf.read(config, overrides), numerics, decoding)
-        return made._with_video(lambda: video_config.read(config, video))
+        return made._with_video(
+            lambda: video_config.read(config, video),
+            asked=bool(video)
+            or bool(config.get("video_processor"))
+            or bool(config.get("video_processor_type")),
+        )
 
     @classmethod
     def from_pretrained(
@@ -239,7 +261,9 @@ class Processor(Planner):
         video = _as_options("video", overrides.pop("video", None))
         decoding = jpeg.take(overrides)
         made = cls._make(hf.read_pretrained(path, revision, overrides), numerics, decoding)
-        return made._with_video(lambda: video_config.read_pretrained(path, revision, video))
+        return made._with_video(
+            lambda: video_config.read_pretrained(path, revision, video), asked=bool(video)
+        )
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Processor:
@@ -278,6 +302,8 @@ class Processor(Planner):
     @property
     def video(self) -> VideoProcessor:
         """The processor of the same family's videos; `ValueError` for a family without."""
+        if self._no_video is not None:
+            raise ValueError(self._no_video)
         if self._video is None:
             self._video = VideoProcessor(self._family, numerics=self._numerics)
         return self._video
@@ -598,6 +624,7 @@ class Processor(Planner):
         changed = canonical(options, self._base.options, "options", self._family)
         made._set(self._family, self._numerics, changed, self._decoding)
         made._video, made._video_options = self._video, self._video_options
+        made._no_video = self._no_video
         return made
 
     def _variant(self, options: dict[str, Any]) -> _Variant:

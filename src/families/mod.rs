@@ -8,6 +8,7 @@ mod grids;
 mod originals;
 mod patches;
 mod tiles;
+mod videos;
 mod views;
 
 use std::sync::LazyLock;
@@ -117,6 +118,35 @@ pub fn find(name: &str) -> Result<&'static Family> {
         .ok_or_else(|| Error::Unknown { what: "family", given: name.into(), known: known() })
 }
 
+/// Every family's videos. Some families have no images, or images that other families have as well.
+pub fn videos() -> impl Iterator<Item = &'static Video> {
+    static ALONE: LazyLock<Vec<Video>> = LazyLock::new(videos::families);
+    all().iter().filter_map(|family| family.video.as_ref()).chain(ALONE.iter())
+}
+
+/// The videos of the family of that name, alias or model type.
+///
+/// # Errors
+/// `Unknown`.
+pub fn find_video(name: &str) -> Result<&'static Video> {
+    let known = || videos().map(|video| video.spec.family).collect();
+    let named = |wanted: &str| videos().find(|video| video.spec.family == wanted);
+    let typed = || {
+        videos().find(|video| {
+            video.upstream.as_ref().is_some_and(|upstream| upstream.model_types.contains(&name))
+        })
+    };
+    // Images of that name have the videos of that name, or none.
+    let found = match find(name) {
+        Ok(family) => named(family.name),
+        Err(_) => named(name).or_else(typed),
+    };
+    found.ok_or_else(|| {
+        let given = name.into();
+        Error::Unknown { what: "family that takes videos", given, known: known() }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,6 +164,9 @@ mod tests {
                 assert!(video.spec.clone().prepare().is_ok());
             }
         }
+        for video in videos() {
+            assert!(video.spec.clone().prepare().is_ok(), "{}", video.spec.family);
+        }
         let count = names.len();
         names.sort_unstable();
         names.dedup();
@@ -142,17 +175,13 @@ mod tests {
 
     #[test]
     fn options_round_trip() {
-        for family in all() {
-            for spec in [Some(&family.spec), family.video.as_ref().map(|video| &video.spec)]
-                .into_iter()
-                .flatten()
-            {
-                let mut copy = spec.clone();
-                for (name, value) in spec.options() {
-                    assert_eq!(copy.set(name, &value), Ok(()), "{name}");
-                }
-                assert_eq!(copy.options(), spec.options());
+        let images = all().iter().map(|family| &family.spec);
+        for spec in images.chain(videos().map(|video| &video.spec)) {
+            let mut copy = spec.clone();
+            for (name, value) in spec.options() {
+                assert_eq!(copy.set(name, &value), Ok(()), "{name}");
             }
+            assert_eq!(copy.options(), spec.options());
         }
     }
 }

@@ -7,10 +7,12 @@ use crate::spec::{
     ArraySpec, Backends, Common, Coords, CutSpec, FactSpec, Key, MeanStd, Part, Preset, Recipe,
     Sign, Spec, TokenSpec, Upstream, ViewSpec, What,
 };
-use crate::strategy::{FrameBudget, Frames, PixelBudget, Sampling, Small, Strategy, Unit};
+use crate::strategy::{
+    EveryFrame, FrameBudget, Frames, PixelBudget, Sampled, Sampling, Small, Strategy, Unit,
+};
 
 /// Patches merge block by merge block, and the grid of each image.
-const PATCHES: Recipe = Recipe {
+pub(super) const PATCHES: Recipe = Recipe {
     views: &[ViewSpec::patches(CutSpec::Patches { inside: Inside::Ctpp })],
     arrays: &[ArraySpec::PIXEL_VALUES],
     facts: &[grid_thw("image_grid_thw")],
@@ -37,14 +39,25 @@ const PADDED: Recipe = Recipe {
 };
 
 /// The same of videos.
-const VIDEO_PATCHES: Recipe = Recipe {
+pub(super) const VIDEO_PATCHES: Recipe = Recipe {
     arrays: &[ArraySpec::concatenated("pixel_values_videos")],
     facts: &[grid_thw("video_grid_thw")],
-    lacks: &[],
+    lacks: &[
+        "patch_expand_factor",
+        "frame_pixels",
+        "vision_segment_max_frames",
+        "use_token_compression",
+        "draw_on_frames",
+        "max_fps",
+        "initial_shift",
+        "max_duration",
+        "overflow_strategy",
+        "max_num_frames",
+    ],
     ..PATCHES
 };
 
-const fn grid_thw(key: &'static str) -> FactSpec {
+pub(super) const fn grid_thw(key: &'static str) -> FactSpec {
     FactSpec::row(key, What::GridThw)
 }
 
@@ -291,7 +304,7 @@ fn qwen(
     family: &'static str,
     aliases: &'static [&'static str],
     image: PixelBudget,
-    video: Frames,
+    video: EveryFrame,
     values: MeanStd,
     coords: Coords,
     upstream: (Upstream, Upstream),
@@ -308,7 +321,7 @@ fn qwen(
         keys: &[AREAS],
         upstream: Some(upstream.0),
         video: Some(Video {
-            spec: of(Strategy::Frames(video), VIDEO_PATCHES),
+            spec: of(Strategy::EveryFrame(video), VIDEO_PATCHES),
             keys: &[AREAS],
             upstream: Some(upstream.1),
         }),
@@ -323,19 +336,25 @@ pub(super) fn families() -> Vec<Family> {
         max_pixels: 16_777_216,
         ..PixelBudget::default()
     };
+    let linspace = Sampled {
+        sampling: Sampling::Linspace,
+        do_sample_frames: true,
+        fps: Some(2.0),
+        ..Sampled::default()
+    };
+    let arange = Sampled { sampling: Sampling::Arange, ..Sampled::default() };
     let qwen3_video = Frames {
         patch_size: 16,
         min_pixels: 4096,
         max_pixels: 25_165_824,
         budget: FrameBudget::Video,
         max_video_tokens: 768,
-        sampling: Sampling::Linspace,
-        do_sample_frames: true,
-        fps: Some(2.0),
         ..Frames::default()
     };
+    let qwen3_video = EveryFrame::new(linspace, Strategy::Frames(qwen3_video));
     let (norm, resized) = (Coords::Norm1000, Coords::Resized);
-    let (image, video) = (PixelBudget::default(), Frames::default());
+    let image = PixelBudget::default();
+    let video = EveryFrame::new(arange, Strategy::Frames(Frames::default()));
     vec![
         qwen(
             "qwen2-vl",

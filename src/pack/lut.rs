@@ -45,6 +45,8 @@ names! {
         /// Only where both steps are on, as upstream. Rescaling alone gives float32 as [`Self::Fused`] does. Upstream
         /// refuses to normalise alone; the rule of this crate for that is again [`Self::Fused`]'s.
         Bfloat16 = "bfloat16",
+        /// `VivitVideoProcessor`: the factor and one less, then the mean and the deviation, all in float32.
+        Offset = "offset",
     }
 }
 
@@ -101,11 +103,15 @@ impl Normalise {
     /// Resizes in float32 ask for values between and beyond those of bytes.
     #[must_use]
     pub fn of_float(&self, c: usize, x: f32) -> f32 {
-        use Arithmetic::{Bfloat16, Fused, TwoStep};
+        use Arithmetic::{Bfloat16, Fused, Offset, TwoStep};
         match (self.rescale, self.mean_std, self.arithmetic) {
             (None, None, _) => x,
             (Some(scale), None, Fused | Bfloat16) => x * scale as f32,
             (Some(scale), None, TwoStep) => (f64::from(x) * scale) as f32,
+            (Some(scale), None, Offset) => x * scale as f32 - 1.0,
+            (Some(scale), Some((mean, std)), Offset) => {
+                (x * scale as f32 - 1.0 - mean[c] as f32) / std[c] as f32
+            }
             (None, Some((mean, std)), _) => (x - mean[c] as f32) / std[c] as f32,
             (Some(scale), Some((mean, std)), Fused) => {
                 let inverse = (1.0 / scale) as f32;

@@ -309,6 +309,9 @@ impl Joined<'_> {
             }
             return Ok(vec![made(shape, slots, false)]);
         }
+        if self.array.group == Group::Frame {
+            return self.of_frames(row, element, tile);
+        }
         if self.array.rows == Rows::Own && !equal {
             let (first, other) = ((counts[0], 1), (most, 1));
             return Err(Error::Ragged { key: self.array.key, first, other });
@@ -330,6 +333,31 @@ impl Joined<'_> {
             self.fill_samples(&mut slots, rows * row_bytes);
         }
         Ok(vec![made(shape, slots, false)])
+    }
+
+    /// One array of all frames of all videos, each of as many rows as the strategy says.
+    fn of_frames(
+        &self,
+        row: Vec<usize>,
+        element: Element,
+        tile: Option<Size>,
+    ) -> Result<Vec<Array>> {
+        let row_bytes = row.iter().product::<usize>() * element.size();
+        let own = |image: usize| self.rows(image) / self.plans[image].frames.max(1);
+        let most = (0..self.plans.len()).map(own).max().unwrap_or(0);
+        let rows = self.spec.strategy.most_rows().max(most);
+        let mut slots = Vec::new();
+        let mut frames = 0;
+        for (image, plan) in self.plans.iter().enumerate() {
+            frames += plan.frames;
+            let bytes = plan.frames * rows * row_bytes;
+            push(&mut slots, Slot { image, bytes, rows: self.rows(image) })?;
+        }
+        let row_axes = row.len();
+        let mut shape = vec![frames, rows];
+        shape.extend(row);
+        let (key, output, strip) = (self.array.key, self.output, self.array.strip);
+        Ok(vec![Array { key, output, listed: false, shape, element, tile, row_axes, slots, strip }])
     }
 
     fn option(&self, name: &str) -> usize {
@@ -364,7 +392,7 @@ impl Joined<'_> {
     fn groups(&self) -> Result<Vec<Vec<usize>>> {
         let mut groups = Vec::new();
         match self.array.group {
-            Group::Flat | Group::View | Group::Image | Group::SampleImage => {
+            Group::Flat | Group::View | Group::Image | Group::Frame | Group::SampleImage => {
                 for image in 0..self.plans.len() {
                     push(&mut groups, collected([image])?)?;
                 }
@@ -444,7 +472,13 @@ fn mask(
                 ),
                 (Per::Row | Per::RowOrFirst, _) => (1, 1),
             };
-            for row in view.index..view.index + view.count() {
+            // Every temporal patch of a video has the same views.
+            let plan = plans[slot.image];
+            let each = plan.outputs[of].rows / plan.groups.max(1);
+            let own = view.index..view.index + view.count();
+            let rows =
+                (0..plan.groups).flat_map(|group| own.clone().map(move |row| group * each + row));
+            for row in rows {
                 let tile = &mut part[row * area..(row + 1) * area];
                 for line in tile.chunks_mut(width).take(tall) {
                     line[..wide.min(width)].fill(1);
@@ -478,12 +512,19 @@ fn positions(number: Number, of: usize, plans: &[&Plan], arrays: &[Array]) -> Re
     let row_bytes = array.shape[rows..].iter().product::<usize>() * array.element.size();
     let mut start = 0;
     for slot in &array.slots {
-        for view in plans[slot.image].views.iter().filter(|view| view.output == Some(of)) {
-            for (n, place) in places[start + view.index..][..view.count()].iter_mut().enumerate() {
-                *place = [(n % view.grid.columns) as f64, (n / view.grid.columns) as f64];
+        let plan = plans[slot.image];
+        let all = slot.bytes.checked_div(row_bytes).unwrap_or(0);
+        // Every temporal patch of a video has the same views.
+        for group in 0..plan.groups {
+            let first = start + group * (all / plan.groups);
+            for view in plan.views.iter().filter(|view| view.output == Some(of)) {
+                let own = &mut places[first + view.index..][..view.count()];
+                for (n, place) in own.iter_mut().enumerate() {
+                    *place = [(n % view.grid.columns) as f64, (n / view.grid.columns) as f64];
+                }
             }
         }
-        start += slot.bytes.checked_div(row_bytes).unwrap_or(0);
+        start += all;
     }
     let mut bytes = reserved(2 * count * number.size())?;
     places.iter().flatten().for_each(|&place| number.write(place, &mut bytes));

@@ -9,7 +9,7 @@ use crate::error::{Error, Result, Size};
 use crate::resample::Filter;
 use crate::sizing::Grid;
 use crate::spec::{Coords, CutSpec, Form, Group, Part, Prepared, Recipe, ViewSpec, What};
-use crate::strategy::{self, Context, Layout, Measure, Shape};
+use crate::strategy::{self, Context, Layout, Measure, Shape, Strategy};
 
 pub use batch::{Array, Batch, FactArray, FactForm, Samples, Slot, Tree, row_shape};
 pub use view::{
@@ -89,7 +89,7 @@ impl Plan {
             views,
         };
         plan.runs = runs(spec, &layout);
-        plan.facts = plan.facts_of(&spec.recipe, spec.strategy.merge_size(), &layout);
+        plan.facts = plan.facts_of(&spec.recipe, &spec.strategy, &layout);
         Ok(plan)
     }
 
@@ -139,7 +139,7 @@ impl Plan {
         self.views.iter().any(|view| view.role == Role::Crop)
     }
 
-    fn facts_of(&self, recipe: &Recipe, merge_size: usize, layout: &Layout) -> Vec<Fact> {
+    fn facts_of(&self, recipe: &Recipe, strategy: &Strategy, layout: &Layout) -> Vec<Fact> {
         let filling = |output| self.views.iter().filter(move |view| view.output == Some(output));
         let fact = |what| match what {
             What::GridThw => vec![self.groups, self.grid.rows, self.grid.columns],
@@ -163,7 +163,7 @@ impl Plan {
                 let views = self.views.iter().filter(|view| view.output == Some(0));
                 views.flat_map(|view| [view.grid.rows, view.grid.columns]).collect()
             }
-            What::MergeSize => vec![merge_size],
+            What::MergeSize => vec![strategy.merge_size()],
             What::RowsOf(role) => {
                 let of = self.views.iter().filter(|view| view.role == role);
                 vec![of.map(View::count).sum()]
@@ -176,6 +176,11 @@ impl Plan {
                 let ends = |part| part % columns == columns - 1 && part / columns + 1 < rows;
                 (0..rows * columns).map(|part| usize::from(ends(part))).collect()
             }
+            What::Frames => vec![self.frames],
+            What::FrameTokens => vec![self.num_tokens / self.groups.max(1)],
+            What::ChunkGrids => self.chunk_grids(strategy.chunk()),
+            What::Chunks => vec![self.groups.div_ceil(strategy.chunk())],
+            What::Kept => vec![1; self.num_tokens],
             What::Scale | What::SampleImages | What::Mask { .. } | What::Positions(_) => Vec::new(),
         };
         let numbers = |what| match what {
@@ -188,6 +193,15 @@ impl Plan {
             scalar: spec.form == Form::Scalar,
         });
         facts.collect()
+    }
+}
+
+impl Plan {
+    /// Temporal patches, rows and columns of patches of each chunk of so many temporal patches.
+    fn chunk_grids(&self, chunk: usize) -> Vec<usize> {
+        let starts = (0..self.groups).step_by(chunk);
+        let lengths = starts.map(|start| chunk.min(self.groups - start));
+        lengths.flat_map(|length| [length, self.grid.rows, self.grid.columns]).collect()
     }
 }
 
@@ -261,7 +275,8 @@ fn views(spec: &Prepared, layout: &Layout, groups: usize) -> Result<(Vec<View>, 
         if let Some(array) = array {
             let key = spec.recipe.arrays[array].key;
             let output = outputs[array].get_or_insert(Output { key, rows: 0, cut });
-            index = output.rows;
+            // Within one temporal patch.
+            index = output.rows / groups.max(1);
             output.rows += match spec.recipe.arrays[array].group {
                 Group::View => view_rows(spec, shape)?,
                 _ => shape.grid().count() * groups,

@@ -10,7 +10,7 @@ use super::plain;
 use super::processor::{Pixels, execute, simd};
 use super::value;
 use crate::error::{Size, push};
-use crate::families::all as all_families;
+use crate::families::{all as all_families, videos as all_videos};
 use crate::pack::{Element, Lut, Normalise};
 use crate::pipeline::Settings;
 use crate::plan::{Array, Batch, Plan, Slot};
@@ -69,10 +69,8 @@ pub(super) fn families(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 pub(super) fn video_families(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     guard(|| {
         let table = PyDict::new(py);
-        for family in all_families() {
-            if let Some(video) = &family.video {
-                table.set_item(family.name, value::options(py, &video.spec)?)?;
-            }
+        for video in all_videos() {
+            table.set_item(video.spec.family, value::options(py, &video.spec)?)?;
         }
         Ok(table)
     })

@@ -1,6 +1,5 @@
 //! A family with its options, and the call that fills arrays.
 
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use std::sync::{Arc, OnceLock};
@@ -23,7 +22,7 @@ use crate::pipeline::{self, Frame, Item, Part, Settings, Source};
 use crate::plan::{Batch, Plan, row_shape};
 use crate::resample::Numerics;
 use crate::simd::Simd;
-use crate::spec::Prepared;
+use crate::spec::{Group, Prepared};
 use crate::strategy::Measure;
 
 /// The backend chosen at import.
@@ -285,12 +284,12 @@ impl PySpec {
         video: bool,
     ) -> PyResult<Self> {
         guard(|| {
-            let family = families::find(family).map_err(|error| to_python(&error))?;
-            let of_videos = || family.video.as_ref().map(|video| &video.spec);
-            let spec = if video { of_videos() } else { Some(&family.spec) };
-            let mut spec = spec.cloned().ok_or_else(|| {
-                PyValueError::new_err(format!("family: '{}' takes no videos", family.name))
-            })?;
+            let found = if video {
+                families::find_video(family).map(|video| &video.spec)
+            } else {
+                families::find(family).map(|family| &family.spec)
+            };
+            let mut spec = found.cloned().map_err(|error| to_python(&error))?;
             spec.numerics = Numerics::parse(numerics).map_err(|error| to_python(&error))?;
             value::apply(&mut spec, options)?;
             let spec = spec.prepare().map_err(|error| to_python(&error))?;
@@ -301,6 +300,18 @@ impl PySpec {
     #[getter]
     fn options<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         guard(|| value::options(py, &self.spec))
+    }
+
+    /// The key of the array of pixels.
+    #[getter]
+    fn key(&self) -> Option<&'static str> {
+        self.spec.recipe.arrays.first().map(|array| array.key)
+    }
+
+    /// Whether each image or video has a place of its own on the first axis of the array of pixels.
+    #[getter]
+    fn stacked(&self) -> bool {
+        self.spec.recipe.arrays.first().is_some_and(|array| array.group == Group::Image)
     }
 
     /// Whether each image of a flat list is a sample of its own.
@@ -334,7 +345,9 @@ impl PySpec {
         })
     }
 
-    #[pyo3(signature = (plan, frames, out, dtype, num_threads))]
+    /// Fills `out`: consecutive temporal patches of a video, each of `share` bytes at least.
+    #[pyo3(signature = (plan, frames, out, dtype, num_threads, share=0))]
+    #[expect(clippy::too_many_arguments, reason = "the whole of a call")]
     fn run_frames(
         &self,
         py: Python<'_>,
@@ -343,6 +356,7 @@ impl PySpec {
         out: &Bound<'_, PyAny>,
         dtype: Option<&str>,
         num_threads: usize,
+        share: usize,
     ) -> PyResult<()> {
         guard(|| {
             let dtype = dtype.map(Element::parse).transpose().map_err(|error| to_python(&error))?;
@@ -360,8 +374,11 @@ impl PySpec {
                 push(&mut pixels, frame).map_err(no_memory)?;
             }
             let row = row_shape(plan.outputs[0].cut, copies, true).iter().product::<usize>();
-            let bytes = row * element.size() * plan.grid.count();
-            let out = OutBuffer::get(out, "out", pixels.len().div_ceil(copies) * bytes)?;
+            let groups = pixels.len().div_ceil(copies);
+            let own = row * element.size() * (plan.outputs[0].rows / plan.groups.max(1));
+            // Of each temporal patch: what stands after its own rows is filled with zeros.
+            let bytes = own.max(share);
+            let out = OutBuffer::get(out, "out", groups * bytes)?;
             let mut settings = Settings {
                 simd: simd(),
                 numerics: self.spec.numerics,

@@ -5,7 +5,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::error::{guard, to_python};
 use super::value;
-use crate::families::{self, Family};
+use crate::families::{self, Family, Video};
 use crate::options::{Options, Value};
 use crate::spec::{Key, Preset, Sign, Spec, Upstream};
 
@@ -18,9 +18,8 @@ pub(super) fn schema<'py>(
     video: bool,
 ) -> PyResult<Bound<'py, PyDict>> {
     guard(|| {
-        let (spec, _, _) = parts(found(family)?, video);
+        let (spec, _, _) = parts(family, video)?;
         let fields = PyDict::new(py);
-        let Some(spec) = spec else { return Ok(fields) };
         for field in spec.schema() {
             let row = PyDict::new(py);
             row.set_item("kind", field.kind)?;
@@ -34,20 +33,23 @@ pub(super) fn schema<'py>(
     })
 }
 
-fn found(family: &str) -> PyResult<&'static Family> {
-    families::find(family).map_err(|error| to_python(&error))
+type Parts = (&'static Spec, &'static [Key], Option<&'static Upstream>);
+
+fn parts(family: &str, video: bool) -> PyResult<Parts> {
+    let found = if video {
+        families::find_video(family).map(of_videos)
+    } else {
+        families::find(family).map(of_images)
+    };
+    found.map_err(|error| to_python(&error))
 }
 
-type Parts = (Option<&'static Spec>, &'static [Key], Option<&'static Upstream>);
+fn of_images(family: &'static Family) -> Parts {
+    (&family.spec, family.keys, family.upstream.as_ref())
+}
 
-fn parts(family: &'static Family, video: bool) -> Parts {
-    if !video {
-        return (Some(&family.spec), family.keys, family.upstream.as_ref());
-    }
-    match &family.video {
-        Some(video) => (Some(&video.spec), video.keys, video.upstream.as_ref()),
-        None => (None, &[], None),
-    }
+fn of_videos(video: &'static Video) -> Parts {
+    (&video.spec, video.keys, video.upstream.as_ref())
 }
 
 /// The keys of a family's files and arguments beyond its options: (form, key, what it becomes).
@@ -59,7 +61,7 @@ pub(super) fn keys<'py>(
     video: bool,
 ) -> PyResult<Bound<'py, PyList>> {
     guard(|| {
-        let (_, keys, _) = parts(found(family)?, video);
+        let (_, keys, _) = parts(family, video)?;
         let list = PyList::empty(py);
         for key in keys {
             let row = match *key {
@@ -90,7 +92,7 @@ fn object(py: Python<'_>, preset: Preset) -> PyResult<Bound<'_, PyAny>> {
 /// Tokens that upstream's processor puts around those of an image of a family.
 #[pyfunction]
 pub(super) fn markers(family: &str) -> PyResult<usize> {
-    guard(|| Ok(found(family)?.markers))
+    guard(|| Ok(families::find(family).map_err(|error| to_python(&error))?.markers))
 }
 
 /// Upstream's classes, each with the families that it is: a dict a family.
@@ -98,36 +100,33 @@ pub(super) fn markers(family: &str) -> PyResult<usize> {
 pub(super) fn upstream(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     guard(|| {
         let classes = PyDict::new(py);
-        for family in families::all() {
-            for video in [false, true] {
-                let (spec, _, Some(upstream)) = parts(family, video) else { continue };
-                let Some(spec) = spec else { continue };
-                let row = PyDict::new(py);
-                row.set_item("family", family.name)?;
-                row.set_item("video", video)?;
-                row.set_item("backends", upstream.backends.name())?;
-                row.set_item("model_types", PyTuple::new(py, upstream.model_types)?)?;
-                row.set_item("processors", PyTuple::new(py, upstream.processors)?)?;
-                let sign = match upstream.sign {
-                    Sign::None => py.None().into_bound(py),
-                    Sign::Equals(key, number) => {
-                        ("equals", key, number).into_pyobject(py)?.into_any()
-                    }
-                    Sign::Multiple(key, number) => {
-                        ("multiple", key, number).into_pyobject(py)?.into_any()
-                    }
-                };
-                row.set_item("sign", sign)?;
-                row.set_item("defaults", defaults(py, spec, upstream)?)?;
-                let rows = if let Some(rows) = classes.get_item(upstream.class)? {
-                    rows.cast_into::<PyList>()?
-                } else {
-                    let rows = PyList::empty(py);
-                    classes.set_item(upstream.class, &rows)?;
-                    rows
-                };
-                rows.append(row)?;
-            }
+        let images = families::all().iter().map(|family| (of_images(family), false));
+        let videos = families::videos().map(|video| (of_videos(video), true));
+        for ((spec, _, upstream), video) in images.chain(videos) {
+            let Some(upstream) = upstream else { continue };
+            let row = PyDict::new(py);
+            row.set_item("family", spec.family)?;
+            row.set_item("video", video)?;
+            row.set_item("backends", upstream.backends.name())?;
+            row.set_item("model_types", PyTuple::new(py, upstream.model_types)?)?;
+            row.set_item("processors", PyTuple::new(py, upstream.processors)?)?;
+            let sign = match upstream.sign {
+                Sign::None => py.None().into_bound(py),
+                Sign::Equals(key, number) => ("equals", key, number).into_pyobject(py)?.into_any(),
+                Sign::Multiple(key, number) => {
+                    ("multiple", key, number).into_pyobject(py)?.into_any()
+                }
+            };
+            row.set_item("sign", sign)?;
+            row.set_item("defaults", defaults(py, spec, upstream)?)?;
+            let rows = if let Some(rows) = classes.get_item(upstream.class)? {
+                rows.cast_into::<PyList>()?
+            } else {
+                let rows = PyList::empty(py);
+                classes.set_item(upstream.class, &rows)?;
+                rows
+            };
+            rows.append(row)?;
         }
         Ok(classes)
     })

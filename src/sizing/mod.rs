@@ -16,6 +16,7 @@ pub use covering::{Arrangements, covering_area, covering_scale, least_enlarged};
 pub use edges::{between_edges, capped, shortest_edge, within};
 pub use smart_resize::{Budget, grown, smart_resize, smart_resize_video};
 pub use video::{
-    cap_of_context, cap_of_frame, qwen_vl_utils_max_pixels, smart_resize_qwen_vl_utils,
+    cap_of_context, cap_of_frame, qwen_vl_utils_max_pixels, shrink_to_share,
+    smart_resize_qwen_vl_utils,
 };
 pub use views::{clamped, longest_even, nearest_multiple, slice_grid, thumbnail, whole_tiles};

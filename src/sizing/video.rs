@@ -40,6 +40,35 @@ pub fn cap_of_frame(budget: Budget, tokens: usize, frames: usize) -> Budget {
     Budget { max_pixels: saturated(frame as u128 * frames as u128), ..budget }
 }
 
+/// The most rows and columns of `factor` pixels of a frame that is never scaled up: within the frame, `frame_pixels`, and
+/// its share of `budget`, in which each row costs a column more. As transformers' `HYV4VLVideoProcessor.smart_resize`.
+///
+/// # Errors
+/// `AspectRatio`, `Option` for a budget of zero.
+pub fn shrink_to_share(
+    size: Size,
+    frames: usize,
+    budget: Budget,
+    frame_pixels: usize,
+) -> Result<Size> {
+    let (height, width) = size;
+    let Budget { factor, max_pixels, .. } = budget;
+    check_ratio(size)?;
+    let (most_rows, most_columns) = ((height / factor).max(1), (width / factor).max(1));
+    let cell = factor * factor;
+    let tokens = max_pixels / cell;
+    for rows in (1..=most_rows).rev() {
+        let fewest = if rows == 1 { 1 } else { (width * rows / height).max(1) };
+        let ray = (width * (rows + 1)).div_ceil(height).saturating_sub(1).max(1);
+        let share = (tokens / (frames.max(1) * rows)).saturating_sub(1);
+        let columns = most_columns.min(ray).min(share).min(frame_pixels / (cell * rows));
+        if columns >= fewest {
+            return Ok((rows * factor, columns * factor));
+        }
+    }
+    Ok((factor, factor))
+}
+
 /// Most pixels of a frame as qwen-vl-utils' `fetch_video` has it: a share of `total_pixels`, or of 90 % of a
 /// context of `model_seq_len` tokens. Not a whole number, and upstream does not round it.
 #[must_use]

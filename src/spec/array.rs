@@ -101,6 +101,8 @@ pub enum Group {
     Flat,
     /// Images.
     Image,
+    /// Frames of all videos, one after the other.
+    Frame,
     /// Samples: the rows of a sample's images follow one another.
     Sample,
     /// Samples, and images of a sample: as many as the largest sample has.
@@ -209,6 +211,16 @@ pub enum What {
     Positions(usize),
     /// Patches a side that one token merges.
     MergeSize,
+    /// Frames that are taken.
+    Frames,
+    /// Tokens of one frame.
+    FrameTokens,
+    /// Temporal patches, rows and columns of patches of each chunk that the encoder sees at a time.
+    ChunkGrids,
+    /// Those chunks.
+    Chunks,
+    /// True for every token: which are left out follows from the pixels, and the facade acts on it.
+    Kept,
     /// Views that fill the array of that number.
     Views(usize),
     /// Rows and columns of the parts that an image is shown in; zeros where it is shown whole.
@@ -309,7 +321,7 @@ impl What {
     #[must_use]
     pub const fn len(self) -> usize {
         match self {
-            Self::GridThw => 3,
+            Self::GridThw | Self::ChunkGrids => 3,
             Self::RowsColumns
             | Self::ColumnsRows
             | Self::Source
@@ -333,6 +345,10 @@ impl What {
             | Self::Scale
             | Self::Choice
             | Self::SampleImages
+            | Self::Frames
+            | Self::FrameTokens
+            | Self::Chunks
+            | Self::Kept
             | Self::Mask { .. } => 1,
         }
     }

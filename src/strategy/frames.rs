@@ -4,7 +4,7 @@ use super::budget::whole_units;
 use super::{Cells, Context, Layout, Measure, Shape};
 use crate::error::{Result, Size};
 use crate::names::names;
-use crate::options::{Budget, Choice, Count, Flag, Maybe, Number, Positive, Value, options, wrong};
+use crate::options::{Budget, Choice, Count, Flag, Maybe, Value, options, wrong};
 use crate::plan::Role;
 use crate::sizing;
 use crate::spec::Common;
@@ -21,16 +21,16 @@ names! {
     }
 }
 
-names! {
-    /// Which frames of a video are taken.
-    pub enum Sampling: "sampling" {
-        /// From the first on at equal steps, rounded down.
-        Arange = "arange",
-        /// From the first to the last at equal steps, rounded to nearest, half to even.
-        Linspace = "linspace",
-        /// As `Linspace` in float32, with the numbers of frames of the package of that name.
-        QwenVlUtils = "qwen-vl-utils",
-    }
+/// By which rule frames are scaled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scaling {
+    /// As images, within a budget of the frame or of the video.
+    Budget,
+    /// The same within the frame's share of the budget, as `VideoLLaMA3` has it.
+    Share,
+    /// Never up: the most rows and columns that fit the frame, its own limit and its share of the budget, a newline
+    /// after each row counted, as HY-V4 has it.
+    Shrink,
 }
 
 options! {
@@ -56,22 +56,20 @@ options! {
         total_pixels: Maybe<Budget> = None,
         /// What `total_pixels` follows from where it is not given, in the budget `qwen-vl-utils`.
         model_seq_len: Count = 128_000,
-        /// Which frames are taken. The facade acts on it and on all below.
-        sampling: Choice<Sampling> = Sampling::Arange,
-        /// Off: every frame is taken.
-        do_sample_frames: Flag = false,
-        /// Frames to take a second.
-        fps: Maybe<Positive> = None,
-        /// Frames to take in all.
-        num_frames: Maybe<Count> = None,
-        /// Fewest frames that `fps` may ask for.
-        min_frames: Count = 4,
-        /// Most frames that `fps` may ask for.
-        max_frames: Count = 768,
-        /// Where frames begin to be taken, in seconds, in the sampling `qwen-vl-utils`.
-        video_start: Maybe<Number> = None,
-        /// Where they end, likewise.
-        video_end: Maybe<Number> = None,
+        /// Merge blocks a side that the resized frame is a multiple of.
+        patch_expand_factor: Count = 1,
+        /// Most pixels of a frame, beside its share of the budget of a video.
+        frame_pixels: Budget = 1_048_576,
+        /// Temporal patches that the encoder sees at a time; None is all.
+        vision_segment_max_frames: Maybe<Count> = None,
+        /// Leave out tokens of a frame that differ little from those of the frame before.
+        use_token_compression: Flag = true,
+        /// Write the time on every frame: not here.
+        draw_on_frames: Flag = false,
+    }
+    fixed {
+        /// By which rule frames are scaled.
+        scaling: Scaling = Scaling::Budget,
     }
 }
 
@@ -82,8 +80,19 @@ impl Frames {
 
     fn resized(&self, size: Size, frames: usize) -> Result<Size> {
         let temporal = self.temporal_patch_size;
-        let (factor, min_pixels, max_pixels) = (self.factor(), self.min_pixels, self.max_pixels);
+        let factor = self.factor() * self.patch_expand_factor;
+        let (min_pixels, max_pixels) = (self.min_pixels, self.max_pixels);
         let budget = sizing::Budget { factor, min_pixels, max_pixels };
+        match self.scaling {
+            Scaling::Budget => {}
+            Scaling::Share => {
+                let max_pixels = max_pixels / frames.max(1);
+                return sizing::smart_resize(size, sizing::Budget { max_pixels, ..budget });
+            }
+            Scaling::Shrink => {
+                return sizing::shrink_to_share(size, frames, budget, self.frame_pixels);
+            }
+        }
         let (cap, tokens) = (self.cap_pixels_per_frame, self.max_video_tokens);
         match self.budget {
             FrameBudget::Frame if cap => {
@@ -108,16 +117,9 @@ impl Measure for Frames {
     type Ready = ();
 
     fn prepare(&self, _common: &Common) -> Result<()> {
-        if let (Some(_), Some(count)) = (self.fps, self.num_frames) {
-            return Err(wrong("num_frames", "None where fps is given", &Value::Int(count as i64)));
-        }
-        for (name, time) in [("video_start", self.video_start), ("video_end", self.video_end)] {
-            if let Some(time) = time
-                && self.sampling != Sampling::QwenVlUtils
-            {
-                let rule = "None unless sampling is 'qwen-vl-utils'";
-                return Err(wrong(name, rule, &Value::Float(time)));
-            }
+        if self.draw_on_frames {
+            let rule = "False: no text is drawn on frames here";
+            return Err(wrong("draw_on_frames", rule, &Value::Bool(true)));
         }
         Ok(())
     }
@@ -146,6 +148,10 @@ impl Measure for Frames {
 
     fn cells(&self, shape: &Shape) -> Cells {
         Cells::filling(shape.canvas, self.factor())
+    }
+
+    fn chunk(&self) -> usize {
+        self.vision_segment_max_frames.unwrap_or(usize::MAX)
     }
 
     fn is_video(&self) -> bool {

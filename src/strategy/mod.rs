@@ -8,9 +8,11 @@ mod arrangement;
 mod boxed;
 mod budget;
 mod canvas;
+mod closest_patches;
 mod covering;
 mod edge;
 mod edge_range;
+mod every_frame;
 mod fit;
 mod fixed;
 mod frames;
@@ -21,6 +23,7 @@ mod local;
 mod longest;
 mod naflex;
 mod numbered_patches;
+mod padded_patches;
 mod pages;
 mod patch_limit;
 mod patch_range;
@@ -30,8 +33,11 @@ mod scan;
 mod slices;
 mod soft_tokens;
 mod square;
+mod squared;
 mod tiled_patches;
+mod token_budget;
 mod token_cap;
+mod token_limit;
 mod token_range;
 mod windows;
 
@@ -39,12 +45,14 @@ pub use arrangement::{Arrangement, VisionInput};
 pub use boxed::{BoxPad, Page};
 pub use budget::{PixelBudget, Small, Unit};
 pub use canvas::BestCanvas;
+pub use closest_patches::ClosestPatches;
 pub use covering::{CoveringGrid, CoveringRule};
 pub use edge::CappedEdge;
 pub use edge_range::EdgeRange;
+pub use every_frame::{EveryFrame, Overflow, Sampled, Sampling};
 pub use fit::FitCanvas;
 pub use fixed::{FixedSize, Padding};
-pub use frames::{FrameBudget, Frames, Sampling};
+pub use frames::{FrameBudget, Frames, Scaling};
 pub use grid::{AspectGrid, MultiImage};
 pub use grid_patches::GridPatches;
 pub use layout::{Cells, Context, Layout, Shape};
@@ -52,6 +60,7 @@ pub use local::LocalGlobal;
 pub use longest::{Clamped, LongestEdge};
 pub use naflex::NaFlex;
 pub use numbered_patches::NumberedPatches;
+pub use padded_patches::PaddedPatches;
 pub use pages::PageGrid;
 pub use patch_limit::PatchLimit;
 pub use patch_range::PatchRange;
@@ -61,8 +70,11 @@ pub use scan::PanScan;
 pub use slices::{Downsample, Slices, SmallImages};
 pub use soft_tokens::SoftTokens;
 pub use square::{HybridSquare, PadSquare};
+pub use squared::Squared;
 pub use tiled_patches::TiledPatches;
+pub use token_budget::TokenBudget;
 pub use token_cap::TokenCap;
+pub use token_limit::TokenLimit;
 pub use token_range::TokenRange;
 pub use windows::Windows;
 
@@ -170,6 +182,11 @@ pub trait Measure: Options {
         None
     }
 
+    /// Temporal patches that an encoder sees at a time.
+    fn chunk(&self) -> usize {
+        usize::MAX
+    }
+
     /// Whether its layouts are those of every frame of a video.
     fn is_video(&self) -> bool {
         false
@@ -180,7 +197,7 @@ pub trait Measure: Options {
         (1, 1)
     }
 
-    /// Rows that an array has for every image or view, where that is a limit of the strategy; else 0.
+    /// Rows that an array has for every image, view or frame, where that is a limit of the strategy; else 0.
     fn most_rows(&self) -> usize {
         0
     }
@@ -260,6 +277,10 @@ macro_rules! strategies {
                 match self { $(Self::$strategy(it) => it.knob(),)+ }
             }
 
+            fn chunk(&self) -> usize {
+                match self { $(Self::$strategy(it) => it.chunk(),)+ }
+            }
+
             fn is_video(&self) -> bool {
                 match self { $(Self::$strategy(it) => it.is_video(),)+ }
             }
@@ -312,6 +333,18 @@ strategies! {
     NumberedPatches,
     /// Rounds frames to multiples within a budget of pixels.
     Frames,
+    /// Stretches frames to the closest grid of patches.
+    ClosestPatches,
+    /// Scales frames down into limits of patches, and fills them up.
+    PaddedPatches,
+    /// Scales frames into a limit of tokens.
+    TokenLimit,
+    /// Fits frames into a canvas of whole tokens.
+    TokenBudget,
+    /// Scales frames by the longer side, then to a square.
+    Squared,
+    /// Takes frames of a video by a rule, each by another strategy.
+    EveryFrame,
     /// Stretches to a square, with crops of long images beside it.
     PanScan,
     /// Caps the longer side and rounds up to whole patches.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -14,13 +14,13 @@ from .._dynres_rs import Plan
 from .._types import DType
 from ..arguments import _given_outs
 from ..memory import _empty
+from .derived import DERIVED
 from .frames import Frames, Listed, placed
 from .metadata import VideoMetadata
 from .variant import Variant
 
-__all__ = ["PIXELS", "Call"]
+__all__ = ["Call"]
 
-PIXELS: Final = "pixel_values_videos"
 #: Frames that a stream holds at least, so that what a call costs beside pixels stays below 1 %.
 CHUNK_FRAMES: Final = 8
 
@@ -35,7 +35,8 @@ class Call:
         threads = num_threads or os.cpu_count() or 1
         step = max(CHUNK_FRAMES, 2 * threads * variant.temporal)
         self._chunk = -(-step // variant.temporal) * variant.temporal
-        self.grids = np.empty((0, 3), np.int64)
+        self.key: str = variant.spec.key
+        self.facts: dict[str, Any] = {}
         self.metadata: list[VideoMetadata] = []
 
     def plan(self, frames: Frames) -> Plan | None:
@@ -50,7 +51,9 @@ class Call:
                     "video: an iterator is sampled only where its length is known; pass"
                     " video_metadata={'total_num_frames': ...}, or do_sample_frames=False"
                 )
-            indices: list[int] = self._variant.sample(total, known.fps).tolist()
+            indices: list[int] = self._variant.sample(total, known.fps, known.duration).tolist()
+            if not indices:
+                raise ValueError("fps: leaves no frame of the video")
             if isinstance(frames, Listed) and indices[-1] >= len(frames):
                 raise ValueError(
                     f"total_num_frames: says {total} where the video has {len(frames)} frames; set"
@@ -66,7 +69,7 @@ class Call:
         elif total is not None:
             frames.count = total
         if frames.count is None:
-            if options["budget"] != "frame" or options["cap_pixels_per_frame"]:
+            if options.get("budget") == "video" or options.get("cap_pixels_per_frame"):
                 raise ValueError(
                     "video: the budget of pixels depends on the number of frames; pass"
                     " video_metadata={'total_num_frames': ...} for an iterator"
@@ -93,10 +96,22 @@ class Call:
                 f" fractions of floating-point frames; got {floating}"
             )
 
-    def _shape(self, plan: Plan) -> tuple[tuple[int, ...], str]:
-        ((_, shape, kind, _),) = self._variant.spec.batch([plan], [1], self._dtype, "expand").arrays
+    def _array(self, plans: list[Plan]) -> tuple[tuple[int, ...], str]:
+        """Shape and dtype of the array of pixels of these videos."""
+        batch = self._variant.spec.batch(plans, [1] * len(plans), self._dtype, "expand")
+        ((_, shape, kind, _),) = batch.arrays
         # numpy has no bfloat16: its bits
         return tuple(shape), "uint16" if kind == "bfloat16" else kind
+
+    def _parts(self, pixels: NDArray[Any], plans: list[Plan]) -> list[NDArray[Any]]:
+        """The consecutive rows of each video. Videos that have an axis have a place on it each."""
+        shapes = [self._array([plan])[0] for plan in plans]
+        if self._variant.spec.stacked:
+            for place, (_, count, *_) in zip(pixels, shapes, strict=True):
+                place[count:] = 0
+            return [place[:count] for place, (_, count, *_) in zip(pixels, shapes, strict=True)]
+        starts = np.cumsum([0, *(shape[0] for shape in shapes)]).tolist()
+        return [pixels[start:end] for start, end in pairwise(starts)]
 
     def __call__(
         self,
@@ -109,27 +124,27 @@ class Call:
         plans = [plan for _, _, plan in opened if plan is not None]
         known = len(plans) == len(opened)
         given: dict[str, NDArray[Any]] = {}
+        shape, kind = self._array(plans) if known and plans else self._nothing()
         if out is not None and not (callable(out) and not known):
             if not known:
                 raise ValueError("out: needs videos whose number of frames is known beforehand")
-            rows = sum(plan.num_patches for plan in plans)
-            shape, kind = self._shape(plans[0]) if plans else self._nothing()
-            arrays = [(PIXELS, (rows, *shape[1:]), kind, False)]
-            facts = {"video_grid_thw": ((len(plans), 3), "int64")}
-            given = _given_outs(out, arrays, facts, [])
-        pixels = given.get(PIXELS)
+            facts = self._facts(plans)
+            sizes = {
+                key: (value.shape, value.dtype.name)
+                for key, value in facts.items()
+                if isinstance(value, np.ndarray)
+            }
+            given = _given_outs(out, [(self.key, shape, kind, False)], sizes, [])
+        pixels = given.get(self.key)
         if pixels is None and known:
-            rows = sum(plan.num_patches for plan in plans)
-            shape, kind = self._shape(plans[0]) if plans else self._nothing()
-            pixels = _empty(PIXELS, (rows, *shape[1:]), kind)
-        start = 0
+            pixels = _empty(self.key, shape, kind)
+        parts = iter(self._parts(pixels, plans) if pixels is not None and plans else ())
         done: list[NDArray[Any]] = []
-        grids: list[tuple[int, int, int]] = []
+        wholes: list[Plan] = []
         for index, frames, plan in opened:
             try:
                 if pixels is not None and plan is not None:
-                    part = pixels[start : start + plan.num_patches]
-                    start += plan.num_patches
+                    part = next(parts)
                     count = self._into(frames, plan, part)
                 else:
                     part, count = self._growing(frames, plan)
@@ -144,60 +159,76 @@ class Call:
                 failures.append((index, named.with_traceback(None)))
                 continue
             height, width = frames.size()
-            whole = self._variant.spec.plan(height, width, count)
-            grids.append((-(-count // self._variant.temporal), *whole.grid))
+            wholes.append(self._variant.spec.plan(height, width, count))
             if frames.metadata.frames_indices is None:
                 frames.metadata.frames_indices = list(range(count))
             self.metadata.append(frames.metadata)
             done.append(part)
-        self.grids = np.array(grids, np.int64).reshape(-1, 3)
-        if "video_grid_thw" in given:
-            if len(grids) == len(opened):
-                given["video_grid_thw"][...] = self.grids
-            self.grids = given["video_grid_thw"][: len(grids)]
+        self.facts = self._facts(wholes)
+        for key, value in self.facts.items():
+            if key in given:
+                if len(wholes) == len(opened):
+                    given[key][...] = value
+                self.facts[key] = given[key][: len(value)]
         if pixels is not None and len(done) == len(opened):
-            return pixels
-        if len(done) == 1:
-            return done[0]
-        if not done:
+            joined = pixels
+        elif not done:
             shape, kind = self._nothing()
-            return np.empty((0, *shape[1:]), kind)
-        return np.concatenate(done)
+            joined = np.empty((0, *shape[1:]), kind)
+        elif self._variant.spec.stacked:
+            joined = np.stack(done)
+        else:
+            joined = done[0] if len(done) == 1 else np.concatenate(done)
+        for key in DERIVED.keys() & self.facts.keys():
+            self.facts[key] = DERIVED[key](self._variant.options, joined, wholes, self.facts[key])
+        return joined
+
+    def _facts(self, plans: list[Plan]) -> dict[str, Any]:
+        return self._variant.spec.batch(plans, [1] * len(plans), self._dtype, "expand").facts()
 
     def _nothing(self) -> tuple[tuple[int, ...], str]:
-        options = self._variant.options
-        side = options["patch_size"] * options["merge_size"]
-        return self._shape(self._variant.spec.plan(side, side, self._variant.temporal))
+        batch = self._variant.spec.batch([], [], self._dtype, "expand")
+        ((_, shape, kind, _),) = batch.arrays
+        return tuple(shape), "uint16" if kind == "bfloat16" else kind
 
     def _into(self, frames: Frames, plan: Plan, part: NDArray[Any]) -> int:
         """All frames of a video of known length into its rows."""
         wanted = frames.count or 0
-        rows = plan.num_patches // -(-wanted // self._variant.temporal)
+        groups = -(-wanted // self._variant.temporal)
+        # Of one temporal patch: its rows, with what fills them up.
+        rows, share = len(part) // groups, part.nbytes // groups
         start = count = 0
         in_place = isinstance(frames, Listed) and frames.in_place
         taken = islice(frames.taken(), wanted)
         for chunk in _chunks(taken, wanted if in_place else self._chunk):
             end = start + -(-len(chunk) // self._variant.temporal) * rows
-            self._variant.spec.run_frames(plan, chunk, part[start:end], self._dtype, self._threads)
+            self._run(plan, chunk, part[start:end], share)
             start, count = end, count + len(chunk)
         if count != wanted:
             raise ValueError(f"video: has {count} frames, where {wanted} were announced")
         return count
 
+    def _run(self, plan: Plan, chunk: list[Any], part: NDArray[Any], share: int) -> None:
+        self._variant.spec.run_frames(plan, chunk, part, self._dtype, self._threads, share)
+
     def _growing(self, frames: Frames, plan: Plan | None) -> tuple[NDArray[Any], int]:
         """All frames of a video into an array that grows as they come."""
         height, width = frames.size()
-        # One frame's plan: the size of each does not depend on their number here.
-        plan = plan or self._variant.spec.plan(height, width, 1)
+        # One temporal patch's plan: the size of each does not depend on their number here.
+        one = self._variant.spec.plan(height, width, 1)
+        plan = plan or one
+        shape, kind = self._array([one])
+        if self._variant.spec.stacked:
+            shape = shape[1:]
         count = used = 0
-        rows = plan.grid[0] * plan.grid[1]
-        shape, kind = self._shape(plan)
+        rows = shape[0]
         part = np.empty((0, *shape[1:]), kind)
+        share = rows * int(np.prod(shape[1:])) * part.itemsize
         for chunk in _chunks(frames.taken(), self._chunk):
             end = used + -(-len(chunk) // self._variant.temporal) * rows
             # realloc moves pages, not bytes
             part.resize((end, *shape[1:]), refcheck=False)
-            self._variant.spec.run_frames(plan, chunk, part[used:end], self._dtype, self._threads)
+            self._run(plan, chunk, part[used:end], share)
             used, count = end, count + len(chunk)
         return part, count
 

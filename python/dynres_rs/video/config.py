@@ -8,6 +8,7 @@ of upstream's class, null is absent, any other unknown key is an error.
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from .. import hf
 from .. import options as vocabulary
 from .._types import Options
 from ..files import as_key, shown
+from .rules import EXCLUSIVE
 
 __all__ = ["canonical", "is_video_only", "names", "preset", "read", "read_pretrained"]
 
@@ -49,11 +51,27 @@ def preset(family: str) -> Options:
     """
     table = _native.video_families()
     if family not in table:
-        known = ", ".join(table)
+        near = difflib.get_close_matches(family, table, n=3, cutoff=0.0)
         raise ValueError(
-            f"family: must be one that takes videos, {known}; got '{shown(family, 60)}'"
+            f"family: must be one that takes videos; got '{shown(family, 60)}', and the nearest"
+            f" are {', '.join(repr(name) for name in near)}"
         )
     return {**table[family], "do_convert_rgb": True, "input_data_format": None}
+
+
+def named(family: str) -> str:
+    """A family's own name, by name, alias or model type."""
+    if not isinstance(family, str):
+        raise TypeError(f"family: must be a string, got {type(family).__name__}")
+    for name, others in vocabulary.aliases().items():
+        # Images of that name have the videos of that name, or none.
+        if family == name or family in others:
+            return name
+    for name in hf.classes(video=True):
+        for row in hf.rows(name):
+            if family in row["model_types"]:
+                return str(row["family"])
+    return family
 
 
 def names(family: str) -> set[str]:
@@ -81,17 +99,19 @@ def canonical(
         ValueError: an unknown key, or both `fps` and `num_frames`.
         TypeError: a value of the wrong type.
     """
-    known = {key: value for key, value in given.items() if key not in _IGNORED}
+    own = names(family)
+    known = {key: value for key, value in given.items() if key in own or key not in _IGNORED}
     options = vocabulary.canonical(known, current, where, family, video=True)
-    if known.get("fps") is not None and known.get("num_frames") is not None:
-        raise ValueError(f"{where}: 'fps' and 'num_frames' exclude each other")
-    for one, other in (("fps", "num_frames"), ("num_frames", "fps")):
-        if known.get(one) is not None:
-            options[other] = None
+    if options["sampling"] in EXCLUSIVE:
+        if known.get("fps") is not None and known.get("num_frames") is not None:
+            raise ValueError(f"{where}: 'fps' and 'num_frames' exclude each other")
+        for one, other in (("fps", "num_frames"), ("num_frames", "fps")):
+            if known.get(one) is not None:
+                options[other] = None
     for key in _RESET_BY_NONE:
-        if key in known and known[key] is None:
+        if key in known and known[key] is None and key in options:
             options[key] = None
-    if options["budget"] == "qwen-vl-utils" != current["budget"]:
+    if options.get("budget") == "qwen-vl-utils" != current["budget"]:
         side = options["patch_size"] * options["merge_size"]
         for key, tokens in QWEN_VL_UTILS.items():
             if known.get(key) is None and known.get("size") is None:

@@ -15,9 +15,9 @@ from .._types import I64, Batch, DType, ErrorPolicy, Numerics, Options
 from ..arguments import ERRORS, _check_name, _dtype, _integer, _side, _torch, as_numbers
 from ..files import as_key
 from ..numerics import resolve
-from ..options import family_row, freeze
-from .call import PIXELS, Call
-from .config import canonical, preset, read, read_pretrained
+from ..options import freeze
+from .call import Call
+from .config import canonical, named, preset, read, read_pretrained
 from .frames import Frames, VideosInput, as_videos, open_video, placed
 from .metadata import VideoMetadata, read_metadata
 from .variant import Variant
@@ -71,12 +71,12 @@ class VideoProcessor:
     _variants: dict[Any, Variant]
 
     def __init__(self, family: str, *, numerics: str | None = None, **options: Any) -> None:
-        name, _ = family_row(family)
+        name = named(family)
         self._set(name, numerics, canonical(options, preset(name), name))
 
     def _set(self, family: str, numerics: str | None, options: Options) -> None:
         self._family = family
-        self._numerics = resolve(numerics or family_row(family)[1]["numerics"])
+        self._numerics = resolve(numerics or "torchvision")
         self._base = Variant(family, self._numerics, options)
         self._variants = {}
 
@@ -206,8 +206,9 @@ class VideoProcessor:
                 and the other way round.
 
         Returns:
-            `pixel_values_videos` (sum of t * h * w, 3 * temporal_patch_size * patch_size ** 2) and
-            `video_grid_thw` (n, 3) int64: temporal patches, and rows and columns of patches.
+            upstream's keys. Of Qwen's families: `pixel_values_videos` (sum of t * h * w,
+            3 * temporal_patch_size * patch_size ** 2) and `video_grid_thw` (n, 3) int64: temporal
+            patches, and rows and columns of patches.
 
         Raises:
             TypeError: an argument or frame of the wrong type, dtype or byte order.
@@ -245,13 +246,14 @@ class VideoProcessor:
                 # Without its traceback, which would keep frames and output alive.
                 failures.append((index, named.with_traceback(None)))
         pixels = run(opened, out, failures, errors, single)
-        batch: Batch = {PIXELS: pixels, "video_grid_thw": run.grids}
+        batch: Batch = {run.key: pixels, **run.facts}
         if torch is not None:
+            batch = {
+                key: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+                for key, value in batch.items()
+            }
             if kind == "bfloat16":
-                batch[PIXELS] = torch.from_numpy(pixels.view(np.int16)).view(torch.bfloat16)
-            else:
-                batch[PIXELS] = torch.from_numpy(pixels)
-            batch["video_grid_thw"] = torch.from_numpy(run.grids)
+                batch[run.key] = torch.from_numpy(pixels.view(np.int16)).view(torch.bfloat16)
         if return_metadata:
             batch["video_metadata"] = run.metadata
         if errors == "collect":
@@ -324,13 +326,20 @@ class VideoProcessor:
         return Taken(plan, known, islice(frames.taken(), frames.count))
 
     def sample_frames(
-        self, total_num_frames: int, video_fps: float | None = None, **options: Any
+        self,
+        total_num_frames: int,
+        video_fps: float | None = None,
+        *,
+        duration: float | None = None,
+        **options: Any,
     ) -> I64:
         """The frames that are taken of a video, whatever `do_sample_frames` says.
 
         Args:
             total_num_frames: frames of the video.
             video_fps: its frames a second.
+            duration: its seconds, for the rules that go by time; None is from the other two, as
+                the rule has it.
             **options: as in a call.
 
         Returns:
@@ -341,7 +350,7 @@ class VideoProcessor:
         """
         variant = self._variant(options) if options else self._base
         count = _side("total_num_frames", total_num_frames)
-        return variant.sample(count, video_fps)
+        return variant.sample(count, video_fps, duration)
 
     def _variant(self, given: dict[str, Any]) -> Variant:
         try:

@@ -15,15 +15,10 @@ import numpy as np
 from .._types import I64
 from ..arguments import _integer, _side, as_list, finite_number
 from ..files import shown
+from .rules import DEFAULT_FPS, torch_arange
 
 __all__ = ["format_timestamps", "frame_range", "sample_indices", "timestamps"]
 
-#: torch's arange works on vectors of 8 float32 on every x86 (its default, AVX2 and AVX-512 code
-#: alike), two at a time; the rest one by one. It shows from about the 3,000th frame on, in 1 of 6
-#: of such videos.
-LANES: Final = 8
-#: What upstream assumes where a rate is missing.
-DEFAULT_FPS: Final = 24.0
 #: The most frames of a video, as the compiled core has it: six days at 30 a second.
 MAX_FRAMES: Final = 1 << 24
 #: qwen-vl-utils: frames of a temporal patch, and the rate and limits where nothing is said.
@@ -136,15 +131,7 @@ def _arange(
         raise ValueError(
             f"num_frames: a video of {total} frames leaves no whole temporal patch of {temporal}"
         )
-    step = total / count
-    length = math.ceil(total / step)
-    index = np.arange(length)
-    values = (step * index).astype(np.float32)
-    whole = length // (2 * LANES) * (2 * LANES)
-    lane = index[:whole] % LANES
-    first = (step * (index[:whole] - lane)).astype(np.float32).astype(np.float64)
-    values[:whole] = first + step * lane
-    return values.astype(np.int64)
+    return torch_arange(0, total, total / count)
 
 
 def _linspace(

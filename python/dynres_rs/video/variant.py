@@ -7,12 +7,22 @@ from typing import Final
 from .._dynres_rs import Spec
 from .._types import I64, Numerics, Options
 from ..images import Policy
+from .rules import RULES, Known
 from .sampling import sample_indices
 
 __all__ = ["Variant"]
 
 #: Options that never reach the compiled core.
 FACADE: Final = ("do_convert_rgb", "input_data_format")
+#: Of a family that does not have them.
+ABSENT: Final = {
+    "num_frames": None,
+    "video_start": None,
+    "video_end": None,
+    "min_frames": 4,
+    "max_frames": None,
+    "temporal_patch_size": 1,
+}
 
 
 class Variant:
@@ -28,7 +38,8 @@ class Variant:
             **{key: options[key] for key in FACADE},
         }
         self.torchvision = numerics == "torchvision"
-        self.temporal = int(self.options["temporal_patch_size"])
+        # A picture a frame has no temporal patches.
+        self.temporal = int(self.options.get("temporal_patch_size", 1))
         self.policy = Policy(
             "transformers" if options["do_convert_rgb"] else "none",
             self.torchvision,
@@ -36,18 +47,24 @@ class Variant:
             int(self.options["max_image_pixels"]),
         )
 
-    def sample(self, total_num_frames: int, video_fps: float | None) -> I64:
+    def sample(
+        self, total_num_frames: int, video_fps: float | None, duration: float | None = None
+    ) -> I64:
         """The frames that are taken of a video, whatever `do_sample_frames` says."""
-        options = self.options
+        # Every rule finds the options of all of them: those that the family lacks have no value.
+        options = {**ABSENT, **self.options}
+        rule = options["sampling"]
+        if rule in RULES:
+            return RULES[rule](Known(total_num_frames, video_fps, duration), options)
         return sample_indices(
             total_num_frames,
             video_fps,
-            rule=options["sampling"],
+            rule=rule,
             num_frames=options["num_frames"],
             fps=options["fps"],
             min_frames=options["min_frames"],
             max_frames=options["max_frames"],
-            temporal_patch_size=options["temporal_patch_size"],
+            temporal_patch_size=self.temporal,
             video_start=options["video_start"],
             video_end=options["video_end"],
         )

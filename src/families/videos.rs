@@ -1,0 +1,714 @@
+//! Video processors of families whose images are elsewhere, or that have none.
+
+use super::patches::{VIDEO_PATCHES, grid_thw};
+use super::{AREAS, CLIP, HALF, IMAGENET, Video, common};
+use crate::pack::Arithmetic;
+use crate::plan::{Inside, Role};
+use crate::resample::{Filter, Numerics};
+use crate::spec::{
+    ArraySpec, Backends, Common, CutSpec, FactSpec, Form, Group, Key, MeanStd, Number, Part, Per,
+    Preset, Recipe, Rows, Spec, TokenSpec, Upstream, ViewSpec, What,
+};
+use crate::strategy::{
+    ClosestPatches, EveryFrame, FixedSize, FrameBudget, Frames, Overflow, PaddedPatches, Sampled,
+    Sampling, Scaling, Squared, Strategy, TokenBudget, TokenLimit,
+};
+
+/// Options of the sampling that few rules have.
+macro_rules! lacks {
+    ($($more:literal),* $(,)?) => {
+        &["video_start", "video_end", "draw_on_frames", $($more),*]
+    };
+}
+
+/// Frames in patches merge block by merge block, with none of the options that only some classes have.
+const PATCHES: Recipe = Recipe {
+    lacks: lacks![
+        "budget",
+        "cap_pixels_per_frame",
+        "max_video_tokens",
+        "total_pixels",
+        "model_seq_len",
+        "patch_expand_factor",
+        "frame_pixels",
+        "vision_segment_max_frames",
+        "use_token_compression",
+        "max_fps",
+        "initial_shift",
+        "max_duration",
+        "overflow_strategy",
+        "max_num_frames",
+    ],
+    ..VIDEO_PATCHES
+};
+
+/// One picture a frame: (videos, frames, channels, rows, columns).
+const PICTURES: Recipe = Recipe {
+    views: &[ViewSpec::tiles(Role::Whole), ViewSpec::STEP],
+    arrays: &[ArraySpec::concatenated("pixel_values_videos").stacked(Group::Image, Rows::Own)],
+    facts: &[],
+    tokens: TokenSpec { parts: &[Part::Units(Role::Whole)] },
+    arithmetic: None,
+    floats_on_pillow: false,
+    lacks: lacks![
+        "crop_pct",
+        "pad_size",
+        "do_pad",
+        "min_frames",
+        "max_frames",
+        "max_fps",
+        "initial_shift",
+        "max_duration",
+        "overflow_strategy",
+        "max_num_frames",
+    ],
+};
+
+/// The same under the key of images.
+const NAMED_AS_IMAGES: Recipe =
+    Recipe { arrays: &[ArraySpec::PIXEL_VALUES.stacked(Group::Image, Rows::Own)], ..PICTURES };
+
+/// How transformers spells sizes.
+const SIZE: Key = Key::Choice(
+    "size",
+    &[
+        ("height", "height"),
+        ("width", "width"),
+        ("shortest_edge", "shortest_edge"),
+        ("longest_edge", "longest_edge"),
+    ],
+);
+const CROP: Key = Key::Sides("crop_size", "crop_size");
+/// A number alone is the shorter edge.
+const EDGE: &[Key] = &[SIZE, Key::Bare("size", &["shortest_edge"]), CROP];
+/// A number alone is a square.
+const SQUARE: &[Key] = &[SIZE, Key::Bare("size", &["height", "width"]), CROP];
+
+/// The class of these model types, named by the first of them.
+fn video(
+    family: &'static str,
+    class: &'static str,
+    model_types: &'static [&'static str],
+    strategy: EveryFrame,
+    common: Common,
+    recipe: Recipe,
+    keys: &'static [Key],
+) -> Video {
+    Video {
+        spec: Spec {
+            family,
+            strategy: Strategy::EveryFrame(strategy),
+            common,
+            numerics: Numerics::Torchvision,
+            recipe,
+        },
+        keys,
+        upstream: Some(Upstream {
+            backends: Backends::Torchvision,
+            ..Upstream::of(class, model_types)
+        }),
+    }
+}
+
+/// Frames in patches.
+fn patches() -> Vec<Video> {
+    let of = |sampled, frames| EveryFrame::new(sampled, Strategy::Frames(frames));
+    let whole = Frames { budget: FrameBudget::Video, ..Frames::default() };
+    let linspace = Sampled {
+        sampling: Sampling::Linspace,
+        do_sample_frames: true,
+        fps: Some(2.0),
+        ..Sampled::default()
+    };
+    let compass = Frames {
+        patch_size: 16,
+        min_pixels: 131_072,
+        max_pixels: 786_432,
+        max_video_tokens: 768,
+        ..whole.clone()
+    };
+    let edge = Frames {
+        patch_size: 16,
+        temporal_patch_size: 1,
+        min_pixels: 4096,
+        max_pixels: 25_165_824,
+        ..whole.clone()
+    };
+    let glm = Frames { min_pixels: 12_544, max_pixels: 47_040_000, ..whole };
+    let by = |sampling| Sampled {
+        sampling,
+        do_sample_frames: true,
+        fps: Some(2.0),
+        ..Sampled::default()
+    };
+    vec![
+        video(
+            "cohere-compass",
+            "CohereCompassVideoProcessor",
+            &["cohere_compass"],
+            of(linspace.clone(), compass),
+            common(HALF),
+            VIDEO_PATCHES,
+            &[AREAS],
+        ),
+        video(
+            "cosmos3-edge",
+            "Cosmos3EdgeVideoProcessor",
+            &["cosmos3_edge"],
+            of(linspace.clone(), edge.clone()),
+            common(HALF),
+            Recipe {
+                views: const { &[ViewSpec::patches(CutSpec::Patches { inside: Inside::Tppc })] },
+                ..PATCHES
+            },
+            const { &[AREAS, Key::Must("temporal_patch_size", Preset::Int(1))] },
+        ),
+        video(
+            "hy-v4-vl",
+            "HYV4VLVideoProcessor",
+            &["hy_v4_vl"],
+            of(
+                Sampled { do_sample_frames: false, min_frames: 2, max_frames: 1024, ..linspace },
+                Frames { max_pixels: 33_554_432, scaling: Scaling::Shrink, ..edge },
+            ),
+            common(HALF),
+            Recipe {
+                views: const { &[ViewSpec::patches(CutSpec::RasterPatches { inside: Inside::Ctpp })] },
+                lacks: lacks![
+                    "budget",
+                    "cap_pixels_per_frame",
+                    "max_video_tokens",
+                    "total_pixels",
+                    "model_seq_len",
+                    "patch_expand_factor",
+                    "vision_segment_max_frames",
+                    "use_token_compression",
+                    "max_fps",
+                    "initial_shift",
+                    "max_duration",
+                    "overflow_strategy",
+                    "max_num_frames",
+                ],
+                ..PATCHES
+            },
+            const { &[AREAS, Key::Dict("max_image_size", &[("longest_edge", "frame_pixels")])] },
+        ),
+        video(
+            "glm4v",
+            "Glm4vVideoProcessor",
+            &["glm4v"],
+            of(by(Sampling::Seconds), glm.clone()),
+            common(CLIP),
+            Recipe {
+                lacks: lacks![
+                    "budget",
+                    "cap_pixels_per_frame",
+                    "max_video_tokens",
+                    "total_pixels",
+                    "model_seq_len",
+                    "patch_expand_factor",
+                    "frame_pixels",
+                    "vision_segment_max_frames",
+                    "use_token_compression",
+                    "min_frames",
+                    "max_frames",
+                    "max_fps",
+                    "initial_shift",
+                    "overflow_strategy",
+                    "max_num_frames",
+                ],
+                ..PATCHES
+            },
+            const { &[AREAS, Key::Ignore("num_frames"), Key::Ignore("max_image_size")] },
+        ),
+        video(
+            "glm46v",
+            "Glm46VVideoProcessor",
+            &["glm46v"],
+            of(by(Sampling::Tiers), glm.clone()),
+            common(CLIP),
+            PATCHES,
+            const {
+                &[
+                    AREAS,
+                    Key::Ignore("num_frames"),
+                    Key::Ignore("max_image_size"),
+                    Key::Ignore("max_duration"),
+                ]
+            },
+        ),
+        video(
+            "glmga",
+            "GlmgaVideoProcessor",
+            &["glmga"],
+            of(
+                Sampled { max_frames: 640, ..by(Sampling::WalkShort) },
+                Frames { max_pixels: 87_478_720, ..glm },
+            ),
+            common(CLIP),
+            Recipe {
+                lacks: lacks![
+                    "budget",
+                    "cap_pixels_per_frame",
+                    "max_video_tokens",
+                    "total_pixels",
+                    "model_seq_len",
+                    "frame_pixels",
+                    "vision_segment_max_frames",
+                    "use_token_compression",
+                    "min_frames",
+                    "max_fps",
+                    "initial_shift",
+                    "max_duration",
+                    "overflow_strategy",
+                    "max_num_frames",
+                ],
+                ..PATCHES
+            },
+            const {
+                &[
+                    AREAS,
+                    Key::Ignore("num_frames"),
+                    Key::Ignore("max_image_size"),
+                    Key::Ignore("max_duration"),
+                ]
+            },
+        ),
+        video(
+            "video-llama-3",
+            "VideoLlama3VideoProcessor",
+            &["video_llama_3"],
+            of(
+                Sampled { sampling: Sampling::Arange, max_frames: 180, ..Sampled::default() },
+                Frames { temporal_patch_size: 1, scaling: Scaling::Share, ..Frames::default() },
+            ),
+            common(HALF),
+            Recipe {
+                facts: const {
+                    &[
+                        grid_thw("video_grid_thw"),
+                        FactSpec::scalar("video_merge_sizes", What::MergeSize),
+                        FactSpec::scalar("video_compression_mask", What::Kept).of(Number::Bool),
+                    ]
+                },
+                lacks: lacks![
+                    "budget",
+                    "cap_pixels_per_frame",
+                    "max_video_tokens",
+                    "total_pixels",
+                    "model_seq_len",
+                    "patch_expand_factor",
+                    "frame_pixels",
+                    "vision_segment_max_frames",
+                    "max_fps",
+                    "initial_shift",
+                    "max_duration",
+                    "overflow_strategy",
+                    "max_num_frames",
+                ],
+                ..PATCHES
+            },
+            &[AREAS],
+        ),
+        video(
+            "minimax-m3-vl",
+            "MiniMaxM3VLVideoProcessor",
+            &["minimax_m3_vl"],
+            of(
+                Sampled { fps: Some(1.0), ..Sampled::default() },
+                Frames {
+                    min_pixels: 3136,
+                    max_pixels: 602_112,
+                    vision_segment_max_frames: Some(4),
+                    ..Frames::default()
+                },
+            ),
+            common(CLIP),
+            Recipe {
+                facts: const {
+                    &[
+                        FactSpec::row("video_grid_thw", What::ChunkGrids).in_form(Form::Rows(3)),
+                        FactSpec::scalar("num_chunks_per_video", What::Chunks),
+                    ]
+                },
+                lacks: lacks![
+                    "budget",
+                    "cap_pixels_per_frame",
+                    "max_video_tokens",
+                    "total_pixels",
+                    "model_seq_len",
+                    "patch_expand_factor",
+                    "frame_pixels",
+                    "use_token_compression",
+                    "min_frames",
+                    "max_frames",
+                    "max_fps",
+                    "initial_shift",
+                    "max_duration",
+                    "overflow_strategy",
+                    "max_num_frames",
+                ],
+                ..PATCHES
+            },
+            // Its sizes are its budgets of pixels; upstream reads none of these.
+            const {
+                &[
+                    Key::Ignore("size"),
+                    Key::Ignore("total_pixels"),
+                    Key::Ignore("min_frames"),
+                    Key::Ignore("max_frames"),
+                ]
+            },
+        ),
+    ]
+}
+
+/// Frames of fixed size.
+fn pictures() -> Vec<Video> {
+    use Filter::{Bicubic, Bilinear};
+    let all = Sampled::default;
+    let fixed = |sampled, size| EveryFrame::new(sampled, Strategy::FixedSize(size));
+    let of = |filter, values: MeanStd| Common { resample: filter, ..common(values) };
+    let (square, cropped) = (FixedSize::square, FixedSize::cropped);
+    let edge = |edge, side| FixedSize { shortest_edge: Some(edge), ..cropped(side) };
+    vec![
+        video(
+            "instructblipvideo",
+            "InstructBlipVideoVideoProcessor",
+            &["instructblipvideo", "instructblip"],
+            fixed(all(), square(384)),
+            of(Bicubic, CLIP),
+            NAMED_AS_IMAGES,
+            SQUARE,
+        ),
+        video(
+            "internvl-video",
+            "InternVLVideoProcessor",
+            &["internvl"],
+            fixed(Sampled { sampling: Sampling::Midpoints, ..all() }, square(384)),
+            of(Bicubic, CLIP),
+            Recipe {
+                lacks: lacks![
+                    "crop_pct",
+                    "pad_size",
+                    "do_pad",
+                    "min_frames",
+                    "max_frames",
+                    "max_fps",
+                    "max_duration",
+                    "overflow_strategy",
+                    "max_num_frames",
+                ],
+                ..PICTURES
+            },
+            SQUARE,
+        ),
+        video(
+            "llava-next-video",
+            "LlavaNextVideoVideoProcessor",
+            &["llava_next_video"],
+            fixed(all(), cropped(224)),
+            of(Bicubic, CLIP),
+            PICTURES,
+            EDGE,
+        ),
+        video(
+            "llava-onevision",
+            "LlavaOnevisionVideoProcessor",
+            &["llava_onevision", "videoprism"],
+            fixed(all(), square(384)),
+            of(Bicubic, CLIP),
+            PICTURES,
+            EDGE,
+        ),
+        video(
+            "perception-lm",
+            "PerceptionLMVideoProcessor",
+            &["perception_lm"],
+            fixed(all(), square(448)),
+            of(Bicubic, HALF),
+            PICTURES,
+            SQUARE,
+        ),
+        video(
+            "sam2-video",
+            "Sam2VideoVideoProcessor",
+            &["sam2_video"],
+            fixed(all(), square(1024)),
+            of(Bilinear, IMAGENET),
+            Recipe {
+                facts: const {
+                    &[
+                        FactSpec::row("original_sizes", What::Source),
+                        FactSpec::row("reshaped_input_sizes", What::Resized),
+                    ]
+                },
+                ..PICTURES
+            },
+            SQUARE,
+        ),
+        video(
+            "timesformer",
+            "TimesformerVideoProcessor",
+            &["timesformer"],
+            fixed(all(), cropped(224)),
+            of(Bilinear, IMAGENET),
+            NAMED_AS_IMAGES,
+            EDGE,
+        ),
+        video(
+            "video-llava",
+            "VideoLlavaVideoProcessor",
+            &["video_llava"],
+            fixed(all(), cropped(224)),
+            of(Bicubic, CLIP),
+            PICTURES,
+            EDGE,
+        ),
+        video(
+            "videomae",
+            "VideoMAEVideoProcessor",
+            &["videomae"],
+            fixed(all(), cropped(224)),
+            of(Bilinear, HALF),
+            NAMED_AS_IMAGES,
+            EDGE,
+        ),
+        video(
+            "videomt",
+            "VideomtVideoProcessor",
+            &["videomt"],
+            fixed(all(), square(640)),
+            of(Bilinear, IMAGENET),
+            PICTURES,
+            SQUARE,
+        ),
+        video(
+            "vivit",
+            "VivitVideoProcessor",
+            &["vivit"],
+            fixed(all(), edge(256, 224)),
+            Common { rescale_factor: 1.0 / 127.5, ..of(Bilinear, HALF) },
+            Recipe { arithmetic: Some(Arithmetic::Offset), ..NAMED_AS_IMAGES },
+            EDGE,
+        ),
+        video(
+            "vjepa2",
+            "VJEPA2VideoProcessor",
+            &["vjepa2"],
+            fixed(all(), edge(292, 256)),
+            of(Bilinear, IMAGENET),
+            PICTURES,
+            SQUARE,
+        ),
+        video(
+            "pe-video",
+            "PeVideoVideoProcessor",
+            &["pe_video", "pe_audio_video"],
+            fixed(Sampled { sampling: Sampling::Ends, ..all() }, FixedSize::default()),
+            Common {
+                do_resize: false,
+                do_rescale: false,
+                do_normalize: false,
+                ..of(Bilinear, HALF)
+            },
+            PICTURES,
+            SQUARE,
+        ),
+    ]
+}
+
+/// Frames filled up with rows, each with its place.
+const POSITIONS: Recipe = Recipe {
+    views: &[ViewSpec::patches(CutSpec::RasterPatches { inside: Inside::Tppc })],
+    arrays: &[ArraySpec::concatenated("pixel_values_videos").stacked(Group::Frame, Rows::Most)],
+    facts: &[
+        FactSpec::row("video_position_ids", What::Positions(0)),
+        FactSpec::scalar("num_frames_per_video", What::Frames),
+        FactSpec::scalar("num_soft_tokens_per_video", What::FrameTokens),
+    ],
+    lacks: lacks![
+        "min_frames",
+        "max_frames",
+        "max_fps",
+        "initial_shift",
+        "max_duration",
+        "overflow_strategy",
+        "max_num_frames",
+    ],
+    ..PICTURES
+};
+
+/// Frames on canvases that are filled up, or measured by rules of their own.
+fn others() -> Vec<Video> {
+    let on = Sampled { do_sample_frames: true, ..Sampled::default() };
+    let unit = ([0.0; 3], [1.0; 3]);
+    let gemma = |merged| {
+        let strategy = Strategy::TokenLimit(TokenLimit { merged, ..TokenLimit::default() });
+        EveryFrame::new(Sampled { num_frames: Some(32), ..on.clone() }, strategy)
+    };
+    let rare = lacks![
+        "min_frames",
+        "max_frames",
+        "max_fps",
+        "initial_shift",
+        "max_duration",
+        "overflow_strategy",
+        "max_num_frames",
+    ];
+    vec![
+        video(
+            "gemma4",
+            "Gemma4VideoProcessor",
+            &["gemma4"],
+            gemma(false),
+            common(unit),
+            POSITIONS,
+            &[],
+        ),
+        video(
+            "gemma4-unified",
+            "Gemma4UnifiedVideoProcessor",
+            &["gemma4_unified"],
+            gemma(true),
+            common(unit),
+            POSITIONS,
+            &[],
+        ),
+        video(
+            "embedding-gemma2",
+            "EmbeddingGemma2VideoProcessor",
+            &["embedding_gemma2"],
+            EveryFrame::new(
+                Sampled {
+                    sampling: Sampling::Capped,
+                    fps: Some(1.0),
+                    max_frames: 32,
+                    overflow_strategy: Some(Overflow::Uniform),
+                    ..on.clone()
+                },
+                Strategy::TokenLimit(TokenLimit::default()),
+            ),
+            common(unit),
+            Recipe {
+                lacks: lacks![
+                    "min_frames",
+                    "max_fps",
+                    "initial_shift",
+                    "max_duration",
+                    "max_num_frames",
+                ],
+                ..POSITIONS
+            },
+            &[Key::Ignore("add_timestamps"), Key::Ignore("load_audio_from_video")],
+        ),
+        video(
+            "kimi-k25",
+            "Kimi_K25VideoProcessor",
+            &["kimi_k25"],
+            EveryFrame::new(
+                Sampled { fps: Some(2.0), ..on.clone() },
+                Strategy::PaddedPatches(PaddedPatches::default()),
+            ),
+            common(HALF),
+            Recipe {
+                views: const { &[ViewSpec::patches(CutSpec::RasterPatches { inside: Inside::Ctpp })] },
+                arrays: const { &[ArraySpec::concatenated("pixel_values_videos").with_axes()] },
+                facts: const {
+                    &[
+                        FactSpec::row("video_grid_thw", What::ChunkGrids).in_form(Form::Rows(3)),
+                        FactSpec::scalar("num_chunks_per_video", What::Chunks),
+                    ]
+                },
+                lacks: rare,
+                ..PATCHES
+            },
+            &[
+                Key::Dict("size", &[("max_height", "max_side"), ("max_width", "max_side")]),
+                Key::Alias("temporal_patch_size", "chunk_frames"),
+            ],
+        ),
+        video(
+            "muse-glimmer",
+            "MuseGlimmerVideoProcessor",
+            &["muse_glimmer", "muse_spark"],
+            EveryFrame::new(
+                Sampled {
+                    sampling: Sampling::Floor,
+                    fps: Some(2.0),
+                    num_frames: Some(96),
+                    ..on.clone()
+                },
+                Strategy::ClosestPatches(ClosestPatches::default()),
+            ),
+            Common { resample: Filter::Lanczos, ..common(HALF) },
+            Recipe {
+                views: const { &[ViewSpec::patches(CutSpec::RasterPatches { inside: Inside::Tcpp })] },
+                lacks: rare,
+                ..PATCHES
+            },
+            &[Key::Ignore("frame_timestamp_format")],
+        ),
+        video(
+            "glm5-next",
+            "Glm5NextVideoProcessor",
+            &["glm5_next"],
+            EveryFrame::new(
+                Sampled { sampling: Sampling::Walk, fps: Some(2.0), max_frames: 2048, ..on },
+                Strategy::TokenBudget(TokenBudget::default()),
+            ),
+            common(CLIP),
+            Recipe {
+                lacks: lacks![
+                    "min_frames",
+                    "max_fps",
+                    "initial_shift",
+                    "max_duration",
+                    "overflow_strategy",
+                    "max_num_frames",
+                ],
+                ..PATCHES
+            },
+            // Its sizes are its budgets of tokens; upstream reads none of these.
+            &[
+                Key::Ignore("size"),
+                Key::Ignore("num_frames"),
+                Key::Ignore("max_image_size"),
+                Key::Ignore("max_duration"),
+            ],
+        ),
+        video(
+            "smolvlm",
+            "SmolVLMVideoProcessor",
+            &["smolvlm"],
+            EveryFrame::new(
+                Sampled { sampling: Sampling::Inner, ..Sampled::default() },
+                Strategy::Squared(Squared::default()),
+            ),
+            Common { resample: Filter::Lanczos, ..common(HALF) },
+            Recipe {
+                arrays: const { &[ArraySpec::PIXEL_VALUES.stacked(Group::Image, Rows::Most)] },
+                facts: const {
+                    &[FactSpec::row("pixel_attention_mask", What::Mask { of: 0, per: Per::Pixel })]
+                },
+                lacks: rare,
+                ..PICTURES
+            },
+            &[
+                Key::Choice(
+                    "size",
+                    &[("longest_edge", "longest_edge"), ("height", "height"), ("width", "width")],
+                ),
+                Key::Dict("max_image_size", &[("longest_edge", "frame_side")]),
+                Key::Must("do_pad", Preset::Bool(true)),
+            ],
+        ),
+    ]
+}
+
+pub(super) fn families() -> Vec<Video> {
+    let mut all = patches();
+    all.extend(pictures());
+    all.extend(others());
+    all
+}

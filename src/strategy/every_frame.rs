@@ -1,0 +1,193 @@
+//! Videos: which frames are taken, and any other strategy for each of them.
+
+use super::{Cells, Context, Layout, Measure, Ready, Shape, Strategy};
+use crate::error::{Result, Size};
+use crate::names::names;
+use crate::options::{
+    Choice, Count, Field, Flag, Maybe, Number, Options, Positive, Value, options, wrong,
+};
+use crate::spec::{Common, MeanStd};
+
+names! {
+    /// Which frames of a video are taken.
+    pub enum Sampling: "sampling" {
+        /// From the first on at equal steps, rounded down.
+        Arange = "arange",
+        /// From the first to the last at equal steps, rounded to nearest, half to even.
+        Linspace = "linspace",
+        /// As `Linspace` in float32, with the numbers of frames of the package of that name.
+        QwenVlUtils = "qwen-vl-utils",
+        /// From the first on at equal steps, in integers.
+        Uniform = "uniform",
+        /// From half a step on, at equal steps, rounded down.
+        Midpoints = "midpoints",
+        /// As `Arange`, with a number of frames that need not be whole between two limits.
+        Bounded = "bounded",
+        /// At equal steps of time, rounded up; an even number of them.
+        Seconds = "seconds",
+        /// At steps of time by the video's duration; an even number of them.
+        Tiers = "tiers",
+        /// The first frame after each step of time, up to the last whole second; an even number of them.
+        Walk = "walk",
+        /// The same up to a step before the end.
+        WalkShort = "walk-short",
+        /// At equal steps of time, rounded down, thinned to `max_frames`.
+        Capped = "capped",
+        /// Between two times away from the ends, at equal steps, rounded down.
+        Inner = "inner",
+        /// As `Arange`, no more than `max_fps` a second.
+        Limited = "limited",
+        /// From the first to the last at equal steps in float32, rounded down; whole temporal patches.
+        Floor = "floor",
+        /// One a second, thinned to `max_num_frames`.
+        WholeSeconds = "whole-seconds",
+        /// From the first to the last at equal steps, rounded down.
+        Ends = "ends",
+    }
+}
+
+names! {
+    /// How too many frames are thinned.
+    pub enum Overflow: "overflow_strategy" {
+        /// At equal steps.
+        Uniform = "uniform",
+        /// The first ones stay.
+        Truncate = "truncate",
+    }
+}
+
+options! {
+    /// Which frames of a video are taken. The facade acts on it.
+    pub struct Sampled {
+        /// By which rule frames are taken. The facade acts on it and on all below.
+        sampling: Choice<Sampling> = Sampling::Uniform,
+        /// Off: every frame is taken.
+        do_sample_frames: Flag = false,
+        /// Frames to take a second.
+        fps: Maybe<Positive> = None,
+        /// Frames to take in all.
+        num_frames: Maybe<Count> = None,
+        /// Fewest frames that `fps` may ask for.
+        min_frames: Count = 4,
+        /// Most frames that `fps` may ask for.
+        max_frames: Count = 768,
+        /// Where frames begin to be taken, in seconds, in the sampling `qwen-vl-utils`.
+        video_start: Maybe<Number> = None,
+        /// Where they end, likewise.
+        video_end: Maybe<Number> = None,
+        /// Most frames a second.
+        max_fps: Maybe<Positive> = None,
+        /// Begin half a step after the first frame.
+        initial_shift: Flag = true,
+        /// Seconds of a video above which frames become fewer a second.
+        max_duration: Count = 300,
+        /// How more than `max_frames` are thinned; None leaves them.
+        overflow_strategy: Maybe<Choice<Overflow>> = None,
+        /// Most frames of a video, one a second.
+        max_num_frames: Count = 128,
+    }
+}
+
+/// Frames taken by a rule, each measured by a strategy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EveryFrame {
+    /// Which are taken.
+    pub sampled: Sampled,
+    /// The strategy for each.
+    pub of: Box<Strategy>,
+}
+
+impl EveryFrame {
+    /// Frames measured by `strategy`.
+    #[must_use]
+    pub fn new(sampled: Sampled, strategy: Strategy) -> Self {
+        Self { sampled, of: Box::new(strategy) }
+    }
+}
+
+impl Options for EveryFrame {
+    fn set(&mut self, name: &str, value: &Value) -> Result<bool> {
+        Ok(self.sampled.set(name, value)? || self.of.set(name, value)?)
+    }
+
+    fn values(&self, into: &mut Vec<(&'static str, Value)>) {
+        self.of.values(into);
+        self.sampled.values(into);
+    }
+
+    fn schema(&self, into: &mut Vec<Field>) {
+        self.of.schema(into);
+        self.sampled.schema(into);
+    }
+}
+
+impl Measure for EveryFrame {
+    type Ready = Box<Ready>;
+
+    fn prepare(&self, common: &Common) -> Result<Box<Ready>> {
+        let rule = self.sampled.sampling;
+        let one = matches!(rule, Sampling::Arange | Sampling::Linspace | Sampling::QwenVlUtils);
+        if let (true, Some(_), Some(count)) = (one, self.sampled.fps, self.sampled.num_frames) {
+            return Err(wrong("num_frames", "None where fps is given", &Value::Int(count as i64)));
+        }
+        let span =
+            [("video_start", self.sampled.video_start), ("video_end", self.sampled.video_end)];
+        for (name, time) in span {
+            if let Some(time) = time
+                && rule != Sampling::QwenVlUtils
+            {
+                let rule = "None unless sampling is 'qwen-vl-utils'";
+                return Err(wrong(name, rule, &Value::Float(time)));
+            }
+        }
+        self.of.prepare(common).map(Box::new)
+    }
+
+    fn measure(&self, ready: &Box<Ready>, size: Size, context: &Context<'_>) -> Result<Layout> {
+        self.of.measure(ready, size, context)
+    }
+
+    fn patch_size(&self) -> usize {
+        self.of.patch_size()
+    }
+
+    fn merge_size(&self) -> usize {
+        self.of.merge_size()
+    }
+
+    fn temporal_patch_size(&self) -> usize {
+        self.of.temporal_patch_size()
+    }
+
+    fn cells(&self, shape: &Shape) -> Cells {
+        self.of.cells(shape)
+    }
+
+    fn tokens(&self, layout: &Layout) -> Option<usize> {
+        self.of.tokens(layout)
+    }
+
+    fn values_of(&self, common: &Common) -> Vec<MeanStd> {
+        self.of.values_of(common)
+    }
+
+    fn shown(&self, common: &Common, name: &str, value: Value) -> Value {
+        self.of.shown(common, name, value)
+    }
+
+    fn most_rows(&self) -> usize {
+        self.of.most_rows()
+    }
+
+    fn chunk(&self) -> usize {
+        self.of.chunk()
+    }
+
+    fn is_video(&self) -> bool {
+        true
+    }
+
+    fn smallest(&self) -> Size {
+        self.of.smallest()
+    }
+}
