@@ -498,7 +498,12 @@ def test_uint8_is_the_resized_pixels(
     off = {"do_rescale": False, "do_normalize": False}
     kwargs: dict[str, Any] = {"dtype": "uint8"} if by_dtype else off
     result = setup.processor(numerics)(inputs, **kwargs)
-    same_output(result, reference(setup, images, numerics, **off))
+    want = reference(setup, images, numerics, **off)
+    patches = setup.upstream_class == "Qwen2VLImageProcessor"
+    if patches and not by_dtype and numerics != "torchvision":
+        # transformers' PIL backend turns the bytes into floats while it lays the patches out.
+        want["pixel_values"] = want["pixel_values"].astype(np.float32)
+    same_output(result, want)
 
 
 @property_test(
