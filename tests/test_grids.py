@@ -65,6 +65,8 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "kosmos2-5": [{"max_patches": 200}, {"max_patches": 100, "do_normalize": False}],
 }
 
+CRASHED: dict[str, np.ndarray[Any, Any]] = {}
+
 SWITCHES = [{}, {"do_normalize": False}, {"do_rescale": False, "do_normalize": False}]
 
 
@@ -82,12 +84,20 @@ def outcome(
         warnings.simplefilter("ignore")
         try:
             result = call(images, input_data_format="channels_last", **arguments)
-        except (ValueError, ZeroDivisionError, RuntimeError):
-            return None
+        except (ValueError, ZeroDivisionError, RuntimeError) as error:
+            # torch trips over its own assertion at a target of one pixel: no answer of upstream's.
+            return CRASHED if "INTERNAL ASSERT" in str(error) else None
     return {key: np.asarray(value) for key, value in result.items()}
 
 
 def compare(ours: Any, theirs: Any, where: str) -> None:
+    if theirs is CRASHED:
+        return
+    if ours is None and theirs is not None and "pixel_attention_mask" in theirs:
+        # Refused here: upstream's mask has fewer places than the array has patches.
+        mask, pixels = theirs["pixel_attention_mask"], theirs["pixel_values"]
+        assert mask.shape[:2] != pixels.shape[:2], f"{where}: refused by us alone"
+        return
     assert (ours is None) == (theirs is None), f"{where}: refused by one alone"
     if ours is None:
         return
@@ -123,7 +133,13 @@ def test_random_images(family: str, module: str, name: str, pillow: bool) -> Non
         for options in [{}, *OPTIONS[family]]:
             config = {**options, "image_processor_type": name}
             numerics = "pillow" if pillow else "torchvision"
-            ours = dr.Processor.from_config(config, numerics=numerics)
+
+            def ours(
+                images: Any, config: Any = config, numerics: str = numerics, **call: Any
+            ) -> Any:
+                # Options that are refused are so where they are given.
+                return dr.Processor.from_config(config, numerics=numerics)(images, **call)
+
             theirs = upstream(module, name, pillow, options)
             for number in range(5 if options else 2):
                 images = [
