@@ -36,8 +36,8 @@ pub(super) const VIEWS: Recipe = Recipe {
         ],
     },
     arithmetic: None,
-    floats_on_pillow: false,
     lacks: &[],
+    has: &[],
 };
 
 /// The same with the thumbnail before its tiles.

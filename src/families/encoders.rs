@@ -16,8 +16,8 @@ pub(super) const PICTURE: Recipe = Recipe {
     facts: &[],
     tokens: TokenSpec { parts: &[Part::Units(Role::Whole)] },
     arithmetic: None,
-    floats_on_pillow: false,
     lacks: &["crop_pct", "pad_size", "do_pad"],
+    has: &[],
 };
 
 /// How transformers spells sizes. A number alone is a square here.

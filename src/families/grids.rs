@@ -24,8 +24,8 @@ const RASTER: Recipe = Recipe {
     facts: &[],
     tokens: TokenSpec { parts: &[Part::Units(Role::Whole)] },
     arithmetic: None,
-    floats_on_pillow: false,
     lacks: &[],
+    has: &[],
 };
 
 const GRID_THW: FactSpec = FactSpec::row("image_grid_thw", What::GridThw);
@@ -34,8 +34,8 @@ const GRID_HW: FactSpec = FactSpec::row("image_grid_hw", What::RowsColumns);
 /// Patches merge block by merge block.
 const BLOCKS: Recipe = Recipe {
     views: &[ViewSpec::patches(CutSpec::Patches { inside: Inside::Ctpp })],
+    arrays: &[ArraySpec::PIXEL_VALUES.as_floats(Backends::Pillow)],
     facts: &[GRID_THW],
-    floats_on_pillow: true,
     ..RASTER
 };
 

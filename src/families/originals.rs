@@ -58,8 +58,8 @@ pub(super) const TILES: Recipe = Recipe {
         parts: &[Part::Units(Role::Whole), Part::Units(Role::Tiles), Part::Units(Role::Thumbnail)],
     },
     arithmetic: None,
-    floats_on_pillow: false,
     lacks: &[],
+    has: &[],
 };
 
 /// A padded global view before the tiles of a padded canvas.
@@ -74,8 +74,8 @@ const CANVAS: Recipe = Recipe {
         parts: &[Part::Rows(Role::Global), Part::Mark(Kind::Separator), Part::Rows(Role::Tiles)],
     },
     arithmetic: None,
-    floats_on_pillow: false,
     lacks: &[],
+    has: &[],
 };
 
 pub(super) fn families() -> Vec<Family> {

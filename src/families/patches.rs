@@ -14,12 +14,12 @@ use crate::strategy::{
 /// Patches merge block by merge block, and the grid of each image.
 pub(super) const PATCHES: Recipe = Recipe {
     views: &[ViewSpec::patches(CutSpec::Patches { inside: Inside::Ctpp })],
-    arrays: &[ArraySpec::PIXEL_VALUES],
+    arrays: &[ArraySpec::PIXEL_VALUES.as_floats(Backends::Pillow)],
     facts: &[grid_thw("image_grid_thw")],
     tokens: TokenSpec { parts: &[Part::Units(Role::Whole)] },
     arithmetic: None,
-    floats_on_pillow: true,
     lacks: &["patch_expand_factor"],
+    has: &[],
 };
 
 /// The same patch row by patch row.
@@ -33,26 +33,50 @@ const PADDED: Recipe = Recipe {
     views: &[ViewSpec::tiles(Role::Whole)],
     arrays: &[ArraySpec::PIXEL_VALUES.padded()],
     facts: &[FactSpec::row("image_sizes", What::Resized)],
-    floats_on_pillow: false,
     lacks: &["patch_expand_factor", "merge_size", "temporal_patch_size"],
     ..PATCHES
 };
 
-/// The same of videos.
+/// Options of videos that few classes have; `has` names them.
+pub(super) const RARE: &[&str] = &[
+    "video_start",
+    "video_end",
+    "min_frames",
+    "max_frames",
+    "max_fps",
+    "initial_shift",
+    "max_duration",
+    "overflow_strategy",
+    "max_num_frames",
+    "chunk_frames",
+    "budget",
+    "cap_pixels_per_frame",
+    "max_video_tokens",
+    "total_pixels",
+    "model_seq_len",
+    "patch_expand_factor",
+    "frame_pixels",
+    "use_token_compression",
+    "crop_pct",
+    "pad_size",
+    "do_pad",
+];
+
+/// Frames in patches merge block by merge block, as Qwen2-VL has them.
 pub(super) const VIDEO_PATCHES: Recipe = Recipe {
-    arrays: &[ArraySpec::concatenated("pixel_values_videos")],
+    arrays: &[ArraySpec::concatenated("pixel_values_videos").as_floats(Backends::Pillow)],
     facts: &[grid_thw("video_grid_thw")],
-    lacks: &[
-        "patch_expand_factor",
-        "frame_pixels",
-        "vision_segment_max_frames",
-        "use_token_compression",
-        "draw_on_frames",
-        "max_fps",
-        "initial_shift",
-        "max_duration",
-        "overflow_strategy",
-        "max_num_frames",
+    lacks: RARE,
+    has: &[
+        "video_start",
+        "video_end",
+        "min_frames",
+        "max_frames",
+        "budget",
+        "cap_pixels_per_frame",
+        "max_video_tokens",
+        "total_pixels",
+        "model_seq_len",
     ],
     ..PATCHES
 };
@@ -160,7 +184,10 @@ pub(super) fn budgets() -> Vec<Family> {
                 ..still.clone()
             },
             CLIP,
-            Recipe { arrays: const { &[ArraySpec::PIXEL_VALUES.with_axes()] }, ..RASTER },
+            Recipe {
+                arrays: const { &[ArraySpec::PIXEL_VALUES.with_axes().as_floats(Backends::Pillow)] },
+                ..RASTER
+            },
             Upstream::of("PaddleOCRVLImageProcessor", &["paddleocr_vl"]),
         ),
         budget(

@@ -16,8 +16,8 @@ const SQUARE: Recipe = Recipe {
     facts: &[],
     tokens: TokenSpec { parts: &[Part::Units(Role::Whole)] },
     arithmetic: None,
-    floats_on_pillow: false,
     lacks: &[],
+    has: &[],
 };
 
 /// A square, and the larger one that it is made from.

@@ -1,6 +1,6 @@
 //! Video processors of families whose images are elsewhere, or that have none.
 
-use super::patches::{VIDEO_PATCHES, grid_thw};
+use super::patches::{RARE, VIDEO_PATCHES, grid_thw};
 use super::{AREAS, CLIP, HALF, IMAGENET, Video, common};
 use crate::pack::Arithmetic;
 use crate::plan::{Inside, Role};
@@ -10,37 +10,12 @@ use crate::spec::{
     Preset, Recipe, Rows, Spec, TokenSpec, Upstream, ViewSpec, What,
 };
 use crate::strategy::{
-    ClosestPatches, EveryFrame, FixedSize, FrameBudget, Frames, Overflow, PaddedPatches, Sampled,
-    Sampling, Scaling, Squared, Strategy, TokenBudget, TokenLimit,
+    EveryFrame, FixedSize, FrameBudget, Frames, Overflow, PatchLimit, Sampled, Sampling, Scaling,
+    SoftTokens, Squared, Strategy, TokenCap, TokenRange,
 };
 
-/// Options of the sampling that few rules have.
-macro_rules! lacks {
-    ($($more:literal),* $(,)?) => {
-        &["video_start", "video_end", "draw_on_frames", $($more),*]
-    };
-}
-
-/// Frames in patches merge block by merge block, with none of the options that only some classes have.
-const PATCHES: Recipe = Recipe {
-    lacks: lacks![
-        "budget",
-        "cap_pixels_per_frame",
-        "max_video_tokens",
-        "total_pixels",
-        "model_seq_len",
-        "patch_expand_factor",
-        "frame_pixels",
-        "vision_segment_max_frames",
-        "use_token_compression",
-        "max_fps",
-        "initial_shift",
-        "max_duration",
-        "overflow_strategy",
-        "max_num_frames",
-    ],
-    ..VIDEO_PATCHES
-};
+/// Frames in patches merge block by merge block.
+const PATCHES: Recipe = Recipe { has: &["min_frames", "max_frames"], ..VIDEO_PATCHES };
 
 /// One picture a frame: (videos, frames, channels, rows, columns).
 const PICTURES: Recipe = Recipe {
@@ -49,19 +24,8 @@ const PICTURES: Recipe = Recipe {
     facts: &[],
     tokens: TokenSpec { parts: &[Part::Units(Role::Whole)] },
     arithmetic: None,
-    floats_on_pillow: false,
-    lacks: lacks![
-        "crop_pct",
-        "pad_size",
-        "do_pad",
-        "min_frames",
-        "max_frames",
-        "max_fps",
-        "initial_shift",
-        "max_duration",
-        "overflow_strategy",
-        "max_num_frames",
-    ],
+    lacks: RARE,
+    has: &[],
 };
 
 /// The same under the key of images.
@@ -174,21 +138,7 @@ fn patches() -> Vec<Video> {
             common(HALF),
             Recipe {
                 views: const { &[ViewSpec::patches(CutSpec::RasterPatches { inside: Inside::Ctpp })] },
-                lacks: lacks![
-                    "budget",
-                    "cap_pixels_per_frame",
-                    "max_video_tokens",
-                    "total_pixels",
-                    "model_seq_len",
-                    "patch_expand_factor",
-                    "vision_segment_max_frames",
-                    "use_token_compression",
-                    "max_fps",
-                    "initial_shift",
-                    "max_duration",
-                    "overflow_strategy",
-                    "max_num_frames",
-                ],
+                has: &["min_frames", "max_frames", "frame_pixels"],
                 ..PATCHES
             },
             const { &[AREAS, Key::Dict("max_image_size", &[("longest_edge", "frame_pixels")])] },
@@ -199,26 +149,7 @@ fn patches() -> Vec<Video> {
             &["glm4v"],
             of(by(Sampling::Seconds), glm.clone()),
             common(CLIP),
-            Recipe {
-                lacks: lacks![
-                    "budget",
-                    "cap_pixels_per_frame",
-                    "max_video_tokens",
-                    "total_pixels",
-                    "model_seq_len",
-                    "patch_expand_factor",
-                    "frame_pixels",
-                    "vision_segment_max_frames",
-                    "use_token_compression",
-                    "min_frames",
-                    "max_frames",
-                    "max_fps",
-                    "initial_shift",
-                    "overflow_strategy",
-                    "max_num_frames",
-                ],
-                ..PATCHES
-            },
+            Recipe { has: &["max_duration"], ..PATCHES },
             const { &[AREAS, Key::Ignore("num_frames"), Key::Ignore("max_image_size")] },
         ),
         video(
@@ -246,25 +177,7 @@ fn patches() -> Vec<Video> {
                 Frames { max_pixels: 87_478_720, ..glm },
             ),
             common(CLIP),
-            Recipe {
-                lacks: lacks![
-                    "budget",
-                    "cap_pixels_per_frame",
-                    "max_video_tokens",
-                    "total_pixels",
-                    "model_seq_len",
-                    "frame_pixels",
-                    "vision_segment_max_frames",
-                    "use_token_compression",
-                    "min_frames",
-                    "max_fps",
-                    "initial_shift",
-                    "max_duration",
-                    "overflow_strategy",
-                    "max_num_frames",
-                ],
-                ..PATCHES
-            },
+            Recipe { has: &["max_frames", "patch_expand_factor"], ..PATCHES },
             const {
                 &[
                     AREAS,
@@ -291,21 +204,7 @@ fn patches() -> Vec<Video> {
                         FactSpec::scalar("video_compression_mask", What::Kept).of(Number::Bool),
                     ]
                 },
-                lacks: lacks![
-                    "budget",
-                    "cap_pixels_per_frame",
-                    "max_video_tokens",
-                    "total_pixels",
-                    "model_seq_len",
-                    "patch_expand_factor",
-                    "frame_pixels",
-                    "vision_segment_max_frames",
-                    "max_fps",
-                    "initial_shift",
-                    "max_duration",
-                    "overflow_strategy",
-                    "max_num_frames",
-                ],
+                has: &["min_frames", "max_frames", "use_token_compression"],
                 ..PATCHES
             },
             &[AREAS],
@@ -315,13 +214,8 @@ fn patches() -> Vec<Video> {
             "MiniMaxM3VLVideoProcessor",
             &["minimax_m3_vl"],
             of(
-                Sampled { fps: Some(1.0), ..Sampled::default() },
-                Frames {
-                    min_pixels: 3136,
-                    max_pixels: 602_112,
-                    vision_segment_max_frames: Some(4),
-                    ..Frames::default()
-                },
+                Sampled { fps: Some(1.0), chunk_frames: Some(4), ..Sampled::default() },
+                Frames { min_pixels: 3136, max_pixels: 602_112, ..Frames::default() },
             ),
             common(CLIP),
             Recipe {
@@ -331,28 +225,13 @@ fn patches() -> Vec<Video> {
                         FactSpec::scalar("num_chunks_per_video", What::Chunks),
                     ]
                 },
-                lacks: lacks![
-                    "budget",
-                    "cap_pixels_per_frame",
-                    "max_video_tokens",
-                    "total_pixels",
-                    "model_seq_len",
-                    "patch_expand_factor",
-                    "frame_pixels",
-                    "use_token_compression",
-                    "min_frames",
-                    "max_frames",
-                    "max_fps",
-                    "initial_shift",
-                    "max_duration",
-                    "overflow_strategy",
-                    "max_num_frames",
-                ],
+                has: &["chunk_frames"],
                 ..PATCHES
             },
             // Its sizes are its budgets of pixels; upstream reads none of these.
             const {
                 &[
+                    Key::Alias("vision_segment_max_frames", "chunk_frames"),
                     Key::Ignore("size"),
                     Key::Ignore("total_pixels"),
                     Key::Ignore("min_frames"),
@@ -387,20 +266,7 @@ fn pictures() -> Vec<Video> {
             &["internvl"],
             fixed(Sampled { sampling: Sampling::Midpoints, ..all() }, square(384)),
             of(Bicubic, CLIP),
-            Recipe {
-                lacks: lacks![
-                    "crop_pct",
-                    "pad_size",
-                    "do_pad",
-                    "min_frames",
-                    "max_frames",
-                    "max_fps",
-                    "max_duration",
-                    "overflow_strategy",
-                    "max_num_frames",
-                ],
-                ..PICTURES
-            },
+            Recipe { has: &["initial_shift"], ..PICTURES },
             SQUARE,
         ),
         video(
@@ -527,15 +393,6 @@ const POSITIONS: Recipe = Recipe {
         FactSpec::scalar("num_frames_per_video", What::Frames),
         FactSpec::scalar("num_soft_tokens_per_video", What::FrameTokens),
     ],
-    lacks: lacks![
-        "min_frames",
-        "max_frames",
-        "max_fps",
-        "initial_shift",
-        "max_duration",
-        "overflow_strategy",
-        "max_num_frames",
-    ],
     ..PICTURES
 };
 
@@ -544,18 +401,13 @@ fn others() -> Vec<Video> {
     let on = Sampled { do_sample_frames: true, ..Sampled::default() };
     let unit = ([0.0; 3], [1.0; 3]);
     let gemma = |merged| {
-        let strategy = Strategy::TokenLimit(TokenLimit { merged, ..TokenLimit::default() });
+        let strategy = Strategy::SoftTokens(SoftTokens {
+            max_soft_tokens: 70,
+            merged,
+            ..SoftTokens::default()
+        });
         EveryFrame::new(Sampled { num_frames: Some(32), ..on.clone() }, strategy)
     };
-    let rare = lacks![
-        "min_frames",
-        "max_frames",
-        "max_fps",
-        "initial_shift",
-        "max_duration",
-        "overflow_strategy",
-        "max_num_frames",
-    ];
     vec![
         video(
             "gemma4",
@@ -587,19 +439,10 @@ fn others() -> Vec<Video> {
                     overflow_strategy: Some(Overflow::Uniform),
                     ..on.clone()
                 },
-                Strategy::TokenLimit(TokenLimit::default()),
+                Strategy::SoftTokens(SoftTokens { max_soft_tokens: 70, ..SoftTokens::default() }),
             ),
             common(unit),
-            Recipe {
-                lacks: lacks![
-                    "min_frames",
-                    "max_fps",
-                    "initial_shift",
-                    "max_duration",
-                    "max_num_frames",
-                ],
-                ..POSITIONS
-            },
+            Recipe { has: &["max_frames", "overflow_strategy"], ..POSITIONS },
             &[Key::Ignore("add_timestamps"), Key::Ignore("load_audio_from_video")],
         ),
         video(
@@ -607,24 +450,28 @@ fn others() -> Vec<Video> {
             "Kimi_K25VideoProcessor",
             &["kimi_k25"],
             EveryFrame::new(
-                Sampled { fps: Some(2.0), ..on.clone() },
-                Strategy::PaddedPatches(PaddedPatches::default()),
+                Sampled { fps: Some(2.0), chunk_frames: Some(4), ..on.clone() },
+                Strategy::PatchLimit(PatchLimit { max_patches: 4096, ..PatchLimit::default() }),
             ),
             common(HALF),
             Recipe {
                 views: const { &[ViewSpec::patches(CutSpec::RasterPatches { inside: Inside::Ctpp })] },
-                arrays: const { &[ArraySpec::concatenated("pixel_values_videos").with_axes()] },
+                arrays: const {
+                    &[ArraySpec::concatenated("pixel_values_videos")
+                        .with_axes()
+                        .as_floats(Backends::Pillow)]
+                },
                 facts: const {
                     &[
                         FactSpec::row("video_grid_thw", What::ChunkGrids).in_form(Form::Rows(3)),
                         FactSpec::scalar("num_chunks_per_video", What::Chunks),
                     ]
                 },
-                lacks: rare,
+                has: &["chunk_frames"],
                 ..PATCHES
             },
             &[
-                Key::Dict("size", &[("max_height", "max_side"), ("max_width", "max_side")]),
+                Key::Dict("size", &[("max_height", "max_height"), ("max_width", "max_width")]),
                 Key::Alias("temporal_patch_size", "chunk_frames"),
             ],
         ),
@@ -639,15 +486,18 @@ fn others() -> Vec<Video> {
                     num_frames: Some(96),
                     ..on.clone()
                 },
-                Strategy::ClosestPatches(ClosestPatches::default()),
+                Strategy::TokenCap(TokenCap { max_image_tokens: 144, ..TokenCap::default() }),
             ),
             Common { resample: Filter::Lanczos, ..common(HALF) },
             Recipe {
                 views: const { &[ViewSpec::patches(CutSpec::RasterPatches { inside: Inside::Tcpp })] },
-                lacks: rare,
+                has: &[],
                 ..PATCHES
             },
-            &[Key::Ignore("frame_timestamp_format")],
+            &[
+                Key::Alias("max_video_frame_tokens", "max_image_tokens"),
+                Key::Ignore("frame_timestamp_format"),
+            ],
         ),
         video(
             "glm5-next",
@@ -655,20 +505,14 @@ fn others() -> Vec<Video> {
             &["glm5_next"],
             EveryFrame::new(
                 Sampled { sampling: Sampling::Walk, fps: Some(2.0), max_frames: 2048, ..on },
-                Strategy::TokenBudget(TokenBudget::default()),
+                Strategy::TokenRange(TokenRange {
+                    max_image_tokens: 240_000,
+                    of_videos: true,
+                    ..TokenRange::default()
+                }),
             ),
             common(CLIP),
-            Recipe {
-                lacks: lacks![
-                    "min_frames",
-                    "max_fps",
-                    "initial_shift",
-                    "max_duration",
-                    "overflow_strategy",
-                    "max_num_frames",
-                ],
-                ..PATCHES
-            },
+            Recipe { has: &["max_frames", "patch_expand_factor"], ..PATCHES },
             // Its sizes are its budgets of tokens; upstream reads none of these.
             &[
                 Key::Ignore("size"),
@@ -691,7 +535,6 @@ fn others() -> Vec<Video> {
                 facts: const {
                     &[FactSpec::row("pixel_attention_mask", What::Mask { of: 0, per: Per::Pixel })]
                 },
-                lacks: rare,
                 ..PICTURES
             },
             &[

@@ -98,10 +98,18 @@ pub struct Recipe {
     pub tokens: TokenSpec,
     /// In which steps values are normalised, where it is not as the numerics have it.
     pub arithmetic: Option<Arithmetic>,
-    /// Whether upstream's PIL backend gives bytes that are neither rescaled nor normalised as float32.
-    pub floats_on_pillow: bool,
     /// Options of the strategy that the family does not have: they keep their values.
     pub lacks: &'static [&'static str],
+    /// Those of `lacks`, where many families share it, that this one has all the same.
+    pub has: &'static [&'static str],
+}
+
+impl Recipe {
+    /// Whether an option of the strategy is none of the family.
+    #[must_use]
+    pub fn hides(&self, option: &str) -> bool {
+        self.lacks.contains(&option) && !self.has.contains(&option)
+    }
 }
 
 /// A family with its options.
@@ -131,7 +139,7 @@ impl Spec {
     /// # Errors
     /// `Unknown` for a name that the family does not have, `Option` for a value outside its range.
     pub fn set(&mut self, name: &str, value: &Value) -> Result<()> {
-        if !self.recipe.lacks.contains(&name)
+        if !self.recipe.hides(name)
             && (self.common.set(name, value)? || self.strategy.set(name, value)?)
         {
             return Ok(());
@@ -151,7 +159,7 @@ impl Spec {
             let held = std::mem::replace(value, Value::Nothing);
             *value = self.strategy.shown(&self.common, name, held);
         }
-        values.retain(|(name, _)| !self.recipe.lacks.contains(name));
+        values.retain(|(name, _)| !self.recipe.hides(name));
         values
     }
 
@@ -164,9 +172,7 @@ impl Spec {
             Lane::Bytes | Lane::Torch => false,
         };
         let kept = |array: &ArraySpec| array.floats.is_some_and(|on| on.has(self.numerics));
-        views.any(floats)
-            || self.recipe.arrays.get(array).is_some_and(kept)
-            || self.recipe.floats_on_pillow && !self.numerics.int16_weights()
+        views.any(floats) || self.recipe.arrays.get(array).is_some_and(kept)
     }
 
     /// The description of every option.
@@ -175,7 +181,7 @@ impl Spec {
         let mut fields = Vec::new();
         self.common.schema(&mut fields);
         self.strategy.schema(&mut fields);
-        fields.retain(|field| !self.recipe.lacks.contains(&field.name));
+        fields.retain(|field| !self.recipe.hides(field.name));
         fields
     }
 

@@ -21,8 +21,6 @@ names! {
         Uniform = "uniform",
         /// From half a step on, at equal steps, rounded down.
         Midpoints = "midpoints",
-        /// As `Arange`, with a number of frames that need not be whole between two limits.
-        Bounded = "bounded",
         /// At equal steps of time, rounded up; an even number of them.
         Seconds = "seconds",
         /// At steps of time by the video's duration; an even number of them.
@@ -85,6 +83,8 @@ options! {
         overflow_strategy: Maybe<Choice<Overflow>> = None,
         /// Most frames of a video, one a second.
         max_num_frames: Count = 128,
+        /// Temporal patches that the encoder sees at a time; None is all.
+        chunk_frames: Maybe<Count> = None,
     }
 }
 
@@ -180,7 +180,7 @@ impl Measure for EveryFrame {
     }
 
     fn chunk(&self) -> usize {
-        self.of.chunk()
+        self.sampled.chunk_frames.unwrap_or(usize::MAX)
     }
 
     fn is_video(&self) -> bool {

@@ -4,7 +4,7 @@ use super::budget::whole_units;
 use super::{Cells, Context, Layout, Measure, Shape};
 use crate::error::{Result, Size};
 use crate::names::names;
-use crate::options::{Budget, Choice, Count, Flag, Maybe, Value, options, wrong};
+use crate::options::{Budget, Choice, Count, Flag, Maybe, options};
 use crate::plan::Role;
 use crate::sizing;
 use crate::spec::Common;
@@ -60,12 +60,8 @@ options! {
         patch_expand_factor: Count = 1,
         /// Most pixels of a frame, beside its share of the budget of a video.
         frame_pixels: Budget = 1_048_576,
-        /// Temporal patches that the encoder sees at a time; None is all.
-        vision_segment_max_frames: Maybe<Count> = None,
         /// Leave out tokens of a frame that differ little from those of the frame before.
         use_token_compression: Flag = true,
-        /// Write the time on every frame: not here.
-        draw_on_frames: Flag = false,
     }
     fixed {
         /// By which rule frames are scaled.
@@ -117,10 +113,6 @@ impl Measure for Frames {
     type Ready = ();
 
     fn prepare(&self, _common: &Common) -> Result<()> {
-        if self.draw_on_frames {
-            let rule = "False: no text is drawn on frames here";
-            return Err(wrong("draw_on_frames", rule, &Value::Bool(true)));
-        }
         Ok(())
     }
 
@@ -148,10 +140,6 @@ impl Measure for Frames {
 
     fn cells(&self, shape: &Shape) -> Cells {
         Cells::filling(shape.canvas, self.factor())
-    }
-
-    fn chunk(&self) -> usize {
-        self.vision_segment_max_frames.unwrap_or(usize::MAX)
     }
 
     fn is_video(&self) -> bool {

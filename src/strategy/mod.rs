@@ -8,7 +8,6 @@ mod arrangement;
 mod boxed;
 mod budget;
 mod canvas;
-mod closest_patches;
 mod covering;
 mod edge;
 mod edge_range;
@@ -23,7 +22,6 @@ mod local;
 mod longest;
 mod naflex;
 mod numbered_patches;
-mod padded_patches;
 mod pages;
 mod patch_limit;
 mod patch_range;
@@ -35,9 +33,7 @@ mod soft_tokens;
 mod square;
 mod squared;
 mod tiled_patches;
-mod token_budget;
 mod token_cap;
-mod token_limit;
 mod token_range;
 mod windows;
 
@@ -45,7 +41,6 @@ pub use arrangement::{Arrangement, VisionInput};
 pub use boxed::{BoxPad, Page};
 pub use budget::{PixelBudget, Small, Unit};
 pub use canvas::BestCanvas;
-pub use closest_patches::ClosestPatches;
 pub use covering::{CoveringGrid, CoveringRule};
 pub use edge::CappedEdge;
 pub use edge_range::EdgeRange;
@@ -60,7 +55,6 @@ pub use local::LocalGlobal;
 pub use longest::{Clamped, LongestEdge};
 pub use naflex::NaFlex;
 pub use numbered_patches::NumberedPatches;
-pub use padded_patches::PaddedPatches;
 pub use pages::PageGrid;
 pub use patch_limit::PatchLimit;
 pub use patch_range::PatchRange;
@@ -72,9 +66,7 @@ pub use soft_tokens::SoftTokens;
 pub use square::{HybridSquare, PadSquare};
 pub use squared::Squared;
 pub use tiled_patches::TiledPatches;
-pub use token_budget::TokenBudget;
 pub use token_cap::TokenCap;
-pub use token_limit::TokenLimit;
 pub use token_range::TokenRange;
 pub use windows::Windows;
 
@@ -333,14 +325,6 @@ strategies! {
     NumberedPatches,
     /// Rounds frames to multiples within a budget of pixels.
     Frames,
-    /// Stretches frames to the closest grid of patches.
-    ClosestPatches,
-    /// Scales frames down into limits of patches, and fills them up.
-    PaddedPatches,
-    /// Scales frames into a limit of tokens.
-    TokenLimit,
-    /// Fits frames into a canvas of whole tokens.
-    TokenBudget,
     /// Scales frames by the longer side, then to a square.
     Squared,
     /// Takes frames of a video by a rule, each by another strategy.

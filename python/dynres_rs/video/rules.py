@@ -24,9 +24,7 @@ LANES: Final = 8
 #: What upstream assumes where a rate is missing.
 DEFAULT_FPS: Final = 24.0
 #: Rules of which `fps` and `num_frames` exclude each other.
-EXCLUSIVE: Final = frozenset(
-    {"arange", "linspace", "qwen-vl-utils", "uniform", "bounded", "limited", "ends"}
-)
+EXCLUSIVE: Final = frozenset({"arange", "linspace", "qwen-vl-utils", "uniform", "limited", "ends"})
 #: Durations in seconds up to which so many frames a second are taken.
 TIERS: Final = ((30, 3.0), (300, 1.0), (2400, 0.5))
 #: Most frames of the rule by duration.
@@ -98,19 +96,6 @@ def _midpoints(known: Known, options: Options) -> I64:
     _refuse_more(count, total)
     shift = total / count / 2 if options["initial_shift"] else 0
     return torch_arange(shift, total, total / count)
-
-
-def _bounded(known: Known, options: Options) -> I64:
-    count, fps, total = options["num_frames"], options["fps"], known.total
-    fewest, most = options["min_frames"], options["max_frames"]
-    if count is not None:
-        if not fewest <= count <= most:
-            raise ValueError(f"num_frames: must be in {fewest}..{most}, got {count}")
-    else:
-        wanted = total if fps is None else total / known.rate() * fps
-        count = min(max(wanted, fewest), most, total)
-    _refuse_more(count, total)
-    return torch_arange(0, total, total / count)
 
 
 def _even(indices: list[int]) -> I64:
@@ -284,7 +269,6 @@ def _ends(known: Known, options: Options) -> I64:
 RULES: Final[dict[str, Callable[[Known, Options], I64]]] = {
     "uniform": _uniform,
     "midpoints": _midpoints,
-    "bounded": _bounded,
     "seconds": _seconds,
     "tiers": _tiers,
     "walk": _walk,
