@@ -12,6 +12,7 @@ from typing import Any
 import dynres_rs as dr
 import numpy as np
 import pytest
+from dynres_rs.hf import classes
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
@@ -227,6 +228,42 @@ def test_counts_without_pixels(transformers: ModuleType) -> None:
     count = module.GotOcr2ImageProcessorPil(crop_to_patches=True).get_number_of_image_patches
     internvl = ours("GotOcr2ImageProcessor", {"crop_to_patches": True})
     assert [internvl.plan(*s).num_tiles for s in sizes] == [count(*s) for s in sizes]
+
+
+#: Classes whose own function returns something else than a number of patches or tiles: rows and
+#: columns, tokens, or the crops alone without the view beside them.
+COUNTED_OTHERWISE = {
+    "Apertus1p5ImageProcessor",
+    "DeepseekOcr2ImageProcessor",
+    "HYV4VLImageProcessor",
+    "HunYuanVLImageProcessor",
+    "Idefics3ImageProcessor",
+    "MuseGlimmerImageProcessor",
+    "SmolVLMImageProcessor",
+    "Step3p7ImageProcessor",
+    "UnlimitedOcrImageProcessor",
+}
+
+
+def test_counts_of_every_class(transformers: ModuleType) -> None:
+    generator = np.random.Generator(np.random.PCG64(6))
+    sizes = np.exp2(generator.uniform(3, 11.5, (60, 2))).astype(int).tolist()
+    seen = 0
+    for name in classes(video=False):
+        theirs = getattr(transformers, f"{name}Pil", None)
+        if name in COUNTED_OTHERWISE or not hasattr(theirs, "get_number_of_image_patches"):
+            continue
+        count, mine = theirs().get_number_of_image_patches, ours(name, {})
+        for size in sizes:
+            try:
+                want = count(*size, images_kwargs={})
+            except ValueError:
+                with pytest.raises(ValueError, match="image"):
+                    mine.get_number_of_image_patches(*size)
+            else:
+                assert mine.get_number_of_image_patches(*size) == want, (name, size)
+        seen += 1
+    assert seen >= 8
 
 
 # Modes of PIL images

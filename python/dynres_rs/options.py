@@ -116,7 +116,7 @@ def _families() -> dict[str, dict[str, Any]]:
 def _vocabulary(family: str, video: bool) -> tuple[dict[str, Any], dict[str, tuple[str, Any]]]:
     """The fields of a family's options by name, and what other keys become: (form, data) by key."""
     rows = _native.keys(family, video)
-    keys = {key: (form, data) for form, key, data in rows if form != "bare"}
+    keys = {key: (form, data) for form, key, data in rows if form not in ("bare", "counted")}
     # Of a number alone, in the place of a dict.
     bare = {key: data for form, key, data in rows if form == "bare"}
     for key, (form, data) in keys.items():

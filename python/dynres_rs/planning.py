@@ -53,6 +53,16 @@ VIDEO_KEYS: Final = (
 
 _CHUNK: Final = 1 << 15
 _UNLIMITED: Final = 2**63 - 1
+#: The options of a call that counts read.
+COUNTED: Final = (
+    "min_pixels",
+    "max_pixels",
+    "patch_size",
+    "merge_size",
+    "min_patches",
+    "max_patches",
+    "crop_to_patches",
+)
 
 
 # Plans as dicts and text
@@ -425,7 +435,7 @@ class Planner:
     def get_number_of_image_patches(
         self, height: int, width: int, images_kwargs: Mapping[str, Any] | None = None
     ) -> int:
-        """Patches (Qwen) or tiles (InternVL and others) of an image of this size.
+        """Tiles of an image of this size, or patches where a family has no tiles.
 
         Args:
             height: of the image, in pixels.
@@ -439,40 +449,35 @@ class Planner:
             TypeError: a size that is no integer.
             ValueError: a size below 1, or an aspect ratio above 200 (Qwen).
 
-        Matches `get_number_of_image_patches` of transformers' `Qwen2VLImageProcessor` and
-        `GotOcr2ImageProcessor`; as there, `max_image_pixels` and `do_resize` do not matter.
+        Matches `get_number_of_image_patches` of transformers' classes that return such a number,
+        such as `Qwen2VLImageProcessor` and `GotOcr2ImageProcessor`; as there, `max_image_pixels`
+        and `do_resize` do not matter. Some classes return rows and columns, or crops alone:
+        HunYuan, Idefics 3, DeepSeek-OCR-2, Step 3.7 and their kin.
         """
         if not isinstance(images_kwargs, Mapping | None):
             kind = type(images_kwargs).__name__
             raise TypeError(f"images_kwargs: must be a dict, got {kind}")
-        given = {key: value for key, value in (images_kwargs or {}).items() if value is not None}
-        height, width = whole_number("height", height), whole_number("width", width)
-        if not 0 < min(height, width) <= max(height, width) < 2**31:
-            raise ValueError(f"image: height and width must be in 1..2**31, got {(height, width)}")
-        spec, family, numerics, options = self._planned()
-        if "merge_size" in options:
-            keys = ("min_pixels", "max_pixels", "patch_size", "merge_size")
-            least, most, patch, merge = (
-                _positive(key, given.get(key, options[key])) for key in keys
-            )
-            resized = _native.smart_resize(height, width, patch * merge, least, most)
-            return int((resized[0] // patch) * (resized[1] // patch))
-        if "crop_to_patches" not in options:
-            return spec.plan(height, width, 1).num_tiles
-        changed = {
-            **spec.options,
-            "min_num": _positive("min_patches", given.get("min_patches", options["min_num"])),
-            "max_num": _positive("max_patches", given.get("max_patches", options["max_num"])),
-            "max_image_pixels": _UNLIMITED,
-            "do_resize": True,
-        }
-        changed["crop_to_patches"] = (
-            given.get("crop_to_patches", options["crop_to_patches"]) and changed["max_num"] > 1
-        )
-        tile = given.get("patch_size")
-        if tile is not None:
-            changed["image_size"] = _tile(tile)
-        return _native.Spec(family, numerics, changed).plan(height, width, 1).num_tiles
+        return _number_of_patches(_plan_of(self._counted(images_kwargs or {}), height, width))
+
+    def _counted(self, given: Mapping[str, Any]) -> Spec:
+        """What counts: the processor's own options but for those of a call that counts read, always
+        with the resize and without a limit on pixels."""
+        spec, family, numerics, _ = self._planned()
+        changed = dict(spec.options)
+        names = _counted_names(family)
+        for key in COUNTED:
+            value = given.get(key)
+            form, name = names.get(key, ("", key))
+            if value is None or name not in changed:
+                continue
+            if form == "counted":
+                changed[name] = _sides(key, value)
+            else:
+                changed[name] = value if isinstance(value, bool) else _positive(key, value)
+        for name, value in (("max_image_pixels", _UNLIMITED), ("do_resize", True)):
+            if name in changed:
+                changed[name] = value
+        return _native.Spec(family, numerics, changed)
 
     def get_num_multimodal_tokens(
         self,
@@ -520,29 +525,40 @@ class Planner:
         self, image_sizes: Iterable[Iterable[int]], given: dict[str, Any]
     ) -> tuple[list[int], list[int]]:
         """Tokens and patches (or tiles) of each image."""
-        spec, family, _, options = self._planned()
+        spec, family, _, _ = self._planned()
         markers = _native.markers(family)
         if markers:
             given = {"crop_to_patches": True, **given}
-        sizes = [(height, width) for height, width in image_sizes]
-        patches = [
-            self.get_number_of_image_patches(height, width, given) for height, width in sizes
-        ]
-        if "merge_size" in options:
-            merge = given.get("merge_size") or options["merge_size"]
-            tokens = [count // merge**2 for count in patches]
-        elif "crop_to_patches" in options:
-            side = options["image_size"]
-            height, width = side if isinstance(side, list | tuple) else (side, side)
-            one = spec.plan(height, width, 1)
-            each = one.num_tokens // one.num_tiles
-            tokens = [markers + each * count for count in patches]
-        else:
-            tokens = count_tokens(spec, sizes, 1).tolist()
-        return tokens, patches
+        counted = self._counted(given)
+        plans = [_plan_of(counted, height, width) for height, width in image_sizes]
+        tokens = [markers + plan.num_tokens for plan in plans]
+        if given.get("patch_size") is not None and "patch_size" in _counted_names(family):
+            # Upstream counts each tile, whatever its size, as one of the processor's own.
+            each = _plan_of(spec, 1, 1)
+            tile = each.num_tokens // each.num_tiles
+            tokens = [markers + tile * plan.num_tiles for plan in plans]
+        return tokens, [_number_of_patches(plan) for plan in plans]
 
 
-def _tile(size: Any) -> tuple[int, int]:
+def _counted_names(family: str) -> dict[str, tuple[str, str]]:
+    """Other names of options that a family's counts read: (form, option) by key."""
+    rows = _native.keys(family, False)
+    return {key: (form, data) for form, key, data in rows if form in ("alias", "counted")}
+
+
+def _plan_of(spec: Spec, height: Any, width: Any) -> Plan:
+    height, width = whole_number("height", height), whole_number("width", width)
+    if not 0 < min(height, width) <= max(height, width) < 2**31:
+        raise ValueError(f"image: height and width must be in 1..2**31, got {(height, width)}")
+    return spec.plan(height, width, 1)
+
+
+def _number_of_patches(plan: Plan) -> int:
+    """Tiles, or patches where there are no tiles."""
+    return plan.num_tiles or plan.num_patches
+
+
+def _sides(name: str, size: Any) -> tuple[int, int]:
     """(height, width) of transformers' size dict or `SizeDict`."""
     if isinstance(size, Mapping):
         height, width = size.get("height"), size.get("width")
@@ -550,7 +566,7 @@ def _tile(size: Any) -> tuple[int, int]:
         height = width = size
     else:
         height, width = getattr(size, "height", None), getattr(size, "width", None)
-    return _positive("patch_size", height), _positive("patch_size", width)
+    return _positive(name, height), _positive(name, width)
 
 
 def _positive(name: str, value: object) -> int:

@@ -1,7 +1,7 @@
 //! Families of transformers that show an image whole and in parts: crops, tiles of a canvas, tiles of a grid.
 
 use super::encoders::CROP;
-use super::{CLIP, Family, HALF, common};
+use super::{CLIP, Family, HALF, TILE_KEYS, common};
 use crate::coords::Kind;
 use crate::plan::Role;
 use crate::resample::{Filter, Numerics};
@@ -55,13 +55,6 @@ const LOCAL: Recipe = Recipe {
     },
     ..VIEWS
 };
-
-/// How upstream spells the size of views and the number of tiles.
-const TILE_KEYS: &[Key] = &[
-    Key::Sides("size", "image_size"),
-    Key::Alias("min_patches", "min_num"),
-    Key::Alias("max_patches", "max_num"),
-];
 
 /// How upstream spells sizes of views that follow from an edge or are given.
 const PINPOINT_KEYS: &[Key] = &[

@@ -72,6 +72,13 @@ const CLIP: MeanStd =
 const IMAGENET: MeanStd = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
 const HALF: MeanStd = ([0.5; 3], [0.5; 3]);
 
+/// How transformers spells tiles and how many there may be.
+const TILE_KEYS: &[Key] = &[
+    Key::Sides("size", "image_size"),
+    Key::Alias("min_patches", "min_num"),
+    Key::Alias("max_patches", "max_num"),
+];
+
 /// Budgets of pixels, as the Qwen line spells them.
 const AREAS: Key = Key::Dict(
     "size",

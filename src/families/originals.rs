@@ -1,6 +1,6 @@
 //! Families whose own code is upstream: InternVL and DeepSeek-VL2.
 
-use super::{Family, HALF, IMAGENET, common};
+use super::{Family, HALF, IMAGENET, TILE_KEYS, common};
 use crate::coords::Kind;
 use crate::plan::Role;
 use crate::resample::Numerics;
@@ -36,13 +36,6 @@ const DEEPSEEK_VL2_CANVASES: [(usize, usize); 23] = [
     (384, 3456),
     (3456, 384),
     (1152, 1152),
-];
-
-/// How configs of tiles spell them.
-pub(super) const TILE_KEYS: &[Key] = &[
-    Key::Sides("size", "image_size"),
-    Key::Alias("min_patches", "min_num"),
-    Key::Alias("max_patches", "max_num"),
 ];
 
 /// Tiles of the closest grid, and a thumbnail behind them.

@@ -1,7 +1,7 @@
 //! Families of transformers that cut tiles, or pad to squares.
 
-use super::originals::{TILE_KEYS, TILES};
-use super::{CLIP, Family, IMAGENET, common};
+use super::originals::TILES;
+use super::{CLIP, Family, IMAGENET, TILE_KEYS, common};
 use crate::plan::Role;
 use crate::resample::Numerics;
 use crate::spec::{
@@ -39,12 +39,15 @@ const GOT_OCR2: Upstream = Upstream {
     ..Upstream::of("GotOcr2ImageProcessor", &["internvl"])
 };
 
+const GOT_OCR2_KEYS: &[Key] =
+    &[TILE_KEYS[0], TILE_KEYS[1], TILE_KEYS[2], Key::Counted("patch_size", "image_size")];
+
 pub(super) fn families() -> Vec<Family> {
     vec![
         Family {
             aliases: &["internvl_hf"],
             markers: 2,
-            keys: TILE_KEYS,
+            keys: GOT_OCR2_KEYS,
             upstream: Some(Upstream {
                 processors: &["InternVLProcessor"],
                 sign: Sign::Multiple("size", 28),
@@ -60,7 +63,7 @@ pub(super) fn families() -> Vec<Family> {
         },
         Family {
             aliases: &["got_ocr2"],
-            keys: TILE_KEYS,
+            keys: GOT_OCR2_KEYS,
             upstream: Some(Upstream {
                 model_types: &["got_ocr2"],
                 processors: &["GotOcr2Processor"],

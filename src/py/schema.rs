@@ -71,6 +71,7 @@ pub(super) fn keys<'py>(
                 Key::Bare(key, options) => ("bare", key, PyTuple::new(py, options)?.into_any()),
                 Key::Sides(key, option) => ("sides", key, text(py, option)?),
                 Key::Square(key, option) => ("square", key, text(py, option)?),
+                Key::Counted(key, option) => ("counted", key, text(py, option)?),
                 Key::Derived(key) => ("derived", key, text(py, key)?),
                 Key::Ignore(key) => ("ignore", key, py.None().into_bound(py)),
                 Key::Must(key, preset) => ("must", key, object(py, preset)?),

@@ -86,6 +86,8 @@ pub enum Key {
     Sides(&'static str, &'static str),
     /// The same of squares alone.
     Square(&'static str, &'static str),
+    /// Read by upstream's counting functions alone, which give an option another name: see `get_number_of_image_patches`.
+    Counted(&'static str, &'static str),
     /// Read in calls; in a file upstream derives it again, whatever the file says.
     Derived(&'static str),
     /// Cannot change what comes out.
