@@ -12,15 +12,15 @@
 //! | [`sizing`] | rules on sizes alone | `error` |
 //! | [`resample`] | filters, weights, pass order | `error`, `names` |
 //! | [`strategy`] | how sizes follow from an image's size: a strategy a file | `error`, `names`, `options`, `sizing`, `resample`, `plan` (roles, rectangles), `spec` (common options) |
-//! | [`spec`] | what a family is, as data | `error`, `names`, `options`, `resample`, `strategy`, `plan` (roles, orders), `coords` (kinds of tokens), `pack` (arithmetic), `pipeline` (rules of floats) |
-//! | [`families`] | the table of families: entries | `error`, `resample`, `sizing`, `spec`, `strategy`, `plan` (roles, orders), `coords` (kinds of tokens), `pack` (arithmetic), `pipeline` (rules of floats) |
-//! | [`plan`] | all that will happen to an image, and the arrays of a call | `error`, `names`, `options`, `resample`, `sizing`, `spec`, `strategy`, `coords` (kinds of tokens), `pack` (elements), `pipeline` (rules of floats) |
+//! | [`spec`] | what a family is, as data | `error`, `names`, `options`, `resample`, `strategy`, `plan` (roles, orders), `coords` (kinds of tokens), `pack` (arithmetic) |
+//! | [`families`] | the table of families: entries | `error`, `resample`, `sizing`, `spec`, `strategy`, `plan` (roles, orders), `coords` (kinds of tokens), `pack` (arithmetic) |
+//! | [`plan`] | all that will happen to an image, and the arrays of a call | `error`, `names`, `options`, `resample`, `sizing`, `spec`, `strategy`, `coords` (kinds of tokens), `pack` (elements) |
 //! | [`coords`] | where each token lies in the image | `error`, `names`, `parallel`, `plan` |
 //! | [`solver`] | the largest setting within a budget of tokens; packing sequences | `error`, `options`, `parallel`, `plan`, `spec`, `strategy` |
 //! | [`pack`] | what a byte becomes, and its place in the output | `error`, `names`, `image`, `resample`, `plan`, `spec`, `strategy`, `simd` |
 //! | [`simd`] | the kernels, a file an instruction set | `error`, `memory`, `image`, `resample`, `pack` (tables, writer) |
 //! | [`pipeline`] | the straight path of an image | `error`, `memory`, `buffer`, `image`, `parallel`, `resample`, `plan`, `pack`, `simd` |
-//! | [`jpeg`] | JPEG files to rows | `error`, `buffer`, `simd` |
+//! | [`jpeg`] | JPEG files to rows | `error`, `buffer`, `image`, `parallel`, `simd`, `pipeline` (`Source`) |
 //! | `py` | Python; nothing outside it knows Python | all above |
 
 pub mod buffer;

@@ -319,19 +319,3 @@ def test_statistics_are_upstreams(
     assert (got_mean, got_deviation) == (float(mean), float(deviation))
     same(from_bytes(data, *planes.shape), want)
     assert floats.statistics(planes, rule) == (np.float32(got_mean), np.float32(got_deviation))
-
-
-@property_test(
-    seed=seeds,
-    grid=st.tuples(st.integers(1, 4), st.integers(1, 4)),
-    patch=st.tuples(st.integers(1, 5), st.integers(1, 5)),
-    spare=st.integers(-3, 3),
-)
-def test_patches_in_rows(
-    seed: int, grid: tuple[int, int], patch: tuple[int, int], spare: int
-) -> None:
-    rows = max(grid[0] * grid[1] + spare, 1)
-    planes = planes_of(seed, "normal", grid[0] * patch[0], grid[1] * patch[1])
-    want = floats.flattened_patches(planes, patch, rows)
-    data = native.patches_in_rows(planes.tobytes(), planes.shape, patch, rows)
-    same(from_bytes(data, *want.shape), want)

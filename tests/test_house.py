@@ -14,7 +14,7 @@ SRC = ROOT / "src"
 
 def code_of(file: Path) -> str:
     """The file without its unit tests, comments and docs."""
-    text = file.read_text(encoding="utf-8").partition("#[cfg(test)]\nmod tests")[0]
+    text = file.read_text(encoding="utf-8").partition("#[cfg(test)]\nmod tests {")[0]
     return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("//"))
 
 

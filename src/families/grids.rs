@@ -1,7 +1,7 @@
 //! Families of transformers that cut patches by rules of their own: numbers of patches or tokens, edges, padded grids.
 
 use super::{AREAS, CLIP, Family, HALF, common};
-use crate::pipeline::statistics::Standardise;
+use crate::pack::Standardise;
 use crate::plan::{First, Floats, Inside, Role};
 use crate::resample::{Filter, Numerics};
 use crate::spec::{

@@ -3,18 +3,9 @@
 //! Images of one to seven channels are what the rules here hold for: torch sums the four samples of a bilinear resize
 //! without antialiasing in another order where a vector of channels fits.
 
-use crate::error::{Error, Result, Size};
+use crate::error::{Error, Result, Size, filled};
 use crate::resample::{Filter, Float, FloatAxis, Sum};
 use crate::simd::{Simd, float};
-
-/// Floats, all zero.
-pub(super) fn floats(len: usize) -> Result<Vec<f32>> {
-    let mut all = Vec::new();
-    let bytes = len.saturating_mul(size_of::<f32>());
-    all.try_reserve_exact(len).map_err(|_| Error::OutOfMemory { bytes })?;
-    all.resize(len, 0.0);
-    Ok(all)
-}
 
 /// Planes of `size`, one after the other, each at `target` size.
 ///
@@ -39,7 +30,7 @@ pub fn resize(
     let columns = FloatAxis::new(filter, size.1, target.1, rule.antialias)?;
     let count = planes.len() / (size.0 * size.1);
     let len = target.0.checked_mul(target.1).and_then(|area| area.checked_mul(count));
-    let mut out = floats(len.unwrap_or(usize::MAX))?;
+    let mut out = filled(0.0, len.unwrap_or(usize::MAX))?;
     if size == target {
         out.copy_from_slice(&planes[..count * size.0 * size.1]);
         return Ok(out);
@@ -80,17 +71,17 @@ impl Room {
             weights: [Vec::new(), Vec::new()],
         };
         if rows.sum == Sum::Square {
-            room.between = floats(4 * columns.target)?;
-            room.weights = [floats(columns.target)?, floats(columns.target)?];
+            room.between = filled(0.0, 4 * columns.target)?;
+            room.weights = [filled(0.0, columns.target)?, filled(0.0, columns.target)?];
             for x in 0..columns.target {
                 let (_, weights) = columns.window(x);
                 room.weights[0][x] = weights[0];
                 room.weights[1][x] = weights[1];
             }
         } else {
-            room.columns = floats(float::ROWS * columns.source)?;
-            room.sums = floats(float::ROWS * columns.target)?;
-            room.between = floats(rows.source * columns.target)?;
+            room.columns = filled(0.0, float::ROWS * columns.source)?;
+            room.sums = filled(0.0, float::ROWS * columns.target)?;
+            room.between = filled(0.0, rows.source * columns.target)?;
         }
         Ok(room)
     }

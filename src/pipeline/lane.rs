@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::float::{self, floats};
+use super::Out;
+use super::float;
 use super::source::Rows;
-use super::{Out, statistics::Standardise};
-use crate::error::{Result, Size, zeroed};
-use crate::pack::{Element, Fill, Lut, Normalise};
+use crate::error::{Result, Size, filled, zeroed};
+use crate::pack::{Element, Fill, Lut, Normalise, Standardise};
 use crate::parallel::Watch;
 use crate::plan::{Cut, First, Floats, Inside, Order, View};
 use crate::simd::Simd;
@@ -57,7 +57,7 @@ impl Lane<'_> {
         let rect = self.view.source;
         let (height, width) = rect.size;
         let area = height * width;
-        let mut planes = floats(3 * area)?;
+        let mut planes = filled(0.0, 3 * area)?;
         let mut line = zeroed(width * self.input)?;
         let mut y = 0;
         while y < height {
@@ -116,7 +116,7 @@ impl Lane<'_> {
     /// What is written, plane after plane.
     fn canvas(&self, resized: &[f32], steps: &Steps) -> Result<Vec<f32>> {
         let (height, width) = self.view.canvas;
-        let mut canvas = floats(3 * height * width)?;
+        let mut canvas = filled(0.0, 3 * height * width)?;
         for (c, plane) in canvas.chunks_exact_mut((height * width).max(1)).enumerate() {
             let background = steps.before[c][usize::from(self.view.background[c])];
             plane.fill(steps.after(c, self.floats.outside.map_or(background, f32::from)));

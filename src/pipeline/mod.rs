@@ -31,7 +31,6 @@ pub mod float;
 mod lane;
 mod scaler;
 mod source;
-pub mod statistics;
 mod tables;
 
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 use crate::coords::Kind;
 use crate::error::Size;
 use crate::names::names;
-use crate::pipeline::statistics::Standardise;
+use crate::pack::Standardise;
 use crate::resample::{Filter, Float};
 use crate::sizing::Grid;
 

@@ -7,9 +7,8 @@ use pyo3::types::PyBytes;
 use super::error::{guard, to_python};
 use super::processor::simd;
 use crate::error::{Error, Result, Size};
-use crate::pack::{Arithmetic, Normalise};
+use crate::pack::{Arithmetic, Normalise, Standardise};
 use crate::pipeline::float;
-use crate::pipeline::statistics::{Standardise, flattened_patches};
 use crate::resample::{self, Axis, Filter, Float, Numerics};
 use crate::simd::Simd;
 
@@ -19,7 +18,6 @@ pub(super) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(fixed_taps, module)?)?;
     module.add_function(wrap_pyfunction!(normalised, module)?)?;
     module.add_function(wrap_pyfunction!(standardised, module)?)?;
-    module.add_function(wrap_pyfunction!(patches_in_rows, module)?)?;
     Ok(())
 }
 
@@ -151,21 +149,4 @@ fn standardised<'py>(
         Ok((values, found))
     })?;
     Ok((bytes(py, &values), found.mean, found.deviation))
-}
-
-/// Planes (channels, height, width) as patches in rows, each after its row's and its column's number.
-#[pyfunction]
-fn patches_in_rows<'py>(
-    py: Python<'py>,
-    planes: &[u8],
-    shape: [usize; 3],
-    patch: Size,
-    rows: usize,
-) -> PyResult<Bound<'py, PyBytes>> {
-    let all = rule(|| {
-        let planes = floats(planes);
-        check(planes.len(), product(&shape))?;
-        flattened_patches(&planes, (shape[1], shape[2]), patch, rows)
-    })?;
-    Ok(bytes(py, &all))
 }

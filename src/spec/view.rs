@@ -1,7 +1,7 @@
 //! What becomes of a strategy's shapes.
 
 use super::Spec;
-use crate::pipeline::statistics::Standardise;
+use crate::pack::Standardise;
 use crate::plan::{First, Floats, Inside, Lane, Order, Role};
 
 /// What becomes of every shape of one role.

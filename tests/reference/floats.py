@@ -281,18 +281,3 @@ def statistics(values: Floats, rule: Standardise) -> tuple[np.float32, np.float3
         if rule == "torch-single":
             least = F32(1.0) / np.sqrt(F32(count))
     return mean, max(deviation, least)
-
-
-def flattened_patches(planes: Floats, patch: Size, rows: int) -> Floats:
-    """(rows, 2 + patch height * patch width * channels): the patch's row and column from 1 on, then
-    its values as (height, width, channel). Zeros after the last patch."""
-    channels, height, width = planes.shape
-    down, across = height // patch[0], width // patch[1]
-    cut = planes[:, : down * patch[0], : across * patch[1]]
-    cut = cut.reshape(channels, down, patch[0], across, patch[1]).transpose(1, 3, 2, 4, 0)
-    result = np.zeros((rows, 2 + patch[0] * patch[1] * channels), F32)
-    count = min(rows, down * across)
-    result[:count, 0] = np.repeat(np.arange(1, down + 1), across)[:count]
-    result[:count, 1] = np.tile(np.arange(1, across + 1), down)[:count]
-    result[:count, 2:] = cut.reshape(down * across, -1)[:count]
-    return result

@@ -1,10 +1,9 @@
-//! Mean and standard deviation of one image's values, and patches in rows: `Pix2Struct`'s and Kosmos-2.5's own rules.
+//! Mean and standard deviation of one image's values, as `Pix2Struct` and Kosmos-2.5 take them.
 //!
 //! Both libraries add float32 numbers in an order of their own, which shows in the last bits. The order is that of
 //! memory, which holds plane after plane; torch's is that of one thread.
 
-use super::float::floats;
-use crate::error::{Error, Result, Size};
+use crate::error::{Error, Result};
 
 /// The mean and what values are divided by.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -210,30 +209,4 @@ fn pairwise(values: &[f32], of: &impl Fn(f32) -> f32) -> f32 {
     let pair = |k: usize| sums[k] + sums[k + 1];
     let sum = (pair(0) + pair(2)) + (pair(4) + pair(6));
     rest.iter().fold(sum, |sum, value| sum + of(*value))
-}
-
-/// Patches of `patch` (height, width) in rows: the number of the patch's row and that of its column, from 1 on, then
-/// its values as (height, width, channel). Rows of zeros follow up to `rows`.
-///
-/// # Errors
-/// `OutOfMemory`.
-pub fn flattened_patches(planes: &[f32], size: Size, patch: Size, rows: usize) -> Result<Vec<f32>> {
-    let area = size.0 * size.1;
-    let channels = planes.len() / area;
-    let width = 2 + patch.0 * patch.1 * channels;
-    let bytes = || Error::OutOfMemory { bytes: usize::MAX };
-    let mut out = floats(rows.checked_mul(width).ok_or_else(bytes)?)?;
-    let (down, across) = (size.0 / patch.0, size.1 / patch.1);
-    let places = (0..down).flat_map(|row| (0..across).map(move |column| (row, column)));
-    for (line, (row, column)) in out.chunks_exact_mut(width).zip(places) {
-        line[0] = (row + 1) as f32;
-        line[1] = (column + 1) as f32;
-        for (at, pixel) in line[2..].chunks_exact_mut(channels).enumerate() {
-            let (y, x) = (row * patch.0 + at / patch.1, column * patch.1 + at % patch.1);
-            for (c, value) in pixel.iter_mut().enumerate() {
-                *value = planes[c * area + y * size.1 + x];
-            }
-        }
-    }
-    Ok(out)
 }
