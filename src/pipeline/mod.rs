@@ -25,7 +25,6 @@
 //! | `scaler` | one resize: rows to canvas rows |
 //! | [`float`] | resizes in float32, a plane at a time |
 //! | `lane` | views in floats: whole, apart from all this, into the same memory |
-//! | [`statistics`] | one image's mean and deviation, and patches in rows |
 
 pub mod float;
 mod lane;
