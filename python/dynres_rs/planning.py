@@ -6,6 +6,7 @@ the part of `Processor` that needs sizes only.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -372,24 +373,24 @@ class Planned(NamedTuple):
     options: dict[str, Any]
 
 
-class Planner:
+class Planner(ABC):
     """What a `Processor` knows from sizes alone, beside `plan` and `num_tokens`."""
 
     __slots__ = ()
 
+    @abstractmethod
     def _planned(self) -> Planned:
         """What plans are made from."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _video_plan(
         self, num_frames: int, height: int, width: int, options: dict[str, Any]
     ) -> Plan:
         """What will happen to a video."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _changed(self, options: dict[str, Any]) -> Self:
         """The same processor with other values of some options."""
-        raise NotImplementedError
 
     def fit(
         self,

@@ -6,6 +6,7 @@ Frames in memory are read where they lie, iterators and files as they come.
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
@@ -21,7 +22,7 @@ __all__ = ["Frames", "Listed", "VideosInput", "as_videos", "open_video", "placed
 VideosInput = Any
 
 
-class Frames:
+class Frames(ABC):
     """One video, opened: its frames' size and number, and the frames that are to be taken."""
 
     def __init__(self, metadata: VideoMetadata) -> None:
@@ -33,13 +34,13 @@ class Frames:
         self.floating: str | None = None
         """The dtype of floating-point frames that hold integers."""
 
+    @abstractmethod
     def size(self) -> tuple[int, int]:
         """Height and width of every frame."""
-        raise NotImplementedError
 
+    @abstractmethod
     def taken(self) -> Iterator[Any]:
         """What is taken, in order; each is ready for the core."""
-        raise NotImplementedError
 
 
 class Listed(Frames):
