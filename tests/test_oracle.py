@@ -253,7 +253,12 @@ def test_counts_of_every_class(transformers: ModuleType) -> None:
         theirs = getattr(transformers, f"{name}Pil", None)
         if name in COUNTED_OTHERWISE or not hasattr(theirs, "get_number_of_image_patches"):
             continue
-        count, mine = theirs().get_number_of_image_patches, ours(name, {})
+        try:
+            count = theirs().get_number_of_image_patches
+        except ImportError as error:  # some of these classes need torch to be made
+            assert "PyTorch" in str(error)
+            continue
+        mine = ours(name, {})
         for size in sizes:
             try:
                 want = count(*size, images_kwargs={})

@@ -753,16 +753,21 @@ def _largest(processor: Processor, dtype: Any, temporal: Temporal) -> int:
             [(most, height, width)]
             + [(size(*sides), *sides) for sides in around if _is_ordinary(*sides)]
         )
-    plan = spec.plan(height, width, 1)
-    arrays = spec.batch([plan], [1], dtype, temporal).arrays
-    room = sum(
-        _up(
-            math.prod(shape) * np.dtype(BFLOAT16 if kind == "bfloat16" else kind).itemsize,
-            ALIGNMENT,
-        )
-        for _, shape, kind, _ in arrays
-    )
-    used = math.prod(plan.resized)
+
+    def longest(axis: int) -> tuple[int, int]:
+        """The size that makes the tallest view (axis 0), or the widest (axis 1)."""
+        return max(
+            (max(view.canvas[axis] for view in spec.plan(*sides, 1).views), sides)
+            for pixels, *sides in found
+            if pixels
+        )[1]
+
+    # Where images are padded to the largest of a batch, a tall one and a wide one make each other
+    # larger than any is alone.
+    together = [(height, width), longest(0), longest(1)]
+    alone = _arrays_bytes(spec, together[:1], dtype, temporal)
+    room = max(alone, -(-_arrays_bytes(spec, together, dtype, temporal) // len(together)))
+    used = math.prod(spec.plan(height, width, 1).resized)
     rules = _native.schema(processor.family)
     budgets = [
         int(value)
@@ -775,6 +780,19 @@ def _largest(processor: Processor, dtype: Any, temporal: Temporal) -> int:
     elif len({pixels for pixels, _, _ in found}) > 32:
         room += room // 8  # what the search can have missed
     return _up(room, ALIGNMENT)
+
+
+def _arrays_bytes(spec: Spec, sizes: list[tuple[int, int]], dtype: Any, temporal: Temporal) -> int:
+    """Bytes that the arrays of a batch of images of these sizes take."""
+    plans = [spec.plan(*sides, 1) for sides in sizes]
+    arrays = spec.batch(plans, [1] * len(plans), dtype, temporal).arrays
+    return sum(
+        _up(
+            math.prod(shape) * np.dtype(BFLOAT16 if kind == "bfloat16" else kind).itemsize,
+            ALIGNMENT,
+        )
+        for _, shape, kind, _ in arrays
+    )
 
 
 def _sides(area: int, shape: float) -> tuple[int, int]:
