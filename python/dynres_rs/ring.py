@@ -757,8 +757,8 @@ def _largest(processor: Processor, dtype: Any, temporal: Temporal) -> int:
     def longest(axis: int) -> tuple[int, int]:
         """The size that makes the tallest view (axis 0), or the widest (axis 1)."""
         return max(
-            (max(view.canvas[axis] for view in spec.plan(*sides, 1).views), sides)
-            for pixels, *sides in found
+            (max(view.canvas[axis] for view in spec.plan(rows, columns, 1).views), (rows, columns))
+            for pixels, rows, columns in found
             if pixels
         )[1]
 
