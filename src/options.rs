@@ -246,6 +246,16 @@ kind!(
     |value| if value.0 == value.1 { Value::Int(value.0 as i64) } else { Value::Size(*value) }
 );
 kind!(
+    /// A count, or one for each of two sides, that may be zero.
+    SidesOrZero: Size, "size", "an integer or a pair of integers, at least 0",
+    |value| match value {
+        Value::Int(0) => Some((0, 0)),
+        Value::Size(size) if size.0.max(size.1) < MOST as usize => Some(*size),
+        _ => as_size(value),
+    },
+    |value| if value.0 == value.1 { Value::Int(value.0 as i64) } else { Value::Size(*value) }
+);
+kind!(
     /// A list of pairs of sizes.
     Pairs: Vec<(usize, usize)>, "pairs", "a list of pairs of integers",
     |value| if let Value::Pairs(pairs) = value { Some(pairs.clone()) } else { None },

@@ -19,7 +19,6 @@ from PIL import Image
 #: Classes that are still to come.
 ROADMAP: frozenset[str] = frozenset(
     {
-        "Molmo2ImageProcessor",
         "NougatImageProcessor",
         "Phi4MultimodalImageProcessor",
     }

@@ -20,9 +20,6 @@ from test_families import differences
 ROADMAP: frozenset[str] = frozenset(
     {
         "Ernie4_5_VLMoeVideoProcessor",
-        "MiniCPMOcrVideoProcessor",
-        "MiniCPMV4_6VideoProcessor",
-        "Molmo2VideoProcessor",
         "NemotronH_Omni_Reasoning_V3VideoProcessor",
     }
 )

@@ -47,6 +47,7 @@ from .options import (
 )
 from .options import names as option_names
 from .planning import Planned, Planner, count_tokens
+from .strips import in_strip, unstripped
 from .video import VideoProcessor, VideosInput
 from .video import config as video_config
 
@@ -425,7 +426,7 @@ class Processor(Planner):
             strips = asked.strips
             outs: list[Any] = [None if key in strips else given.get(key) for key, _, _, _ in arrays]
             outs = [
-                _empty(key, _unstripped(shape) if key in strips else shape, kind)
+                _empty(key, unstripped(shape) if key in strips else shape, kind)
                 if there is None
                 else there
                 for there, (key, shape, kind, _) in zip(outs, arrays, strict=True)
@@ -439,7 +440,7 @@ class Processor(Planner):
                 continue
             raise failed[1] if single else _name_index(failed[1], indices[failed[0]])
         outs = [
-            _strip(array, given.get(key)) if key in strips else array
+            in_strip(array, given.get(key)) if key in strips else array
             for array, (key, _, _, _) in zip(outs, arrays, strict=True)
         ]
         half = {key for key, _, kind, _ in asked.arrays if kind == "bfloat16"}
@@ -737,22 +738,6 @@ def _flatten(images: ImagesInput, apart: bool) -> tuple[list[Any], list[int], bo
     if not flat:
         raise ValueError("images: must hold at least one image, got an empty list")
     return flat, counts, False
-
-
-def _unstripped(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of the patches of a strip (1, channels, patch size, patches * patch size)."""
-    _, channels, side, length = shape
-    return length // side, channels, side, side
-
-
-def _strip(patches: NDArray[Any], out: NDArray[Any] | None) -> NDArray[Any]:
-    """Patches (patches, channels, side, side) side by side: (1, channels, side, patches * side)."""
-    count, channels, side, _ = patches.shape
-    rows = patches.transpose(1, 2, 0, 3)
-    if out is None:
-        return rows.reshape(1, channels, side, count * side)
-    out.reshape(channels, side, count, side)[...] = rows
-    return out
 
 
 def _plain_memory_error(error: Exception) -> Exception:

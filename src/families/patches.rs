@@ -60,6 +60,9 @@ pub(super) const RARE: &[&str] = &[
     "crop_pct",
     "pad_size",
     "do_pad",
+    "max_crops",
+    "overlap_margins",
+    "small_image_upsize",
 ];
 
 /// Frames in patches merge block by merge block, as Qwen2-VL has them.

@@ -1,6 +1,7 @@
 //! Video processors of families whose images are elsewhere, or that have none.
 
 use super::patches::{RARE, VIDEO_PATCHES, grid_thw};
+use super::views::{POOLED, STRIP};
 use super::{AREAS, CLIP, HALF, IMAGENET, Video, common};
 use crate::pack::Arithmetic;
 use crate::plan::{Inside, Role};
@@ -10,8 +11,8 @@ use crate::spec::{
     Preset, Recipe, Rows, Spec, TokenSpec, Upstream, ViewSpec, What,
 };
 use crate::strategy::{
-    EveryFrame, FixedSize, FrameBudget, Frames, Overflow, PatchLimit, Sampled, Sampling, Scaling,
-    SoftTokens, Squared, Strategy, TokenCap, TokenRange,
+    Downsample, EveryFrame, FixedSize, FrameBudget, Frames, Overflow, OverlappingCrops, PatchLimit,
+    Sampled, Sampling, Scaling, Slices, SoftTokens, Squared, Strategy, TokenCap, TokenRange,
 };
 
 /// Frames in patches merge block by merge block.
@@ -396,6 +397,43 @@ const POSITIONS: Recipe = Recipe {
     ..PICTURES
 };
 
+/// Every view of every frame in one strip of patches.
+fn minicpm(
+    family: &'static str,
+    class: &'static str,
+    model_types: &'static [&'static str],
+    slices: Slices,
+) -> Video {
+    let sampled =
+        Sampled { sampling: Sampling::WholeSeconds, do_sample_frames: true, ..Sampled::default() };
+    video(
+        family,
+        class,
+        model_types,
+        EveryFrame::new(sampled, Strategy::Slices(Slices { keeps: true, ..slices })),
+        common(HALF),
+        Recipe {
+            arrays: const { &[ArraySpec::concatenated("pixel_values_videos").in_strip()] },
+            facts: const {
+                &[
+                    FactSpec::row("target_sizes_videos", What::ViewGrids)
+                        .of(Number::Int32)
+                        .in_form(Form::Rows(2)),
+                    FactSpec::row("grids_videos", What::Parts)
+                        .of(Number::Int32)
+                        .in_form(Form::Rows(2)),
+                    FactSpec::scalar("num_patches_per_frame", What::Views(0)).of(Number::Int32),
+                    FactSpec::scalar("num_frames_per_video", What::Frames).in_form(Form::List),
+                ]
+            },
+            lacks: RARE,
+            has: &["max_num_frames"],
+            ..STRIP
+        },
+        &[Key::Ignore("use_image_id"), Key::Must("stack_frames", Preset::Int(1))],
+    )
+}
+
 /// Frames on canvases that are filled up, or measured by rules of their own.
 fn others() -> Vec<Video> {
     let on = Sampled { do_sample_frames: true, ..Sampled::default() };
@@ -520,6 +558,60 @@ fn others() -> Vec<Video> {
                 Key::Ignore("max_image_size"),
                 Key::Ignore("max_duration"),
             ],
+        ),
+        minicpm(
+            "minicpm-v4.6",
+            "MiniCPMV4_6VideoProcessor",
+            &["minicpmv4_6", "minicpmv4_7"],
+            Slices { downsample_mode: Downsample::Sixteen, ..Slices::default() },
+        ),
+        minicpm(
+            "minicpm-ocr",
+            "MiniCPMOcrVideoProcessor",
+            &["minicpm_ocr"],
+            Slices { downsample_mode: Downsample::Four, ..Slices::default() },
+        ),
+        video(
+            "molmo2",
+            "Molmo2VideoProcessor",
+            &["molmo2"],
+            EveryFrame::new(
+                Sampled {
+                    sampling: Sampling::Limited,
+                    num_frames: Some(64),
+                    max_fps: Some(2.0),
+                    ..on.clone()
+                },
+                Strategy::OverlappingCrops(OverlappingCrops {
+                    pooling_size: (3, 3),
+                    crops: false,
+                    ..OverlappingCrops::default()
+                }),
+            ),
+            // Upstream's class neither rescales nor normalises unless it is told to.
+            Common {
+                resample: Filter::Bilinear,
+                do_rescale: false,
+                do_normalize: false,
+                ..common(HALF)
+            },
+            Recipe {
+                views: const { &[POOLED] },
+                arrays: const {
+                    &[ArraySpec::concatenated("pixel_values_videos")
+                        .stacked(Group::Frame, Rows::Own)]
+                },
+                facts: const {
+                    &[
+                        FactSpec::row("video_token_pooling", What::Pooled(0)),
+                        FactSpec::row("video_grids", What::PooledThw),
+                    ]
+                },
+                tokens: TokenSpec { parts: const { &[Part::Units(Role::Global)] } },
+                has: &["max_fps"],
+                ..PICTURES
+            },
+            const { &[Key::Square("size", "image_size")] },
         ),
         video(
             "smolvlm",

@@ -4,15 +4,15 @@ use super::crops::{VIEWS, also, family, torchvision};
 use super::encoders::PICTURE;
 use super::{CLIP, Family, HALF};
 use crate::pack::Arithmetic;
-use crate::plan::{Inside, Role};
+use crate::plan::{Floats, Inside, Lane, Role};
 use crate::resample::Filter;
 use crate::spec::{
-    ArraySpec, Backends, Convert, CutSpec, FactSpec, Form, Group, Key, Number, Per, Preset, Recipe,
-    Rows, Upstream, ViewSpec, What,
+    ArraySpec, Backends, Convert, CutSpec, FactSpec, Form, Group, Key, Number, Part, Per, Preset,
+    Recipe, Rows, TokenSpec, Upstream, ViewSpec, What,
 };
 use crate::strategy::{
-    BoxPad, Clamped, Downsample, FitCanvas, FixedSize, LongestEdge, Page, PageGrid, Slices,
-    Strategy, Windows,
+    BoxPad, Clamped, Downsample, FitCanvas, FixedSize, LongestEdge, OverlappingCrops, Page,
+    PageGrid, Slices, Strategy, Windows,
 };
 
 /// The mask of the first array.
@@ -44,8 +44,14 @@ const SPLIT_KEYS: &[Key] = &[
     Key::Must("return_row_col_info", Preset::Bool(false)),
 ];
 
+/// A view of patches with their channels last, whose bytes are resized in floats.
+pub(super) const POOLED: ViewSpec = ViewSpec {
+    role: Role::Global,
+    ..ViewSpec::patches(CutSpec::RasterPatches { inside: Inside::Tppc }).in_floats(Floats::ROUNDED)
+};
+
 /// MiniCPM-V's recipe: patches of every view in one strip.
-const STRIP: Recipe = Recipe {
+pub(super) const STRIP: Recipe = Recipe {
     views: &[
         ViewSpec::patches(CutSpec::RasterPatches { inside: Inside::Ctpp }),
         ViewSpec {
@@ -347,6 +353,35 @@ fn cut() -> Vec<Family> {
                 Upstream::of("MiniCPMV4_6ImageProcessor", &["minicpmv4_6", "minicpmv4_7"]),
             ),
             &["minicpmv4_6"],
+        ),
+        family(
+            "molmo2",
+            Strategy::OverlappingCrops(OverlappingCrops::default()),
+            Bilinear,
+            HALF,
+            Recipe {
+                views: const {
+                    &[
+                        POOLED,
+                        ViewSpec { array: None, ..POOLED.of(Role::Step) },
+                        ViewSpec { numbers: Lane::Bytes, ..POOLED.of(Role::Crop) },
+                    ]
+                },
+                arrays: const { &[ArraySpec::PIXEL_VALUES.stacked(Group::View, Rows::Own)] },
+                facts: const {
+                    &[
+                        FactSpec::row("image_token_pooling", What::Pooled(0)).of(Number::Int32),
+                        FactSpec::row("image_grids", What::PooledGrids),
+                        FactSpec::scalar("image_num_crops", What::Views(0)),
+                    ]
+                },
+                tokens: TokenSpec {
+                    parts: const { &[Part::Units(Role::Global), Part::Units(Role::Step)] },
+                },
+                ..VIEWS
+            },
+            const { &[Key::Square("size", "image_size")] },
+            torchvision(Upstream::of("Molmo2ImageProcessor", &["molmo2"])),
         ),
         also(
             family(

@@ -1,5 +1,6 @@
 //! One call: which arrays it returns, where each image's rows lie in them, and all that is no pixel.
 
+use super::pooling::pooled;
 use super::{Cut, Inside, Order, Plan};
 use crate::error::{Error, Result, Size, collected, filled, push, reserved};
 use crate::options::{Options, Value};
@@ -128,6 +129,7 @@ impl Batch {
             }
             let form = match fact.what {
                 What::Positions(of) => positions(fact.number, of, plans, &arrays)?,
+                What::Pooled(of) => pooled(spec, fact.number, of, plans)?,
                 What::Mask { of, per } => mask(fact.number, of, per, plans, &arrays)?,
                 What::SampleImages => {
                     let mut bytes = Vec::new();

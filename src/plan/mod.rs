@@ -3,6 +3,7 @@
 //! A plan interprets data: the layout that the strategy measured, and the recipe of the family (`crate::spec`).
 
 mod batch;
+mod pooling;
 mod view;
 
 use crate::error::{Error, Result, Size};
@@ -161,7 +162,8 @@ impl Plan {
             What::TileColumns => vec![if self.is_cut() { self.grid.columns } else { 1 }],
             What::ViewGrids => {
                 let views = self.views.iter().filter(|view| view.output == Some(0));
-                views.flat_map(|view| [view.grid.rows, view.grid.columns]).collect()
+                let views = views.flat_map(|view| [view.grid.rows, view.grid.columns]);
+                self.of_frames(views.collect())
             }
             What::MergeSize => vec![strategy.merge_size()],
             What::RowsOf(role) => {
@@ -169,8 +171,8 @@ impl Plan {
                 vec![of.map(View::count).sum()]
             }
             What::Choice => vec![layout.choice + 1],
-            What::Views(output) => vec![filling(output).count()],
-            What::Parts => vec![layout.parts.rows, layout.parts.columns],
+            What::Views(output) => self.of_frames(vec![filling(output).count()]),
+            What::Parts => self.of_frames(vec![layout.parts.rows, layout.parts.columns]),
             What::RowEnds => {
                 let Grid { rows, columns } = layout.parts;
                 let ends = |part| part % columns == columns - 1 && part / columns + 1 < rows;
@@ -181,7 +183,15 @@ impl Plan {
             What::ChunkGrids => self.chunk_grids(strategy.chunk()),
             What::Chunks => vec![self.groups.div_ceil(strategy.chunk())],
             What::Kept => vec![1; self.num_tokens],
-            What::Scale | What::SampleImages | What::Mask { .. } | What::Positions(_) => Vec::new(),
+            What::PooledGrids => self.pooled_grids(strategy),
+            What::PooledThw => {
+                [self.groups].into_iter().chain(self.pooled_grids(strategy)).collect()
+            }
+            What::Scale
+            | What::SampleImages
+            | What::Mask { .. }
+            | What::Positions(_)
+            | What::Pooled(_) => Vec::new(),
         };
         let numbers = |what| match what {
             What::Scale => vec![self.resized.0 as f64 / self.source.0 as f64],
@@ -197,6 +207,11 @@ impl Plan {
 }
 
 impl Plan {
+    /// The same for every temporal patch.
+    fn of_frames(&self, numbers: Vec<usize>) -> Vec<usize> {
+        if self.groups == 1 { numbers } else { numbers.repeat(self.groups) }
+    }
+
     /// Temporal patches, rows and columns of patches of each chunk of so many temporal patches.
     fn chunk_grids(&self, chunk: usize) -> Vec<usize> {
         let starts = (0..self.groups).step_by(chunk);

@@ -149,6 +149,13 @@ impl Floats {
         outside: None,
     };
 
+    /// A resize without antialiasing whose values become bytes again before they are normalised.
+    pub const ROUNDED: Self = Self {
+        first: First::Nothing,
+        rule: Float { antialias: false, round: true, clamp: true },
+        outside: None,
+    };
+
     /// Whether what is normalised are whole numbers from 0 to 255.
     #[must_use]
     pub const fn are_bytes(&self) -> bool {

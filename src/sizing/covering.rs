@@ -194,3 +194,27 @@ pub fn least_enlarged(size: Size, tile: usize, grids: &[Grid], single: bool, mos
     }
     best.map_or(0, |(number, _, _)| number)
 }
+
+/// Of `grids` of windows of `window` pixels, the first one that enlarges what an image has beside a margin of `margin`
+/// pixels least, else the first one that shrinks it least, in float32: Molmo2's `select_tiling`. An image smaller than
+/// the margin has a negative rest, which counts as shrunk, by the side that is shrunk most.
+#[must_use]
+pub fn covering_rest(size: Size, margin: usize, window: usize, grids: &[Grid]) -> Grid {
+    let rest = |side: usize| (side as i64 - margin as i64) as f32;
+    let (height, width) = (rest(size.0), rest(size.1));
+    let along = |windows: usize, side: f32| (windows * window) as f32 / side;
+    let scale = |grid: &Grid| along(grid.rows, height).min(along(grid.columns, width));
+    let mut enlarging: Option<(f32, Grid)> = None;
+    let mut shrinking: Option<(f32, Grid)> = None;
+    for grid in grids {
+        let scale = scale(grid);
+        if scale < 1.0 {
+            if shrinking.is_none_or(|(best, _)| scale > best) {
+                shrinking = Some((scale, *grid));
+            }
+        } else if enlarging.is_none_or(|(best, _)| scale < best) {
+            enlarging = Some((scale, *grid));
+        }
+    }
+    enlarging.or(shrinking).map_or(Grid { rows: 1, columns: 1 }, |(_, grid)| grid)
+}

@@ -12,7 +12,7 @@ mod views;
 pub use aspect_grid::{Grid, RatioOrder, Ratios, aspect_ratios, closest_aspect_grid, set_order};
 pub use best_canvas::{Canvases, best_canvas};
 pub use contain::{Placement, contain, contain_down, contain_up, longest_side};
-pub use covering::{Arrangements, covering_area, covering_scale, least_enlarged};
+pub use covering::{Arrangements, covering_area, covering_rest, covering_scale, least_enlarged};
 pub use edges::{between_edges, capped, shortest_edge, within};
 pub use smart_resize::{Budget, grown, smart_resize, smart_resize_video};
 pub use video::{

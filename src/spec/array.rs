@@ -207,6 +207,12 @@ pub enum What {
     TileColumns,
     /// Rows and columns of patches of every view in the first array.
     ViewGrids,
+    /// Rows and columns of tokens that pool patches, of every view of the image.
+    PooledGrids,
+    /// The same after the number of temporal patches.
+    PooledThw,
+    /// The patches that each token pools, as rows of the array of that number over all views; -1 where there is none.
+    Pooled(usize),
     /// Column and row of every patch in the array of that number; -1 where there is none.
     Positions(usize),
     /// Patches a side that one token merges.
@@ -321,7 +327,8 @@ impl What {
     #[must_use]
     pub const fn len(self) -> usize {
         match self {
-            Self::GridThw | Self::ChunkGrids => 3,
+            Self::PooledGrids => 4,
+            Self::GridThw | Self::ChunkGrids | Self::PooledThw => 3,
             Self::RowsColumns
             | Self::ColumnsRows
             | Self::Source
@@ -349,6 +356,7 @@ impl What {
             | Self::FrameTokens
             | Self::Chunks
             | Self::Kept
+            | Self::Pooled(_)
             | Self::Mask { .. } => 1,
         }
     }

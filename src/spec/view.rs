@@ -3,6 +3,7 @@
 use super::Spec;
 use crate::pack::Standardise;
 use crate::plan::{First, Floats, Inside, Lane, Order, Role};
+use crate::resample::Filter;
 
 /// What becomes of every shape of one role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +90,10 @@ impl ViewSpec {
     pub fn lane(&self, spec: &Spec) -> Lane {
         let Lane::Floats(floats) = self.numbers else { return self.numbers };
         let common = &spec.common;
+        // Rounded as bytes are, a choice of samples is one of bytes.
+        if floats.are_bytes() && common.resample == Filter::Nearest {
+            return Lane::Torch;
+        }
         let first = match floats.first {
             // Nothing makes floats of them before they are resized.
             First::Rescale if !common.do_rescale => return Lane::Bytes,

@@ -1,6 +1,6 @@
 //! Videos: which frames are taken, and any other strategy for each of them.
 
-use super::{Cells, Context, Layout, Measure, Ready, Shape, Strategy};
+use super::{Cells, Context, Layout, Measure, Pooling, Ready, Shape, Strategy};
 use crate::error::{Result, Size};
 use crate::names::names;
 use crate::options::{
@@ -181,6 +181,10 @@ impl Measure for EveryFrame {
 
     fn chunk(&self) -> usize {
         self.sampled.chunk_frames.unwrap_or(usize::MAX)
+    }
+
+    fn pooling(&self) -> Option<Pooling> {
+        self.of.pooling()
     }
 
     fn is_video(&self) -> bool {

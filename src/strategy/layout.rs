@@ -162,3 +162,31 @@ impl Cells {
         Self { tokens: grid.count(), side, grid: Some(grid), seen: unit }
     }
 }
+
+/// Which patches a token pools: a window of them, row by row of windows, centred over those there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pooling {
+    /// Rows and columns of a window.
+    pub window: Size,
+    /// Patches at the start of a crop that belong to the crop before it.
+    pub lead: usize,
+}
+
+impl Pooling {
+    /// Windows over so many rows and columns of patches.
+    #[must_use]
+    pub const fn grid(&self, patches: Size) -> Grid {
+        Grid { rows: patches.0.div_ceil(self.window.0), columns: patches.1.div_ceil(self.window.1) }
+    }
+
+    /// Rows and columns of the first window that lie before the first patch: half of those that are missing, rounded
+    /// down.
+    #[must_use]
+    pub const fn before(&self, patches: Size) -> Size {
+        let grid = self.grid(patches);
+        (
+            (grid.rows * self.window.0 - patches.0) / 2,
+            (grid.columns * self.window.1 - patches.1) / 2,
+        )
+    }
+}

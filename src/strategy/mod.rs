@@ -22,6 +22,7 @@ mod local;
 mod longest;
 mod naflex;
 mod numbered_patches;
+mod overlapping;
 mod pages;
 mod patch_limit;
 mod patch_range;
@@ -50,11 +51,12 @@ pub use fixed::{FixedSize, Padding};
 pub use frames::{FrameBudget, Frames, Scaling};
 pub use grid::{AspectGrid, MultiImage};
 pub use grid_patches::GridPatches;
-pub use layout::{Cells, Context, Layout, Shape};
+pub use layout::{Cells, Context, Layout, Pooling, Shape};
 pub use local::LocalGlobal;
 pub use longest::{Clamped, LongestEdge};
 pub use naflex::NaFlex;
 pub use numbered_patches::NumberedPatches;
+pub use overlapping::OverlappingCrops;
 pub use pages::PageGrid;
 pub use patch_limit::PatchLimit;
 pub use patch_range::PatchRange;
@@ -179,6 +181,11 @@ pub trait Measure: Options {
         usize::MAX
     }
 
+    /// Which patches each token pools, where a model is told.
+    fn pooling(&self) -> Option<Pooling> {
+        None
+    }
+
     /// Whether its layouts are those of every frame of a video.
     fn is_video(&self) -> bool {
         false
@@ -273,6 +280,10 @@ macro_rules! strategies {
                 match self { $(Self::$strategy(it) => it.chunk(),)+ }
             }
 
+            fn pooling(&self) -> Option<Pooling> {
+                match self { $(Self::$strategy(it) => it.pooling(),)+ }
+            }
+
             fn is_video(&self) -> bool {
                 match self { $(Self::$strategy(it) => it.is_video(),)+ }
             }
@@ -359,4 +370,6 @@ strategies! {
     PageGrid,
     /// Slices of the area of a view, behind the whole image.
     Slices,
+    /// Crops of a canvas that overlap, behind the whole image.
+    OverlappingCrops,
 }

@@ -45,6 +45,10 @@ options! {
         /// Which images that have no slices are enlarged.
         small_image_upsize: Choice<SmallImages> = SmallImages::Always,
     }
+    fixed {
+        /// Whether views that are not resized show what fills whole patches; else they are refused.
+        keeps: bool = false,
+    }
 }
 
 impl Slices {
@@ -78,12 +82,18 @@ impl Measure for Slices {
     }
 
     fn measure(&self, (): &(), size: Size, context: &Context<'_>) -> Result<Layout> {
+        let filter = context.common.resample;
+        let patch = (self.patch_size, self.patch_size);
         if !context.common.do_resize {
+            let whole = |side: usize| side / self.patch_size * self.patch_size;
+            let canvas = (whole(size.0), whole(size.1));
+            if self.keeps && canvas.0 > 0 && canvas.1 > 0 {
+                let shape = Shape::stretched(Role::Whole, size, size, filter);
+                return Ok(Layout::of([shape.padded(canvas, patch)]));
+            }
             let rule = "True: every view is resized to whole tokens";
             return Err(Error::Option { name: "do_resize", rule, given: "False".into() });
         }
-        let filter = context.common.resample;
-        let patch = (self.patch_size, self.patch_size);
         let grid = self
             .slice_mode
             .then(|| sizing::slice_grid(size, self.max_slice_nums, self.scale_resolution))

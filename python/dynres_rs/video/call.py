@@ -14,6 +14,7 @@ from .._dynres_rs import Plan
 from .._types import DType
 from ..arguments import _given_outs
 from ..memory import _empty
+from ..strips import in_strip, stripped, unstripped
 from .derived import DERIVED
 from .frames import Frames, Listed, placed
 from .metadata import VideoMetadata
@@ -36,6 +37,7 @@ class Call:
         step = max(CHUNK_FRAMES, 2 * threads * variant.temporal)
         self._chunk = -(-step // variant.temporal) * variant.temporal
         self.key: str = variant.spec.key
+        self._strip = False
         self.facts: dict[str, Any] = {}
         self.metadata: list[VideoMetadata] = []
 
@@ -97,11 +99,14 @@ class Call:
             )
 
     def _array(self, plans: list[Plan]) -> tuple[tuple[int, ...], str]:
-        """Shape and dtype of the array of pixels of these videos."""
+        """Shape and dtype of the array of pixels of these videos; of a strip, those of its
+        patches."""
         batch = self._variant.spec.batch(plans, [1] * len(plans), self._dtype, "expand")
         ((_, shape, kind, _),) = batch.arrays
+        self._strip = bool(batch.strips)
         # numpy has no bfloat16: its bits
-        return tuple(shape), "uint16" if kind == "bfloat16" else kind
+        rows = unstripped(shape) if self._strip else tuple(shape)
+        return rows, "uint16" if kind == "bfloat16" else kind
 
     def _parts(self, pixels: NDArray[Any], plans: list[Plan]) -> list[NDArray[Any]]:
         """The consecutive rows of each video. Videos that have an axis have a place on it each."""
@@ -134,8 +139,9 @@ class Call:
                 for key, value in facts.items()
                 if isinstance(value, np.ndarray)
             }
-            given = _given_outs(out, [(self.key, shape, kind, False)], sizes, [])
-        pixels = given.get(self.key)
+            whole = stripped(shape) if self._strip else shape
+            given = _given_outs(out, [(self.key, whole, kind, False)], sizes, [])
+        pixels = None if self._strip else given.get(self.key)
         if pixels is None and known:
             pixels = _empty(self.key, shape, kind)
         parts = iter(self._parts(pixels, plans) if pixels is not None and plans else ())
@@ -179,6 +185,8 @@ class Call:
             joined = np.stack(done)
         else:
             joined = done[0] if len(done) == 1 else np.concatenate(done)
+        if self._strip:
+            joined = in_strip(joined, given.get(self.key))
         for key in DERIVED.keys() & self.facts.keys():
             self.facts[key] = DERIVED[key](self._variant.options, joined, wholes, self.facts[key])
         return joined
@@ -187,9 +195,7 @@ class Call:
         return self._variant.spec.batch(plans, [1] * len(plans), self._dtype, "expand").facts()
 
     def _nothing(self) -> tuple[tuple[int, ...], str]:
-        batch = self._variant.spec.batch([], [], self._dtype, "expand")
-        ((_, shape, kind, _),) = batch.arrays
-        return tuple(shape), "uint16" if kind == "bfloat16" else kind
+        return self._array([])
 
     def _into(self, frames: Frames, plan: Plan, part: NDArray[Any]) -> int:
         """All frames of a video of known length into its rows."""

@@ -1,0 +1,31 @@
+"""Patches side by side in one strip, as MiniCPM-V's models take them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+__all__ = ["in_strip", "stripped", "unstripped"]
+
+
+def unstripped(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of the patches of a strip (1, channels, patch size, patches * patch size)."""
+    _, channels, side, length = shape
+    return length // side, channels, side, side
+
+
+def stripped(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of the strip of patches (patches, channels, patch size, patch size)."""
+    count, channels, side, _ = shape
+    return 1, channels, side, count * side
+
+
+def in_strip(patches: NDArray[Any], out: NDArray[Any] | None) -> NDArray[Any]:
+    """Patches (patches, channels, side, side) side by side: (1, channels, side, patches * side)."""
+    count, channels, side, _ = patches.shape
+    rows = patches.transpose(1, 2, 0, 3)
+    if out is None:
+        return rows.reshape(1, channels, side, count * side)
+    out.reshape(channels, side, count, side)[...] = rows
+    return out
