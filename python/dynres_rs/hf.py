@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import itertools
 import json
 import os
 from collections.abc import Mapping
@@ -116,7 +117,8 @@ def read(
 def _transformers(
     given: dict[str, Any], overrides: Mapping[str, Any], model_type: str | None
 ) -> Config:
-    kind = given.get("image_processor_type", given.get("feature_extractor_type"))
+    own = _own_code(given)
+    kind = given.get("image_processor_type") or own or given.get("feature_extractor_type")
     if kind is None:
         if given.get("video_processor_type") is not None:
             raise ValueError("config: video processors are not supported, only image processors")
@@ -124,7 +126,13 @@ def _transformers(
     if not isinstance(kind, str):
         raise TypeError(f"image_processor_type: must be a string, got {type(kind).__name__}")
     name = _plain_name(kind)
-    row = class_row(name, given, model_type, video=False)
+    row = remote_row(own or name, model_type)
+    row = row or class_row(name, given, model_type, video=False)
+    if row is None and own is not None:
+        raise ValueError(
+            f"auto_map: '{shown(own, 80)}' is the model's own code, which is not here; of the"
+            f" families that are, the nearest by name are {_nearest_families(own)}"
+        )
     if row is None:
         raise ValueError(
             "image_processor_type: must be a class that `dynres families` lists, or one with 'Fast'"
@@ -138,6 +146,16 @@ def _transformers(
     return Config(family, with_backgrounds(family, options, overrides))
 
 
+def _own_code(given: Mapping[str, Any]) -> str | None:
+    """The class of an image processor that a model brings along; None for a file without one."""
+    classes = given.get("auto_map")
+    found = classes.get("AutoImageProcessor") if isinstance(classes, Mapping) else None
+    # The slow class and the fast one.
+    names = found if isinstance(found, list | tuple) else [found]
+    first = next((name for name in names if isinstance(name, str) and name), None)
+    return None if first is None else first.rpartition(".")[2]
+
+
 def _plain_name(kind: str) -> str:
     """A class's name without its backend, and as it is called today."""
     name = kind.removesuffix("Fast").removesuffix("Pil")
@@ -149,6 +167,28 @@ def _plain_name(kind: str) -> str:
 def _nearest(name: str, *, video: bool) -> str:
     """The classes whose names are nearest, for an error."""
     return ", ".join(difflib.get_close_matches(name, classes(video=video), n=3, cutoff=0.0))
+
+
+def _nearest_families(name: str) -> str:
+    """The families whose classes have the nearest names, for an error."""
+    known = {**_remote(), **{key: rows for key, rows in _upstream().items() if not rows[0]["video"]}}
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.0)
+    return ", ".join(f"'{known[key][0]['family']}' ({key})" for key in near)
+
+
+@functools.cache
+def _remote() -> dict[str, list[dict[str, Any]]]:
+    return _native.remote()
+
+
+def remote_row(name: str, model_type: str | None) -> dict[str, Any] | None:
+    """The row of the family whose released models bring along the class of that name; None for any
+    other. A class that transformers has as well needs the model's type."""
+    found = _remote().get(name, [])
+    if not found:
+        return None
+    meant = next((row for row in found if model_type in row["model_types"]), None)
+    return meant or (None if name in _upstream() else found[0])
 
 
 @functools.cache
@@ -341,14 +381,20 @@ def _load(path: Path, given: str) -> dict[str, Any]:
 
 
 def _model_type(path: Path) -> str | None:
-    """The model's type in a config.json; None where there is none to be had."""
+    """The model's type in a config.json, with its version where families differ by that; None
+    where there is none to be had."""
     if not path.is_file():
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8")).get("model_type")
+        config = json.loads(path.read_text(encoding="utf-8"))
+        found, version = config.get("model_type"), config.get("version")
     except (OSError, ValueError, AttributeError, RecursionError):
         return None
-    return found if isinstance(found, str) else None
+    if not isinstance(found, str):
+        return None
+    versioned = f"{found}-{shown(str(version), 20)}"
+    rows = itertools.chain.from_iterable(_remote().values())
+    return versioned if any(versioned in row["model_types"] for row in rows) else found
 
 
 def _cached(name: str, revision: str | None) -> Path | None:

@@ -47,7 +47,7 @@ from .options import (
 )
 from .options import names as option_names
 from .planning import Planned, Planner, count_tokens
-from .strips import in_strip, unstripped
+from .strips import in_strip, in_strips, unstripped
 from .video import VideoProcessor, VideosInput
 from .video import config as video_config
 
@@ -423,7 +423,7 @@ class Processor(Planner):
                     if isinstance(fact, np.ndarray)
                 }
                 given = _given_outs(out, arrays, shapes, where)
-            strips = asked.strips
+            strips, splits = asked.strips, asked.splits
             outs: list[Any] = [None if key in strips else given.get(key) for key, _, _, _ in arrays]
             outs = [
                 _empty(key, unstripped(shape) if key in strips else shape, kind)
@@ -440,7 +440,7 @@ class Processor(Planner):
                 continue
             raise failed[1] if single else _name_index(failed[1], indices[failed[0]])
         outs = [
-            in_strip(array, given.get(key)) if key in strips else array
+            in_strip(array, given.get(key)) if key in strips and key not in splits else array
             for array, (key, _, _, _) in zip(outs, arrays, strict=True)
         ]
         half = {key for key, _, kind, _ in asked.arrays if kind == "bfloat16"}
@@ -454,13 +454,17 @@ class Processor(Planner):
 
         batch: Batch = {}
         for array, (key, _, _, listed) in zip(outs, arrays, strict=True):
-            if listed:
+            if key in splits:
+                strips_of = in_strips(array, splits[key])
+                batch[key] = [[finished(key, strip) for strip in views] for views in strips_of]
+            elif listed:
                 batch.setdefault(key, []).append(finished(key, array))
             else:
                 batch[key] = finished(key, array)
         for key, fact in facts.items():
             if isinstance(fact, list):
-                batch[key] = fact
+                arrays_of = [isinstance(item, np.ndarray) for item in fact]
+                batch[key] = [finished(key, item) for item in fact] if any(arrays_of) else fact
                 continue
             if key in given:
                 given[key][...] = fact

@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-__all__ = ["in_strip", "stripped", "unstripped"]
+__all__ = ["in_strip", "in_strips", "stripped", "unstripped"]
 
 
 def unstripped(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -29,3 +29,16 @@ def in_strip(patches: NDArray[Any], out: NDArray[Any] | None) -> NDArray[Any]:
         return rows.reshape(1, channels, side, count * side)
     out.reshape(channels, side, count, side)[...] = rows
     return out
+
+
+def in_strips(patches: NDArray[Any], samples: list[list[int]]) -> list[list[NDArray[Any]]]:
+    """The strip (channels, side, patches * side) of each view, a list a sample; `samples`: how many
+    patches each has."""
+    end = 0
+    strips: list[list[NDArray[Any]]] = []
+    for views in samples:
+        strips.append([])
+        for count in views:
+            end += count
+            strips[-1].append(in_strip(patches[end - count : end], None)[0])
+    return strips

@@ -7,6 +7,7 @@ mod encoders;
 mod grids;
 mod originals;
 mod patches;
+mod remote;
 mod tiles;
 mod videos;
 mod views;
@@ -33,6 +34,8 @@ pub struct Family {
     pub keys: &'static [Key],
     /// Upstream's class, where transformers has one.
     pub upstream: Option<Upstream>,
+    /// The class of the code that its released models bring along, where transformers has none.
+    pub remote: Option<Upstream>,
     /// Tokens that upstream's processor puts around those of an image, which it then always cuts into tiles.
     pub markers: usize,
     /// The same for videos, where it has any.
@@ -61,6 +64,7 @@ impl Family {
             spec,
             keys: &[],
             upstream: None,
+            remote: None,
             markers: 0,
             video: None,
         }
@@ -107,6 +111,7 @@ pub fn all() -> &'static [Family] {
             crops::families(),
             views::families(),
             grids::families(),
+            remote::families(),
         ];
         files.into_iter().flatten().collect()
     });

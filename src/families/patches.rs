@@ -23,7 +23,7 @@ pub(super) const PATCHES: Recipe = Recipe {
 };
 
 /// The same patch row by patch row.
-const RASTER: Recipe = Recipe {
+pub(super) const RASTER: Recipe = Recipe {
     views: &[ViewSpec::patches(CutSpec::RasterPatches { inside: Inside::Ctpp })],
     ..PATCHES
 };
@@ -63,6 +63,7 @@ pub(super) const RARE: &[&str] = &[
     "max_crops",
     "overlap_margins",
     "small_image_upsize",
+    "image_feature_size",
 ];
 
 /// Frames in patches merge block by merge block, as Qwen2-VL has them.

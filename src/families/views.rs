@@ -66,7 +66,7 @@ pub(super) const STRIP: Recipe = Recipe {
         FactSpec::row("grids", What::Parts).in_form(Form::Lists),
         FactSpec::scalar("num_patches_per_image", What::Views(0)).in_form(Form::List),
     ],
-    lacks: &["small_image_upsize"],
+    lacks: &["small_image_upsize", "image_feature_size"],
     ..VIEWS
 };
 
@@ -389,7 +389,7 @@ fn cut() -> Vec<Family> {
                 Strategy::Slices(Slices { downsample_mode: Downsample::Four, ..Slices::default() }),
                 Bicubic,
                 HALF,
-                Recipe { lacks: &[], ..STRIP },
+                Recipe { lacks: &["image_feature_size"], ..STRIP },
                 const { &[Key::Ignore("use_image_id")] },
                 torchvision(Upstream::of("MiniCPMOcrImageProcessor", &["minicpm_ocr"])),
             ),

@@ -38,6 +38,8 @@ pub struct Array {
     pub slots: Vec<Slot>,
     /// Whether its patches are to lie side by side in one strip: its rows are patches still.
     pub strip: bool,
+    /// Patches of each view, a list a sample, where each view is to be a strip of its own.
+    pub split: Option<Vec<Vec<usize>>>,
 }
 
 impl Array {
@@ -87,6 +89,8 @@ pub enum FactForm {
     },
     /// Nested lists.
     Tree(Tree),
+    /// A list of such.
+    List(Vec<FactForm>),
 }
 
 /// Nested lists of numbers.
@@ -286,6 +290,7 @@ impl Joined<'_> {
             row_axes: row.len(),
             slots,
             strip: self.array.strip,
+            split: None,
         };
         if self.array.rows == Rows::List && !equal {
             let mut all = Vec::new();
@@ -309,7 +314,11 @@ impl Joined<'_> {
                 let rows = self.rows(image);
                 push(&mut slots, Slot { image, bytes: rows * row_bytes, rows })?;
             }
-            return Ok(vec![made(shape, slots, false)]);
+            let mut array = made(shape, slots, false);
+            if self.array.split {
+                array.split = Some(self.split()?);
+            }
+            return Ok(vec![array]);
         }
         if self.array.group == Group::Frame {
             return self.of_frames(row, element, tile);
@@ -337,6 +346,23 @@ impl Joined<'_> {
         Ok(vec![made(shape, slots, false)])
     }
 
+    /// Patches of each view, by samples.
+    fn split(&self) -> Result<Vec<Vec<usize>>> {
+        let mut samples = reserved(self.samples.len())?;
+        let mut first = 0;
+        for &count in self.samples {
+            let mut views = Vec::new();
+            for plan in &self.plans[first..first + count] {
+                for view in plan.views.iter().filter(|view| view.output == Some(self.output)) {
+                    push(&mut views, view.count())?;
+                }
+            }
+            samples.push(views);
+            first += count;
+        }
+        Ok(samples)
+    }
+
     /// One array of all frames of all videos, each of as many rows as the strategy says.
     fn of_frames(
         &self,
@@ -359,7 +385,8 @@ impl Joined<'_> {
         let mut shape = vec![frames, rows];
         shape.extend(row);
         let (key, output, strip) = (self.array.key, self.output, self.array.strip);
-        Ok(vec![Array { key, output, listed: false, shape, element, tile, row_axes, slots, strip }])
+        let (listed, split) = (false, None);
+        Ok(vec![Array { key, output, listed, shape, element, tile, row_axes, slots, strip, split }])
     }
 
     fn option(&self, name: &str) -> usize {
@@ -563,6 +590,32 @@ fn join_fact(
                 first += count;
             }
             return Ok(FactForm::Tree(Tree::List(tree)));
+        }
+        Form::SampleRows(columns) => {
+            let mut first = 0;
+            let mut tree = Vec::new();
+            for &count in samples {
+                let all = (first..first + count).flat_map(|i| of(i).chunks(columns).map(list));
+                push(&mut tree, Tree::List(all.collect()))?;
+                first += count;
+            }
+            return Ok(FactForm::Tree(Tree::List(tree)));
+        }
+        Form::SampleArrays(columns) => {
+            let mut first = 0;
+            let mut arrays = Vec::new();
+            for &count in samples {
+                let mut bytes = Vec::new();
+                let mut rows = 0;
+                for image in first..first + count {
+                    of(image).iter().for_each(|&value| spec.number.write(value, &mut bytes));
+                    rows += of(image).len() / columns;
+                }
+                let shape = vec![rows, columns];
+                push(&mut arrays, FactForm::Array { number: spec.number, shape, bytes })?;
+                first += count;
+            }
+            return Ok(FactForm::List(arrays));
         }
         Form::ListsToMost => {
             let most = (0..images).map(|image| of(image).len()).max().unwrap_or(0);

@@ -149,6 +149,7 @@ impl Plan {
             What::RowCount(output) => vec![self.outputs[output].rows],
             What::Tokens => vec![self.num_tokens],
             What::Source => vec![self.source.0, self.source.1],
+            What::WidthHeight => vec![self.source.1, self.source.0],
             What::Resized => vec![self.resized.0, self.resized.1],
             What::LastResized => self.views.last().map_or(Vec::new(), |view| {
                 let (height, width) = view.resized;
@@ -187,7 +188,9 @@ impl Plan {
             What::PooledThw => {
                 [self.groups].into_iter().chain(self.pooled_grids(strategy)).collect()
             }
-            What::Scale
+            What::Empty
+            | What::Timeless(_)
+            | What::Scale
             | What::SampleImages
             | What::Mask { .. }
             | What::Positions(_)
@@ -195,6 +198,7 @@ impl Plan {
         };
         let numbers = |what| match what {
             What::Scale => vec![self.resized.0 as f64 / self.source.0 as f64],
+            What::Timeless(output) => vec![-1.0; filling(output).count()],
             what => fact(what).into_iter().map(|number| number as f64).collect(),
         };
         let facts = recipe.facts.iter().map(|spec| Fact {

@@ -53,16 +53,7 @@ impl PyBatch {
     pub(super) fn add_facts(&self, made: &Bound<'_, PyDict>) -> PyResult<()> {
         let py = made.py();
         for fact in &self.batch.facts {
-            let value = match &fact.form {
-                FactForm::Tree(lists) => tree(py, lists)?,
-                FactForm::Array { number, shape, bytes } => {
-                    let numpy = numpy(py)?;
-                    let dtype = numpy.call_method1(intern!(py, "dtype"), (number.name(),))?;
-                    let shape = PyTuple::new(py, shape)?;
-                    let arguments = (shape, dtype, PyByteArray::new(py, bytes));
-                    numpy.call_method1(intern!(py, "ndarray"), arguments)?
-                }
-            };
+            let value = form(py, &fact.form)?;
             made.set_item(fact.key, value)?;
         }
         Ok(())
@@ -87,6 +78,27 @@ impl PyBatch {
             threads,
         };
         execute(py, &mut settings, &self.batch, &self.plans, pixels, &mut buffers)
+    }
+}
+
+/// The Python object of a fact.
+fn form<'py>(py: Python<'py>, form: &FactForm) -> PyResult<Bound<'py, PyAny>> {
+    match form {
+        FactForm::Tree(lists) => tree(py, lists),
+        FactForm::List(forms) => {
+            let list = PyList::empty(py);
+            for form in forms {
+                list.append(self::form(py, form)?)?;
+            }
+            Ok(list.into_any())
+        }
+        FactForm::Array { number, shape, bytes } => {
+            let numpy = numpy(py)?;
+            let dtype = numpy.call_method1(intern!(py, "dtype"), (number.name(),))?;
+            let shape = PyTuple::new(py, shape)?;
+            let arguments = (shape, dtype, PyByteArray::new(py, bytes));
+            numpy.call_method1(intern!(py, "ndarray"), arguments)
+        }
     }
 }
 
@@ -117,7 +129,8 @@ impl PyBatch {
             let mut arrays = reserved(self.batch.arrays.len()).map_err(no_memory)?;
             for array in &self.batch.arrays {
                 let shape = PyTuple::new(py, array.final_shape())?;
-                arrays.push((array.key, shape, array.element.name(), array.listed));
+                let listed = array.listed || array.split.is_some();
+                arrays.push((array.key, shape, array.element.name(), listed));
             }
             Ok(arrays)
         })
@@ -127,6 +140,23 @@ impl PyBatch {
     #[getter]
     fn strips(&self) -> Vec<&'static str> {
         self.batch.arrays.iter().filter(|array| array.strip).map(|array| array.key).collect()
+    }
+
+    /// Patches of each view, a list a sample, by key of arrays of which each view is a strip of its own.
+    #[getter]
+    fn splits<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        guard(|| {
+            let splits = PyDict::new(py);
+            for array in &self.batch.arrays {
+                let Some(samples) = &array.split else { continue };
+                let lists = PyList::empty(py);
+                for views in samples {
+                    lists.append(PyList::new(py, views)?)?;
+                }
+                splits.set_item(array.key, lists)?;
+            }
+            Ok(splits)
+        })
     }
 
     /// Every other array by key: numpy arrays, or nested lists.

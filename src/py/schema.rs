@@ -104,33 +104,56 @@ pub(super) fn upstream(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         let images = families::all().iter().map(|family| (of_images(family), false));
         let videos = families::videos().map(|video| (of_videos(video), true));
         for ((spec, _, upstream), video) in images.chain(videos) {
-            let Some(upstream) = upstream else { continue };
-            let row = PyDict::new(py);
-            row.set_item("family", spec.family)?;
-            row.set_item("video", video)?;
-            row.set_item("backends", upstream.backends.name())?;
-            row.set_item("model_types", PyTuple::new(py, upstream.model_types)?)?;
-            row.set_item("processors", PyTuple::new(py, upstream.processors)?)?;
-            let sign = match upstream.sign {
-                Sign::None => py.None().into_bound(py),
-                Sign::Equals(key, number) => ("equals", key, number).into_pyobject(py)?.into_any(),
-                Sign::Multiple(key, number) => {
-                    ("multiple", key, number).into_pyobject(py)?.into_any()
-                }
-            };
-            row.set_item("sign", sign)?;
-            row.set_item("defaults", defaults(py, spec, upstream)?)?;
-            let rows = if let Some(rows) = classes.get_item(upstream.class)? {
-                rows.cast_into::<PyList>()?
-            } else {
-                let rows = PyList::empty(py);
-                classes.set_item(upstream.class, &rows)?;
-                rows
-            };
-            rows.append(row)?;
+            if let Some(upstream) = upstream {
+                add_class(&classes, spec, upstream, video)?;
+            }
         }
         Ok(classes)
     })
+}
+
+/// The classes of code that released models bring along, each with the families that it is: a dict a family.
+#[pyfunction]
+pub(super) fn remote(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    guard(|| {
+        let classes = PyDict::new(py);
+        for family in families::all() {
+            if let Some(remote) = &family.remote {
+                add_class(&classes, &family.spec, remote, false)?;
+            }
+        }
+        Ok(classes)
+    })
+}
+
+fn add_class(
+    classes: &Bound<'_, PyDict>,
+    spec: &Spec,
+    upstream: &Upstream,
+    video: bool,
+) -> PyResult<()> {
+    let py = classes.py();
+    let row = PyDict::new(py);
+    row.set_item("family", spec.family)?;
+    row.set_item("video", video)?;
+    row.set_item("backends", upstream.backends.name())?;
+    row.set_item("model_types", PyTuple::new(py, upstream.model_types)?)?;
+    row.set_item("processors", PyTuple::new(py, upstream.processors)?)?;
+    let sign = match upstream.sign {
+        Sign::None => py.None().into_bound(py),
+        Sign::Equals(key, number) => ("equals", key, number).into_pyobject(py)?.into_any(),
+        Sign::Multiple(key, number) => ("multiple", key, number).into_pyobject(py)?.into_any(),
+    };
+    row.set_item("sign", sign)?;
+    row.set_item("defaults", defaults(py, spec, upstream)?)?;
+    let rows = if let Some(rows) = classes.get_item(upstream.class)? {
+        rows.cast_into::<PyList>()?
+    } else {
+        let rows = PyList::empty(py);
+        classes.set_item(upstream.class, &rows)?;
+        rows
+    };
+    rows.append(row)
 }
 
 /// The class's defaults of the options that its row names and the family has.

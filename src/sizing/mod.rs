@@ -14,7 +14,7 @@ pub use best_canvas::{Canvases, best_canvas};
 pub use contain::{Placement, contain, contain_down, contain_up, longest_side};
 pub use covering::{Arrangements, covering_area, covering_rest, covering_scale, least_enlarged};
 pub use edges::{between_edges, capped, shortest_edge, within};
-pub use smart_resize::{Budget, grown, smart_resize, smart_resize_video};
+pub use smart_resize::{Budget, grown, smart_resize, smart_resize_clamped, smart_resize_video};
 pub use video::{
     cap_of_context, cap_of_frame, qwen_vl_utils_max_pixels, shrink_to_share,
     smart_resize_qwen_vl_utils,

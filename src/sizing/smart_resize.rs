@@ -69,6 +69,47 @@ pub fn grown(size: Size, factor: usize) -> Size {
     (height, width)
 }
 
+/// The rule of Ovis2.5's processor: an image with a side below the factor grows until its shorter side is the factor, any
+/// other's longer side is cut down to 200 times the shorter one; then both as in [`smart_resize`], but a side that the
+/// budget leaves no factor vanishes.
+///
+/// # Errors
+/// `ZeroSide`, `Option` for a budget of zero.
+pub fn smart_resize_clamped(size: Size, budget: Budget) -> Result<Size> {
+    budget.check()?;
+    if size.0 == 0 || size.1 == 0 {
+        return Err(Error::ZeroSide { what: "image", size });
+    }
+    let factor = budget.factor as f64;
+    let (mut height, mut width) = (size.0 as f64, size.1 as f64);
+    if height < factor || width < factor {
+        if height < width {
+            (height, width) = (factor, (factor / height * width).round_ties_even());
+        } else {
+            (height, width) = ((factor / width * height).round_ties_even(), factor);
+        }
+    } else if height.max(width) / height.min(width) > MAX_RATIO {
+        if height > width { height = MAX_RATIO * width } else { width = MAX_RATIO * height }
+    }
+    let (min, max) = (budget.min_pixels.min(budget.max_pixels) as f64, budget.max_pixels as f64);
+    let whole = |side: f64| (side / factor).round_ties_even() * factor;
+    let (mut h, mut w) = (whole(height), whole(width));
+    if h * w > max {
+        let beta = (height * width / max).sqrt();
+        let down = |side: f64| (side / beta / factor).floor() * factor;
+        (h, w) = (down(height), down(width));
+    } else if h * w < min {
+        let beta = (min / (height * width)).sqrt();
+        let up = |side: f64| (side * beta / factor).ceil() * factor;
+        (h, w) = (up(height), up(width));
+    }
+    let resized = (h as usize, w as usize);
+    if resized.0 == 0 || resized.1 == 0 {
+        return Err(Error::ZeroSide { what: "resized image", size: resized });
+    }
+    Ok(resized)
+}
+
 /// The rule of Qwen3-VL's video processor, in which the budget counts every frame.
 ///
 /// The test uses the number of frames rounded to the temporal factor, the scale uses the true number;

@@ -28,6 +28,8 @@ pub struct ArraySpec {
     /// Whether patches, which are of one frame and have axes, lie side by side in one strip: (1, channels, patch size,
     /// patches * patch size).
     pub strip: bool,
+    /// Whether such a strip is one of a view, without the first axis: lists of them, a list a sample.
+    pub split: bool,
 }
 
 impl ArraySpec {
@@ -45,6 +47,7 @@ impl ArraySpec {
             floats: None,
             sides: None,
             strip: false,
+            split: false,
         }
     }
 
@@ -85,6 +88,12 @@ impl ArraySpec {
     #[must_use]
     pub const fn in_strip(self) -> Self {
         Self { strip: true, ..self.with_axes() }
+    }
+
+    /// The same as a strip of each view, in a list a sample.
+    #[must_use]
+    pub const fn in_strips(self) -> Self {
+        Self { split: true, ..self.in_strip() }
     }
 
     /// The same, absent where no image has a row.
@@ -189,6 +198,12 @@ pub enum What {
     Tokens,
     /// Height and width of the image.
     Source,
+    /// Width and height of the image.
+    WidthHeight,
+    /// -1 for every view in the array of that number: it is of no time.
+    Timeless(usize),
+    /// Nothing.
+    Empty,
     /// Height and width that the image is scaled to.
     Resized,
     /// Height and width that the last view is scaled to.
@@ -314,6 +329,10 @@ pub enum Form {
     List,
     /// A list of lists: a number an image, by samples.
     SampleLists,
+    /// A list a sample of lists of so many numbers.
+    SampleRows(usize),
+    /// A list of arrays, one a sample, of rows of so many numbers each.
+    SampleArrays(usize),
     /// A row for the first image of each sample: (samples, numbers).
     Firsts,
     /// A list an image, all as long as the longest, zeros at the end; absent where all are empty.
@@ -332,6 +351,7 @@ impl What {
             Self::RowsColumns
             | Self::ColumnsRows
             | Self::Source
+            | Self::WidthHeight
             | Self::Resized
             | Self::LastResized
             | Self::ViewGrids
@@ -356,6 +376,8 @@ impl What {
             | Self::FrameTokens
             | Self::Chunks
             | Self::Kept
+            | Self::Timeless(_)
+            | Self::Empty
             | Self::Pooled(_)
             | Self::Mask { .. } => 1,
         }

@@ -15,6 +15,8 @@ pub enum Small {
     Round,
     /// It becomes the factor, and the other side grows with it, rounded half to even, as PaddleOCR-VL has it.
     Grow,
+    /// The same; of any other image, a side above 200 times the other is cut down to that, as Ovis2.5 has it.
+    Clamp,
 }
 
 /// What one unit of the canvas is.
@@ -73,6 +75,7 @@ impl PixelBudget {
         let size = match self.small {
             Small::Round => size,
             Small::Grow => sizing::grown(size, factor),
+            Small::Clamp => return sizing::smart_resize_clamped(size, budget),
         };
         sizing::smart_resize(size, budget)
     }

@@ -35,6 +35,7 @@ mod square;
 mod squared;
 mod tiled_patches;
 mod token_cap;
+mod token_limit;
 mod token_range;
 mod windows;
 
@@ -69,6 +70,7 @@ pub use square::{HybridSquare, PadSquare};
 pub use squared::Squared;
 pub use tiled_patches::TiledPatches;
 pub use token_cap::TokenCap;
+pub use token_limit::TokenLimit;
 pub use token_range::TokenRange;
 pub use windows::Windows;
 
@@ -372,4 +374,6 @@ strategies! {
     Slices,
     /// Crops of a canvas that overlap, behind the whole image.
     OverlappingCrops,
+    /// Scales down into a number of patches, then pads or crops.
+    TokenLimit,
 }

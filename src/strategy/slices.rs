@@ -3,7 +3,7 @@
 use super::{Cells, Context, Layout, Measure, Shape};
 use crate::error::{Error, Result, Size};
 use crate::names::names;
-use crate::options::{Choice, Count, Flag, options};
+use crate::options::{Choice, Count, Flag, Maybe, options};
 use crate::plan::{Rect, Role};
 use crate::sizing;
 use crate::spec::Common;
@@ -44,15 +44,23 @@ options! {
         downsample_mode: Choice<Downsample> = Downsample::Sixteen,
         /// Which images that have no slices are enlarged.
         small_image_upsize: Choice<SmallImages> = SmallImages::Always,
+        /// Tokens of a view, where they do not follow from its size.
+        image_feature_size: Maybe<Count> = None,
     }
     fixed {
         /// Whether views that are not resized show what fills whole patches; else they are refused.
         keeps: bool = false,
+        /// Whether views are whole patches, not whole tokens, and an image that is not to be cut keeps its size, as in
+        /// the code of MiniCPM-V 2.6 and 4.5.
+        original: bool = false,
     }
 }
 
 impl Slices {
     const fn token_side(&self) -> usize {
+        if self.original {
+            return self.patch_size;
+        }
         self.patch_size
             * match self.downsample_mode {
                 Downsample::Four => 2,
@@ -84,7 +92,7 @@ impl Measure for Slices {
     fn measure(&self, (): &(), size: Size, context: &Context<'_>) -> Result<Layout> {
         let filter = context.common.resample;
         let patch = (self.patch_size, self.patch_size);
-        if !context.common.do_resize {
+        if !context.common.do_resize || (self.original && !self.slice_mode) {
             let whole = |side: usize| side / self.patch_size * self.patch_size;
             let canvas = (whole(size.0), whole(size.1));
             if self.keeps && canvas.0 > 0 && canvas.1 > 0 {
@@ -126,7 +134,11 @@ impl Measure for Slices {
     }
 
     fn cells(&self, shape: &Shape) -> Cells {
-        Cells::filling(shape.canvas, self.token_side())
+        let cells = Cells::filling(shape.canvas, self.token_side());
+        match self.image_feature_size {
+            Some(tokens) => Cells { tokens, grid: None, ..cells },
+            None => cells,
+        }
     }
 
     fn smallest(&self) -> Size {
