@@ -35,6 +35,7 @@ CLASSES = [
     ("nemotron-h-omni", "nemotron_h_omni", "NemotronH_Omni_Reasoning_V3ImageProcessor", False),
     ("pix2struct", "pix2struct", "Pix2StructImageProcessor", True),
     ("kosmos2-5", "kosmos2_5", "Kosmos2_5ImageProcessor", True),
+    ("molmo2", "molmo2", "Molmo2ImageProcessor", False),
 ]
 
 #: Options beside the defaults, small enough to be quick: each is a processor of its own.
@@ -60,6 +61,10 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "nemotron-h-omni": [
         {"min_num_patches": 16, "max_num_patches": 200},
         {"min_num_patches": 8, "max_num_patches": 0, "max_model_len": 30},
+    ],
+    "molmo2": [
+        {"max_crops": 3, "overlap_margins": [2, 3], "pooling_size": [3, 2], "resample": 3},
+        {"max_crops": 6, "patch_size": 7, "size": {"height": 98, "width": 98}, "resample": 0},
     ],
     "pix2struct": [{"max_patches": 200}],
     "kosmos2-5": [{"max_patches": 200}, {"max_patches": 100, "do_normalize": False}],

@@ -171,7 +171,10 @@ def _nearest(name: str, *, video: bool) -> str:
 
 def _nearest_families(name: str) -> str:
     """The families whose classes have the nearest names, for an error."""
-    known = {**_remote(), **{key: rows for key, rows in _upstream().items() if not rows[0]["video"]}}
+    known = {
+        **_remote(),
+        **{key: rows for key, rows in _upstream().items() if not rows[0]["video"]},
+    }
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.0)
     return ", ".join(f"'{known[key][0]['family']}' ({key})" for key in near)
 

@@ -78,7 +78,8 @@ const MINICPM: &[Key] = &[
 ];
 
 pub(super) fn families() -> Vec<Family> {
-    let slices = Slices { image_feature_size: Some(64), original: true, ..Slices::default() };
+    let slices =
+        Slices { image_feature_size: Some(64), keeps: true, original: true, ..Slices::default() };
     vec![
         Family {
             aliases: &["minicpmv", "minicpmo", "minicpm-o-2.6"],

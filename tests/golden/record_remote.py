@@ -1,9 +1,10 @@
-"""Records what the code that models bring along returns: `python tests/golden/record_remote.py FOLDER`.
+"""Records what the code that models bring along returns.
 
-FOLDER holds that code, or copies of it, as the models' pages have it: `image_processing_minicpmv.py`
-of MiniCPM-V 2.6 (`minicpmv26/`) and 4.5 (`minicpmv45/`), `image_processing_kimi_vl.py` of Kimi-VL,
-and `ovis2_5.py`, vLLM's copy of Ovis2.5's processor. It needs torch, torchvision, transformers and
-the Pillow of the numerics. Only digests and small numbers go into `remote.json`, none of the code.
+`python tests/golden/record_remote.py FOLDER`: the folder holds that code, or copies of it, as the
+models' pages have it: `image_processing_minicpmv.py` of MiniCPM-V 2.6 (`minicpmv26/`) and 4.5
+(`minicpmv45/`), `image_processing_kimi_vl.py` of Kimi-VL, and `ovis2_5.py`, vLLM's copy of
+Ovis2.5's processor. It needs torch, torchvision, transformers and the Pillow of the numerics. Only
+digests and small numbers go into `remote.json`, none of the code.
 """
 
 from __future__ import annotations
@@ -89,7 +90,11 @@ def described(value: Any) -> Any:
 
 def ovis(module: Any, options: dict[str, Any], images: list[Image.Image], backend: str) -> Any:
     """What the model's own code joins of the results of each image."""
-    made = transformers.SiglipImageProcessorPil if backend == "pil" else transformers.SiglipImageProcessor
+    made = (
+        transformers.SiglipImageProcessorPil
+        if backend == "pil"
+        else transformers.SiglipImageProcessor
+    )
     processor = module.Ovis2_5Processor.__new__(module.Ovis2_5Processor)
     processor.image_processor = made(image_mean=[0.5] * 3, image_std=[0.5] * 3, resample=3)
     processor.patch_size, processor.hidden_stride, processor.temporal_patch_size = 16, 2, 1
