@@ -93,7 +93,7 @@ fn destuff(from: &[u8], to: &mut [u8]) -> (usize, usize, bool) {
         // Most bytes lie in runs without one that is 0xff, which are copied as vectors.
         while let Some(bytes) = from[read..].first_chunk::<RUN>()
             && let Some(room) = to[written..].first_chunk_mut::<RUN>()
-            && !bytes.iter().fold(false, |found, &byte| found | (byte == 0xff))
+            && bytes.iter().fold(0, |found, &byte| found | u8::from(byte == 0xff)) == 0
         {
             *room = *bytes;
             read += RUN;

@@ -437,8 +437,10 @@ fn coloured(
     data
 }
 
-/// Sizes, factors (horizontal, vertical) and units between restarts.
-const KINDS: [((usize, usize), (usize, usize), usize); 8] = [
+/// Size, factors (horizontal, vertical) and units between restarts.
+type Kind = ((usize, usize), (usize, usize), usize);
+
+const KINDS: [Kind; 8] = [
     ((70, 300), (2, 2), 0),
     ((33, 140), (1, 1), 3),
     ((17, 131), (2, 1), 0),

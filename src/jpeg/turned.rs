@@ -27,7 +27,7 @@ impl Turn {
     /// That of an EXIF orientation, 1 to 8.
     #[must_use]
     pub fn new(orientation: u8) -> Option<Self> {
-        (1..=8).contains(&orientation).then(|| Self {
+        (1..=8).contains(&orientation).then_some(Self {
             sideways: orientation > 4,
             flipped: matches!(orientation, 3 | 4 | 7 | 8),
             mirrored: matches!(orientation, 2 | 3 | 6 | 7),

@@ -13,12 +13,11 @@ use std::arch::aarch64::{
     vld1q_s16, vld1q_u8, vmaxvq_u16, vmlal_n_s16, vmlal_u8, vmlaq_n_u16, vmovl_u8, vmull_n_s16,
     vmulq_s16, vorrq_u16, vqmovn_s32, vqmovun_s16, vqrdmulhq_n_s16, vqshrn_n_s16,
     vreinterpret_u8_s8, vreinterpretq_s16_s32, vreinterpretq_s16_s64, vreinterpretq_s16_u16,
-    vreinterpretq_s32_s16, vreinterpretq_s64_s32, vreinterpretq_u8_u32,
-    vreinterpretq_u16_s16, vreinterpretq_u16_u8, vreinterpretq_u32_u16, vrshrn_n_s32,
-    vrshrq_n_u16, vshll_n_s16, vshrq_n_s32, vshrq_n_u16, vst1_u8, vst3q_u8, vsubl_u8, vsubq_s16,
-    vsubq_s32, vsubq_u16, vtrn1q_s16, vtrn1q_s32, vtrn1q_s64, vtrn1q_u8, vtrn1q_u16, vtrn2q_s16,
-    vtrn2q_s32, vtrn2q_s64, vtrn2q_u8, vtrn2q_u16, vuzp1q_u32, vuzp2q_s16, vuzp2q_u32, vzip1q_s16,
-    vzip2q_s16,
+    vreinterpretq_s32_s16, vreinterpretq_s64_s32, vreinterpretq_u8_u32, vreinterpretq_u16_s16,
+    vreinterpretq_u16_u8, vreinterpretq_u32_u16, vrshrn_n_s32, vrshrq_n_u16, vshll_n_s16,
+    vshrq_n_s32, vshrq_n_u16, vst1_u8, vst3q_u8, vsubl_u8, vsubq_s16, vsubq_s32, vsubq_u16,
+    vtrn1q_s16, vtrn1q_s32, vtrn1q_s64, vtrn1q_u8, vtrn1q_u16, vtrn2q_s16, vtrn2q_s32, vtrn2q_s64,
+    vtrn2q_u8, vtrn2q_u16, vuzp1q_u32, vuzp2q_s16, vuzp2q_u32, vzip1q_s16, vzip2q_s16,
 };
 
 use super::scalar::constants::{
@@ -87,10 +86,7 @@ fn products(a: int16x8_t, factor: i32) -> Halves {
 #[target_feature(enable = "neon")]
 fn more(sums: Halves, a: int16x8_t, factor: i32) -> Halves {
     let factor = factor as i16;
-    [
-        vmlal_n_s16(sums[0], vget_low_s16(a), factor),
-        vmlal_n_s16(sums[1], vget_high_s16(a), factor),
-    ]
+    [vmlal_n_s16(sums[0], vget_low_s16(a), factor), vmlal_n_s16(sums[1], vget_high_s16(a), factor)]
 }
 
 #[inline]
@@ -111,8 +107,7 @@ fn subtract(a: Halves, b: Halves) -> Halves {
 fn eight(v: &[int16x8_t; 8], round: i32) -> [Halves; 8] {
     let round = vdupq_n_s32(round);
     let even = |sum: int16x8_t| {
-        let halves =
-            [vshll_n_s16::<13>(vget_low_s16(sum)), vshll_n_s16::<13>(vget_high_s16(sum))];
+        let halves = [vshll_n_s16::<13>(vget_low_s16(sum)), vshll_n_s16::<13>(vget_high_s16(sum))];
         add(halves, [round; 2])
     };
     let tmp0 = even(vaddq_s16(v[0], v[4]));
@@ -344,13 +339,8 @@ fn both((near, far): (&[u8], &[u8]), x: usize) -> Words {
 fn full(row: &[u8], x: usize) -> Words {
     let centre = vdup_n_u8(128);
     let (first, second) = (load(row, x), load(row, x + 16));
-    [
-        vget_low_u8(first),
-        vget_high_u8(first),
-        vget_low_u8(second),
-        vget_high_u8(second),
-    ]
-    .map(|bytes| vreinterpretq_s16_u16(vsubl_u8(bytes, centre)))
+    [vget_low_u8(first), vget_high_u8(first), vget_low_u8(second), vget_high_u8(second)]
+        .map(|bytes| vreinterpretq_s16_u16(vsubl_u8(bytes, centre)))
 }
 
 #[target_feature(enable = "neon")]
