@@ -402,7 +402,7 @@ fn minicpm(
     family: &'static str,
     class: &'static str,
     model_types: &'static [&'static str],
-    slices: Slices,
+    downsample_mode: Downsample,
 ) -> Video {
     let sampled =
         Sampled { sampling: Sampling::WholeSeconds, do_sample_frames: true, ..Sampled::default() };
@@ -410,7 +410,10 @@ fn minicpm(
         family,
         class,
         model_types,
-        EveryFrame::new(sampled, Strategy::Slices(Slices { keeps: true, ..slices })),
+        EveryFrame::new(
+            sampled,
+            Strategy::Slices(Slices { downsample_mode, keeps: true, ..Slices::default() }),
+        ),
         common(HALF),
         Recipe {
             arrays: const { &[ArraySpec::concatenated("pixel_values_videos").in_strip()] },
@@ -563,14 +566,9 @@ fn others() -> Vec<Video> {
             "minicpm-v4.6",
             "MiniCPMV4_6VideoProcessor",
             &["minicpmv4_6", "minicpmv4_7"],
-            Slices { downsample_mode: Downsample::Sixteen, ..Slices::default() },
+            Downsample::Sixteen,
         ),
-        minicpm(
-            "minicpm-ocr",
-            "MiniCPMOcrVideoProcessor",
-            &["minicpm_ocr"],
-            Slices { downsample_mode: Downsample::Four, ..Slices::default() },
-        ),
+        minicpm("minicpm-ocr", "MiniCPMOcrVideoProcessor", &["minicpm_ocr"], Downsample::Four),
         video(
             "molmo2",
             "Molmo2VideoProcessor",

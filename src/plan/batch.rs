@@ -560,6 +560,49 @@ fn positions(number: Number, of: usize, plans: &[&Plan], arrays: &[Array]) -> Re
     Ok(FactForm::Array { number, shape, bytes })
 }
 
+/// The numbers of all images in rows, by samples.
+fn by_samples(
+    spec: &FactSpec,
+    number: usize,
+    plans: &[&Plan],
+    samples: Samples<'_>,
+) -> Result<FactForm> {
+    let mut first = 0;
+    let (mut trees, mut arrays) = (Vec::new(), Vec::new());
+    for &count in samples {
+        let plans = &plans[first..first + count];
+        first += count;
+        let of = plans.iter().map(|plan| &plan.facts[number].values);
+        match spec.form {
+            Form::SampleArrays(columns) => {
+                let mut bytes = Vec::new();
+                let mut rows = 0;
+                for values in of {
+                    for &value in values {
+                        spec.number.write(value, &mut bytes);
+                    }
+                    rows += values.len() / columns;
+                }
+                let shape = collected([rows, columns])?;
+                push(&mut arrays, FactForm::Array { number: spec.number, shape, bytes })?;
+            }
+            Form::SampleRows(columns) => {
+                let mut rows = Vec::new();
+                for row in of.flat_map(|values| values.chunks(columns)) {
+                    let numbers = row.iter().map(|&value| Tree::Number(spec.number, value));
+                    push(&mut rows, Tree::List(collected(numbers)?))?;
+                }
+                push(&mut trees, Tree::List(rows))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(match spec.form {
+        Form::SampleArrays(_) => FactForm::List(arrays),
+        _ => FactForm::Tree(Tree::List(trees)),
+    })
+}
+
 /// The numbers of all images, joined.
 fn join_fact(
     spec: &FactSpec,
@@ -591,31 +634,8 @@ fn join_fact(
             }
             return Ok(FactForm::Tree(Tree::List(tree)));
         }
-        Form::SampleRows(columns) => {
-            let mut first = 0;
-            let mut tree = Vec::new();
-            for &count in samples {
-                let all = (first..first + count).flat_map(|i| of(i).chunks(columns).map(list));
-                push(&mut tree, Tree::List(all.collect()))?;
-                first += count;
-            }
-            return Ok(FactForm::Tree(Tree::List(tree)));
-        }
-        Form::SampleArrays(columns) => {
-            let mut first = 0;
-            let mut arrays = Vec::new();
-            for &count in samples {
-                let mut bytes = Vec::new();
-                let mut rows = 0;
-                for image in first..first + count {
-                    of(image).iter().for_each(|&value| spec.number.write(value, &mut bytes));
-                    rows += of(image).len() / columns;
-                }
-                let shape = vec![rows, columns];
-                push(&mut arrays, FactForm::Array { number: spec.number, shape, bytes })?;
-                first += count;
-            }
-            return Ok(FactForm::List(arrays));
+        Form::SampleRows(_) | Form::SampleArrays(_) => {
+            return by_samples(spec, number, plans, samples);
         }
         Form::ListsToMost => {
             let most = (0..images).map(|image| of(image).len()).max().unwrap_or(0);
