@@ -19,7 +19,7 @@ from dynres_rs.draw.style import PAPER, ROLES
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from PIL import Image
-from strategies import noise
+from strategies import noise, sized
 
 FAMILIES = sorted(dr.families())
 SHAPES = {
@@ -44,7 +44,7 @@ def plan_of(family: str, height: int, width: int) -> Any:
     """The plan, or none of a size that the upstream refuses: only long or tiny images may be
     refused, and those that would become larger than any may be."""
     try:
-        return dr.Processor(family).plan(height, width)
+        return sized(dr.Processor(family)).plan(height, width)
     except ValueError as refusal:
         assert re.search(REFUSED, str(refusal)), refusal
         return None
