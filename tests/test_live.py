@@ -1,9 +1,9 @@
 """Every class of the table beside upstream's own code, live: random images, videos and calls.
 
-The table is the compiled module's. Configurations are the class's default and all that were recorded
-of it (`golden/configs.json`); the calls are random. `DYNRES_LIVE_CALLS` is how many of them each
-class has on each backend: `DYNRES_LIVE_CALLS=300 pytest -m 'torch or oracle' tests/test_live.py -k
-Idefics3` looks long at one class.
+The table is the compiled module's. Configurations are the class's default and all that were
+recorded of it (`golden/configs.json`); the calls are random. `DYNRES_LIVE_CALLS` is how many of
+them each class has on each backend: `DYNRES_LIVE_CALLS=300 pytest -m 'torch or oracle'
+tests/test_live.py -k Idefics3` looks long at one class.
 """
 
 from __future__ import annotations
