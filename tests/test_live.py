@@ -2,8 +2,8 @@
 
 The table is the compiled module's. Configurations are the class's default and all that were
 recorded of it (`golden/configs.json`); the calls are random. `DYNRES_LIVE_CALLS` is how many of
-them each class has on each backend: `DYNRES_LIVE_CALLS=300 pytest -m 'torch or oracle'
-tests/test_live.py -k Idefics3` looks long at one class.
+them each class has on each backend: `DYNRES_LIVE_CALLS=300 pytest -m torch tests/test_live.py
+-k Idefics3` looks long at one class.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def picture(rng: random.Random, height: int, width: int) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def images_lines(name: str, backend: str, upstream: Callable[..., Any], tensors: str) -> list[str]:
+def images_lines(name: str, backend: str, upstream: Callable[..., Any]) -> list[str]:
     rng = random.Random(f"{name} {backend} {os.environ.get('DYNRES_LIVE_SEED', '')}")
     numerics = "pillow" if backend == "pillow" else "torchvision"
     known = configs(name)
@@ -213,27 +213,16 @@ def images_lines(name: str, backend: str, upstream: Callable[..., Any], tensors:
         if name in ASKED and rng.random() < 0.6:
             call.update(rng.choice(ASKED[name]))
         got = outcome(own, pictures, **call)
-        want = outcome(theirs, pictures, return_tensors=tensors, **call)
+        want = outcome(theirs, pictures, return_tensors="pt", **call)
         lines += compared(got, want, f"{name} {backend} #{number} {sizes} {call}")
     return lines
 
 
-@pytest.mark.oracle
+@pytest.mark.torch
 @pytest.mark.parametrize("name", rows(video=False, backend="pillow"))
-def test_random_calls_on_pillow(transformers: ModuleType, name: str) -> None:
-    try:
-        import torch
-
-        torch.set_num_threads(1)
-        tensors = "pt"
-    except ImportError:
-        tensors = "np"
-    try:
-        upstream = getattr(transformers, name if name in ONLY_PILLOW else f"{name}Pil")
-        upstream()
-    except ImportError as error:
-        pytest.skip(f"upstream cannot be made: {str(error).strip().splitlines()[0]}")
-    lines = images_lines(name, "pillow", upstream, tensors)
+def test_random_calls_on_pillow(transformers: ModuleType, one_thread: None, name: str) -> None:
+    upstream = getattr(transformers, name if name in ONLY_PILLOW else f"{name}Pil")
+    lines = images_lines(name, "pillow", upstream)
     assert not lines, "\n".join(lines)
 
 
@@ -254,7 +243,7 @@ def one_thread(torch: ModuleType) -> Iterator[None]:
 @pytest.mark.torch
 @pytest.mark.parametrize("name", rows(video=False, backend="torchvision"))
 def test_random_calls_on_torchvision(transformers: ModuleType, one_thread: None, name: str) -> None:
-    lines = images_lines(name, "torchvision", getattr(transformers, name), "pt")
+    lines = images_lines(name, "torchvision", getattr(transformers, name))
     assert not lines, "\n".join(lines)
 
 
