@@ -17,12 +17,7 @@ from dynres_rs import _dynres_rs as native
 from PIL import Image
 
 #: Classes that are still to come.
-ROADMAP: frozenset[str] = frozenset(
-    {
-        "NougatImageProcessor",
-        "Phi4MultimodalImageProcessor",
-    }
-)
+ROADMAP: frozenset[str] = frozenset()
 
 FILES = ("families.json", "families_multi.json", "configs.json", "published.json")
 EXPECTED = {

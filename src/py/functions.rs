@@ -226,6 +226,7 @@ fn resize_into(
         row_axes: 3,
         strip: false,
         split: None,
+        tubelet: 1,
         slots: vec![Slot { image: 0, bytes, rows: 1 }],
     };
     let batch = Batch { arrays: vec![array], facts: Vec::new() };

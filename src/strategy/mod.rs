@@ -23,9 +23,11 @@ mod longest;
 mod naflex;
 mod numbered_patches;
 mod overlapping;
+mod padded_grid;
 mod pages;
 mod patch_limit;
 mod patch_range;
+mod patch_target;
 mod pinpoints;
 mod pixel_range;
 mod scan;
@@ -58,9 +60,11 @@ pub use longest::{Clamped, LongestEdge};
 pub use naflex::NaFlex;
 pub use numbered_patches::NumberedPatches;
 pub use overlapping::OverlappingCrops;
+pub use padded_grid::PaddedGrid;
 pub use pages::PageGrid;
 pub use patch_limit::PatchLimit;
 pub use patch_range::PatchRange;
+pub use patch_target::PatchTarget;
 pub use pinpoints::{Pinpoints, SplitPad};
 pub use pixel_range::PixelRange;
 pub use scan::PanScan;
@@ -150,6 +154,12 @@ pub trait Measure: Options {
 
     /// Frames of a patch.
     fn temporal_patch_size(&self) -> usize {
+        1
+    }
+
+    /// Temporal patches, each in rows of its own, that one token sees together: the last frame of a video is repeated
+    /// until they are whole.
+    fn tubelet(&self) -> usize {
         1
     }
 
@@ -258,6 +268,10 @@ macro_rules! strategies {
                 match self { $(Self::$strategy(it) => it.temporal_patch_size(),)+ }
             }
 
+            fn tubelet(&self) -> usize {
+                match self { $(Self::$strategy(it) => it.tubelet(),)+ }
+            }
+
             fn cells(&self, shape: &Shape) -> Cells {
                 match self { $(Self::$strategy(it) => it.cells(shape),)+ }
             }
@@ -299,6 +313,16 @@ macro_rules! strategies {
             }
         }
     };
+}
+
+impl Strategy {
+    /// Whether a flag of it is on.
+    #[must_use]
+    pub fn is_on(&self, flag: &str) -> bool {
+        let mut values = Vec::new();
+        self.values(&mut values);
+        values.iter().any(|(name, value)| *name == flag && *value == Value::Bool(true))
+    }
 }
 
 strategies! {
@@ -376,4 +400,8 @@ strategies! {
     OverlappingCrops,
     /// Scales down into a number of patches, then pads or crops.
     TokenLimit,
+    /// Scales frames to the number of patches nearest to a target.
+    PatchTarget,
+    /// Pads into a grid of tiles, with the whole canvas at tile size before it.
+    PaddedGrid,
 }

@@ -119,6 +119,11 @@ impl Measure for OverlappingCrops {
         }
     }
 
+    fn most_rows(&self) -> usize {
+        let side = self.image_size / self.patch_size;
+        side * side
+    }
+
     fn pooling(&self) -> Option<Pooling> {
         Some(self.windows())
     }

@@ -164,7 +164,8 @@ def sheets_of(
     runs, views = runs_of(plan), plan.views
     on = _main(plan, runs)
     shown = [view for view, _, _ in runs] or [on]
-    # What later views are made from is on their canvases: no model sees it itself.
+    # What later views are made from is on their canvases: no model sees it itself. Where tokens lie
+    # over it, they say so.
     others = (number for number, view in enumerate(views) if view.role != "step")
     shown += [number for number in others if number not in shown]
     first = Sheet(image, ROLES["whole"], f"the image: {by(plan.source)}", boxes=boxes)
@@ -256,6 +257,7 @@ def _caption(plan: Plan, view: View) -> str:
         "global": "global view",
         "high_res": "high resolution",
         "crop": "part of the image",
+        "step": "canvas of the parts",
     }
     text = name.get(view.role, view.role)
     if view.count > 1 and plan.num_tiles:
@@ -267,6 +269,8 @@ def _caption(plan: Plan, view: View) -> str:
     text += f": {by(view.resized)}"
     if view.resized != view.canvas:
         text += f" on {by(view.canvas)}"
+    if view.output is None:
+        return text
     # Some arrays are larger than the canvas in them: what is around it is not the view's.
     sides, (height, width) = plan.shapes[view.output][-2:], view.canvas
     if plan.num_tiles and sides != (height // view.grid[0], width // view.grid[1]):

@@ -26,6 +26,7 @@ ROLES: Final[dict[str, Colour]] = {
     "global": (124, 58, 237),
     "high_res": (13, 148, 136),
     "crop": (190, 24, 93),
+    "step": BLUE,
 }
 BOXES: Final[tuple[Colour, ...]] = (
     (220, 38, 38),
