@@ -395,8 +395,8 @@ impl Joined<'_> {
             row_axes,
             slots,
             strip,
-            tubelet,
             split,
+            tubelet,
         }])
     }
 
