@@ -339,7 +339,7 @@ def limited_processor(
         max_patches=max_patches,
         max_height=most_a_side,
         max_width=most_a_side,
-        **({"do_rescale": False} if norm.mean is None else {}),
+        do_rescale=norm.mean is not None,
         **_normalising(norm),
     )
 

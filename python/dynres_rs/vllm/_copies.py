@@ -372,7 +372,10 @@ def _kimi(
     if not isinstance(medias, list) or not medias or do_rescale is not do_normalize:
         raise Aside("a call without media, or with one of its two steps")
     config = self.media_proc_cfg
-    limits, frames, resizes, grids = [], [], [], []
+    limits: list[int] = []
+    frames: list[Any] = []
+    resizes: list[tuple[tuple[int, int], tuple[int, int]]] = []
+    grids: list[list[int]] = []
     for item in map(module._ensure_media_type, medias):
         each = item["video_chunk"] if item["type"] == "video_chunk" else [item["image"]]
         cutting.rgb_only(each)
