@@ -7,8 +7,9 @@ class the table has, and makes a class, which loads upstream's module, when one 
 
 from __future__ import annotations
 
+import sys
 import types
-from collections.abc import Callable, Iterator, ValuesView
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from ._genuine import Path
@@ -97,8 +98,6 @@ def _subclass(auto: Auto, theirs: str, name: str, module: str, torchvision: bool
 
 def _argument_types(upstream: Any) -> dict[str, Any]:
     """The types of a class's arguments, where its module names them so."""
-    import sys
-
     space = vars(sys.modules[upstream.__module__])
     plain = upstream.__name__.removesuffix("Pil")
     names = (f"{plain}Kwargs", f"{plain}InitKwargs")
@@ -127,7 +126,7 @@ class _Classes(dict[str, Any]):
         return self._find(value)
 
     def get(self, backend: str, default: Any = None) -> Any:
-        return self[backend] if backend in self else default
+        return self[backend] if backend in self else default  # noqa: SIM401 (it would call itself)
 
 
 class _Entries(dict[Any, Any]):
@@ -173,9 +172,9 @@ class _Entries(dict[Any, Any]):
             resolved[backend] = self._auto.upstream(value) if isinstance(value, str) else value
         return resolved
 
-    def values(self) -> ValuesView[Any]:
+    def values(self) -> Any:
         ours = {model_type: self._classes(model_type) for model_type in self._first_types()}
-        return ValuesView({**{id(key): value for key, value in self.items()}, **ours})
+        return {**{id(key): value for key, value in self.items()}, **ours}.values()
 
     def _first_types(self) -> Iterator[str]:
         """One model type of each class: entries are looked through for a name."""

@@ -1,6 +1,7 @@
 """transformers' processors in vLLM: replaced when the first one of ours is asked for.
 
-A process that serves another model never needs `dynres_rs.transformers`, so `from_pretrained` runs as it is; only where it returned a class
+A process that serves another model never
+needs `dynres_rs.transformers`, so `from_pretrained` runs as it is; only where it returned a class
 that has a twin here is the package enabled, and the call made again.
 """
 
