@@ -137,8 +137,8 @@ class ExactImages(Exact):
             self._dynres_check_torch(arguments, made.options)
         elif made.options.get("do_resize"):
             for name in vocabulary(self._dynres_row).filters:
-                if made.options[name] == "nearest":
-                    # Some classes take nearest, which is 0, for no argument.
+                if made.options[name] == "nearest" and getattr(self, name, 0) != 0:
+                    # Some classes take nearest, which is 0, for no argument of a call.
                     raise Elsewhere(f"{name}=0")
         by_memory = self._dynres_row.serial and not self._dynres_torchvision
         for held in flat:
