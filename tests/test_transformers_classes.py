@@ -485,7 +485,8 @@ def test_no_number_of_tiles(adapter: ModuleType) -> None:
 def test_types_of_arguments_stand_beside_their_classes(adapter: ModuleType) -> None:
     for name in IMAGES:
         for cls in classes_of(adapter, name).values():
-            found = vars(adapter).get(f"{name}Kwargs")
-            assert found is None or found is cls.valid_kwargs
-            own = vars(sys.modules[cls._dynres_upstream.__module__]).get(f"{name}Kwargs")
+            plain = cls._dynres_upstream.__name__.removesuffix("Pil")
+            found = vars(sys.modules[cls.__module__]).get(f"{plain}Kwargs")
+            own = vars(sys.modules[cls._dynres_upstream.__module__]).get(f"{plain}Kwargs")
             assert found is own
+            assert found is None or found is cls.valid_kwargs

@@ -35,8 +35,11 @@ FILES = {False: "test_image_processing_common.py", True: "test_video_processing_
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, transformers: Any) -> Path:
+def folder(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, transformers: Any
+) -> Path:
     pytest.importorskip("parameterized")
+    request.config.addinivalue_line("markers", "torch_compile_test: transformers' own mark")
     named = os.environ.get("DYNRES_TRANSFORMERS_TESTS")
     if named:
         return Path(named)

@@ -58,8 +58,15 @@ def __getattr__(name: str) -> Any:
         made = make(plain, __name__)
     except ValueError as error:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}: {error}") from None
-    for key, value in made.items():
-        globals().setdefault(key, value)
+    for module, names in made.items():
+        space = vars(importlib.import_module(module))
+        for key, value in names.items():
+            space.setdefault(key, value)
+    for key in (plain, plain + "Pil"):
+        for module in made:
+            found = vars(importlib.import_module(module)).get(key)
+            if found is not None:
+                globals()[key] = found
     if name not in globals():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return globals()[name]

@@ -31,16 +31,20 @@ _REPLACED: Final = frozenset(
 )
 
 
-def make(name: str, module: str) -> dict[str, Any]:
-    """The classes that stand for a class of upstream's, by name: of the default backend, and of the
-    PIL backend where there are two; and the types of their arguments, which belong beside them.
+def make(name: str, module: str) -> dict[str, dict[str, Any]]:
+    """The classes that stand for a class of upstream's: of the default backend, and of the PIL
+    backend where there are two; and the types of their arguments, which belong beside them.
 
     Without torchvision the PIL backend's class has the plain name: transformers looks classes up by
     it, and takes its own for any other.
 
     Args:
         name: upstream's, without `Pil`.
-        module: where they are to be found, for pickle.
+        module: where they are to be found, for pickle; the PIL backend's, whose arguments may have
+            types of the same names, in its module `pil`.
+
+    Returns:
+        by module, what it has by name.
 
     Raises:
         ValueError: no such class here, or in this release of transformers.
@@ -54,13 +58,17 @@ def make(name: str, module: str) -> dict[str, Any]:
         backends.pop("torchvision", None)
     if not backends:
         raise ValueError(f"name: {name} needs torchvision")
-    made: dict[str, Any] = {}
+    made: dict[str, dict[str, Any]] = {}
+    classes = []
     for backend, theirs in backends.items():
-        plain = name if backend == "torchvision" or len(backends) == 1 else name + "Pil"
-        made[plain] = _subclass(auto, theirs, plain, module, backend == "torchvision")
-        made |= _argument_types(made[plain]._dynres_upstream)
-    if name in made and name + "Pil" in made:
-        made[name]._dynres_other, made[name + "Pil"]._dynres_other = made[name + "Pil"], made[name]
+        default = backend == "torchvision" or len(backends) == 1
+        plain = name if default else name + "Pil"
+        where = module if default else f"{module}.pil"
+        classes.append(_subclass(auto, theirs, plain, where, backend == "torchvision"))
+        types_of = _argument_types(classes[-1]._dynres_upstream)
+        made[where] = {plain: classes[-1], **types_of}
+    if len(classes) == 2:
+        classes[0]._dynres_other, classes[1]._dynres_other = classes[1], classes[0]
     return made
 
 
