@@ -182,7 +182,8 @@ class _Entries(dict[Any, Any]):
 
     def values(self) -> Any:
         ours = {model_type: self._classes(model_type) for model_type in self._first_types()}
-        return {**{id(key): value for key, value in self.items()}, **ours}.values()
+        found: dict[Any, Any] = {id(key): value for key, value in self.items()}
+        return (found | ours).values()
 
     def _first_types(self) -> Iterator[str]:
         """One model type of each class: entries are looked through for a name."""
