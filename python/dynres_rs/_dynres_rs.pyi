@@ -198,6 +198,26 @@ class Plan:
     def __reduce__(self) -> tuple[Any, ...]: ...
 
 @final
+class Kept:
+    """Blocks of memory, each used again as soon as nothing refers to it."""
+
+    def __new__(cls, limit: int, least: int = ..., *, single: bool = False) -> Kept: ...
+    @property
+    def limit(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    def keep(self, limit: int) -> None: ...
+    def forget(self) -> None: ...
+    def empty(self, shape: tuple[int, ...], dtype: str, key: str = "array") -> NDArray[Any]: ...
+
+@final
+class Block:
+    """Writeable bytes: what an array in kept memory refers to."""
+
+    @property
+    def nbytes(self) -> int: ...
+
+@final
 class Spec:
     """A family with its options, frozen. `options` are the canonical names of `families()`."""
 
@@ -223,7 +243,7 @@ class Spec:
         temporal: object,
         errors: object,
         num_threads: object,
-        kept: object,
+        kept: Kept,
     ) -> dict[str, NDArray[Any]] | None: ...
     def run_frames(
         self,

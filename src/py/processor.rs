@@ -10,6 +10,7 @@ use super::batch::PyBatch;
 use super::calls::watched;
 use super::error::{guard, to_python};
 use super::jpeg::JpegImage;
+use super::kept::PyKept;
 use super::plain;
 use super::plan::PyPlan;
 use super::value;
@@ -401,7 +402,7 @@ impl PySpec {
         temporal: &Bound<'py, PyAny>,
         errors: &Bound<'py, PyAny>,
         num_threads: &Bound<'py, PyAny>,
-        kept: &Bound<'py, PyAny>,
+        kept: &Bound<'py, PyKept>,
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
         guard(|| {
             let arguments = plain::Arguments { dtype, temporal, errors, num_threads };
