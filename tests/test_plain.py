@@ -99,7 +99,7 @@ def test_arguments_that_are_left_to_the_careful_way(changes: dict[str, Any]) -> 
 def test_a_said_layout_is_left_to_the_careful_way() -> None:
     image = noise(60, 84)
     said = dr.Processor("qwen2-vl", input_data_format="channels_last")
-    assert not said._base.plain
+    assert said._base.policy.layout is not None
     np.testing.assert_array_equal(
         said(image)["pixel_values"], dr.Processor("qwen2-vl")(image)["pixel_values"]
     )

@@ -17,7 +17,7 @@ from ..memory import _empty
 from .derived import DERIVED
 from .frames import Frames, Listed, placed
 from .metadata import VideoMetadata
-from .variant import Variant
+from .variant import VideoVariant
 
 __all__ = ["Call"]
 
@@ -28,7 +28,7 @@ CHUNK_FRAMES: Final = 8
 class Call:
     """One call: plans, the output, and the frames into it."""
 
-    def __init__(self, variant: Variant, dtype: DType | None, num_threads: int) -> None:
+    def __init__(self, variant: VideoVariant, dtype: DType | None, num_threads: int) -> None:
         self._variant = variant
         self._dtype = dtype
         self._threads = num_threads
@@ -81,12 +81,11 @@ class Call:
         return None if frames.count is None else plan
 
     def _check_floating(self, frames: Frames, plan: Plan) -> None:
-        """As for images: see `processor._check_floating`."""
+        """As for images: see `_call._check_floating`."""
         floating = frames.floating
         if floating is None:
             return
-        options = self._variant.options
-        if not (options["do_rescale"] and options["do_normalize"]):
+        if not self._variant.float_as_bytes:
             raise TypeError(
                 f"video: must be uint8 unless do_rescale and do_normalize are on, got {floating}"
             )
