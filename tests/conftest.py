@@ -1,6 +1,7 @@
 """What every session prints, hypothesis' profiles, and the doors to the upstream libraries."""
 
 import importlib
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -11,6 +12,32 @@ import property_counts
 import pytest
 
 PROFILE = property_counts.load_profile()
+
+
+#: Tests with these marks need what an ordinary environment does not have, or hours. They run where
+#: `-m` names the mark.
+ASKED_FOR = ("examples", "ray", "sglang", "soak", "torch", "vllm")
+#: Cases of one test that are not `slow`: of more, so many, evenly spread.
+CASES = 16
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for group in cases.values():
+        kept = {index * len(group) // CASES for index in range(CASES)}
+        for index, item in enumerate(group):
+            if len(group) > CASES and index not in kept:
+                item.add_marker("slow")
+    named = set(re.findall(r"\w+", config.option.markexpr))
+    unasked = [mark for mark in ASKED_FOR if mark not in named]
+    left_out = [item for item in items if any(map(item.get_closest_marker, unasked))]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        out = set(left_out)
+        items[:] = [item for item in items if item not in out]
 
 
 def _version(package: str) -> str:

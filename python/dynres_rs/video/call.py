@@ -69,7 +69,7 @@ class Call:
         elif total is not None:
             frames.count = total
         if frames.count is None:
-            if options.get("budget") == "video" or options.get("cap_pixels_per_frame"):
+            if self._variant.spec.needs_frames:
                 raise ValueError(
                     "video: the budget of pixels depends on the number of frames; pass"
                     " video_metadata={'total_num_frames': ...} for an iterator"
