@@ -84,8 +84,9 @@ FACADE_LINES = 4540
 #: What is no part of the facade: the command line, drawing, modules that have another library's
 #: interface, and data.
 OUTSIDE = {
-    "_jpeg_samples", "cli", "draw", "transformers", "sglang", "vllm", "cutting", "deepseek_vl2", "internvl",
-    "llamafactory", "patching", "qwen_vl_utils", "ray", "ring", "text", "torch", "verify",
+    "_jpeg_samples", "cli", "cutting", "deepseek_vl2", "draw", "internvl", "llamafactory",
+    "patching", "qwen_vl_utils", "ray", "ring", "sglang", "text", "torch", "transformers",
+    "verify", "vllm",
 }  # fmt: skip
 
 
