@@ -49,7 +49,7 @@ def label(file: str, number: int, case: Mapping[str, Any]) -> str:
     sizes = "+".join(f"{i['height']}x{i['width']}" for i in case["images"])
     kwargs = "-kwargs" if case.get("kwargs") else ""
     where = case.get("config", "")
-    return f"{file.split('.', maxsplit=1)[0]}-{number}-{class_of(case)}-{case['backend']}-{where}-{sizes}{kwargs}"
+    return f"{file.partition('.')[0]}-{number}-{class_of(case)}-{case['backend']}-{where}-{sizes}{kwargs}"
 
 
 def cases() -> list[Any]:
