@@ -11,16 +11,51 @@ from numpy.typing import NDArray
 
 from . import _dynres_rs as _native
 from . import jpeg
-from ._configured import Variant
+from ._configured import Variant, prepared
 from ._dynres_rs import Plan
-from ._types import Batch, DType, ErrorPolicy, ImagesInput, Temporal
+from ._types import Batch, DType, ErrorPolicy, ImagesInput, Numerics, Options, Temporal
 from .arguments import ERRORS, _check_name, _dtype, _given_outs, _integer, _torch
 from .images import Ready, is_batch_array, prepare
+from .margins import is_across
 from .memory import _empty
+from .options import family_row
 
-__all__ = ["Call", "How"]
+__all__ = ["Call", "How", "ImageVariant"]
 
 TEMPORAL: Final = ("expand", "compact")
+
+
+#: Of a family that does not have them.
+ABSENT: Final = {"do_crop_margin": None, "do_align_long_axis": False}
+
+
+class ImageVariant(Variant):
+    """A set of options of images, ready to run."""
+
+    __slots__ = ("plain",)
+
+    def __init__(self, family: str, numerics: Numerics, options: Options) -> None:
+        convert = family_row(family)[1]["convert"]
+        if not options["do_convert_rgb"]:
+            convert = "none"
+        elif convert == "none":
+            convert = "transformers"
+        super().__init__(prepared(family, numerics, options), numerics, options, convert)
+        given = {**ABSENT, **self.options}
+        # Upstream's torchvision class that also cuts margins turns other axes: the core refuses it.
+        fails = self.torchvision and given["do_crop_margin"] is not None
+        turns = given["do_align_long_axis"] and not fails
+        page = (given["height"], given["width"]) if turns else None
+        crops = bool(given["do_crop_margin"])
+        self.policy = self.policy._replace(crop_margin=crops, page=page)
+        # Whether an array is what it looks like, with nothing said about its layout or done to it.
+        self.plain = self.policy.layout is None and not crops and page is None
+
+    def turned(self, height: int, width: int) -> tuple[int, int]:
+        """The size of an image of this size once it is turned."""
+        page = self.policy.page
+        lies_across = page is not None and is_across((height, width), page)
+        return (width, height) if lies_across else (height, width)
 
 
 class How(NamedTuple):
@@ -91,7 +126,7 @@ class Call:
         "_variant",
     )
 
-    def __init__(self, variant: Variant, decoding: jpeg.Decoding, how: How) -> None:
+    def __init__(self, variant: ImageVariant, decoding: jpeg.Decoding, how: How) -> None:
         self._variant = variant
         self._policy = variant.policy._replace(decoding=decoding)
         self._how = how
@@ -279,7 +314,7 @@ def _samples(counts: list[int], failures: list[tuple[int, Exception]]) -> list[i
     return samples
 
 
-def _check_floating(ready: Ready, plan: Plan, variant: Variant) -> None:
+def _check_floating(ready: Ready, plan: Plan, variant: ImageVariant) -> None:
     """Floating-point input is exact as uint8 only where upstream makes no difference between them.
 
     transformers' PIL backend goes through uint8 itself; its torchvision backend resizes in

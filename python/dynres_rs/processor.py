@@ -6,18 +6,19 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _dynres_rs as _native
 from . import hf, jpeg, memory
-from ._call import Call, How
-from ._configured import Configured, Variant, prepared
+from ._call import Call, How, ImageVariant
+from ._configured import Configured
 from ._dynres_rs import Plan
 from ._types import I64, Batch, ErrorPolicy, ImagesInput, Options, Temporal
 from .arguments import _side, as_numbers
 from .files import as_key
 from .headers import image_size
-from .images import Policy
+from .images import Policy, Ready, prepare
 from .options import canonical, family_row, preset, with_backgrounds
 from .options import names as option_names
 from .planning import Planned, Planner, count_tokens
@@ -27,7 +28,7 @@ from .video import config as video_config
 __all__ = ["Processor"]
 
 
-class Processor(Configured[Variant], Planner):
+class Processor(Configured[ImageVariant], Planner):
     """Bit for bit what upstream's image processor of a family returns.
 
     Immutable, hashable, picklable, and safe to share between threads.
@@ -98,14 +99,8 @@ class Processor(Configured[Variant], Planner):
     def _canonical(self, given: Mapping[str, Any], current: Options) -> Options:
         return canonical(given, current, "options", self._family)
 
-    def _prepared(self, options: Options) -> Variant:
-        convert = family_row(self._family)[1]["convert"]
-        if not options["do_convert_rgb"]:
-            convert = "none"
-        elif convert == "none":
-            convert = "transformers"
-        spec = prepared(self._family, self._numerics, options)
-        return Variant(spec, self._numerics, options, convert)
+    def _prepared(self, options: Options) -> ImageVariant:
+        return ImageVariant(self._family, self._numerics, options)
 
     def _preset(self) -> Options:
         return preset(self._family)
@@ -279,7 +274,7 @@ class Processor(Configured[Variant], Planner):
                 return_tensors=return_tensors, dtype=dtype, num_threads=num_threads,
             )  # fmt: skip
         variant = self._variant(options) if options else self._base
-        if out is None and return_tensors is None and variant.policy.layout is None:
+        if variant.plain and out is None and return_tensors is None:
             usual = variant.spec.plain(images, dtype, temporal, errors, num_threads, memory.OUTPUTS)
             if usual is not None:
                 return usual
@@ -346,19 +341,33 @@ class Processor(Configured[Variant], Planner):
 
         Raises:
             TypeError: a size that is no integer.
-            ValueError: a size that upstream refuses, or that is not at least 1;
+            ValueError: a size that upstream refuses, or that is not at least 1; a size alone where
+                margins are cut off, which follow from pixels;
                 `ImageTooLargeError` above the limit.
             OSError: no such file, or nothing that Pillow knows.
         """
+        variant = self._base if num_frames is not None else self._variant(options)
+        if num_frames is None and variant.policy.crop_margin:
+            if width is not None or not isinstance(height, str | os.PathLike):
+                raise ValueError(
+                    "do_crop_margin: must be off for a plan from a size alone; what is cut off"
+                    " follows from the pixels, which the path of a file has"
+                )
+            ready = prepare(height, variant.policy._replace(decoding=self._decoding))
+            return self._plan_ready(ready, _side("num_images", num_images), variant)
         if width is None:
             height, width = self._size_of(height)
+        sides = (_side("height", height), _side("width", width))
         if num_frames is not None:
-            sides = (_side("height", height), _side("width", width))
             return self.video.plan(*sides, num_frames=num_frames, **options)
-        variant = self._variant(options)
-        return variant.spec.plan(
-            _side("height", height), _side("width", width), _side("num_images", num_images)
-        )
+        return variant.spec.plan(*variant.turned(*sides), _side("num_images", num_images))
+
+    def _plan_ready(
+        self, ready: Ready, num_images: int = 1, variant: ImageVariant | None = None
+    ) -> Plan:
+        """The plan of an image that `prepare` made by the policy."""
+        spec = (variant or self._base).spec
+        return spec.plan(ready.height, ready.width, num_images)
 
     def _size_of(self, image: Any) -> tuple[int, int]:
         """The size that a pair is, or that the header of a file says."""
@@ -390,7 +399,11 @@ class Processor(Configured[Variant], Planner):
         array = as_numbers("sizes", sizes)
         if array.ndim == 2 and array.shape[1] == 3:
             return self.video.num_tokens(array, **options)
-        return count_tokens(variant.spec, array, _side("num_images", num_images))
+        count = _side("num_images", num_images)
+        if variant.policy.page is None or array.ndim != 2 or array.shape[1] != 2:
+            return count_tokens(variant.spec, array, count)
+        turned = [variant.turned(int(height), int(width)) for height, width in array]
+        return count_tokens(variant.spec, np.array(turned, array.dtype).reshape(-1, 2), count)
 
     def _planned(self) -> Planned:
         base = self._base

@@ -19,6 +19,7 @@ ABSENT: Final = {
     "min_frames": 4,
     "max_frames": None,
     "temporal_patch_size": 1,
+    "draw_on_frames": False,
 }
 
 
@@ -33,6 +34,11 @@ class VideoVariant(Variant):
         super().__init__(spec, numerics, options, convert)
         # A picture a frame has no temporal patches.
         self.temporal = int({**ABSENT, **self.options}["temporal_patch_size"])
+
+    @property
+    def draws(self) -> bool:
+        """Whether upstream writes times on frames."""
+        return bool({**ABSENT, **self.options}["draw_on_frames"])
 
     def sample(
         self, total_num_frames: int, video_fps: float | None, duration: float | None = None
