@@ -266,3 +266,8 @@ def test_the_page_of_families_is_that_of_the_table() -> None:
     )
     replaced = (DOCS / "integrations" / "transformers.md").read_text(encoding="utf-8")
     assert script["with_classes"](replaced) == replaced, "run .ci/families"
+
+
+def test_the_page_of_outputs_is_that_of_the_recorded_cases() -> None:
+    page = runpy.run_path(str(ROOT / ".ci" / "outputs"))["page"]
+    assert (DOCS / "outputs.md").read_text(encoding="utf-8") == page(), "run .ci/outputs"
