@@ -145,6 +145,7 @@ fn add_class(
         Sign::Multiple(key, number) => ("multiple", key, number).into_pyobject(py)?.into_any(),
     };
     row.set_item("sign", sign)?;
+    row.set_item("serial", upstream.serial)?;
     row.set_item("defaults", defaults(py, spec, upstream)?)?;
     let rows = if let Some(rows) = classes.get_item(upstream.class)? {
         rows.cast_into::<PyList>()?
