@@ -81,7 +81,7 @@ impl Lane<'_> {
 
     fn resized(&self, mut planes: Vec<f32>, steps: &Steps) -> Result<Vec<f32>> {
         if let Some(standardise) = steps.standardise {
-            standardise.apply(&mut planes);
+            standardise.of_planes(&planes)?.apply(&mut planes);
         }
         let (size, target) = (self.view.source.size, self.view.resized);
         if size == target || target.0 == 0 || target.1 == 0 {

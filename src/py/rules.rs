@@ -145,7 +145,7 @@ fn standardised<'py>(
         let standardise = Standardise::parse(standardise)?;
         let mut values = floats(values);
         let found = standardise.statistics(&values);
-        standardise.apply(&mut values);
+        found.apply(&mut values);
         Ok((values, found))
     })?;
     Ok((bytes(py, &values), found.mean, found.deviation))
