@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::Out;
 use super::float;
 use super::source::Rows;
-use crate::error::{Result, Size, filled, zeroed};
+use crate::error::{Result, Size, collected, filled, reserved, zeroed};
 use crate::pack::{Element, Fill, Lut, Normalise, Standardise};
 use crate::parallel::Watch;
 use crate::plan::{Cut, First, Floats, Inside, Order, View};
@@ -36,7 +36,7 @@ impl Lane<'_> {
         watch: &Watch<'_>,
     ) -> Result<()> {
         let steps = Steps::new(out.as_ref().map(|(lut, _)| *lut), self.floats);
-        let mut canvases = Vec::with_capacity(readers.len());
+        let mut canvases = reserved(readers.len())?;
         for (frame, reader) in readers.iter_mut().enumerate() {
             let planes = self.read(&mut **reader, &steps, watch)?;
             let resized = self.resized(planes, &steps)?;
@@ -159,7 +159,7 @@ impl Lane<'_> {
         let mut sink = Sink { element, out: bytes };
         match self.view.cut {
             Cut::Patches { patch, merge, inside, .. } => {
-                let frames = self.frames();
+                let frames = self.frames()?;
                 for (row, column) in places(self.view, merge) {
                     if column == 0 {
                         watch.check()?;
@@ -240,9 +240,9 @@ impl Lane<'_> {
     }
 
     /// The frame in every place over time of a patch.
-    fn frames(&self) -> Vec<usize> {
+    fn frames(&self) -> Result<Vec<usize>> {
         let of = |(frame, slots): (usize, &Range<usize>)| std::iter::repeat_n(frame, slots.len());
-        self.slots.iter().enumerate().flat_map(of).collect()
+        collected(self.slots.iter().enumerate().flat_map(of))
     }
 }
 

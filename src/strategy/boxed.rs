@@ -124,7 +124,7 @@ impl Measure for Page {
         let mut layout = Layout::of([]);
         let mut shape = Shape::stretched(Role::Whole, size, small, filter);
         if small != scaled && scaled != size {
-            layout.shapes.push(Shape::stretched(Role::Step, size, scaled, filter));
+            layout.push(Shape::stretched(Role::Step, size, scaled, filter))?;
             shape = Shape::stretched(Role::Whole, scaled, small, filter).from_shape(0);
         }
         if self.do_pad {
@@ -137,7 +137,7 @@ impl Measure for Page {
             shape = Shape { canvas: page, offset, unit: page, step: page, ..shape };
         }
         layout.main = layout.shapes.len();
-        layout.shapes.push(shape);
+        layout.push(shape)?;
         Ok(layout)
     }
 
