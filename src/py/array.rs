@@ -201,7 +201,7 @@ pub(super) fn forget_claims() {
 /// Refuses outputs that overlap an image or one another. Sorts them.
 pub(super) fn disjoint(outs: &mut [(usize, usize)], images: &[(usize, usize)]) -> PyResult<()> {
     outs.sort_unstable();
-    if outs.array_windows().any(|[before, after]| after.0 < before.1) {
+    if outs.windows(2).any(|pair| pair[1].0 < pair[0].1) {
         return Err(PyValueError::new_err("out: arrays must not overlap each other"));
     }
     for image in images {
