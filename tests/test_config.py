@@ -382,7 +382,8 @@ def test_the_type_of_the_model_tells_the_family_of_a_video_processor(tmp_path: P
 
 
 def test_coordinates_that_a_folder_leaves_open_are_warned_about(tmp_path: Path) -> None:
-    """As `Qwen2VLImageProcessor.save_pretrained` leaves it: no `processor_class`, no config.json."""
+    """As `Qwen2VLImageProcessor.save_pretrained` leaves it: no `processor_class`, no `config.json`
+    beside it."""
     write(tmp_path, preprocessor_config=QWEN)
     text = r"qwen2-vl or qwen2\.5-vl; .* qwen2-vl \(norm1000\), .* qwen2\.5-vl \(resized\)"
     with pytest.warns(UserWarning, match=text):
