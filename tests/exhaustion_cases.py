@@ -23,9 +23,9 @@ def noise(*shape: int) -> Any:
     return np.random.default_rng(7).integers(0, 256, shape, np.uint8)
 
 
-def encoded(kind: str, **options: Any) -> bytes:
+def encoded(kind: str, image: Any = None, **save: Any) -> bytes:
     stream = io.BytesIO()
-    Image.fromarray(SMALL).save(stream, kind, **options)
+    Image.fromarray(SMALL if image is None else image).save(stream, kind, **save)
     return stream.getvalue()
 
 
@@ -35,12 +35,9 @@ TINY, LONG, CLIP = noise(60, 90, 3), noise(40, 190, 3), noise(8, 60, 80, 3)
 BLOCKS = Image.fromarray(np.resize(SMALL, (2300, 2000, 3)))
 PALETTE = Image.fromarray(SMALL).quantize(16)
 JPEG, PNG = encoded("JPEG"), encoded("PNG")
-PROGRESSIVE, TURNED = (
-    encoded("JPEG", progressive=True),
-    encoded(
-        "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
-    ),
-)
+PROGRESSIVE = encoded("JPEG", progressive=True)
+TURNED = encoded("JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0")
+LARGE = encoded("JPEG", np.resize(SMALL, (520, 530, 3)))
 FILE = tempfile.NamedTemporaryFile(suffix=".jpg")  # noqa: SIM115
 FILE.write(JPEG)
 FILE.flush()
@@ -156,9 +153,9 @@ CASES: dict[str, Callable[[], Any]] = {
     "palette": lambda: QWEN(PALETTE),
     "png": lambda: QWEN(PNG),
     "jpeg": lambda: QWEN(JPEG),
-    "progressive jpeg": lambda: QWEN(PROGRESSIVE),
-    "turned jpeg": lambda: QWEN(TURNED),
-    "jpegs on threads": lambda: QWEN([JPEG, PROGRESSIVE, JPEG], num_threads=2),
+    "jpeg of several scans": lambda: QWEN(PROGRESSIVE),
+    "jpeg that is turned": lambda: QWEN(TURNED),
+    "jpeg by two threads": lambda: QWEN(LARGE, num_threads=2),
     "opened jpeg": lambda: QWEN(Image.open(io.BytesIO(JPEG))),
     "headers": formats,
     "video": lambda: QWEN(videos=FRAMES),

@@ -3,7 +3,7 @@
 //! Images of one to seven channels are what the rules here hold for: torch sums the four samples of a bilinear resize
 //! without antialiasing in another order where a vector of channels fits.
 
-use crate::error::{Error, Result, Size, filled};
+use crate::error::{Error, Result, Size, filled, reserved};
 use crate::parallel::Watch;
 use crate::resample::{Filter, Float, FloatAxis, Sum};
 use crate::simd::{Simd, float};
@@ -32,18 +32,18 @@ pub fn resize(
     let columns = FloatAxis::new(filter, size.1, target.1, rule.antialias)?;
     let count = planes.len() / (size.0 * size.1);
     let len = target.0.checked_mul(target.1).and_then(|area| area.checked_mul(count));
-    let mut out = filled(0.0, len.unwrap_or(usize::MAX))?;
+    let mut out = room(len.unwrap_or(usize::MAX), watch)?;
     if size == target {
         out.copy_from_slice(&planes[..count * size.0 * size.1]);
         return Ok(out);
     }
-    let mut room = Room::new(&rows, &columns)?;
+    let mut held = Room::new(&rows, &columns, watch)?;
     let planes = planes.chunks_exact(size.0 * size.1);
     for (plane, out) in planes.zip(out.chunks_exact_mut(target.0 * target.1)) {
         match rows.sum {
-            Sum::Square => square(simd, plane, (&rows, &columns), &mut room, out, watch)?,
+            Sum::Square => square(simd, plane, (&rows, &columns), &mut held, out, watch)?,
             Sum::Window | Sum::Cubic => {
-                separable(simd, plane, (&rows, &columns), &mut room, out, watch)?;
+                separable(simd, plane, (&rows, &columns), &mut held, out, watch)?;
             }
         }
     }
@@ -56,6 +56,17 @@ pub fn resize(
         }
     }
     Ok(out)
+}
+
+/// Zeros, with a look at the watch now and then: the system clears memory as it is touched.
+pub(super) fn room(len: usize, watch: &Watch<'_>) -> Result<Vec<f32>> {
+    const STEP: usize = 1 << 20;
+    let mut room = reserved(len)?;
+    while room.len() < len {
+        watch.check()?;
+        room.resize(len.min(room.len() + STEP), 0.0);
+    }
+    Ok(room)
 }
 
 /// Rows between two looks at the watch.
@@ -73,27 +84,27 @@ struct Room {
 }
 
 impl Room {
-    fn new(rows: &FloatAxis, columns: &FloatAxis) -> Result<Self> {
-        let mut room = Self {
+    fn new(rows: &FloatAxis, columns: &FloatAxis, watch: &Watch<'_>) -> Result<Self> {
+        let mut held = Self {
             columns: Vec::new(),
             sums: Vec::new(),
             between: Vec::new(),
             weights: [Vec::new(), Vec::new()],
         };
         if rows.sum == Sum::Square {
-            room.between = filled(0.0, 4 * columns.target)?;
-            room.weights = [filled(0.0, columns.target)?, filled(0.0, columns.target)?];
+            held.between = filled(0.0, 4 * columns.target)?;
+            held.weights = [filled(0.0, columns.target)?, filled(0.0, columns.target)?];
             for x in 0..columns.target {
                 let (_, weights) = columns.window(x);
-                room.weights[0][x] = weights[0];
-                room.weights[1][x] = weights[1];
+                held.weights[0][x] = weights[0];
+                held.weights[1][x] = weights[1];
             }
         } else {
-            room.columns = filled(0.0, float::ROWS * columns.source)?;
-            room.sums = filled(0.0, float::ROWS * columns.target)?;
-            room.between = filled(0.0, rows.source * columns.target)?;
+            held.columns = filled(0.0, float::ROWS * columns.source)?;
+            held.sums = filled(0.0, float::ROWS * columns.target)?;
+            held.between = room(rows.source * columns.target, watch)?;
         }
-        Ok(room)
+        Ok(held)
     }
 }
 

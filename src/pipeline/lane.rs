@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::Out;
 use super::float;
 use super::source::Rows;
-use crate::error::{Result, Size, collected, filled, reserved, zeroed};
+use crate::error::{Result, Size, collected, reserved, zeroed};
 use crate::pack::{Element, Fill, Lut, Normalise, Standardise};
 use crate::parallel::Watch;
 use crate::plan::{Cut, First, Floats, Inside, Order, View};
@@ -57,7 +57,7 @@ impl Lane<'_> {
         let rect = self.view.source;
         let (height, width) = rect.size;
         let area = height * width;
-        let mut planes = filled(0.0, 3 * area)?;
+        let mut planes = float::room(3 * area, watch)?;
         let mut line = zeroed(width * self.input)?;
         let mut y = 0;
         while y < height {
@@ -125,7 +125,7 @@ impl Lane<'_> {
     /// What is written, plane after plane.
     fn canvas(&self, resized: &[f32], steps: &Steps, watch: &Watch<'_>) -> Result<Vec<f32>> {
         let (height, width) = self.view.canvas;
-        let mut canvas = filled(0.0, 3 * height * width)?;
+        let mut canvas = float::room(3 * height * width, watch)?;
         for (c, plane) in canvas.chunks_exact_mut((height * width).max(1)).enumerate() {
             watch.check()?;
             let background = steps.before[c][usize::from(self.view.background[c])];

@@ -35,7 +35,7 @@ mod tables;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-pub use self::source::{Rows, Source, Window};
+pub use self::source::{Beside, Divided, Rows, Source, Window};
 
 use self::scaler::Scaler;
 use self::source::WINDOW;
@@ -172,17 +172,20 @@ fn run_with<B: Backend>(
         let sequential = item.frames.iter().any(|frame| frame.source.is_sequential());
         let whole = shares == 1 || sequential;
         let made = Work::new(item, settings, if whole { 1 } else { shares }).and_then(|work| {
-            if whole {
-                push(&mut alone, (number, Task::Whole(work)))
-            } else {
-                push(&mut works, (number, work))
-            }
+            if whole { push(&mut alone, (number, work)) } else { push(&mut works, (number, work)) }
         });
         match (made, failures) {
             (Err(error), Some(failures)) => failures.add(number, error),
             (made, _) => made.map_err(|error| (number, error))?,
         }
     }
+    if 2 * alone.len() <= threads {
+        for (_, work) in &mut alone {
+            work.divided = true;
+        }
+    }
+    let alone = alone.into_iter().map(|(number, work)| (number, Task::Whole(work)));
+    let alone = collected(alone).map_err(of_none)?;
     let run = |tasks: Vec<(usize, Task<'_, '_>)>| {
         let owners = collected(tasks.iter().map(|&(item, _)| item)).map_err(of_none)?;
         parallel::for_each(tasks, threads, watch, |(item, task)| {
@@ -249,7 +252,7 @@ type Numbered<'w, 'a> = (usize, Task<'w, 'a>);
 /// The canvases of a view that others come from, of every frame: packed pixels of three bytes.
 type Canvases = Vec<Vec<u8>>;
 
-/// An item, divided.
+/// An item, in pieces.
 struct Work<'a> {
     plan: &'a Plan,
     frames: Vec<Frame<'a>>,
@@ -257,6 +260,8 @@ struct Work<'a> {
     blanks: Vec<Blank<'a>>,
     /// What has been made, and of which view.
     canvases: Vec<(usize, Canvases)>,
+    /// Whether another thread is free, so that a source may divide its work.
+    divided: bool,
 }
 
 /// Some units of a view.
@@ -350,7 +355,7 @@ impl<'a> Work<'a> {
         }
         // A stable sort would ask for memory.
         pieces.sort_unstable_by_key(|piece| (piece.view, piece.units.start));
-        Ok(Self { plan, frames, pieces, blanks, canvases: Vec::new() })
+        Ok(Self { plan, frames, pieces, blanks, canvases: Vec::new(), divided: false })
     }
 
     /// Takes the pieces of one level, and with the first one all blanks.
@@ -470,13 +475,29 @@ impl<'a> Work<'a> {
         if runs.is_empty() {
             return Ok(());
         }
-        let mut readers = self.readers(from, watch)?;
-        drive(&mut runs, &mut readers, watch)?;
-        for reader in &mut readers {
-            reader.finish()?;
+        if !self.divided_family(from, &mut runs, watch)? {
+            let mut readers = self.readers(from, watch)?;
+            read(&mut runs, &mut readers, watch)?;
         }
         tables.backend.fence();
         Ok(())
+    }
+
+    /// Makes a family whose source divides its work with another thread; false where it does not, and nothing was made.
+    fn divided_family<B: Backend>(
+        &self,
+        from: From,
+        runs: &mut [ViewRun<'_, B>],
+        watch: &Watch<'_>,
+    ) -> Result<bool> {
+        if !self.divided || from != From::Image {
+            return Ok(false);
+        }
+        let [frame] = &self.frames[..] else { return Ok(false) };
+        let Some((reader, beside)) = frame.source.open_divided(watch)? else { return Ok(false) };
+        // Without the reader the work beside it ends.
+        let made = parallel::beside(beside, move || read(runs, &mut [reader], watch));
+        made.map_or(Ok(false), |made| made.map(|()| true))
     }
 
     /// Makes all of it, one family after the other.
@@ -627,6 +648,19 @@ impl Task<'_, '_> {
             }
         }
     }
+}
+
+/// Makes views from readers, and makes sure that those have come to a good end.
+fn read<B: Backend>(
+    runs: &mut [ViewRun<'_, B>],
+    readers: &mut [Box<dyn Rows + '_>],
+    watch: &Watch<'_>,
+) -> Result<()> {
+    drive(runs, readers, watch)?;
+    for reader in readers {
+        reader.finish()?;
+    }
+    Ok(())
 }
 
 /// Advances the views of one image, or of the frames of one temporal patch, to their ends.

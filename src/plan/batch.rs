@@ -112,13 +112,7 @@ impl Batch {
         elements: &[Element],
         copies: usize,
     ) -> Result<Self> {
-        let mut arrays = Vec::new();
-        for (output, array) in spec.recipe.arrays.iter().enumerate() {
-            let joined = Joined { spec, array, output, plans, samples };
-            for made in joined.arrays(elements[output], copies)? {
-                push(&mut arrays, made)?;
-            }
-        }
+        let arrays = Self::arrays(spec, plans, samples, elements, copies)?;
         let mut facts = Vec::new();
         for (number, fact) in spec.recipe.facts.iter().enumerate() {
             let empty = |plan: &&Plan| plan.facts[number].is_empty();
@@ -142,6 +136,27 @@ impl Batch {
             push(&mut facts, FactArray { key: fact.key, form })?;
         }
         Ok(Self { arrays, facts })
+    }
+
+    /// The arrays of pixels alone: the others may be as long as a video.
+    ///
+    /// # Errors
+    /// As [`Batch::new`].
+    pub fn arrays(
+        spec: &Prepared,
+        plans: &[&Plan],
+        samples: Samples<'_>,
+        elements: &[Element],
+        copies: usize,
+    ) -> Result<Vec<Array>> {
+        let mut arrays = Vec::new();
+        for (output, array) in spec.recipe.arrays.iter().enumerate() {
+            let joined = Joined { spec, array, output, plans, samples };
+            for made in joined.arrays(elements[output], copies)? {
+                push(&mut arrays, made)?;
+            }
+        }
+        Ok(arrays)
     }
 }
 

@@ -196,9 +196,9 @@ pub(super) struct PyPlan {
 
 impl PyPlan {
     /// The arrays of this image alone.
-    fn alone(&self) -> Result<Batch> {
+    fn alone(&self) -> Result<Vec<Array>> {
         let elements = filled(Element::Float32, self.plan.outputs.len())?;
-        Batch::new(&self.spec, &[&*self.plan], &[1], &elements, usize::MAX)
+        Batch::arrays(&self.spec, &[&*self.plan], &[1], &elements, usize::MAX)
     }
 }
 
@@ -307,8 +307,8 @@ impl PyPlan {
     #[getter]
     fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         guard(|| {
-            let batch = self.alone().map_err(|error| to_python(&error))?;
-            PyTuple::new(py, batch.arrays.first().map_or_else(Vec::new, Array::final_shape))
+            let arrays = self.alone().map_err(|error| to_python(&error))?;
+            PyTuple::new(py, arrays.first().map_or_else(Vec::new, Array::final_shape))
         })
     }
 
@@ -316,9 +316,9 @@ impl PyPlan {
     #[getter]
     fn shapes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         guard(|| {
-            let batch = self.alone().map_err(|error| to_python(&error))?;
+            let arrays = self.alone().map_err(|error| to_python(&error))?;
             let shapes = PyDict::new(py);
-            for array in &batch.arrays {
+            for array in &arrays {
                 shapes.set_item(array.key, PyTuple::new(py, array.final_shape())?)?;
             }
             Ok(shapes)
@@ -329,8 +329,8 @@ impl PyPlan {
     /// patches in (channel, frame, row, column), zeros for tiles with the channels first; None for all else.
     fn _packing(&self, key: &str) -> PyResult<Option<(usize, usize, usize)>> {
         guard(|| {
-            let batch = self.alone().map_err(|error| to_python(&error))?;
-            let Some(array) = batch.arrays.iter().find(|array| array.key == key) else {
+            let arrays = self.alone().map_err(|error| to_python(&error))?;
+            let Some(array) = arrays.iter().find(|array| array.key == key) else {
                 return Ok(None);
             };
             let mut views = self.plan.views.iter().filter(|v| v.output == Some(array.output));
@@ -454,9 +454,9 @@ impl PyPlan {
             Some(name) => Element::parse(name).map_err(|error| to_python(&error))?,
             None => Normalise::of(&self.spec)[0].element(),
         };
-        let batch = self.alone().map_err(|error| to_python(&error))?;
+        let arrays = self.alone().map_err(|error| to_python(&error))?;
         let count = |array: &Array| array.shape.iter().product::<usize>();
-        Ok(batch.arrays.iter().map(count).sum::<usize>() * element.size())
+        Ok(arrays.iter().map(count).sum::<usize>() * element.size())
     }
 
     /// Points or boxes of the image in the model's coordinates: `x * W' / W`, not rounded.

@@ -143,7 +143,7 @@ impl Layout {
     /// `Option` for more than [`MOST_SHAPES`], `OutOfMemory`.
     pub fn push(&mut self, shape: Shape) -> Result<()> {
         if self.shapes.len() == MOST_SHAPES {
-            let rule = "cut into at most 8192 parts: another size, or options of fewer parts";
+            let rule = "one that is cut into at most 8192 parts";
             let given = "more".into();
             return Err(Error::Option { name: "image", rule, given });
         }
