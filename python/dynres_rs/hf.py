@@ -304,9 +304,7 @@ def _refuse_unknown(given: Mapping[str, Any], allowed: set[str], known: set[str]
             )
 
 
-def find(
-    source: str | os.PathLike[str], revision: str | None
-) -> tuple[dict[str, Any], str | None]:
+def find(source: str | os.PathLike[str], revision: str | None) -> tuple[dict[str, Any], str | None]:
     """The config of a model in a folder, in a json file, or in the local Hugging Face cache, and
     the model's type where it is known from beside it. Of a model of videos alone it is theirs.
 
