@@ -279,7 +279,7 @@ def _is(value: Any, data: Any) -> bool:
 
 def _is_small(value: Any) -> bool:
     """Whether it is an integer that Python writes out."""
-    return isinstance(value, int | np.integer) and -(2**64) <= value <= 2**64
+    return isinstance(value, int | np.integer) and abs(int(value)) <= 2**64
 
 
 def _device(where: str, value: Any) -> None:
