@@ -285,7 +285,7 @@ pub(super) fn families() -> Vec<Family> {
             )
         },
         Family {
-            keys: &[Key::Square("size", "patch_size")],
+            keys: &[Key::Square("size", "patch_size"), Key::Ignore("do_resize")],
             ..family(
                 "inkling",
                 Strategy::GridPatches(GridPatches::default()),
@@ -297,7 +297,7 @@ pub(super) fn families() -> Vec<Family> {
         },
         Family {
             convert: Convert::Checkerboard,
-            keys: &[Key::Square("size", "patch_size")],
+            keys: &[Key::Square("size", "patch_size"), Key::Ignore("do_resize")],
             ..family(
                 "inkling2",
                 Strategy::GridPatches(GridPatches {
@@ -341,7 +341,7 @@ pub(super) fn families() -> Vec<Family> {
             "pix2struct",
             NumberedPatches::default(),
             PIX2STRUCT,
-            of("Pix2StructImageProcessor", &["pix2struct"]),
+            Upstream { serial: true, ..of("Pix2StructImageProcessor", &["pix2struct"]) },
         ),
         Family {
             aliases: &["kosmos-2.5", "kosmos2_5"],
@@ -353,7 +353,10 @@ pub(super) fn families() -> Vec<Family> {
                     ..NumberedPatches::default()
                 },
                 KOSMOS25,
-                of("Kosmos2_5ImageProcessor", &["kosmos2_5", "kosmos-2.5"]),
+                Upstream {
+                    serial: true,
+                    ..of("Kosmos2_5ImageProcessor", &["kosmos2_5", "kosmos-2.5"])
+                },
             )
         },
     ]

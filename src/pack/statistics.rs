@@ -1,9 +1,10 @@
 //! Mean and standard deviation of one image's values, as `Pix2Struct` and Kosmos-2.5 take them.
 //!
 //! Both libraries add float32 numbers in an order of their own, which shows in the last bits. The order is that of
-//! memory, which holds plane after plane; torch's is that of one thread.
+//! memory: upstream's torchvision backend holds plane after plane, its PIL backend an image as it came. torch's sums are
+//! those of one thread.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, filled};
 
 /// The mean and what values are divided by.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,16 +73,36 @@ impl Standardise {
         Ok(Statistics { mean, deviation: if deviation >= least { deviation } else { least } })
     }
 
-    /// Subtracts the mean of the values from each, and divides by the divisor.
+    /// The same of three planes, one after the other, of an image whose pixels lie side by side in memory: numpy adds
+    /// in the order of memory there.
+    ///
+    /// # Errors
+    /// `OutOfMemory`, and those of `check`.
+    pub fn of_planes(self, planes: &[f32], check: Check<'_>) -> Result<Statistics> {
+        if self != Self::Numpy {
+            return self.statistics(planes, check);
+        }
+        let mut pixels = filled(0.0, planes.len())?;
+        for (c, plane) in planes.chunks_exact((planes.len() / 3).max(1)).enumerate() {
+            check()?;
+            for (pixel, value) in pixels.chunks_exact_mut(3).zip(plane) {
+                pixel[c] = *value;
+            }
+        }
+        self.statistics(&pixels, check)
+    }
+}
+
+impl Statistics {
+    /// Subtracts the mean from each value, and divides by the divisor.
     ///
     /// # Errors
     /// Those of `check`.
     pub fn apply(self, values: &mut [f32], check: Check<'_>) -> Result<()> {
-        let Statistics { mean, deviation } = self.statistics(values, check)?;
         for part in values.chunks_mut(CHECK_EVERY) {
             check()?;
             for value in part {
-                *value = (*value - mean) / deviation;
+                *value = (*value - self.mean) / self.deviation;
             }
         }
         Ok(())

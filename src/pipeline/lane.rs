@@ -81,7 +81,8 @@ impl Lane<'_> {
 
     fn resized(&self, mut planes: Vec<f32>, steps: &Steps, watch: &Watch<'_>) -> Result<Vec<f32>> {
         if let Some(standardise) = steps.standardise {
-            standardise.apply(&mut planes, &|| watch.check())?;
+            let check = || watch.check();
+            standardise.of_planes(&planes, &check)?.apply(&mut planes, &check)?;
         }
         let (size, target) = (self.view.source.size, self.view.resized);
         if size == target || target.0 == 0 || target.1 == 0 {

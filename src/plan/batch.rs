@@ -212,8 +212,16 @@ impl Joined<'_> {
             }
             // Tiles of several sizes in one image have the largest as the output's.
             let own = |cut| matches!(cut, Cut::Tiles { .. }) && cut != output.cut;
-            let views = plan.views.iter().filter(|view| view.output == Some(self.output));
-            several |= views.clone().any(|view| own(view.cut));
+            let mut views = plan.views.iter().filter(|view| view.output == Some(self.output));
+            let smaller = views.find(|view| own(view.cut)).map(|view| view.cut);
+            if let (Some(Cut::Tiles { tile: first, .. }), Cut::Tiles { tile: other, .. }) =
+                (smaller, output.cut)
+                && self.array.filled_if.is_some()
+                && !self.array.pad
+            {
+                return Err(Error::Ragged { key: self.array.key, first, other });
+            }
+            several |= smaller.is_some();
             found = Some(match (found, output.cut) {
                 (Some(Cut::Tiles { tile: first, step, order }), Cut::Tiles { tile: other, .. }) => {
                     if first != other {

@@ -147,7 +147,7 @@ fn standardised<'py>(
         let standardise = Standardise::parse(standardise)?;
         let mut values = floats(values);
         let found = standardise.statistics(&values, &|| Ok(()))?;
-        standardise.apply(&mut values, &|| Ok(()))?;
+        found.apply(&mut values, &|| Ok(()))?;
         Ok((values, found))
     })?;
     Ok((bytes(py, &values), found.mean, found.deviation))
