@@ -8,11 +8,11 @@ use crate::strategy::{Measure, Pooling, Strategy};
 
 impl Plan {
     /// Rows and columns of tokens of every view that comes from the image itself.
-    pub(super) fn pooled_grids(&self, strategy: &Strategy) -> Vec<usize> {
-        let Some(pooling) = strategy.pooling() else { return Vec::new() };
+    pub(super) fn pooled_grids(&self, strategy: &Strategy) -> Result<Vec<usize>> {
+        let Some(pooling) = strategy.pooling() else { return Ok(Vec::new()) };
         let views = self.views.iter().filter(|view| view.from == From::Image);
         let grids = views.map(|view| pooling.grid((view.grid.rows, view.grid.columns)));
-        grids.flat_map(|grid| [grid.rows, grid.columns]).collect()
+        collected(grids.flat_map(|grid| [grid.rows, grid.columns]))
     }
 }
 
@@ -59,7 +59,8 @@ pub(super) fn pooled(
     plans: &[&Plan],
 ) -> Result<FactForm> {
     let Some(pooling) = spec.strategy.pooling() else {
-        return Ok(FactForm::Array { number, shape: vec![0, 0], bytes: Vec::new() });
+        let shape = collected([0, 0])?;
+        return Ok(FactForm::Array { number, shape, bytes: Vec::new() });
     };
     let Pooling { window, lead } = pooling;
     let width = window.0 * window.1;
@@ -91,12 +92,12 @@ pub(super) fn pooled(
                     let patch = row.zip(column).map_or(-1.0, |(row, column)| {
                         (first + patches[row * size.1 + column]) as f64
                     });
-                    number.write(patch, &mut bytes);
+                    number.write(patch, &mut bytes)?;
                 }
                 rows += windows.count();
             }
         }
         start += plan.outputs[of].rows;
     }
-    Ok(FactForm::Array { number, shape: vec![rows, width], bytes })
+    Ok(FactForm::Array { number, shape: collected([rows, width])?, bytes })
 }
