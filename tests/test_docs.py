@@ -204,6 +204,17 @@ def test_every_promise_has_a_test() -> None:
     assert not [row for row in promised if "::" not in row.rsplit("|", 2)[1]]
 
 
+def test_every_test_of_a_promise_exists() -> None:
+    """Each `file::name` in promises.md is a function of that file."""
+    text = (DOCS / "promises.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w/.]+)::(\w+)`", text)
+    assert len(named) > 90
+    for file, name in named:
+        source = (ROOT / file).read_text(encoding="utf-8")
+        form = rf"^\s*fn {name}\(" if file.endswith(".rs") else rf"^def {name}\("
+        assert re.search(form, source, re.MULTILINE), f"{file}::{name}"
+
+
 def test_excerpts_of_rust_are_in_the_source() -> None:
     def squeezed(text: str) -> str:
         return re.sub(r"\s+", " ", text).strip()

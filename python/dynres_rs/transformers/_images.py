@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from .. import hf, jpeg
+from .. import jpeg
 from ..images import prepare
 from ..options import canonical, preset, with_backgrounds
 from ..processor import Processor
@@ -119,7 +119,8 @@ class ExactImages(Exact):
         options = canonical(given, base, "options", row.family)
         options = with_backgrounds(row.family, options, given)
         numerics = self._dynres_numerics_now()
-        processor = Processor._make(hf.Config(row.family, options), numerics, jpeg.take({}))
+        made = Processor.__new__(Processor)
+        processor = made._make(row.family, numerics, options, jpeg.take({}))
 
         def run(held: Any, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
             images = _mapped(lambda one: one.image, held)

@@ -62,11 +62,12 @@ def make(name: str, module: str) -> dict[str, dict[str, Any]]:
     classes = []
     for backend, theirs in backends.items():
         default = backend == "torchvision" or len(backends) == 1
-        plain = name if default else name + "Pil"
+        plain = name if default else theirs
         where = module if default else f"{module}.pil"
         classes.append(_subclass(auto, theirs, plain, where, backend == "torchvision"))
         types_of = _argument_types(classes[-1]._dynres_upstream)
-        made[where] = {plain: classes[-1], **types_of}
+        # Without torchvision both names mean the PIL backend's.
+        made[where] = {plain: classes[-1], theirs: classes[-1], **types_of}
     if len(classes) == 2:
         classes[0]._dynres_other, classes[1]._dynres_other = classes[1], classes[0]
     return made

@@ -62,7 +62,8 @@ class ExactVideos(Exact):
             "input_data_format": "channels_first",
             "do_sample_frames": False,
         }
-        processor = VideoProcessor._make(row.family, options, self._dynres_numerics_now())
+        processor = VideoProcessor.__new__(VideoProcessor)
+        processor._set(row.family, self._dynres_numerics_now(), options)
 
         def run(videos: Any, _: Mapping[str, Any]) -> Mapping[str, Any]:
             return processor([video.numpy() for video in videos])
