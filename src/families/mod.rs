@@ -14,7 +14,7 @@ mod views;
 use std::sync::LazyLock;
 
 use crate::error::{Error, Result};
-use crate::spec::{Common, Convert, Key, MeanStd, Spec, Upstream};
+use crate::spec::{Common, Convert, Key, MeanStd, Prompt, Spec, Upstream};
 
 /// One row of the table.
 #[derive(Clone, Debug)]
@@ -35,6 +35,8 @@ pub struct Family {
     pub upstream: Option<Upstream>,
     /// Tokens that upstream's processor puts around those of an image, which it then always cuts into tiles.
     pub markers: usize,
+    /// The text that stands for an image in a prompt.
+    pub prompt: Prompt,
     /// The same for videos, where it has any.
     pub video: Option<Video>,
 }
@@ -62,8 +64,15 @@ impl Family {
             keys: &[],
             upstream: None,
             markers: 0,
+            prompt: Prompt::NONE,
             video: None,
         }
+    }
+
+    /// The same with a text for each image.
+    const fn says(mut self, prompt: Prompt) -> Self {
+        self.prompt = prompt;
+        self
     }
 }
 

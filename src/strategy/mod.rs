@@ -50,7 +50,7 @@ pub use fixed::{FixedSize, Padding};
 pub use frames::{FrameBudget, Frames, Scaling};
 pub use grid::{AspectGrid, MultiImage};
 pub use grid_patches::GridPatches;
-pub use layout::{Cells, Context, Layout, Shape};
+pub use layout::{Cells, Context, Layout, Reached, Shape, Span};
 pub use local::LocalGlobal;
 pub use longest::{Clamped, LongestEdge};
 pub use naflex::NaFlex;
@@ -154,8 +154,8 @@ pub trait Measure: Options {
         Cells::filling(shape.unit, self.patch_size())
     }
 
-    /// Tokens of an image, where they do not follow from the units of its shapes.
-    fn tokens(&self, _layout: &Layout) -> Option<usize> {
+    /// The cells of the main shape that the model takes, where it leaves some out or merges them.
+    fn reached(&self, _layout: &Layout) -> Option<Reached> {
         None
     }
 
@@ -253,8 +253,8 @@ macro_rules! strategies {
                 match self { $(Self::$strategy(it) => it.cells(shape),)+ }
             }
 
-            fn tokens(&self, layout: &Layout) -> Option<usize> {
-                match self { $(Self::$strategy(it) => it.tokens(layout),)+ }
+            fn reached(&self, layout: &Layout) -> Option<Reached> {
+                match self { $(Self::$strategy(it) => it.reached(layout),)+ }
             }
 
             fn values_of(&self, common: &Common) -> Vec<MeanStd> {
