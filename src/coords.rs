@@ -161,12 +161,7 @@ impl Plan {
             ([left, top, right, bottom], kind)
         };
         if !cells.newline {
-            for (number, tile_rows) in rows.chunks(cells.grid.rows.max(1)).enumerate() {
-                if cells.row_ends && number > 0 {
-                    let bottom = tile_rows.first().map_or(0.0, |row| row.0);
-                    let right = columns.iter().fold(0.0, |right: f64, column| right.max(column.1));
-                    emit([right, bottom, right, bottom], Kind::Newline);
-                }
+            for tile_rows in rows.chunks(cells.grid.rows.max(1)) {
                 for tile_columns in columns.chunks(cells.grid.columns.max(1)) {
                     for row in tile_rows {
                         watch.check()?;

@@ -6,6 +6,7 @@ the part of `Processor` that needs sizes only.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -260,6 +261,27 @@ def token_kinds(plan: Plan) -> NDArray[np.str_]:
     return kinds
 
 
+# Prompts
+
+
+def placeholder(plan: Plan, image: int | None = None, tokens: Mapping[str, str] | None = None) -> str:
+    """The text that transformers' processor puts into a prompt for the image."""
+    number = 0 if image is None else whole_number("image", image)
+    if not 0 <= number < 2**31:
+        raise ValueError(f"image: must be in 0..2**31, got {number}")
+    if plan.is_video:
+        raise ValueError("placeholder: must be asked of an image, a video's text has its times")
+    if not isinstance(tokens, Mapping | None):
+        raise TypeError(f"tokens: must be a dict, got {type(tokens).__name__}")
+    text = plan._placeholder(number) or ""
+    if not tokens:
+        return text
+    if not all(isinstance(word, str) for pair in tokens.items() for word in pair):
+        raise TypeError("tokens: must map strings to strings")
+    known = "|".join(re.escape(word) for word in sorted(tokens, key=len, reverse=True) if word)
+    return re.sub(known, lambda found: tokens[found[0]], text) if known else text
+
+
 # Tokens of many sizes
 
 
@@ -435,8 +457,11 @@ class Planner(ABC):
 
     def get_number_of_image_patches(
         self, height: int, width: int, images_kwargs: Mapping[str, Any] | None = None
-    ) -> int:
+    ) -> int | tuple[int, ...]:
         """Tiles of an image of this size, or patches where a family has no tiles.
+
+        As upstream has it, HunYuan's are (rows, columns) of patches and Idefics 3's and SmolVLM's
+        (tiles, rows, columns), zeros where the image is not cut.
 
         Args:
             height: of the image, in pixels.
@@ -452,13 +477,12 @@ class Planner(ABC):
 
         Matches `get_number_of_image_patches` of transformers' classes that return such a number,
         such as `Qwen2VLImageProcessor` and `GotOcr2ImageProcessor`; as there, `max_image_pixels`
-        and `do_resize` do not matter. Some classes return rows and columns, or crops alone:
-        HunYuan, Idefics 3, DeepSeek-OCR-2, Step 3.7 and their kin.
+        and `do_resize` do not matter.
         """
         if not isinstance(images_kwargs, Mapping | None):
             kind = type(images_kwargs).__name__
             raise TypeError(f"images_kwargs: must be a dict, got {kind}")
-        return _number_of_patches(_plan_of(self._counted(images_kwargs or {}), height, width))
+        return _plan_of(self._counted(images_kwargs or {}), height, width)._patch_counts[0]
 
     def _counted(self, given: Mapping[str, Any]) -> Spec:
         """What counts: the processor's own options but for those of a call that counts read, always
@@ -502,9 +526,10 @@ class Planner(ABC):
         Raises:
             ValueError: a size that upstream refuses, or videos of a family that has none.
 
-        Matches `_get_num_multimodal_tokens` of transformers' `Qwen2VLProcessor` and, for the HF
-        form of InternVL, `InternVLProcessor`: that one counts the two markers around an image too,
-        and crops to patches unless told otherwise.
+        Matches `_get_num_multimodal_tokens` of transformers' processors: what they count beside the
+        image's own tokens differs (InternVL's two markers, Idefics 3's places and line breaks), and
+        InternVL's crops to patches unless told otherwise. Where upstream's class has no such
+        function, the words of `plan.placeholder()` are counted, each special one a token.
         """
         alone, of_videos = kwargs.pop("images_kwargs", {}), kwargs.pop("videos_kwargs", {})
         for name, given in (("images_kwargs", alone), ("videos_kwargs", of_videos)):
@@ -532,13 +557,18 @@ class Planner(ABC):
             given = {"crop_to_patches": True, **given}
         counted = self._counted(given)
         plans = [_plan_of(counted, height, width) for height, width in image_sizes]
-        tokens = [markers + plan.num_tokens for plan in plans]
+        tokens = [_prompt_tokens(plan) for plan in plans]
         if given.get("patch_size") is not None and "patch_size" in _counted_names(family):
             # Upstream counts each tile, whatever its size, as one of the processor's own.
             each = _plan_of(spec, 1, 1)
             tile = each.num_tokens // each.num_tiles
             tokens = [markers + tile * plan.num_tiles for plan in plans]
-        return tokens, [_number_of_patches(plan) for plan in plans]
+        return tokens, [plan._patch_counts[1] for plan in plans]
+
+
+def _prompt_tokens(plan: Plan) -> int:
+    counted = plan.num_prompt_tokens
+    return plan.num_tokens if counted is None else counted
 
 
 def _counted_names(family: str) -> dict[str, tuple[str, str]]:
@@ -553,10 +583,6 @@ def _plan_of(spec: Spec, height: Any, width: Any) -> Plan:
         raise ValueError(f"image: height and width must be in 1..2**31, got {(height, width)}")
     return spec.plan(height, width, 1)
 
-
-def _number_of_patches(plan: Plan) -> int:
-    """Tiles, or patches where there are no tiles."""
-    return plan.num_tiles or plan.num_patches
 
 
 def _sides(name: str, size: Any) -> tuple[int, int]:

@@ -7,6 +7,7 @@ mod encoders;
 mod grids;
 mod originals;
 mod patches;
+mod prompts;
 mod tiles;
 mod videos;
 mod views;

@@ -2,13 +2,13 @@
 
 use super::crops::{VIEWS, also, family, torchvision};
 use super::encoders::PICTURE;
-use super::{CLIP, Family, HALF};
+use super::{CLIP, Family, HALF, prompts};
 use crate::pack::Arithmetic;
 use crate::plan::{Inside, Role};
 use crate::resample::Filter;
 use crate::spec::{
-    ArraySpec, Backends, Convert, CutSpec, FactSpec, Form, Group, Key, Number, Per, Preset, Recipe,
-    Rows, Upstream, ViewSpec, What,
+    ArraySpec, Backends, Convert, Counts, CutSpec, FactSpec, Form, Group, Key, Number, Part, Per,
+    Preset, Prompt, Recipe, Rows, TokenSpec, Upstream, ViewSpec, What, Word,
 };
 use crate::strategy::{
     BoxPad, Clamped, Downsample, FitCanvas, FixedSize, LongestEdge, Page, PageGrid, Slices,
@@ -83,7 +83,8 @@ fn scaled() -> Vec<Family> {
             SPLIT,
             SPLIT_KEYS,
             Upstream::of("Idefics3ImageProcessor", &["idefics3"]),
-        ),
+        )
+        .says(prompts::SPLIT),
         family(
             "smolvlm",
             Strategy::LongestEdge(LongestEdge {
@@ -101,13 +102,15 @@ fn scaled() -> Vec<Family> {
                 defaults: &[("longest_edge", Preset::Int(1456)), ("tile_size", Preset::Int(364))],
                 ..Upstream::of("SmolVLMImageProcessor", &["smolvlm"])
             },
-        ),
+        )
+        .says(prompts::SPLIT),
         family(
             "idefics2",
             Strategy::Clamped(Clamped::default()),
             Bilinear,
             HALF,
             Recipe {
+                tokens: TokenSpec { parts: &[Part::Pooled(Role::Crop), Part::Pooled(Role::Whole)] },
                 arrays: const { &[SAMPLES.padded().as_floats(Backends::Torchvision)] },
                 ..SPLIT
             },
@@ -126,7 +129,8 @@ fn scaled() -> Vec<Family> {
                 ]
             },
             Upstream::of("Idefics2ImageProcessor", &["idefics2"]),
-        ),
+        )
+        .says(prompts::IDEFICS2),
         family(
             "pi0",
             Strategy::FixedSize(FixedSize {
@@ -151,7 +155,8 @@ fn scaled() -> Vec<Family> {
                 ]
             },
             torchvision(Upstream::of("PI0ImageProcessor", &["pi0"])),
-        ),
+        )
+        .says(Prompt::of(&[Word::Tokens("<image>")]).counting(Counts::One)),
         Family {
             convert: Convert::Never,
             ..family(
@@ -191,7 +196,8 @@ fn fitted() -> Vec<Family> {
             },
             const { &[Key::Square("size", "image_size"), Key::Alias("max_patches", "max_num")] },
             torchvision(Upstream::of("Llama4ImageProcessor", &["llama4"])),
-        ),
+        )
+        .says(prompts::LLAMA4),
         family(
             "mllama",
             Strategy::FitCanvas(FitCanvas {
@@ -203,6 +209,7 @@ fn fitted() -> Vec<Family> {
             Bilinear,
             CLIP,
             Recipe {
+                tokens: TokenSpec { parts: &[Part::Image(1)] },
                 arrays: const {
                     &[ArraySpec::PIXEL_VALUES
                         .stacked(Group::SampleImage, Rows::Option("max_num"))
@@ -229,7 +236,8 @@ fn fitted() -> Vec<Family> {
                 ],
                 ..Upstream::of("MllamaImageProcessor", &["mllama"])
             },
-        ),
+        )
+        .says(Prompt::of(&[Word::Tokens("<|image|>")]).counting(Counts::One)),
         Family {
             convert: Convert::Never,
             apart: true,
@@ -239,6 +247,7 @@ fn fitted() -> Vec<Family> {
                 Bilinear,
                 HALF,
                 Recipe {
+                    tokens: TokenSpec { parts: &[Part::Reached] },
                     arrays: const {
                         &[ArraySpec::concatenated("images").stacked(Group::Sample, Rows::Own)]
                     },
@@ -265,6 +274,7 @@ fn fitted() -> Vec<Family> {
                 },
                 Upstream::of("FuyuImageProcessor", &["fuyu"]),
             )
+            .says(prompts::FUYU)
         },
         also(
             family(
@@ -293,7 +303,8 @@ fn fitted() -> Vec<Family> {
                     ]
                 },
                 Upstream::of("GraniteDoclingImageProcessor", &["granite_docling"]),
-            ),
+            )
+            .says(prompts::DOCLING),
             &["granite_docling"],
         ),
     ]
@@ -309,6 +320,13 @@ fn cut() -> Vec<Family> {
             Bilinear,
             CLIP,
             Recipe {
+                tokens: TokenSpec {
+                    parts: &[
+                        Part::UnitRows(Role::Tiles),
+                        Part::UnitRows(Role::Crop),
+                        Part::Units(Role::Global),
+                    ],
+                },
                 views: const {
                     &[
                         ViewSpec::tiles(Role::Global),
@@ -335,7 +353,8 @@ fn cut() -> Vec<Family> {
             },
             const { &[Key::Square("size", "image_size")] },
             torchvision(Upstream::of("Step3p7ImageProcessor", &["step3p7"])),
-        ),
+        )
+        .says(prompts::STEP3),
         also(
             family(
                 "minicpm-v4.6",
@@ -345,7 +364,8 @@ fn cut() -> Vec<Family> {
                 STRIP,
                 const { &[Key::Ignore("use_image_id")] },
                 Upstream::of("MiniCPMV4_6ImageProcessor", &["minicpmv4_6", "minicpmv4_7"]),
-            ),
+            )
+            .says(prompts::MINICPM),
             &["minicpmv4_6"],
         ),
         also(
@@ -357,7 +377,8 @@ fn cut() -> Vec<Family> {
                 Recipe { lacks: &[], ..STRIP },
                 const { &[Key::Ignore("use_image_id")] },
                 torchvision(Upstream::of("MiniCPMOcrImageProcessor", &["minicpm_ocr"])),
-            ),
+            )
+            .says(prompts::MINICPM),
             &["minicpm_ocr"],
         ),
     ]

@@ -6,11 +6,11 @@ mod batch;
 mod prompt;
 mod view;
 
+use crate::coords::Kind;
 use crate::error::{Error, Result, Size};
 use crate::resample::Filter;
 use crate::sizing::Grid;
 use crate::spec::{Coords, CutSpec, Form, Group, Part, Prepared, Recipe, ViewSpec, What};
-use crate::coords::Kind;
 use crate::strategy::{self, Context, Layout, Measure, Reached, Shape, Span, Strategy};
 
 pub use batch::{Array, Batch, FactArray, FactForm, Samples, Slot, Tree, row_shape};
@@ -443,7 +443,7 @@ fn runs(spec: &Prepared, layout: &Layout) -> Vec<Run> {
                 continue;
             }
             let Some(grid) = cells.grid else { return Vec::new() };
-            runs.push(Run::Cells(Cells {
+            let whole = Cells {
                 view,
                 tiles,
                 tile,
@@ -451,10 +451,20 @@ fn runs(spec: &Prepared, layout: &Layout) -> Vec<Run> {
                 cell: cells.side,
                 grid,
                 newline,
-                row_ends,
                 rows: Span::whole(tiles.rows * grid.rows),
                 columns: Span::whole(tiles.columns * grid.columns),
-            }));
+            };
+            if row_ends {
+                for row in 0..tiles.rows {
+                    if row > 0 {
+                        runs.push(Run::Mark(Kind::Newline));
+                    }
+                    let rows = Span { first: row * grid.rows, ..Span::whole(grid.rows) };
+                    runs.push(Run::Cells(Cells { rows, ..whole }));
+                }
+            } else {
+                runs.push(Run::Cells(whole));
+            }
             if matches!(part, Part::Ended(_)) {
                 runs.push(Run::Mark(Kind::Newline));
             }
@@ -477,7 +487,6 @@ fn taken(layout: &Layout, reached: &Reached) -> Option<Run> {
         cell: cells.side,
         grid,
         newline: true,
-        row_ends: false,
         rows,
         columns,
     }))

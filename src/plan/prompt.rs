@@ -113,9 +113,13 @@ impl<F: FnMut(&str, usize, usize)> Walker<'_, F> {
 
     fn rows(&mut self, role: Role, token: &str, end: Mark, last: Mark) {
         let Some(shape) = self.shapes(role).next() else { return };
-        let (cells, tiles) = seen(self.spec, shape);
-        let grid = cells.grid.unwrap_or(Grid::NONE);
-        let (rows, columns) = (tiles.rows * grid.rows, tiles.columns * grid.columns);
+        let (rows, columns) = if let Some(reached) = self.spec.strategy.reached(self.layout) {
+            (reached.rows.tokens, reached.columns.tokens)
+        } else {
+            let (cells, tiles) = seen(self.spec, shape);
+            let grid = cells.grid.unwrap_or(Grid::NONE);
+            (tiles.rows * grid.rows, tiles.columns * grid.columns)
+        };
         for row in 0..rows {
             self.repeat(token, columns);
             self.say(if row + 1 < rows { end } else { last });

@@ -272,8 +272,6 @@ pub struct Cells {
     pub grid: Grid,
     /// Rows of cells run over all tiles and end in a newline token each; else tile after tile.
     pub newline: bool,
-    /// A newline token follows each row of tiles but the last, tile after tile.
-    pub row_ends: bool,
     /// The rows that become tokens; all of them where there are no newlines.
     pub rows: Span,
     /// The columns that become tokens, likewise.
@@ -284,7 +282,6 @@ impl Cells {
     /// How many tokens.
     #[must_use]
     pub const fn count(&self) -> usize {
-        let ends = if self.row_ends { self.tiles.rows.saturating_sub(1) } else { 0 };
-        self.rows.tokens * (self.columns.tokens + if self.newline { 1 } else { 0 }) + ends
+        self.rows.tokens * (self.columns.tokens + if self.newline { 1 } else { 0 })
     }
 }

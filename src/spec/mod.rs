@@ -25,7 +25,7 @@ use crate::resample::{Filter, Numerics};
 use crate::strategy::{Measure, Ready, Strategy};
 
 pub use array::{ArraySpec, FactSpec, Form, Group, Number, Per, Rows, What};
-pub use prompt::{Counts, Digits, Mark, NOTHING, Prompt, Word};
+pub use prompt::{Counts, Digits, Mark, NOTHING, Positions, Prompt, Word};
 pub use tokens::{Part, TokenSpec};
 pub use upstream::{Backends, Key, Preset, Sign, Upstream};
 pub use view::{CutSpec, ViewSpec};

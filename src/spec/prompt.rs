@@ -1,6 +1,26 @@
-//! The text that upstream's processor puts into a prompt for an image, and what upstream counts.
+//! The text that upstream's processor puts into a prompt for an image, what upstream counts, and which positions its
+//! model gives the tokens.
 
+use crate::names::names;
 use crate::plan::Role;
+
+names! {
+    /// How a model of the Qwen line counts the positions of an image's or a video's tokens. The facade acts on it.
+    pub enum Positions: "positions" {
+        /// Time, rows and columns of the whole video.
+        Grid = "grid",
+        /// The same, time in positions a second.
+        Seconds = "seconds",
+        /// Each temporal patch of a video is a picture.
+        Frames = "frames",
+        /// Two temporal patches of a video are one position.
+        Pairs = "pairs",
+        /// Rows end in a newline, and each picture begins behind the last.
+        Lines = "lines",
+        /// Four axes: the text, columns, rows and images.
+        Planes = "planes",
+    }
+}
 
 /// What stands for an image in a prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,16 +29,24 @@ pub struct Prompt {
     pub words: &'static [Word],
     /// What upstream's `get_number_of_image_patches` counts.
     pub counts: Counts,
+    /// How the model counts positions; none where they are those of a text.
+    pub positions: Option<Positions>,
 }
 
 impl Prompt {
     /// Of images that no text holds.
-    pub const NONE: Self = Self { words: &[], counts: Counts::Units };
+    pub const NONE: Self = Self { words: &[], counts: Counts::Units, positions: None };
 
     /// That text, where upstream counts patches, or tiles of the first array.
     #[must_use]
     pub const fn of(words: &'static [Word]) -> Self {
-        Self { words, counts: Counts::Units }
+        Self { words, counts: Counts::Units, positions: None }
+    }
+
+    /// The same with a rule for positions.
+    #[must_use]
+    pub const fn placed(self, positions: Positions) -> Self {
+        Self { positions: Some(positions), ..self }
     }
 
     /// The same with another count.

@@ -196,16 +196,24 @@ pub trait Measure: Options {
 }
 
 macro_rules! strategies {
-    ($( $(#[$doc:meta])* $strategy:ident ),+ $(,)?) => {
+    ($( #[doc = $doc:literal] $strategy:ident ),+ $(,)?) => {
         /// A strategy with its options.
         #[derive(Clone, Debug, PartialEq)]
         pub enum Strategy {
-            $( $(#[$doc])* $strategy($strategy), )+
+            $( #[doc = $doc] $strategy($strategy), )+
         }
 
         /// What a strategy made once.
         pub enum Ready {
-            $( $(#[$doc])* $strategy(<$strategy as Measure>::Ready), )+
+            $( #[doc = $doc] $strategy(<$strategy as Measure>::Ready), )+
+        }
+
+        impl Strategy {
+            /// Its name, and what it does in a sentence.
+            #[must_use]
+            pub const fn told(&self) -> (&'static str, &'static str) {
+                match self { $(Self::$strategy(_) => (stringify!($strategy), $doc.trim_ascii()),)+ }
+            }
         }
 
         impl Options for Strategy {

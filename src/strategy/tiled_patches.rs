@@ -116,7 +116,7 @@ impl Measure for TiledPatches {
         let shown = self.use_thumbnail && grid.count() > 1;
         let last = whole(if shown { Role::Thumbnail } else { Role::Step });
         let shapes = [all].into_iter().chain((0..grid.count()).map(crop)).chain([last]);
-        Ok(Layout { main: 0, ..Layout::of(shapes) })
+        Ok(Layout { main: 0, parts: grid, ..Layout::of(shapes) })
     }
 
     fn patch_size(&self) -> usize {
