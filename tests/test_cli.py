@@ -138,6 +138,15 @@ def test_families() -> None:
     assert list(table) == list(dr.families())
 
 
+def test_families_by_a_word() -> None:
+    found = json.loads(dynres("families", "llava_next", "--json").stdout)
+    assert list(found) == ["llava-next"]
+    found = json.loads(dynres("families", "GotOcr2", "--json").stdout)
+    assert {"internvl-hf", "got-ocr2"} <= set(found) and "qwen2-vl" not in found
+    done = dynres("families", "nothing-like-it")
+    assert done.returncode == 2 and "WORD: 'nothing-like-it' is in no family's row" in done.stderr
+
+
 def test_doctor() -> None:
     done = dynres("doctor")
     assert done.returncode == 0

@@ -62,7 +62,8 @@ def differences(family: str, size: tuple[int, int], text: str) -> str | None:
     if ours == text:
         return None
     at = next((i for i, (a, b) in enumerate(zip(ours, text, strict=False)) if a != b), -1)
-    return f"{family} {size}: {len(ours)} and {len(text)} characters, at {at}: {ours[at : at + 40]!r}, upstream {text[at : at + 40]!r}"
+    there = f"{ours[at : at + 40]!r}, upstream {text[at : at + 40]!r}"
+    return f"{family} {size}: {len(ours)} and {len(text)} characters, at {at}: {there}"
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -169,6 +170,7 @@ def test_every_token_has_a_box(family: str) -> None:
 
 
 @pytest.mark.torch
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("family", sorted(upstream.RECORDED))
 def test_texts_and_counts_of_upstream(family: str) -> None:
     processor = upstream.make(family)
@@ -184,6 +186,7 @@ def test_texts_and_counts_of_upstream(family: str) -> None:
 
 
 @pytest.mark.torch
+@pytest.mark.filterwarnings("ignore")
 def test_upstream_of_several_images() -> None:
     processor = upstream.make("llava-onevision")
     images = [upstream.image((480, 640)), upstream.image((300, 500))]

@@ -85,6 +85,8 @@ LLAVA = {
     "vision_feature_select_strategy": "default",
     "num_additional_image_tokens": 1,
 }
+#: A token of HunYuan's tokenizer.
+HY = "<\uff5chy_place\u2581holder\u2581no\u2581{}\uff5c>"
 PERCEPTION = {"image_token": "<|image|>", "video_token": "<|video|>"}
 IMAGE = {"image_token": "<image>"}
 
@@ -159,12 +161,12 @@ RECORDED: dict[str, Upstream] = {
         "HunYuanVLProcessor",
         "HunYuanVLImageProcessor",
         {
-            "image_token": "<｜hy_place▁holder▁no▁102｜>",
-            "image_start_token": "<｜hy_place▁holder▁no▁100｜>",
-            "image_end_token": "<｜hy_place▁holder▁no▁101｜>",
+            "image_token": HY.format(102),
+            "image_start_token": HY.format(100),
+            "image_end_token": HY.format(101),
         },
-        text="<｜hy_place▁holder▁no▁100｜><｜hy_place▁holder▁no▁102｜><｜hy_place▁holder▁no▁101｜>",
-        around=("<｜hy_place▁holder▁no▁100｜>", "<｜hy_place▁holder▁no▁101｜>"),
+        text=HY.format(100) + HY.format(102) + HY.format(101),
+        around=(HY.format(100), HY.format(101)),
     ),
     "hy-v4-vl": Upstream("hy_v4_vl", "HYV4VLProcessor", "HYV4VLImageProcessor", IMAGE_PAD),
     "video-llama-3": Upstream(
@@ -437,9 +439,8 @@ def make(family: str) -> Any:
 
 
 def _video_processor(module: str) -> Any:
-    from transformers.models.auto.video_processing_auto import VIDEO_PROCESSOR_MAPPING_NAMES
-
     import transformers
+    from transformers.models.auto.video_processing_auto import VIDEO_PROCESSOR_MAPPING_NAMES
 
     name = VIDEO_PROCESSOR_MAPPING_NAMES.get(module)
     if isinstance(name, dict):

@@ -7,10 +7,10 @@ Run it in a checkout, where transformers, torch and torchvision are installed be
     python tools/follow.py --every 10           each tenth case of a class
     python tools/follow.py --only Qwen2VL       classes with that in their names
 
-It says which recorded result, key or default is another one now, which text or count of a processor,
-and which classes of image and video processors exist that the table does not know, each with the
-class of the table that it resembles most. It exits with 1 where anything moved. `CONTRIBUTING.md`
-says what to do then.
+It says which recorded result, key or default is another one now, which text or count of a
+processor, and which classes of image and video processors exist that the table does not know, each
+with the class of the table that it resembles most. It exits with 1 where anything moved.
+`CONTRIBUTING.md` says what to do then.
 """
 
 from __future__ import annotations
@@ -255,7 +255,9 @@ def classes() -> dict[str, tuple[str, bool]]:
 def source_of(name: str) -> str:
     """A class's own code, without comments and docs."""
     lines = inspect.getsource(found(name)).splitlines()
-    return "\n".join(line.strip() for line in lines if line.strip() and not line.strip().startswith("#"))
+    return "\n".join(
+        line.strip() for line in lines if line.strip() and not line.strip().startswith("#")
+    )
 
 
 def keys_of(name: str) -> set[str]:
@@ -291,7 +293,9 @@ def unknown(only: str) -> list[str]:
             return bound + (code.ratio() if code.real_quick_ratio() > 0.3 else 0.0)
 
         of_kind = [k for k in known if every[k][1] == video and k in keys]
-        near = sorted(of_kind, key=lambda k: len(keys[name] & keys[k]) / len(keys[name] | keys[k]))[-6:]
+        near = sorted(of_kind, key=lambda k: len(keys[name] & keys[k]) / len(keys[name] | keys[k]))[
+            -6:
+        ]
         best = max(near, key=alike, default=None)
         if best is None:
             lines.append(f"{name} ({model})")

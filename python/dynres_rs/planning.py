@@ -20,6 +20,7 @@ from . import _dynres_rs as _native
 from ._types import I64, Numerics
 from .arguments import as_numbers, whole_number
 from .files import shown
+from .positions import Positions, position_ids
 
 if TYPE_CHECKING:
     from ._dynres_rs import Plan, Spec, View
@@ -264,7 +265,9 @@ def token_kinds(plan: Plan) -> NDArray[np.str_]:
 # Prompts
 
 
-def placeholder(plan: Plan, image: int | None = None, tokens: Mapping[str, str] | None = None) -> str:
+def placeholder(
+    plan: Plan, image: int | None = None, tokens: Mapping[str, str] | None = None
+) -> str:
     """The text that transformers' processor puts into a prompt for the image."""
     number = 0 if image is None else whole_number("image", image)
     if not 0 <= number < 2**31:
@@ -547,6 +550,55 @@ class Planner(ABC):
             ]
         return MultiModalTokens(tokens, video_tokens, None, patches)
 
+    def mrope_position_ids(
+        self,
+        mm_token_type_ids: ArrayLike,
+        *,
+        image_grid_thw: ArrayLike | None = None,
+        video_grid_thw: ArrayLike | None = None,
+        second_per_grid_ts: ArrayLike | None = None,
+        attention_mask: ArrayLike | None = None,
+    ) -> Positions:
+        """Positions of tokens for multimodal rotary embeddings, as the family's model makes them.
+
+        Args:
+            mm_token_type_ids: (samples, length) integers: 0 for a word, 1 for a token of an image,
+                2 for one of a video, as transformers' processors return them.
+            image_grid_thw: (images, 3) of all samples, in the order of the text.
+            video_grid_thw: (videos, 3), likewise.
+            second_per_grid_ts: (videos,) seconds of a temporal patch, which Qwen2.5-VL reads; None
+                is one each.
+            attention_mask: (samples, length); zeros are padding, whose positions are 0.
+
+        Returns:
+            `position_ids`, int64 (3, samples, length) of time, row and column, and
+            `mrope_position_deltas`, int64 (samples, 1). HunYuan-VL's have four axes: the text's
+            place, column, row and the number of the image.
+
+        Raises:
+            TypeError: no integers.
+            ValueError: another shape, grids that are not those of the tokens, or a family whose
+                model places tokens as a text's.
+
+        Matches `get_rope_index` of transformers' models: of Qwen2-VL, Qwen2.5-VL, Qwen3-VL (each
+        temporal patch is a picture, its time stands in the text), GLM-4V, ERNIE 4.5 VL and others.
+        """
+        spec, family, _, _ = self._planned()
+        rule = _native.positions(family)
+        if rule is None:
+            known = ", ".join(name for name in _native.families() if _native.positions(name))
+            raise ValueError(f"family: must be one whose model places tokens by grids: {known}")
+        merge = int(spec.options["merge_size"])
+        return position_ids(
+            rule,
+            merge,
+            mm_token_type_ids,
+            image_grid_thw,
+            video_grid_thw,
+            second_per_grid_ts,
+            attention_mask,
+        )
+
     def _image_tokens(
         self, image_sizes: Iterable[Iterable[int]], given: dict[str, Any]
     ) -> tuple[list[int], list[int]]:
@@ -582,7 +634,6 @@ def _plan_of(spec: Spec, height: Any, width: Any) -> Plan:
     if not 0 < min(height, width) <= max(height, width) < 2**31:
         raise ValueError(f"image: height and width must be in 1..2**31, got {(height, width)}")
     return spec.plan(height, width, 1)
-
 
 
 def _sides(name: str, size: Any) -> tuple[int, int]:

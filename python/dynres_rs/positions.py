@@ -123,7 +123,9 @@ def _sample(
     return np.concatenate(parts, axis=1) if parts else np.zeros((3, 0), np.int64)
 
 
-def _planes(types: NDArray[np.int64], merge: int, grids: Iterator[tuple[int, int, int]], first: int) -> tuple[I64, int]:
+def _planes(
+    types: NDArray[np.int64], merge: int, grids: Iterator[tuple[int, int, int]], first: int
+) -> tuple[I64, int]:
     """(4, length) of one sample as HunYuan-VL has it: places of the text, columns, rows, images."""
     found = np.broadcast_to(np.arange(len(types)), (4, len(types))).copy()
     at, number = 0, first
@@ -164,12 +166,19 @@ def position_ids(
         mask = _types("attention_mask", attention_mask).astype(bool)
         if mask.shape != types.shape:
             raise ValueError(f"attention_mask: must have the shape {types.shape}, got {mask.shape}")
-    images, videos = _grids("image_grid_thw", image_grid_thw), _grids("video_grid_thw", video_grid_thw)
+    images, videos = (
+        _grids("image_grid_thw", image_grid_thw),
+        _grids("video_grid_thw", video_grid_thw),
+    )
     if rule == "frames":
         # Each temporal patch of a video is a picture of its own; its time is in the text.
         videos = [(1, rows, columns) for frames, rows, columns in videos for _ in range(frames)]
-    given = as_numbers("second_per_grid_ts", [] if second_per_grid_ts is None else second_per_grid_ts)
-    times = iter(given.ravel().tolist()) if second_per_grid_ts is not None else itertools.repeat(1.0)
+    given = as_numbers(
+        "second_per_grid_ts", [] if second_per_grid_ts is None else second_per_grid_ts
+    )
+    times = (
+        iter(given.ravel().tolist()) if second_per_grid_ts is not None else itertools.repeat(1.0)
+    )
     steps = _Rule(rule, merge, times)
     grids = {IMAGE: iter(images), VIDEO: iter(videos)}
     axes = 4 if rule == "planes" else 3

@@ -5,8 +5,8 @@ use crate::coords::Kind;
 use crate::plan::{Inside, Role};
 use crate::resample::{Filter, Numerics};
 use crate::spec::{
-    ArraySpec, Backends, Common, Coords, Counts, CutSpec, FactSpec, Key, MeanStd, Part, Preset,
-    Prompt, Recipe, Sign, Spec, TokenSpec, Upstream, ViewSpec, What, Word,
+    ArraySpec, Backends, Common, Coords, Counts, CutSpec, FactSpec, Key, MeanStd, Part, Positions,
+    Preset, Prompt, Recipe, Sign, Spec, TokenSpec, Upstream, ViewSpec, What, Word,
 };
 use crate::strategy::{
     EveryFrame, FrameBudget, Frames, PixelBudget, Sampled, Sampling, Small, Strategy, Unit,
@@ -213,7 +213,7 @@ pub(super) fn budgets() -> Vec<Family> {
             CLIP,
             Recipe { tokens: ENDED_LINES, ..RASTER },
             Upstream::of("HunYuanVLImageProcessor", &["hunyuan_vl"]),
-        ).says(Prompt::of(&[Word::Tokens("<｜hy_place▁holder▁no▁102｜>")]).counting(Counts::Sides).placed(Positions::Planes)),
+        ).says(prompts::HUNYUAN),
         budget(
             "hy-v4-vl",
             hunyuan,
@@ -245,7 +245,7 @@ pub(super) fn budgets() -> Vec<Family> {
                 backends: Backends::Torchvision,
                 ..Upstream::of("MiniMaxM3VLImageProcessor", &["minimax_m3_vl"])
             },
-        ).says(Prompt::of(&[Word::Text(("]<]start of image[>[", 0)), Word::Tokens("]<]image[>["), Word::Text(("]<]end of image[>[", 0))])),
+        ).says(prompts::MINIMAX),
         budget(
             "cohere-compass",
             PixelBudget { max_pixels: 1_003_520, ..PixelBudget::default() },

@@ -1,7 +1,7 @@
 //! Texts for images that several families share or that have parts.
 
 use crate::plan::Role;
-use crate::spec::{Counts, Digits, Mark, NOTHING, Prompt, Word};
+use crate::spec::{Counts, Digits, Mark, NOTHING, Positions, Prompt, Word};
 
 /// The form of words for each unit of a role, with nothing between them.
 const fn each(role: Role, words: &'static [Word]) -> Word {
@@ -18,6 +18,16 @@ pub(super) const INTERNVL: Prompt = Prompt::of(&[
     Word::Tokens("<IMG_CONTEXT>"),
     Word::Text(("</img>", 1)),
 ]);
+
+pub(super) const MINIMAX: Prompt = Prompt::of(&[
+    Word::Text(("]<]start of image[>[", 0)),
+    Word::Tokens("]<]image[>["),
+    Word::Text(("]<]end of image[>[", 0)),
+]);
+
+pub(super) const HUNYUAN: Prompt = Prompt::of(&[Word::Tokens("<｜hy_place▁holder▁no▁102｜>")])
+    .counting(Counts::Sides)
+    .placed(Positions::Planes);
 
 pub(super) const EMU3: Prompt = Prompt::of(&[
     Word::Text(("<|image start|>", 0)),

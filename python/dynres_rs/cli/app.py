@@ -13,11 +13,13 @@ from rich.console import Console
 from rich.table import Table
 
 import dynres_rs as dr
+from dynres_rs import _dynres_rs as native
 from dynres_rs import jpeg
 from dynres_rs._dynres_rs import backends
 from dynres_rs.numerics import installed_pillow
 from dynres_rs.zero_copy import zero_copy
 
+from .common import fail
 from .plan import plan
 from .run import run
 from .show import show
@@ -47,16 +49,26 @@ def _out() -> Console:
 
 @app.command()
 def families(
+    word: Annotated[
+        str, typer.Argument(help="Only rows that have it: in a name, class, model type or option.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="All defaults as JSON.")] = False,
 ) -> None:
-    """List the families with their defaults."""
-    table = dr.families()
+    """List the families with their classes, model types and defaults."""
+    names = _names()
+    table = {
+        name: row
+        for name, row in dr.families().items()
+        if word.lower() in f"{names[name]} {row['aliases']} {' '.join(row)}".lower()
+    }
+    if not table:
+        raise fail(f"WORD: '{word}' is in no family's row")
     console = _out()
     if as_json:
         print(json.dumps(table, indent=2))
         return
     grid = Table(box=None, pad_edge=False)
-    for head in ("family", "numerics", "options"):
+    for head in ("family", "class and model types", "numerics", "options"):
         grid.add_column(head, overflow="fold")
     skip = {"numerics", "convert", "aliases", "candidate_resolutions", "image_mean", "image_std"}
     for name, row in table.items():
@@ -66,8 +78,18 @@ def families(
             if key not in skip
             and not key.startswith(("do_", "rescale", "max_image", "high_res_image_"))
         )
-        grid.add_row(name, str(row["numerics"]), options)
+        grid.add_row(name, names[name].partition(" ")[2], str(row["numerics"]), options)
     console.print(grid, soft_wrap=False)
+
+
+def _names() -> dict[str, str]:
+    """Each family's name with upstream's class and its model types."""
+    names = {name: [name] for name in dr.families()}
+    for upstream, entries in native.upstream().items():
+        for entry in entries:
+            if not entry["video"] and entry["family"] in names:
+                names[entry["family"]] += [upstream, *entry["model_types"]]
+    return {name: " ".join(words) for name, words in names.items()}
 
 
 @app.command()
