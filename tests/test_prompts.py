@@ -190,7 +190,7 @@ def test_texts_and_counts_of_upstream(family: str) -> None:
 def test_upstream_of_several_images() -> None:
     processor = upstream.make("llava-onevision")
     images = [upstream.image((480, 640)), upstream.image((300, 500))]
-    text = upstream.said("llava-onevision", processor, images)
+    text = upstream.said("llava-onevision", processor, [images], 2)
     ours = dr.Processor("llava-onevision")
     assert text == "".join(
         ours.plan(*size, num_images=2).placeholder() for size in ((480, 640), (300, 500))

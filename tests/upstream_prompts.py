@@ -58,7 +58,14 @@ class Upstream:
 
 
 IMAGE_PAD = {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"}
-GEMMA4 = {"image_token": "<|image|>", "boi_token": "<|image>", "eoi_token": "<image|>"}
+GEMMA4 = {
+    "image_token": "<|image|>",
+    "boi_token": "<|image>",
+    "eoi_token": "<image|>",
+    "audio_token": "<|audio|>",
+    "boa_token": "<|audio>",
+    "eoa_token": "<audio|>",
+}
 GEMMA3 = {
     "image_token": "<image_soft_token>",
     "boi_token": "<start_of_image>",
@@ -448,14 +455,14 @@ def _video_processor(module: str) -> Any:
     return Part() if name is None else getattr(transformers, name)()
 
 
-def said(family: str, processor: Any, images: list[Any]) -> str:
-    """The text of a prompt that holds nothing but these images."""
+def said(family: str, processor: Any, images: list[Any], count: int = 1) -> str:
+    """The text of a prompt that holds nothing but these images: so many, or lists of them."""
     upstream = RECORDED[family]
     if upstream.alone:
         return "".join(processor._process_images(images, return_tensors="pt")[1])
     token = processor.image_token if upstream.text is None else upstream.text
     try:
-        processor(text=token * len(images), images=images, **upstream.call)
+        processor(text=token * count, images=images, **upstream.call)
     except Said as found:
         before, after = upstream.around
         assert found.text.startswith(before) and found.text.endswith(after), found.text[-80:]
@@ -517,6 +524,7 @@ def record() -> dict[str, Any]:
             except ValueError as error:
                 texts.append(None)
                 print(family, size, error, file=sys.stderr)
+        assert any(texts), f"{family} said nothing"
         row: dict[str, Any] = {"texts": texts}
         usable = [size for size, text in zip(SIZES, texts, strict=True) if text is not None]
         numbers = counted(family, processor, usable)
