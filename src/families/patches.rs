@@ -23,6 +23,9 @@ pub(super) const PATCHES: Recipe = Recipe {
     has: &[],
 };
 
+/// Patches with an axis for each of their own.
+const WITH_AXES: ArraySpec = ArraySpec::PIXEL_VALUES.with_axes().as_floats(Backends::Pillow);
+
 /// The same patch row by patch row.
 const RASTER: Recipe = Recipe {
     views: &[ViewSpec::patches(CutSpec::RasterPatches { inside: Inside::Ctpp })],
@@ -154,21 +157,24 @@ pub(super) fn budgets() -> Vec<Family> {
             CLIP,
             PATCHES,
             Upstream::of("Glm4vImageProcessor", &["glm4v", "glm4v_moe", "glm_ocr"]),
-        ).says(Prompt::of(&[Word::Tokens("<|image|>")]).placed(Positions::Frames)),
+        )
+        .says(Prompt::of(&[Word::Tokens("<|image|>")]).placed(Positions::Frames)),
         budget(
             "glm46v",
             glm.clone(),
             CLIP,
             PATCHES,
             Upstream::of("Glm46VImageProcessor", &["glm46v"]),
-        ).says(Prompt::of(&[Word::Tokens("<|image|>")]).placed(Positions::Frames)),
+        )
+        .says(Prompt::of(&[Word::Tokens("<|image|>")]).placed(Positions::Frames)),
         budget(
             "glmga",
             glm.clone(),
             CLIP,
             Recipe { lacks: &[], ..PATCHES },
             Upstream::of("GlmgaImageProcessor", &["glmga"]),
-        ).says(Prompt::of(&[Word::Tokens("<|image|>")])),
+        )
+        .says(Prompt::of(&[Word::Tokens("<|image|>")])),
         budget(
             "cosmos3-edge",
             PixelBudget {
@@ -184,7 +190,8 @@ pub(super) fn budgets() -> Vec<Family> {
                 ..PATCHES
             },
             Upstream::of("Cosmos3EdgeImageProcessor", &["cosmos3_edge"]),
-        ).says(Prompt::of(&[Word::Tokens("<|image_pad|>")]).placed(Positions::Frames)),
+        )
+        .says(Prompt::of(&[Word::Tokens("<|image_pad|>")]).placed(Positions::Frames)),
         budget(
             "paddleocr-vl",
             PixelBudget {
@@ -194,33 +201,34 @@ pub(super) fn budgets() -> Vec<Family> {
                 ..still.clone()
             },
             CLIP,
-            Recipe {
-                arrays: const { &[ArraySpec::PIXEL_VALUES.with_axes().as_floats(Backends::Pillow)] },
-                ..RASTER
-            },
+            Recipe { arrays: &[WITH_AXES], ..RASTER },
             Upstream::of("PaddleOCRVLImageProcessor", &["paddleocr_vl"]),
-        ).says(Prompt::of(&[Word::Tokens("<|IMAGE_PLACEHOLDER|>")]).placed(Positions::Grid)),
+        )
+        .says(prompts::PADDLE),
         budget(
             "ernie4.5-vl-moe",
             PixelBudget { max_pixels: 4_842_768, ..still.clone() },
             CLIP,
             PATCHES,
             Upstream::of("Ernie4_5_VLMoeImageProcessor", &["ernie4_5_vl_moe"]),
-        ).says(Prompt::of(&[Word::Tokens("<|IMAGE_PLACEHOLDER|>")]).placed(Positions::Pairs)),
+        )
+        .says(prompts::ERNIE),
         budget(
             "hunyuan-vl",
             hunyuan.clone(),
             CLIP,
             Recipe { tokens: ENDED_LINES, ..RASTER },
             Upstream::of("HunYuanVLImageProcessor", &["hunyuan_vl"]),
-        ).says(prompts::HUNYUAN),
+        )
+        .says(prompts::HUNYUAN),
         budget(
             "hy-v4-vl",
             hunyuan,
             CLIP,
             Recipe { tokens: LINES, ..RASTER },
             Upstream::of("HYV4VLImageProcessor", &["hy_v4_vl"]),
-        ).says(Prompt::of(&[Word::Tokens("<|image_pad|>")]).counting(Counts::Sides).placed(Positions::Lines)),
+        )
+        .says(prompts::HY_V4),
         budget(
             "video-llama-3",
             PixelBudget { merge_size: 1, max_pixels: 1_003_520, ..still },
@@ -235,7 +243,8 @@ pub(super) fn budgets() -> Vec<Family> {
                 ..PATCHES
             },
             Upstream::of("VideoLlama3ImageProcessor", &["video_llama_3"]),
-        ).says(Prompt::of(&[Word::Tokens("<|image_pad|>")])),
+        )
+        .says(Prompt::of(&[Word::Tokens("<|image_pad|>")])),
         budget(
             "minimax-m3-vl",
             PixelBudget { max_pixels: 451_584, ..PixelBudget::default() },
@@ -245,14 +254,16 @@ pub(super) fn budgets() -> Vec<Family> {
                 backends: Backends::Torchvision,
                 ..Upstream::of("MiniMaxM3VLImageProcessor", &["minimax_m3_vl"])
             },
-        ).says(prompts::MINIMAX),
+        )
+        .says(prompts::MINIMAX),
         budget(
             "cohere-compass",
             PixelBudget { max_pixels: 1_003_520, ..PixelBudget::default() },
             CLIP,
             PATCHES,
             Upstream::of("CohereCompassImageProcessor", &["cohere_compass"]),
-        ).says(Prompt::of(&[Word::Tokens("<|IMAGE_PAD|>")]).placed(Positions::Frames)),
+        )
+        .says(Prompt::of(&[Word::Tokens("<|IMAGE_PAD|>")]).placed(Positions::Frames)),
         Family {
             keys: &[AREAS, Key::Alias("spatial_factor", "patch_size")],
             spec: Spec { numerics: Numerics::Pillow13, ..emu3.spec.clone() },
@@ -273,7 +284,8 @@ pub(super) fn budgets() -> Vec<Family> {
                     backends: Backends::Torchvision,
                     ..Upstream::of("Apertus1p5ImageProcessor", &["apertus1p5"])
                 },
-            ).says(prompts::APERTUS)
+            )
+            .says(prompts::APERTUS)
         },
     ]
 }

@@ -29,6 +29,15 @@ pub(super) const HUNYUAN: Prompt = Prompt::of(&[Word::Tokens("<｜hy_place▁hol
     .counting(Counts::Sides)
     .placed(Positions::Planes);
 
+pub(super) const HY_V4: Prompt =
+    Prompt::of(&[Word::Tokens("<|image_pad|>")]).counting(Counts::Sides).placed(Positions::Lines);
+
+pub(super) const ERNIE: Prompt =
+    Prompt::of(&[Word::Tokens("<|IMAGE_PLACEHOLDER|>")]).placed(Positions::Pairs);
+
+pub(super) const PADDLE: Prompt =
+    Prompt::of(&[Word::Tokens("<|IMAGE_PLACEHOLDER|>")]).placed(Positions::Grid);
+
 pub(super) const EMU3: Prompt = Prompt::of(&[
     Word::Text(("<|image start|>", 0)),
     Word::Number(Digits::CellRows),
