@@ -134,8 +134,25 @@ impl<'a> ImageRef<'a> {
     /// When the slice is shorter than the image.
     #[must_use]
     pub fn packed(bytes: &'a [u8], height: usize, width: usize, pixel: usize) -> Self {
-        assert!(bytes.len() >= height * width * pixel, "image shorter than its size");
-        let strides = [(width * pixel) as isize, pixel as isize, 1];
+        Self::spaced(bytes, height, width, pixel, width * pixel)
+    }
+
+    /// The same of rows that begin `stride` bytes apart.
+    ///
+    /// # Panics
+    /// When rows overlap or the slice is shorter than the image.
+    #[must_use]
+    pub fn spaced(
+        bytes: &'a [u8],
+        height: usize,
+        width: usize,
+        pixel: usize,
+        stride: usize,
+    ) -> Self {
+        let len = width * pixel;
+        let whole = height.checked_sub(1).map_or(0, |rows| rows * stride + len);
+        assert!(stride >= len && bytes.len() >= whole, "image shorter than its size");
+        let strides = [stride as isize, pixel as isize, 1];
         Self { pointer: bytes.as_ptr(), height, width, pixel, strides, alive: PhantomData }
     }
 

@@ -20,7 +20,7 @@
 //! | [`pack`] | what a byte becomes, and its place in the output | `error`, `names`, `image`, `resample`, `plan`, `spec`, `strategy`, `simd` |
 //! | [`simd`] | the kernels, a file an instruction set | `error`, `memory`, `image`, `resample`, `pack` (tables, writer) |
 //! | [`pipeline`] | the straight path of an image | `error`, `memory`, `buffer`, `image`, `parallel`, `resample`, `plan`, `pack`, `simd` |
-//! | [`jpeg`] | JPEG files to rows | `error`, `buffer`, `image`, `parallel`, `simd`, `pipeline` (`Source`) |
+//! | [`jpeg`] | JPEG files to rows | `error`, `memory`, `buffer`, `image`, `parallel`, `simd`, `pipeline` (`Source`) |
 //! | `py` | Python; nothing outside it knows Python | all above |
 
 pub mod buffer;

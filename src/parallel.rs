@@ -115,6 +115,20 @@ impl<'a> Watch<'a> {
     }
 }
 
+/// Runs `beside` on a thread of its own while `work` runs on this one. None, and neither has run, where no thread can be had.
+pub fn beside<R>(beside: impl FnOnce() + Send, work: impl FnOnce() -> R) -> Option<R> {
+    crate::memory::check().ok()?;
+    std::thread::scope(|scope| {
+        let other = std::thread::Builder::new().spawn_scoped(scope, beside).ok()?;
+        let result = work();
+        // The scope waits for its work only; the caller counts on the thread itself being gone.
+        if let Err(panic) = other.join() {
+            std::panic::resume_unwind(panic);
+        }
+        Some(result)
+    })
+}
+
 /// Runs every task, on this thread and `threads - 1` more.
 ///
 /// # Errors

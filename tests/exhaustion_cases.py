@@ -16,9 +16,9 @@ def noise(*shape: int) -> Any:
     return np.random.default_rng(7).integers(0, 256, shape, np.uint8)
 
 
-def encoded(kind: str) -> bytes:
+def encoded(kind: str, image: Any = None, **save: Any) -> bytes:
     stream = io.BytesIO()
-    Image.fromarray(SMALL).save(stream, kind)
+    Image.fromarray(SMALL if image is None else image).save(stream, kind, **save)
     return stream.getvalue()
 
 
@@ -27,6 +27,9 @@ FRAMES = noise(6, 90, 120, 3)
 BLOCKS = Image.fromarray(np.resize(SMALL, (2300, 2000, 3)))
 PALETTE = Image.fromarray(SMALL).quantize(16)
 JPEG, PNG = encoded("JPEG"), encoded("PNG")
+PROGRESSIVE = encoded("JPEG", progressive=True)
+TURNED = encoded("JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0")
+LARGE = encoded("JPEG", np.resize(SMALL, (520, 530, 3)))
 FILE = tempfile.NamedTemporaryFile(suffix=".jpg")  # noqa: SIM115
 FILE.write(JPEG)
 FILE.flush()
@@ -88,6 +91,9 @@ CASES: dict[str, Callable[[], Any]] = {
     "palette": lambda: QWEN(PALETTE),
     "png": lambda: QWEN(PNG),
     "jpeg": lambda: QWEN(JPEG),
+    "jpeg of several scans": lambda: QWEN(PROGRESSIVE),
+    "jpeg that is turned": lambda: QWEN(TURNED),
+    "jpeg by two threads": lambda: QWEN(LARGE, num_threads=2),
     "headers": lambda: [dr.image_size(FILE.name)],
     "video": lambda: QWEN(videos=FRAMES),
     "video frames": lambda: QWEN.video(iter(FRAMES), return_metadata=False),

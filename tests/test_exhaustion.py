@@ -163,7 +163,8 @@ print("done", json.dumps([total, found]), flush=True)
 
 CASE_NAMES = [
     "array", "array of one", "strided", "batch", "threads", "bfloat16", "collect", "out", "nested",
-    "pillow", "pillow of several blocks", "palette", "png", "jpeg", "headers", "video",
+    "pillow", "pillow of several blocks", "palette", "png", "jpeg", "jpeg of several scans",
+    "jpeg that is turned", "jpeg by two threads", "headers", "video",
     "video frames", "internvl", "internvl of many tiles", "deepseek-vl2", "deepseek-vl hybrid",
     "scalar passes", "tall", "thin", "plans", "token boxes", "token kinds", "num_tokens",
     "num_tokens of tiles", "num_tokens of canvases", "fit pixels", "fit tiles", "fit canvases",

@@ -7,6 +7,7 @@ processes on the machine do not show.
 import io
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,19 +15,22 @@ from typing import Any
 import dynres_rs as dr
 import numpy as np
 import pytest
+from dynres_rs import _dynres_rs as _native
 from PIL import Image
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures delays")
 
 QWEN = dr.Processor("qwen2-vl")
+#: Exif that turns an image by a quarter.
+SIDEWAYS = b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
 TRIALS = (0.013, 0.037, 0.071, 0.113, 0.171)
 
 
-def jpeg(height: int, width: int) -> bytes:
+def jpeg(height: int, width: int, **save: Any) -> bytes:
     stream = io.BytesIO()
     tile = np.random.default_rng(3).integers(0, 256, (250, 250, 3), np.uint8)
     repeated = np.tile(tile, (height // 250, width // 250, 1))
-    Image.fromarray(repeated).save(stream, "JPEG", quality=70)
+    Image.fromarray(repeated).save(stream, "JPEG", quality=70, **save)
     return stream.getvalue()
 
 
@@ -67,8 +71,42 @@ def counted() -> Callable[[], Any]:
     return lambda: p.num_tokens(sizes)
 
 
-def decoded(height: int, width: int) -> Callable[[], Any]:
-    data = jpeg(height, width)
+def decoded(height: int, width: int, threads: int = 1, **save: Any) -> Callable[[], Any]:
+    data = jpeg(height, width, **save)
+    p = dr.Processor("qwen2-vl", max_pixels=100_000)
+    return lambda: p(data, num_threads=threads)
+
+
+def part(marker: int, *body: int) -> bytes:
+    return bytes((0xFF, marker)) + (len(body) + 2).to_bytes(2) + bytes(body)
+
+
+def scans() -> Callable[[], Any]:
+    """505 scans of 250,000 blocks of nothing, which `max_jpeg_work` lets pass: of each coefficient
+    one bit after the other."""
+    code = (1, *[0] * 15)
+    # A symbol of one bit, and 14 bits more: so many blocks have ended, beside 16,384.
+    bits = "".join(f"0{more:014b}" for more in (*[16383] * 7, 4247))
+    bits += "1" * (-len(bits) % 8)
+    nothing = int(bits, 2).to_bytes(len(bits) // 8).replace(b"\xff", b"\xff\0")
+    levels = [(0, 7), *[(low + 1, low) for low in reversed(range(7))]]
+    data = b"".join(
+        [
+            b"\xff\xd8",
+            part(0xDB, 0, *[1] * 64),
+            part(0xC2, 8, 4000 >> 8, 4000 & 255, 4000 >> 8, 4000 & 255, 1, 1, 0x11, 0),
+            part(0xC4, 0, *code, 0),
+            part(0xC4, 0x10, *code, 0xE0),
+            part(0xDA, 1, 1, 0, 0, 0, 0) + bytes(250_000 // 8),
+            *[
+                part(0xDA, 1, 1, 0, k, k, before << 4 | low) + nothing
+                for before, low in levels
+                for k in range(1, 64)
+            ],
+            b"\xff\xd9",
+        ]
+    )
+    assert _native.jpeg_verdict(data) is None
     p = dr.Processor("qwen2-vl", max_pixels=100_000)
     return lambda: p(data)
 
@@ -88,6 +126,9 @@ CASES: dict[str, Callable[[], Callable[[], Any]]] = {
     "num_tokens": counted,
     "jpeg of 15 megapixels": lambda: decoded(3000, 5000),
     "jpeg of 30 megapixels": lambda: decoded(5000, 6000),
+    "jpeg of hundreds of scans": scans,
+    "jpeg of several scans": lambda: decoded(3000, 5000, progressive=True),
+    "jpeg that is turned": lambda: decoded(3000, 5000, exif=SIDEWAYS),
 }
 
 
@@ -117,4 +158,31 @@ def delay(call: Callable[[], Any], after: float) -> float:
 def test_every_call_answers(answering: None, case: str) -> None:
     call = CASES[case]()
     delays = [delay(call, after) for after in TRIALS]
+    assert max(delays) < 0.1, delays
+
+
+def test_two_threads_answer(answering: None) -> None:
+    """A large JPEG that two threads share: the time of the main one counts, from a signal that a
+    third one sends."""
+    call = decoded(5000, 6000, 2)
+    main = threading.main_thread().ident
+    assert main is not None
+    clock = time.pthread_getcpuclockid(main)
+    delays = []
+    for after in TRIALS:
+        sent: list[float] = []
+
+        def send(after: float = after, sent: list[float] = sent) -> None:
+            time.sleep(0.02 + after)
+            sent.append(time.clock_gettime(clock))
+            signal.pthread_kill(main, signal.SIGPROF)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        try:
+            while True:
+                call()
+        except KeyboardInterrupt:
+            delays.append(time.clock_gettime(clock) - sent[0])
+        sender.join()
     assert max(delays) < 0.1, delays

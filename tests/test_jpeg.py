@@ -149,7 +149,7 @@ def test_orientation(decoded: list[bool], orientation: int, where: str, tmp_path
         save: dict[str, Any] = {"exif": exif}
     else:
         save = {"xmp": b'<x tiff:Orientation="%d"></x>' % orientation}
-    data = encoded(photo(140, 201), **save)  # several blocks of the copy that turns it
+    data = encoded(photo(140, 201), **save)
     np.testing.assert_array_equal(ours(data), theirs(data))
     np.testing.assert_array_equal(ours(data, AS_IS), theirs(data, upright=False))
     assert decoded == [True, True]
@@ -160,6 +160,133 @@ def test_orientation(decoded: list[bool], orientation: int, where: str, tmp_path
     assert headers.image_size(path, upright=False) == (140, 201)
     p = dr.Processor("qwen2-vl", max_pixels=20_000)
     np.testing.assert_array_equal(p(data)["pixel_values"], p(theirs(data))["pixel_values"])
+
+
+def turned(data: bytes, orientation: int) -> U8:
+    """Pillow's pixels, turned by numpy."""
+    rows = theirs(data, upright=False)
+    if orientation > 4:
+        rows = rows.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        rows = rows[::-1]
+    return rows[:, ::-1] if orientation in (2, 3, 6, 7) else rows
+
+
+@property_test(
+    height=st.integers(1, 300),
+    width=st.integers(1, 300),
+    kind=st.sampled_from(["L", "RGB", "progressive"]),
+    subsampling=st.integers(0, 2),
+    orientation=st.integers(1, 8),
+    seed=st.integers(0, 999),
+)
+def test_turned_images_have_the_rows_of_stored_ones(
+    height: int, width: int, kind: str, subsampling: int, orientation: int, seed: int
+) -> None:
+    image = Image.fromarray(photo(height, width, seed))
+    save: dict[str, Any] = {"progressive": kind == "progressive", "subsampling": subsampling}
+    data = encoded(image.convert("L") if kind == "L" else image, **save)
+    want = turned(data, orientation)
+    pixels = np.full(want.shape, 7, np.uint8)
+    assert _native.jpeg_decode(data, pixels, orientation)
+    np.testing.assert_array_equal(pixels, want)
+    file = _native.Jpeg(data, lambda: pytest.fail("Pillow is asked"), orientation)
+    assert file.size == want.shape[:2]
+    size = (1 + want.shape[0] // 2, 1 + want.shape[1] // 3)
+    made, expected = (np.empty((*size, 3), np.uint8) for _ in range(2))
+    for source, out in ((file, made), (np.ascontiguousarray(want), expected)):
+        _native.resize(source, size, "bicubic", "pillow-13", out, 1, 1 << 31)
+    np.testing.assert_array_equal(made, expected)
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize("family", ["qwen2-vl", "internvl", "deepseek-vl2"])
+def test_turned_files_in_calls(family: str, orientation: int) -> None:
+    """Whole, and by rows from any one on; left to Pillow where the file fails late."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"max_pixels": 60_000} if family == "qwen2-vl" else {}
+    own, pillow = (dr.Processor(family, jpeg=name, **options) for name in ("own", "pillow"))
+    data = encoded(photo(310, 230, orientation), exif=exif)
+    odd = data[:-60] + b"\xff\xd3" + data[-58:]
+    assert _native.jpeg_verdict(data) is None and _native.jpeg_verdict(odd) is not None
+    for file in (data, odd):
+        one, other = own([file, photo(40, 60)]), pillow([file, photo(40, 60)])
+        for key, array in one.items():
+            np.testing.assert_array_equal(array, other[key])
+    with pytest.raises(OSError, match="is truncated"):
+        own(data[:-300])
+
+
+def test_wrong_orientations() -> None:
+    data, out = encoded(photo(9, 12)), np.empty((9, 12, 3), np.uint8)
+    for wrong in (0, 9):
+        with pytest.raises(ValueError, match=f"orientation: must be 1 to 8, got {wrong}$"):
+            _native.jpeg_decode(data, out, wrong)
+        with pytest.raises(ValueError, match=f"orientation: must be 1 to 8, got {wrong}$"):
+            _native.Jpeg(data, lambda: None, wrong)
+    with pytest.raises(ValueError, match="out: must have 12 rows, got 9"):
+        _native.jpeg_decode(data, out, 6)
+
+
+def large(kind: str) -> bytes:
+    """A file that two threads share: see `ALONE` in `src/jpeg/mod.rs`."""
+    image, exif = Image.fromarray(photo(640, 530)), Image.Exif()
+    exif[0x0112] = 6
+    save: dict[str, dict[str, Any]] = {
+        "4:2:0": {},
+        "4:4:4": {"subsampling": 0},
+        "restarts": {"restart_marker_blocks": 5},
+        "turned": {"exif": exif},
+        "progressive": PROGRESSIVE,
+    }
+    return encoded(image.convert("L") if kind == "L" else image, **save.get(kind, {}))
+
+
+@pytest.mark.parametrize("kind", ["4:2:0", "4:4:4", "L", "restarts", "turned", "progressive"])
+@pytest.mark.parametrize("family", ["qwen2-vl", "internvl"])
+def test_two_threads_share_a_large_image(kind: str, family: str) -> None:
+    data = large(kind)
+    own, pillow = (dr.Processor(family, jpeg=name) for name in ("own", "pillow"))
+    want = pillow(data)
+    odd = data[:-90] + b"\xff\xd3" + data[-88:]
+    want_odd = pillow(odd)
+    for threads in (1, 2, 5):
+        for _ in range(3):
+            for file, wanted in ((data, want), (odd, want_odd)):
+                made = own(file, num_threads=threads)
+                for key, array in made.items():
+                    np.testing.assert_array_equal(array, wanted[key])
+            with pytest.raises(OSError, match="is truncated"):
+                own(data[:-900], num_threads=threads)
+    batch = own([data, data[:-900], data], num_threads=6, errors="collect")
+    assert [number for number, _ in batch["errors"]] == [1]
+
+
+def test_coefficients_that_are_left_behind_are_clear() -> None:
+    """The next file has the memory of the last one, whose rows may not all have been used."""
+    p = dr.Processor("qwen2-vl", max_pixels=30_000)
+    rng = np.random.default_rng(3)
+    for number in range(24):
+        height, width = rng.integers(9, 260, 2).tolist()
+        subsampling = number % 3
+        data = encoded(photo(height, width, number), progressive=True, subsampling=subsampling)
+        if number % 4 == 3:
+            with pytest.raises(OSError, match="truncated"):
+                p(data[: len(data) // 2])
+        np.testing.assert_array_equal(ours(data), theirs(data))
+        part = _native.Jpeg(data, lambda: pytest.fail("Pillow is asked"))
+        out = np.empty((height, width, 3), np.uint8)
+        _native.resize(part, (height, width), "bicubic", "pillow-13", out, 1, 1 << 31)
+        np.testing.assert_array_equal(out, theirs(data))
+
+
+def test_memory_is_published() -> None:
+    """What a header says beside what the system gives; the file's own bytes are not in it."""
+    for save, least in ((PROGRESSIVE, 3000 * 2000 * 3), ({}, 2000 * 3)):
+        header = jpeg.header(encoded(photo(3000, 2000), **save))
+        assert header is not None
+        assert least <= header.memory <= 1.15 * least + 400_000
 
 
 def test_grey_and_what_cameras_add(decoded: list[bool]) -> None:

@@ -334,6 +334,16 @@ def _loaded(image: PillowImage.Image) -> PillowImage.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
+def _opened(file: BinaryIO, upright: bool) -> PillowImage.Image:
+    """A JPEG opened and decoded by Pillow, in mode RGB."""
+    from PIL import Image, ImageOps
+
+    image: PillowImage.Image = Image.open(file)
+    if upright:
+        ImageOps.exif_transpose(image, in_place=True)
+    return _loaded(image)
+
+
 def _rgb(image: PillowImage.Image, policy: Policy) -> PillowImage.Image:
     """transformers' `convert_to_rgb`, or plain `convert("RGB")`."""
     from PIL import Image
@@ -383,13 +393,11 @@ def _file(source: str | os.PathLike[str] | bytes, policy: Policy, by_rows: bool 
 
 def _jpeg(file: jpeg.File, name: str, policy: Policy, by_rows: bool) -> Any:
     """The pixels of a JPEG, decoded by the core where it can, or what stands for them."""
-    from PIL import Image
-
     upright = policy.convert != "original"
     own = jpeg.is_own(policy.decoding)
 
     def fallback() -> Any:
-        return _guard(name, lambda: _loaded(Image.open(io.BytesIO(file.data))))
+        return _guard(name, lambda: _opened(io.BytesIO(file.data), upright))
 
     late = fallback if by_rows else None
     turn = file.turn(upright) if own else None

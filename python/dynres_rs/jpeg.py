@@ -59,7 +59,6 @@ MAX_WORK: Final = 1 << 27
 
 START: Final = b"\xff\xd8\xff"
 ORIENTATION: Final = 0x0112
-BLOCK: Final = 64
 SEEN: Final = "_dynres_decoded"
 SOS: Final = 0xDA
 EOI: Final = 0xD9
@@ -252,8 +251,8 @@ def decode(file: File, turn: int, fallback: Callable[[], Any] | None = None) -> 
     Args:
         file: with a header.
         turn: the EXIF orientation to apply, 1 to 8.
-        fallback: what to call for Pillow's image, of mode RGB, should the file turn out not to be
-            the core's after all. Without it the file is decoded at once.
+        fallback: what to call for Pillow's image, of mode RGB and turned, should the file turn out
+            not to be the core's after all. Without it the file is decoded at once.
 
     Returns:
         (H, W, 3) uint8, equal to Pillow's `convert("RGB")` after its `exif_transpose`; or an object
@@ -262,10 +261,11 @@ def decode(file: File, turn: int, fallback: Callable[[], Any] | None = None) -> 
     head = file.header
     if head is None:
         return None
-    if turn == 1 and fallback is not None:
-        return _native.Jpeg(file.data, fallback)
-    pixels: U8 = DECODED.empty((head.height, head.width, 3), "uint8")
-    return _turned(pixels, turn) if _native.jpeg_decode(file.data, pixels) else None
+    if fallback is not None:
+        return _native.Jpeg(file.data, fallback, turn)
+    sides = (head.width, head.height) if turn > 4 else (head.height, head.width)
+    pixels: U8 = DECODED.empty((*sides, 3), "uint8")
+    return pixels if _native.jpeg_decode(file.data, pixels, turn) else None
 
 
 def opened(
@@ -359,22 +359,6 @@ def _orientation(image: PillowImage.Image) -> int:
         return 1
     exif.tobytes()
     return int(turn)
-
-
-def _turned(pixels: U8, turn: int) -> U8:
-    """The image after Pillow's `Transpose` of an orientation; a view where rows stay rows."""
-    if turn <= 4:
-        upside_down, mirrored = turn in (3, 4), turn in (2, 3)
-        return pixels[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
-    whole = pixels.view("V3")[:, :, 0].T
-    whole = whole[:: -1 if turn in (7, 8) else 1, :: -1 if turn in (6, 7) else 1]
-    # A copy by blocks that fit the cache: rows read across a large image would miss it all the way.
-    upright = np.empty(whole.shape, "V3")
-    for row in range(0, whole.shape[0], BLOCK):
-        for column in range(0, whole.shape[1], BLOCK):
-            block = (slice(row, row + BLOCK), slice(column, column + BLOCK))
-            upright[block] = whole[block]
-    return upright.view(np.uint8).reshape(*whole.shape, 3)
 
 
 # Whether the decoders agree

@@ -86,9 +86,19 @@ impl<'a> Bits<'a> {
 /// Copies bytes up to a marker, the zero after each 0xff left out, until either side is full: how many were read and
 /// written, and whether the end was met.
 fn destuff(from: &[u8], to: &mut [u8]) -> (usize, usize, bool) {
+    const RUN: usize = 32;
     const ONES: u64 = 0x0101_0101_0101_0101;
     let (mut read, mut written) = (0, 0);
     loop {
+        // Most bytes lie in runs without one that is 0xff, which are copied as vectors.
+        while let Some(bytes) = from[read..].first_chunk::<RUN>()
+            && let Some(room) = to[written..].first_chunk_mut::<RUN>()
+            && bytes.iter().fold(0, |found, &byte| found | u8::from(byte == 0xff)) == 0
+        {
+            *room = *bytes;
+            read += RUN;
+            written += RUN;
+        }
         // Eight at a time; the lowest set bit is that of the first 0xff.
         let found = loop {
             let Some(bytes) = from[read..].first_chunk::<8>() else { break 0 };

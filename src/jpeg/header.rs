@@ -1,7 +1,9 @@
 //! The segments before the first scan: whether a file is one that we decode, and all that its header says.
 
-use super::{Reject, Result};
+use super::ahead::STRIPS;
+use super::{Reject, Result, Turn, planes, turned};
 use crate::error::Size;
+use crate::simd::jpeg::Group;
 
 /// Samples of a side of a block.
 pub(super) const BLOCK: usize = 8;
@@ -158,17 +160,25 @@ impl Header {
         self.frame.progressive || !self.interleaved
     }
 
-    /// Bytes that decoding allocates beside the pixels it gives out: some rows, and the coefficients where they are kept.
+    /// Bytes that decoding allocates for what grows with an image, beside the pixels it gives out: samples of some rows, or of all
+    /// where the image is turned so that they are wanted in another order, and coefficients, all where they are kept and some rows
+    /// where another thread decodes them.
     #[must_use]
-    pub fn memory(&self) -> u64 {
-        let mut bytes = 0;
+    pub fn memory(&self, turn: Turn, divided: bool) -> u64 {
+        let mut bytes = planes::bytes(&self.frame, turn.keeps_samples());
+        if turn != Turn::NONE {
+            bytes += turned::bytes(self.size(), turn);
+        }
         for component in &self.frame.components {
             let (down, across) = self.frame.blocks(component);
-            let across = across.next_multiple_of(4) as u64;
+            let group = across.next_multiple_of(4) as u64 / 4 * size_of::<Group>() as u64;
             if self.keeps_coefficients() {
-                bytes += down as u64 * across * 128;
+                bytes += down as u64 * group;
+                // Which of them are not zero.
+                bytes += if self.frame.progressive { down as u64 * across as u64 * 8 } else { 0 };
+            } else if divided {
+                bytes += (STRIPS * component.vertical) as u64 * group;
             }
-            bytes += across * 8 * (component.vertical as u64 * 8 + 2) + across * 128;
         }
         bytes
     }

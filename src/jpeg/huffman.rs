@@ -1,6 +1,10 @@
 //! Huffman tables: what the next bits say, as many symbols at once as they hold.
 
+use std::sync::{Arc, Mutex};
+
 use super::{Reject, Result};
+use crate::error::push;
+use crate::memory::is_short;
 
 /// Bits that index a table.
 pub(super) const INDEX: u32 = 10;
@@ -39,6 +43,46 @@ impl Code {
         Ok(Self { counts, symbols })
     }
 }
+
+/// Tables that a [`Made`] holds.
+const MADE: usize = 8;
+
+/// The tables made last, by their codes: most files have the codes that the standard proposes, and making a table takes as long as
+/// decoding some thousand pixels.
+struct Made<T>(Mutex<Vec<(Code, Arc<T>)>>);
+
+impl<T> Made<T> {
+    const fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    /// The table of a code, which `make` makes where there is none. Never waits: a child of a process that was forked while
+    /// another thread was here makes its own.
+    fn get(&self, code: &Code, make: impl FnOnce() -> Result<Box<T>>) -> Result<Arc<T>> {
+        if let Ok(mut made) = self.0.try_lock()
+            && let Some(at) = made.iter().position(|(other, _)| other == code)
+        {
+            let table = Arc::clone(&made[at].1);
+            // The one used last is the last to go.
+            made[at..].rotate_left(1);
+            return Ok(table);
+        }
+        let table: Arc<T> = Arc::from(make()?);
+        if !is_short()
+            && let Ok(mut made) = self.0.try_lock()
+        {
+            if made.len() == MADE {
+                made.remove(0);
+            }
+            // Without memory it is not kept.
+            let _ = push(&mut made, (code.clone(), Arc::clone(&table)));
+        }
+        Ok(table)
+    }
+}
+
+static DC: Made<DcTable> = Made::new();
+static AC: Made<AcTable> = Made::new();
 
 /// Looks one symbol up.
 struct Lookup {
@@ -116,6 +160,11 @@ pub(super) struct DcTable {
 }
 
 impl DcTable {
+    /// The table of a code, made now or before.
+    pub(super) fn get(code: &Code) -> Result<Arc<Self>> {
+        DC.get(code, || Self::new(code))
+    }
+
     pub(super) fn new(code: &Code) -> Result<Box<Self>> {
         let lookup = Lookup::new(code);
         let count = code.counts.iter().map(|&count| usize::from(count)).sum::<usize>();
@@ -169,6 +218,11 @@ pub(super) enum Symbol {
 }
 
 impl AcTable {
+    /// The table of a code for coefficients as they are, made now or before.
+    pub(super) fn get(code: &Code) -> Result<Arc<Self>> {
+        AC.get(code, || Ok(Self::new(code, 0)))
+    }
+
     /// Coefficients are shifted left by `low` bits.
     pub(super) fn new(code: &Code, low: u32) -> Box<Self> {
         let mut table = Box::new(Self { fast: [0; ENTRIES], lookup: Lookup::new(code) });

@@ -1,19 +1,18 @@
 //! A file of several scans: the coefficients of the whole image are kept until the last of them is in.
 
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use super::bits::{Cursor, Reader};
 use super::block::{ORDERS, Order, coefficients, moved, whole};
 use super::header::{BLOCK, Frame, Segments, marker};
 use super::huffman::{AcTable, DcTable, RefineTable, Refinement, Then};
 use super::planes::Planes;
-use super::stream::{BLOCK_BYTES, Restarts};
+use super::stream::{BLOCK_BYTES, NONSENSE, Restarts};
 use super::tables::{Quantisation, Scan, Tables};
 use super::{Reject, Result};
-use crate::error::Error;
+use crate::error::{Error, filled};
+use crate::memory::is_short;
 use crate::simd::jpeg::{Deposit, Group, Kernels, Work};
-
-const NONSENSE: Reject = Reject::Anomaly("entropy-coded data that make no sense");
 
 /// The coefficients of a component.
 struct Kept {
@@ -45,14 +44,34 @@ pub(super) struct Coefficients {
     components: Vec<Kept>,
     units: (usize, usize),
     progressive: bool,
+    /// Rows of units that were transformed, and so are clear again; none while scans are decoded.
+    clear: Option<usize>,
 }
 
-fn filled<T: Clone>(value: T, count: usize) -> Result<Vec<T>> {
-    let mut items = Vec::new();
-    let bytes = count * size_of::<T>();
-    items.try_reserve_exact(count).map_err(|_| Error::OutOfMemory { bytes })?;
-    items.resize(count, value);
-    Ok(items)
+/// Memory of coefficients that are clear, and of notes, a component each.
+type Spare = Vec<(Vec<Group>, Vec<u64>)>;
+
+/// That of the last file, which the next one has: the system clears new memory page by page, which takes a seventh of the time of
+/// a large file. Nobody waits for it, so that a child of a process that was forked at a bad time goes on without.
+static SPARE: Mutex<Spare> = Mutex::new(Vec::new());
+/// Bytes of it at most.
+const SPARE_BYTES: usize = 64 << 20;
+
+/// Takes what is spare.
+fn spare() -> Spare {
+    SPARE.try_lock().map(|mut spare| std::mem::take(&mut *spare)).unwrap_or_default()
+}
+
+/// So many items, all of them `value` already where `spare` has them.
+fn at_least<T: Clone>(mut spare: Vec<T>, count: usize, value: T) -> Result<Vec<T>> {
+    if spare.capacity() < count {
+        drop(spare);
+        return Ok(filled(value, count)?);
+    }
+    if spare.len() < count {
+        spare.resize(count, value);
+    }
+    Ok(spare)
 }
 
 impl Coefficients {
@@ -66,24 +85,27 @@ impl Coefficients {
         stop: &dyn Fn() -> bool,
     ) -> Result<Self> {
         let mut components = Vec::with_capacity(frame.components.len());
+        let mut spare = spare().into_iter();
         for component in &frame.components {
             let padded = frame.blocks(component);
             let samples = frame.samples(component);
             let across = padded.1.div_ceil(4);
             let notes = if frame.progressive { padded.0 * padded.1 } else { 0 };
+            let (groups, mut nonzero) = spare.next().unwrap_or_default();
+            nonzero.clear();
             components.push(Kept {
-                groups: filled([0; 256], padded.0 * across)?,
+                groups: at_least(groups, padded.0 * across, [0; 256])?,
                 across,
                 padded,
                 blocks: (samples.0.div_ceil(BLOCK), samples.1.div_ceil(BLOCK)),
                 unit: (component.vertical, component.horizontal),
-                nonzero: filled(0, notes)?,
+                nonzero: at_least(nonzero, notes, 0)?,
                 known: [None; 64],
                 quantisation: None,
             });
         }
         let (units, progressive) = (frame.units(), frame.progressive);
-        let mut kept = Self { components, units, progressive };
+        let mut kept = Self { components, units, progressive, clear: None };
         let mut body = body;
         loop {
             let scan = Scan::new(frame, body)?;
@@ -105,6 +127,7 @@ impl Coefficients {
                 let (marker, next) = segments.next()?;
                 if marker == marker::EOI {
                     kept.complete()?;
+                    kept.clear = Some(0);
                     return Ok(kept);
                 }
                 if marker == marker::SOS {
@@ -168,8 +191,8 @@ impl Coefficients {
         restarts: &mut Restarts<'_>,
         stop: &dyn Fn() -> bool,
     ) -> Result<()> {
-        let mut dc: [Option<Rc<DcTable>>; 3] = [None, None, None];
-        let mut ac: [Option<Box<AcTable>>; 3] = [None, None, None];
+        let mut dc: [Option<Arc<DcTable>>; 3] = [None, None, None];
+        let mut ac: [Option<Arc<AcTable>>; 3] = [None, None, None];
         let mut refine = None;
         let (before, low) = scan.bits;
         let (first, last) = scan.band;
@@ -183,7 +206,10 @@ impl Coefficients {
                 if before > 0 {
                     refine = Some(RefineTable::new(code));
                 } else {
-                    ac[number] = Some(AcTable::new(code, low));
+                    ac[number] = Some(match low {
+                        0 => AcTable::get(code)?,
+                        _ => Arc::from(AcTable::new(code, low)),
+                    });
                 }
             }
         }
@@ -209,6 +235,30 @@ impl Coefficients {
     /// Transforms the next row of units into `planes`.
     pub(super) fn row<B: Kernels>(&mut self, backend: B, planes: &mut Planes) {
         backend.work(RowOfUnits { backend, kept: self, planes });
+        if let Some(rows) = &mut self.clear {
+            *rows += 1;
+        }
+    }
+}
+
+impl Drop for Coefficients {
+    /// Leaves its memory to the next file.
+    fn drop(&mut self) {
+        let Some(clear) = self.clear else { return };
+        let bytes = |kept: &Kept| kept.groups.len() * size_of::<Group>() + kept.nonzero.len() * 8;
+        if self.components.iter().map(bytes).sum::<usize>() > SPARE_BYTES || is_short() {
+            return;
+        }
+        let Ok(mut spare) = SPARE.try_lock() else { return };
+        spare.clear();
+        for kept in self.components.drain(..) {
+            let mut groups = kept.groups;
+            let done = clear * kept.unit.0 * kept.across;
+            if let Some(rest) = groups.get_mut(done..kept.padded.0 * kept.across) {
+                rest.fill([0; 256]);
+            }
+            spare.push((groups, kept.nonzero));
+        }
     }
 }
 
@@ -247,8 +297,8 @@ struct Run {
 struct RowOfScan<'s, 'a> {
     kept: &'s mut Coefficients,
     scan: &'s Scan,
-    dc: &'s [Option<Rc<DcTable>>; 3],
-    ac: &'s [Option<Box<AcTable>>; 3],
+    dc: &'s [Option<Arc<DcTable>>; 3],
+    ac: &'s [Option<Arc<AcTable>>; 3],
     refine: Option<&'s RefineTable>,
     orders: &'s [Order; 4],
     restarts: &'s mut Restarts<'a>,

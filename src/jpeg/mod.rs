@@ -22,8 +22,10 @@
 //! | `tables` | what segments define, headers of scans |
 //! | `bits`, `huffman`, `block` | entropy-coded bytes to coefficients |
 //! | `stream` | files of one scan |
+//! | `ahead` | the same by two threads |
 //! | `kept` | files of several |
 //! | `planes` | samples to pixels |
+//! | `turned` | rows of an image that is turned |
 //!
 //! The kernels are in [`simd::jpeg`](crate::simd::jpeg). What is generic over them is inlined into code for their instruction set.
 
@@ -32,6 +34,7 @@
     reason = "what is not inlined is compiled without the instruction set"
 )]
 
+mod ahead;
 mod bits;
 mod block;
 mod header;
@@ -42,22 +45,26 @@ mod stream;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod turned;
 
 use crate::error::{Error, Size, zeroed};
 use crate::image::ImageRef;
 use crate::parallel::Watch;
-use crate::pipeline::{Rows, Source, Window};
+use crate::pipeline::{Beside, Divided, Rows, Source, Window};
 use crate::simd::Simd;
 use crate::simd::jpeg::Kernels;
 use crate::with_backend;
 
+use ahead::{Ahead, Behind};
 use header::{Segments, marker};
 use kept::Coefficients;
 use planes::Planes;
-use stream::Stream;
+use stream::{Layout, Scanner, Stream};
 use tables::{Scan, Tables};
+use turned::Turned;
 
 pub use header::{Component, Header, open, scans};
+pub use turned::Turn;
 
 /// Why a file was not decoded here.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,7 +127,7 @@ pub fn decode(
     assert_eq!(out.len(), height * len, "the pixels of an image of {height} x {width}");
     assert!(pixel == Pixel::Rgb || header.components().len() == 1, "grey of a file of colours");
     with_backend!(simd, backend => {
-        let mut image = Image::new(backend, data, header, stop)?;
+        let mut image = Image::new(backend, data, header, stop, false)?;
         let mut made = 0;
         while made < height {
             if stop() {
@@ -146,13 +153,50 @@ pub struct Decoder<'a> {
     data: &'a [u8],
     header: &'a Header,
     simd: Simd,
+    turn: Turn,
 }
+
+/// Pixels below which one thread decodes as soon as two would: each must be started and waited for.
+const ALONE: usize = 1 << 18;
 
 impl<'a> Decoder<'a> {
     /// `header` must be that of `data`.
     #[must_use]
     pub const fn new(data: &'a [u8], header: &'a Header, simd: Simd) -> Self {
-        Self { data, header, simd }
+        Self { data, header, simd, turn: Turn::NONE }
+    }
+
+    /// The same of an image that is turned: sizes and rows are those of the turned one.
+    #[must_use]
+    pub const fn turned(self, turn: Turn) -> Self {
+        Self { turn, ..self }
+    }
+
+    /// Decodes into `out`, row after row without gaps.
+    ///
+    /// # Errors
+    /// `Reject`; then what `out` holds has no meaning.
+    ///
+    /// # Panics
+    /// When `out` is shorter than height x width x 3.
+    pub fn copy_to(self, out: &mut [u8], watch: &'a Watch<'a>) -> Result<()> {
+        let (height, width) = Source::size(&self);
+        let rejected = |error| match error {
+            Error::Source => Reject::Anomaly("found while rows were read"),
+            error => Reject::Failed(error),
+        };
+        let mut rows = self.into_rows(Some(watch)).map_err(rejected)?;
+        let mut made = 0;
+        while made < height {
+            let window = rows.window(made, height - made).map_err(rejected)?;
+            let end = window.first + window.image.size().0;
+            for y in made..end {
+                let row = &mut out[y * width * 3..(y + 1) * width * 3];
+                window.image.row(y - window.first).copy_to(row);
+            }
+            made = end;
+        }
+        rows.finish().map_err(rejected)
     }
 
     /// A reader that may outlive the decoder, looking at `watch` once a row of blocks.
@@ -165,18 +209,51 @@ impl<'a> Decoder<'a> {
     ) -> crate::error::Result<Box<dyn Rows + 'a>> {
         let stop = |watch: &Watch<'_>| watch.check().is_err();
         let stop = || watch.is_some_and(stop);
-        let width = self.header.size().1;
-        let rows = zeroed(WINDOW * width * 3)?;
+        let whole = self.turn.keeps_samples();
         with_backend!(self.simd, backend => {
-            let image = Image::new(backend, self.data, self.header, &stop).map_err(Error::from)?;
-            Ok(Box::new(Reader { image, rows, watch }))
+            let image = Image::new(backend, self.data, self.header, &stop, whole)?;
+            self.rows(image, watch)
         })
+    }
+
+    /// The same, and apart from it what another thread can do meanwhile: decoding coefficients. None where that would not pay.
+    ///
+    /// # Errors
+    /// `OutOfMemory`, `Source`.
+    pub fn into_divided(self, watch: &'a Watch<'a>) -> crate::error::Result<Option<Divided<'a>>> {
+        let (height, width) = self.header.size();
+        if self.header.keeps_coefficients() || height * width < ALONE {
+            return Ok(None);
+        }
+        with_backend!(self.simd, backend => {
+            let (image, ahead) = Image::divided(
+                backend,
+                self.data,
+                self.header,
+                self.turn.keeps_samples(),
+                Some(watch),
+            )?;
+            let beside: Beside<'a> = Box::new(move || ahead.run(backend));
+            Ok(Some((self.rows(image, Some(watch))?, beside)))
+        })
+    }
+
+    fn rows<B: Kernels>(
+        self,
+        image: Image<'a, B>,
+        watch: Option<&'a Watch<'a>>,
+    ) -> crate::error::Result<Box<dyn Rows + 'a>> {
+        if self.turn != Turn::NONE {
+            return Ok(Box::new(Turned::new(image, self.turn, watch)?));
+        }
+        let rows = zeroed(WINDOW * self.header.size().1 * 3)?;
+        Ok(Box::new(Reader { image, rows, watch }))
     }
 }
 
 impl Source for Decoder<'_> {
     fn size(&self) -> Size {
-        self.header.size()
+        self.turn.size(self.header.size())
     }
 
     fn pixel(&self) -> usize {
@@ -192,6 +269,13 @@ impl Source for Decoder<'_> {
         watch: &'b Watch<'b>,
     ) -> crate::error::Result<Box<dyn Rows + 'b>> {
         self.into_rows(Some(watch))
+    }
+
+    fn open_divided<'b>(
+        &'b self,
+        watch: &'b Watch<'b>,
+    ) -> crate::error::Result<Option<Divided<'b>>> {
+        self.into_divided(watch)
     }
 
     fn is_sequential(&self) -> bool {
@@ -248,7 +332,10 @@ impl<B: Kernels> Rows for Reader<'_, B> {
 /// Where coefficients come from.
 enum Way<'a> {
     Stream(Stream<'a>),
+    Behind(Behind<'a>),
     Kept(Coefficients),
+    /// Nowhere: the file has ended.
+    Done,
 }
 
 /// A file under way.
@@ -265,32 +352,49 @@ impl<'a, B: Kernels> Image<'a, B> {
         data: &'a [u8],
         header: &'a Header,
         stop: &dyn Fn() -> bool,
+        whole: bool,
     ) -> Result<Self> {
         let frame = &header.frame;
-        let mut segments = Segments::new(data)?;
-        let mut tables = Tables::default();
-        let body = loop {
-            let (marker, body) = segments.next()?;
-            if marker == marker::SOS {
-                break body;
-            }
-            // The header has found every segment to be of a known kind; what is no table is the frame.
-            tables.read(marker, body)?;
-        };
+        let (mut segments, mut tables, body) = begin(data)?;
         let way = if header.keeps_coefficients() {
             Way::Kept(Coefficients::read(backend, &mut segments, frame, &mut tables, body, stop)?)
         } else {
             let scan = Scan::new(frame, body)?;
-            Way::Stream(Stream::new(data, segments.at, frame, &tables, &scan)?)
+            Way::Stream(Stream::new(Scanner::new(data, segments.at, frame, &tables, &scan)?)?)
         };
-        Ok(Self { backend, header, planes: Planes::new(frame)?, way })
+        Ok(Self { backend, header, planes: Planes::new(frame, whole)?, way })
+    }
+
+    /// The same of a file whose coefficients are not kept, which something else decodes: it must run on another thread.
+    fn divided(
+        backend: B,
+        data: &'a [u8],
+        header: &'a Header,
+        whole: bool,
+        watch: Option<&'a Watch<'a>>,
+    ) -> Result<(Self, Ahead<'a>)> {
+        let frame = &header.frame;
+        let (segments, tables, body) = begin(data)?;
+        let scan = Scan::new(frame, body)?;
+        let scanner: (Scanner<'a>, Layout) =
+            Scanner::new(data, segments.at, frame, &tables, &scan)?;
+        let (ahead, behind) = ahead::divided(scanner, frame.units().0, watch)?;
+        let way = Way::Behind(behind);
+        Ok((Self { backend, header, planes: Planes::new(frame, whole)?, way }, ahead))
+    }
+
+    /// Height and width in pixels, as stored.
+    const fn size(&self) -> Size {
+        self.header.size()
     }
 
     /// Decodes the next row of units.
     fn advance(&mut self) -> Result<()> {
         match &mut self.way {
             Way::Stream(stream) => stream.row(self.backend, Some(&mut self.planes))?,
+            Way::Behind(behind) => behind.row(self.backend, Some(&mut self.planes))?,
             Way::Kept(kept) => kept.row(self.backend, &mut self.planes),
+            Way::Done => {}
         }
         self.planes.next_row();
         Ok(())
@@ -304,20 +408,43 @@ impl<'a, B: Kernels> Image<'a, B> {
     fn row(&mut self, y: usize, pixel: Pixel, out: &mut [u8]) {
         match pixel {
             Pixel::Grey => self.planes.grey(y, out),
-            Pixel::Rgb => self.planes.rgb(self.backend, y, out),
+            Pixel::Rgb => self.planes.rgb(self.backend, y, 0, out),
         }
     }
 
     /// Decodes what is left, and finds the end of the file.
     fn finish(&mut self, stop: &dyn Fn() -> bool) -> Result<()> {
-        let Way::Stream(stream) = &mut self.way else { return Ok(()) };
         let (done, all) = self.planes.progress();
         for _ in done..all {
             if stop() {
                 return Err(Error::Interrupted.into());
             }
-            stream.row(self.backend, None)?;
+            match &mut self.way {
+                Way::Stream(stream) => stream.row(self.backend, None)?,
+                Way::Behind(behind) => behind.row(self.backend, None)?,
+                Way::Kept(_) | Way::Done => break,
+            }
         }
-        stream.end()
+        match &mut self.way {
+            Way::Stream(stream) => stream.end()?,
+            Way::Behind(behind) => behind.end()?,
+            Way::Kept(_) | Way::Done => {}
+        }
+        self.way = Way::Done;
+        Ok(())
+    }
+}
+
+/// The segments after the header of the first scan, the tables before it, and that header.
+fn begin(data: &[u8]) -> Result<(Segments<'_>, Tables, &[u8])> {
+    let mut segments = Segments::new(data)?;
+    let mut tables = Tables::default();
+    loop {
+        let (marker, body) = segments.next()?;
+        if marker == marker::SOS {
+            return Ok((segments, tables, body));
+        }
+        // The header has found every segment to be of a known kind; what is no table is the frame.
+        tables.read(marker, body)?;
     }
 }

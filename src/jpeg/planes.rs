@@ -1,9 +1,9 @@
 //! Planes of samples, of which some rows are held, and rows of pixels made of them.
 
-use super::header::{BLOCK, Frame};
+use super::header::{BLOCK, Component, Frame};
 use crate::buffer::Aligned;
 use crate::error::Result;
-use crate::simd::jpeg::{Chroma, GROUP_WIDTH, Group, Kernels};
+use crate::simd::jpeg::{Chroma, GROUP_WIDTH, Group, Kernels, STEP};
 
 /// Bytes before a row's first sample and after its last block, which kernels may read.
 const LEAD: usize = 64;
@@ -23,7 +23,7 @@ enum Growth {
     Repeat(usize, usize),
 }
 
-/// The samples of a component: the rows of two rows of units.
+/// The samples of a component: all rows, or those of two rows of units.
 struct Plane {
     bytes: Aligned,
     stride: usize,
@@ -75,7 +75,8 @@ pub(super) struct Planes {
 }
 
 impl Planes {
-    pub(super) fn new(frame: &Frame) -> Result<Self> {
+    /// Of a frame. `whole`: all rows are held, and pixels are made from any column on.
+    pub(super) fn new(frame: &Frame, whole: bool) -> Result<Self> {
         let (height, width) = frame.size;
         let (down, across) = frame.factors();
         let mut planes = Vec::with_capacity(frame.components.len());
@@ -89,10 +90,7 @@ impl Planes {
                 (2, 2) if samples.1 > 2 => Growth::Both,
                 (down, across) => Growth::Repeat(down, across),
             };
-            let blocks = frame.blocks(component).1;
-            let stride =
-                LEAD + (blocks * BLOCK).next_multiple_of(GROUP_WIDTH).next_multiple_of(64) + LEAD;
-            let rows = 2 * BLOCK * component.vertical;
+            let (rows, stride) = held(frame, component, whole);
             let bytes = Aligned::zeroed(rows * stride)?;
             let vertical = component.vertical;
             planes.push(Plane { bytes, stride, rows, samples, vertical, growth });
@@ -157,42 +155,65 @@ impl Planes {
         out.copy_from_slice(&self.components[0].row(y)[..self.width]);
     }
 
-    /// Row `y` as RGB.
+    /// Row `y` as RGB, as many pixels as `out` holds, from column `x` on: an even one, and the first unless all rows are held.
     #[inline(always)]
-    pub(super) fn rgb<B: Kernels>(&mut self, backend: B, y: usize, out: &mut [u8]) {
-        assert_eq!(out.len(), self.width * 3, "a row of pixels");
+    pub(super) fn rgb<B: Kernels>(&mut self, backend: B, y: usize, x: usize, out: &mut [u8]) {
+        let count = out.len() / 3;
+        assert!(x.is_multiple_of(2) && x + count <= self.width, "columns of pixels");
         if let [luma] = &self.components[..] {
-            return backend.grey(luma.row(y), out);
+            return backend.grey(&luma.row(y)[x..], out);
         }
         let [luma, blue, red] = &self.components[..] else { return };
         if luma.growth == Growth::None && blue.growth == red.growth {
             let chroma = match blue.growth {
-                Growth::None => Some(Chroma::Full([blue.row(y), red.row(y)])),
-                Growth::Wide => Some(Chroma::Wide([blue.edged(y), red.edged(y)])),
-                Growth::Both => Some(Chroma::Both([blue.pair(y), red.pair(y)])),
+                Growth::None => Some(Chroma::Full([blue, red].map(|plane| &plane.row(y)[x..]))),
+                Growth::Wide => {
+                    Some(Chroma::Wide([blue, red].map(|plane| &plane.edged(y)[x / 2..])))
+                }
+                Growth::Both => Some(Chroma::Both([blue, red].map(|plane| {
+                    let (near, far) = plane.pair(y);
+                    (&near[x / 2..], &far[x / 2..])
+                }))),
                 Growth::Tall | Growth::Repeat(..) => None,
             };
             if let Some(chroma) = chroma {
-                return backend.rgb(luma.row(y), chroma, out);
+                return backend.rgb(&luma.row(y)[x..], chroma, out);
             }
         }
         for (plane, line) in self.components.iter().zip(&mut self.lines) {
-            grow(plane, y, self.width, line);
+            if plane.growth != Growth::None {
+                grow(plane, y, x, &mut line[..count]);
+            }
         }
         let row = |number: usize| -> &[u8] {
             let plane = &self.components[number];
-            if plane.growth == Growth::None { plane.row(y) } else { &self.lines[number] }
+            if plane.growth == Growth::None { &plane.row(y)[x..] } else { &self.lines[number] }
         };
         backend.rgb(row(0), Chroma::Full([row(1), row(2)]), out);
     }
 }
 
-/// Row `y` of a component into `line`, a sample a pixel.
-fn grow(plane: &Plane, y: usize, width: usize, line: &mut [u8]) {
+/// Rows that are held of a component, and the bytes of each.
+fn held(frame: &Frame, component: &Component, whole: bool) -> (usize, usize) {
+    let (down, across) = frame.blocks(component);
+    let samples = (across * BLOCK).next_multiple_of(GROUP_WIDTH).next_multiple_of(64);
+    // A kernel that begins at any column reads a step from there on.
+    let (rows, end) = if whole { (down, LEAD + STEP) } else { (2 * component.vertical, LEAD) };
+    (rows * BLOCK, LEAD + samples + end)
+}
+
+/// Bytes of the planes of a frame.
+pub(super) fn bytes(frame: &Frame, whole: bool) -> u64 {
+    let each = frame.components.iter().map(|component| held(frame, component, whole));
+    each.map(|(rows, stride)| rows as u64 * stride as u64).sum()
+}
+
+/// Row `y` of a component into `line`, a sample a pixel, from column `x` on, which is even.
+fn grow(plane: &Plane, y: usize, x: usize, line: &mut [u8]) {
     match plane.growth {
         Growth::None => {}
         Growth::Wide => {
-            for (pair, near) in line[..width].chunks_mut(2).zip(plane.edged(y).windows(3)) {
+            for (pair, near) in line.chunks_mut(2).zip(plane.edged(y)[x / 2..].windows(3)) {
                 let [before, this, after] = [0, 1, 2].map(|i| u16::from(near[i]));
                 pair[0] = ((3 * this + before + 1) >> 2) as u8;
                 if let Some(second) = pair.get_mut(1) {
@@ -203,14 +224,14 @@ fn grow(plane: &Plane, y: usize, width: usize, line: &mut [u8]) {
         Growth::Tall => {
             let (near, far) = plane.pair(y);
             let bias = if y.is_multiple_of(2) { 1 } else { 2 };
-            for ((byte, &near), &far) in line[..width].iter_mut().zip(&near[1..]).zip(&far[1..]) {
+            for ((byte, &near), &far) in line.iter_mut().zip(&near[1 + x..]).zip(&far[1 + x..]) {
                 *byte = ((3 * u16::from(near) + u16::from(far) + bias) >> 2) as u8;
             }
         }
         Growth::Both => {
             let (near, far) = plane.pair(y);
-            let windows = near.windows(3).zip(far.windows(3));
-            for (pair, (near, far)) in line[..width].chunks_mut(2).zip(windows) {
+            let windows = near[x / 2..].windows(3).zip(far[x / 2..].windows(3));
+            for (pair, (near, far)) in line.chunks_mut(2).zip(windows) {
                 let [before, this, after] =
                     [0, 1, 2].map(|i| 3 * u16::from(near[i]) + u16::from(far[i]));
                 pair[0] = ((3 * this + before + 8) >> 4) as u8;
@@ -220,7 +241,11 @@ fn grow(plane: &Plane, y: usize, width: usize, line: &mut [u8]) {
             }
         }
         Growth::Repeat(down, across) => {
-            for (many, &sample) in line[..width].chunks_mut(across).zip(plane.row(y / down)) {
+            let samples = &plane.row(y / down)[x / across..];
+            // The first one may have pixels before the line.
+            let (first, rest) = line.split_at_mut((across - x % across).min(line.len()));
+            let many = std::iter::once(first).chain(rest.chunks_mut(across));
+            for (many, &sample) in many.zip(samples) {
                 many.fill(sample);
             }
         }

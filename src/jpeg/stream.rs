@@ -1,6 +1,6 @@
 //! A file of one scan: blocks are decoded and transformed a few units at a time, so that coefficients stay in the cache.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::bits::{Bits, Reader};
 use super::block::whole;
@@ -9,9 +9,11 @@ use super::huffman::{AcTable, DcTable};
 use super::planes::Planes;
 use super::tables::{Quantisation, Scan, Tables};
 use super::{Reject, Result};
-use crate::error::Error;
+use crate::error::filled;
 use crate::simd::jpeg::{Deposit, Group, Kernels, Work};
 
+/// What is said of coded data that no encoder writes.
+pub(super) const NONSENSE: Reject = Reject::Anomaly("entropy-coded data that make no sense");
 /// Bytes that a block takes at most: 64 coefficients of a code of 16 bits and 15 bits more.
 pub(super) const BLOCK_BYTES: usize = 248;
 /// Units that are decoded before they are transformed: however many blocks a unit has across, they are whole groups.
@@ -48,8 +50,8 @@ impl<'a> Restarts<'a> {
 /// A block of a unit.
 struct Slot {
     component: usize,
-    dc: Rc<DcTable>,
-    ac: Rc<AcTable>,
+    dc: Arc<DcTable>,
+    ac: Arc<AcTable>,
     /// Its group among those of a chunk, and its place there, in each unit of the chunk.
     places: [(usize, usize); CHUNK],
 }
@@ -63,47 +65,76 @@ struct Target {
     across: usize,
 }
 
-/// The scan under way.
-pub(super) struct Stream<'a> {
+/// Where the groups of a chunk go.
+pub(super) struct Layout {
+    targets: Vec<Target>,
+    quantisation: Vec<Quantisation>,
+    /// Units across.
+    units: usize,
+}
+
+impl Layout {
+    /// Groups of a chunk.
+    pub(super) const fn groups(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// Chunks of a row of units.
+    pub(super) const fn chunks(&self) -> usize {
+        self.units.div_ceil(CHUNK)
+    }
+
+    /// Transforms the groups of a chunk, and clears them.
+    #[inline(always)]
+    pub(super) fn transform<B: Kernels>(
+        &self,
+        backend: B,
+        chunk: usize,
+        groups: &mut [Group],
+        planes: &mut Planes,
+    ) {
+        let count = CHUNK.min(self.units - chunk * CHUNK);
+        for (target, group) in self.targets.iter().zip(groups) {
+            // The last chunk may have fewer groups than others.
+            if target.column * 4 < count * target.across {
+                let place = (target.row, chunk * target.across + target.column);
+                let table = &self.quantisation[target.component];
+                planes.put(backend, target.component, place, group, table);
+            }
+        }
+    }
+}
+
+/// The scan under way: coded data to coefficients.
+pub(super) struct Scanner<'a> {
     restarts: Restarts<'a>,
     slots: Vec<Slot>,
-    targets: Vec<Target>,
-    groups: Vec<Group>,
-    quantisation: Vec<Quantisation>,
     predictions: [i32; 3],
     /// Units across.
     units: usize,
 }
 
-impl<'a> Stream<'a> {
+impl<'a> Scanner<'a> {
+    /// The scan whose coded data begin at byte `at` of a file.
     pub(super) fn new(
         data: &'a [u8],
         at: usize,
         frame: &Frame,
         tables: &Tables,
         scan: &Scan,
-    ) -> Result<Self> {
+    ) -> Result<(Self, Layout)> {
         if !scan.is_sequential() || scan.components.len() != frame.components.len() {
             return Err(Reject::Anomaly(
                 "a scan of some coefficients in a file that is not progressive",
             ));
         }
-        let mut made: Vec<(usize, Rc<AcTable>)> = Vec::new();
         let (mut slots, mut targets, mut quantisation) = (Vec::new(), Vec::new(), Vec::new());
         for &(index, dc, ac) in &scan.components {
             const MISSING: Reject = Reject::Anomaly("a table is missing");
             let component = frame.components[index];
             quantisation.push(tables.quantisation[component.table].ok_or(MISSING)?);
             let dc = tables.dc[dc].as_ref().ok_or(MISSING)?;
-            let known = made.iter().find(|(number, _)| *number == ac).map(|(_, table)| table);
-            let ac_table = if let Some(table) = known {
-                Rc::clone(table)
-            } else {
-                let code = tables.ac[ac].as_ref().ok_or(MISSING)?;
-                let table = Rc::from(AcTable::new(code, 0));
-                made.push((ac, Rc::clone(&table)));
-                table
-            };
+            let ac = AcTable::get(tables.ac[ac].as_ref().ok_or(MISSING)?)?;
             let across = component.horizontal;
             let base = targets.len();
             for row in 0..component.vertical {
@@ -112,30 +143,49 @@ impl<'a> Stream<'a> {
                         let column = unit * across + x;
                         (base + row * across + column / 4, column % 4)
                     });
-                    let (dc, ac) = (Rc::clone(dc), Rc::clone(&ac_table));
+                    let (dc, ac) = (Arc::clone(dc), Arc::clone(&ac));
                     slots.push(Slot { component: index, dc, ac, places });
                     targets.push(Target { component: index, row, column: x, across });
                 }
             }
         }
-        let mut groups = Vec::new();
-        let bytes = targets.len() * size_of::<Group>();
-        groups.try_reserve_exact(targets.len()).map_err(|_| Error::OutOfMemory { bytes })?;
-        groups.resize(targets.len(), [0; 256]);
         let restarts = Restarts::new(data, at, tables.restart)?;
-        let (predictions, units) = ([0; 3], frame.units().1);
-        Ok(Self { restarts, slots, targets, groups, quantisation, predictions, units })
+        let units = frame.units().1;
+        let layout = Layout { targets, quantisation, units };
+        Ok((Self { restarts, slots, predictions: [0; 3], units }, layout))
     }
 
-    /// Decodes a row of units, into `planes` where somebody wants it.
-    pub(super) fn row<B: Kernels>(
-        &mut self,
-        backend: B,
-        planes: Option<&mut Planes>,
-    ) -> Result<()> {
-        backend
-            .work(RowOfUnits { backend, stream: self, planes })
-            .ok_or(Reject::Anomaly("entropy-coded data that make no sense"))
+    /// Decodes the units of a chunk of the row under way into its groups, which are clear.
+    #[inline(always)]
+    pub(super) fn chunk(&mut self, chunk: usize, groups: &mut [Group]) -> Option<()> {
+        let need = CHUNK * self.slots.len() * BLOCK_BYTES;
+        self.restarts.bits.fill(need);
+        let count = CHUNK.min(self.units - chunk * CHUNK);
+        let mut unit = 0;
+        while unit < count {
+            if self.restarts.left == 0 {
+                self.restarts.restart()?;
+                self.restarts.bits.fill(need);
+                self.predictions = [0; 3];
+            }
+            let end = count.min(unit.saturating_add(self.restarts.left));
+            self.restarts.left -= end - unit;
+            let mut reader = Reader::new(self.restarts.bits.cursor())?;
+            for unit in unit..end {
+                for slot in &self.slots {
+                    let (group, place) = slot.places[unit];
+                    let group = &mut groups[group];
+                    let prediction = &mut self.predictions[slot.component];
+                    whole(&mut reader, &slot.dc, &slot.ac, prediction, group, place)?;
+                }
+            }
+            let pos = reader.pos();
+            if !self.restarts.bits.take(pos) {
+                return None;
+            }
+            unit = end;
+        }
+        Some(())
     }
 
     /// After the last row: the end of the file must follow.
@@ -145,48 +195,42 @@ impl<'a> Stream<'a> {
             _ => Err(Reject::Anomaly("no end after the last unit")),
         }
     }
+}
+
+/// Coefficients decoded and transformed by turns, a chunk at a time.
+pub(super) struct Stream<'a> {
+    scanner: Scanner<'a>,
+    layout: Layout,
+    groups: Vec<Group>,
+}
+
+impl<'a> Stream<'a> {
+    pub(super) fn new((scanner, layout): (Scanner<'a>, Layout)) -> Result<Self> {
+        let groups = filled([0; 256], layout.groups())?;
+        Ok(Self { scanner, layout, groups })
+    }
+
+    /// Decodes a row of units, into `planes` where somebody wants it.
+    pub(super) fn row<B: Kernels>(
+        &mut self,
+        backend: B,
+        planes: Option<&mut Planes>,
+    ) -> Result<()> {
+        backend.work(RowOfUnits { backend, stream: self, planes }).ok_or(NONSENSE)
+    }
+
+    /// After the last row: the end of the file must follow.
+    pub(super) fn end(&mut self) -> Result<()> {
+        self.scanner.end()
+    }
 
     #[inline(always)]
     fn decode<B: Kernels>(&mut self, backend: B, mut planes: Option<&mut Planes>) -> Option<()> {
-        let need = CHUNK * self.slots.len() * BLOCK_BYTES;
-        for chunk in 0..self.units.div_ceil(CHUNK) {
-            self.restarts.bits.fill(need);
-            let count = CHUNK.min(self.units - chunk * CHUNK);
-            let mut unit = 0;
-            while unit < count {
-                if self.restarts.left == 0 {
-                    self.restarts.restart()?;
-                    self.restarts.bits.fill(need);
-                    self.predictions = [0; 3];
-                }
-                let end = count.min(unit.saturating_add(self.restarts.left));
-                self.restarts.left -= end - unit;
-                let mut reader = Reader::new(self.restarts.bits.cursor())?;
-                for unit in unit..end {
-                    for slot in &self.slots {
-                        let (group, place) = slot.places[unit];
-                        let group = &mut self.groups[group];
-                        let prediction = &mut self.predictions[slot.component];
-                        whole(&mut reader, &slot.dc, &slot.ac, prediction, group, place)?;
-                    }
-                }
-                let pos = reader.pos();
-                if !self.restarts.bits.take(pos) {
-                    return None;
-                }
-                unit = end;
-            }
-            if let Some(planes) = planes.as_deref_mut() {
-                for (target, group) in self.targets.iter().zip(&mut self.groups) {
-                    // The last chunk may have fewer groups than others.
-                    if target.column * 4 < count * target.across {
-                        let place = (target.row, chunk * target.across + target.column);
-                        let table = &self.quantisation[target.component];
-                        planes.put(backend, target.component, place, group, table);
-                    }
-                }
-            } else {
-                self.groups.fill([0; 256]);
+        for chunk in 0..self.layout.chunks() {
+            self.scanner.chunk(chunk, &mut self.groups)?;
+            match planes.as_deref_mut() {
+                Some(planes) => self.layout.transform(backend, chunk, &mut self.groups, planes),
+                None => self.groups.fill([0; 256]),
             }
         }
         Some(())

@@ -1,6 +1,6 @@
 //! What the segments between frame and scans define, and the headers of scans.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::block::ZIGZAG;
 use super::header::{Frame, marker};
@@ -14,8 +14,8 @@ pub(super) type Quantisation = [i16; 64];
 #[derive(Default)]
 pub(super) struct Tables {
     pub(super) quantisation: [Option<Quantisation>; 4],
-    pub(super) dc: [Option<Rc<DcTable>>; 4],
-    pub(super) ac: [Option<Rc<Code>>; 4],
+    pub(super) dc: [Option<Arc<DcTable>>; 4],
+    pub(super) ac: [Option<Arc<Code>>; 4],
     /// Units between restarts; 0 for none.
     pub(super) restart: usize,
 }
@@ -78,8 +78,8 @@ impl Tables {
             let code = Code::new(counts, symbols)?;
             let number = usize::from(first & 15);
             match first >> 4 {
-                0 => *self.dc.get_mut(number).ok_or(ODD)? = Some(Rc::from(DcTable::new(&code)?)),
-                1 => *self.ac.get_mut(number).ok_or(ODD)? = Some(Rc::new(code)),
+                0 => *self.dc.get_mut(number).ok_or(ODD)? = Some(DcTable::get(&code)?),
+                1 => *self.ac.get_mut(number).ok_or(ODD)? = Some(Arc::new(code)),
                 _ => return Err(ODD),
             }
             body = &rest[16 + count..];

@@ -4,8 +4,12 @@ use super::bits::{Bits, Reader};
 use super::block::{ORDERS, ZIGZAG, coefficients, moved};
 use super::header::{open, scans};
 use super::huffman::{AcTable, Code, DcTable, RefineTable, Then};
-use super::{Pixel, Reject, decode};
+use super::{Decoder, Image, Pixel, Reject, Turn, decode};
+use crate::parallel::Watch;
+use crate::pipeline::Source;
 use crate::simd::Simd;
+use crate::with_backend;
+use std::sync::Arc;
 
 struct Random(u64);
 
@@ -370,4 +374,238 @@ fn segments_that_pillow_refuses_or_reads_otherwise() {
     assert!(allowed(&[segment(0xdc, &[0, 8])]).is_err(), "lines defined later");
     assert!(allowed(&[vec![0]]).is_err(), "bytes between segments");
     assert_eq!(allowed(&[vec![0xff, 0xff]]), Ok(true), "a segment may be padded");
+}
+
+/// The segment of a Huffman table, from codes in the order that [`code`] gives them in.
+fn code_segment(kind: u8, codes: &[(u8, u32, usize)]) -> Vec<u8> {
+    let mut body = vec![0; 17];
+    body[0] = kind;
+    for &(symbol, _, len) in codes {
+        body[len] += 1;
+        body.push(symbol);
+    }
+    segment(0xc4, &body)
+}
+
+/// A file of luma of these factors (horizontal, vertical) and two more components of one block a unit, of random coefficients.
+fn coloured(
+    random: &mut Random,
+    (height, width): (usize, usize),
+    (across, down): (usize, usize),
+    restart: usize,
+) -> Vec<u8> {
+    let (_, dc) = code(random, (0..9).collect());
+    let (_, ac) = code(random, ac_symbols());
+    let table = [&[0][..], &[3; 64]].concat();
+    let sides = [height as u16, width as u16].map(u16::to_be_bytes).concat();
+    let factors = (across << 4 | down) as u8;
+    let frame = [&[8][..], &sides, &[3, 1, factors, 0, 2, 0x11, 0, 3, 0x11, 0]].concat();
+    let mut data = [
+        vec![0xff, 0xd8],
+        segment(0xdb, &table),
+        segment(0xc0, &frame),
+        code_segment(0, &dc),
+        code_segment(0x10, &ac),
+        segment(0xdd, &(restart as u16).to_be_bytes()),
+        segment(0xda, &[3, 1, 0, 2, 0, 3, 0, 0, 63, 0]),
+    ]
+    .concat();
+    let units = height.div_ceil(8 * down) * width.div_ceil(8 * across);
+    let mut written = Written::default();
+    for unit in 0..units {
+        if restart > 0 && unit > 0 && unit.is_multiple_of(restart) {
+            let coded = written.file();
+            data.extend(&coded[..coded.len() - 2]);
+            data.extend([0xff, 0xd0 + (unit / restart - 1) as u8 % 8]);
+            written = Written::default();
+        }
+        for _ in 0..across * down + 2 {
+            let difference = random.below(15) as i32 - 7;
+            let size = size_of_value(difference);
+            put_symbol(&mut written, &dc, size as u8);
+            put_value(&mut written, difference, size);
+            for _ in 0..random.below(5) {
+                let value = 1 + random.below(30) as i32;
+                let size = size_of_value(value);
+                put_symbol(&mut written, &ac, (random.below(4) << 4 | size) as u8);
+                put_value(&mut written, value, size);
+            }
+            put_symbol(&mut written, &ac, 0);
+        }
+    }
+    data.extend(written.file());
+    data
+}
+
+/// Size, factors (horizontal, vertical) and units between restarts.
+type Kind = ((usize, usize), (usize, usize), usize);
+
+const KINDS: [Kind; 8] = [
+    ((70, 300), (2, 2), 0),
+    ((33, 140), (1, 1), 3),
+    ((17, 131), (2, 1), 0),
+    ((260, 9), (2, 2), 1),
+    ((40, 280), (1, 2), 7),
+    ((21, 290), (4, 1), 0),
+    ((30, 401), (3, 1), 0),
+    ((1, 1), (2, 2), 0),
+];
+
+fn backends() -> impl Iterator<Item = Simd> {
+    Simd::NAMES.into_iter().filter_map(Simd::detect)
+}
+
+fn whole(data: &[u8], simd: Simd) -> Option<Vec<u8>> {
+    let header = open(data).ok()?;
+    let (height, width) = header.size();
+    let mut pixels = vec![0; height * width * 3];
+    decode(data, &header, simd, Pixel::Rgb, &mut pixels, &|| false).ok()?;
+    Some(pixels)
+}
+
+/// Rows of a file that another thread decodes, as far as `rows`; whether all is well with it.
+fn by_two(data: &[u8], simd: Simd, rows: usize) -> Option<Vec<u8>> {
+    let header = open(data).ok()?;
+    let (height, width) = header.size();
+    let mut pixels = vec![0; height * width * 3];
+    with_backend!(simd, backend => {
+        let (mut image, ahead) = Image::divided(backend, data, &header, false, None).ok()?;
+        crate::parallel::beside(move || ahead.run(backend), || {
+            let mut made = 0;
+            while made < rows.min(height) {
+                image.advance().ok()?;
+                let ready = image.rows();
+                for (y, row) in (made..ready).zip(pixels[made * width * 3..].chunks_exact_mut(width * 3)) {
+                    image.row(y, Pixel::Rgb, row);
+                }
+                made = ready;
+            }
+            if rows < height {
+                // Nobody wants the rest, and the other thread ends.
+                drop(image);
+                return None;
+            }
+            image.finish(&|| false).ok()
+        })
+        .expect("a thread")?;
+    });
+    Some(pixels)
+}
+
+#[test]
+fn two_threads_like_one() {
+    let mut random = Random(0x5eed);
+    for (size, factors, restart) in KINDS {
+        let data = coloured(&mut random, size, factors, restart);
+        for simd in backends() {
+            let expected = whole(&data, simd).expect("pixels");
+            assert_eq!(by_two(&data, simd, usize::MAX).as_ref(), Some(&expected));
+            for rows in [0, 1, size.0 / 2] {
+                assert_eq!(by_two(&data, simd, rows.min(size.0 - 1)), None);
+            }
+            for _ in 0..40 {
+                let mut damaged = data.clone();
+                let at = damaged.len() / 3 + random.below(damaged.len() * 2 / 3);
+                match random.below(3) {
+                    0 => damaged[at] ^= 1 << random.below(8),
+                    1 => damaged.truncate(at),
+                    _ => damaged.insert(at, random.below(256) as u8),
+                }
+                let (one, two) = (whole(&damaged, simd), by_two(&damaged, simd, usize::MAX));
+                assert!(one == two, "{size:?} {factors:?} under {}", simd.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn turned_is_stored_in_another_order() {
+    let mut random = Random(0x7e57);
+    let watch = Watch::new(None);
+    for ((height, width), factors, restart) in KINDS {
+        let data = coloured(&mut random, (height, width), factors, restart);
+        let header = open(&data).expect("a header");
+        for simd in backends() {
+            let pixels = whole(&data, simd).expect("pixels");
+            for orientation in 1..=8 {
+                let turn = Turn::new(orientation).expect("a turn");
+                let mut out = vec![0; pixels.len()];
+                let decoder = Decoder::new(&data, &header, simd).turned(turn);
+                decoder.copy_to(&mut out, &watch).expect("pixels");
+                let sideways = orientation > 4;
+                let columns = if sideways { height } else { width };
+                for (at, pixel) in out.as_chunks::<3>().0.iter().enumerate() {
+                    let (y, x) = (at / columns, at % columns);
+                    let (row, column) = if sideways { (x, y) } else { (y, x) };
+                    let row =
+                        if matches!(orientation, 3 | 4 | 6 | 7) { height - 1 - row } else { row };
+                    let column = if matches!(orientation, 2 | 3 | 7 | 8) {
+                        width - 1 - column
+                    } else {
+                        column
+                    };
+                    let start = (row * width + column) * 3;
+                    assert!(
+                        pixel[..] == pixels[start..start + 3],
+                        "({y}, {x}) of {height} x {width}, {factors:?}, orientation {orientation}, {}",
+                        simd.name()
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Rows from any one on, as views ask for that show a part of an image.
+#[test]
+fn turned_rows_from_any_on() {
+    let mut random = Random(0xa11);
+    let data = coloured(&mut random, (150, 411), (2, 2), 0);
+    let header = open(&data).expect("a header");
+    let simd = Simd::choose(None).expect("a backend");
+    for orientation in 1..=8 {
+        let decoder =
+            Decoder::new(&data, &header, simd).turned(Turn::new(orientation).expect("a turn"));
+        let (height, width) = Source::size(&decoder);
+        let mut all = vec![0; height * width * 3];
+        decoder.copy_to(&mut all, &Watch::new(None)).expect("pixels");
+        for _ in 0..10 {
+            let mut rows = decoder.open().expect("rows");
+            let mut first = random.below(height);
+            loop {
+                let window = rows.window(first, 8).expect("rows");
+                let end = window.first + window.image.size().0;
+                assert!(
+                    window.first <= first && end >= height.min(first + 8),
+                    "orientation {orientation}"
+                );
+                for y in first..end {
+                    let mut row = vec![0; width * 3];
+                    window.image.row(y - window.first).copy_to(&mut row);
+                    assert!(
+                        row == all[y * width * 3..][..width * 3],
+                        "row {y}, orientation {orientation}"
+                    );
+                }
+                if end == height {
+                    break;
+                }
+                first = (end - random.below(3)).max(first + 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn tables_are_made_once() {
+    let mut random = Random(0xcafe);
+    let (one, _) = code(&mut random, ac_symbols());
+    let first = AcTable::get(&one).expect("a table");
+    assert!(Arc::ptr_eq(&first, &AcTable::get(&one).expect("a table")));
+    for _ in 0..20 {
+        let (other, _) = code(&mut random, ac_symbols());
+        let table = AcTable::get(&other).expect("a table");
+        assert!(table.fast == AcTable::new(&other, 0).fast);
+    }
+    assert!(AcTable::get(&one).expect("a table").fast == first.fast);
 }

@@ -36,7 +36,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-pub use self::source::{Rows, Source, Window};
+pub use self::source::{Beside, Divided, Rows, Source, Window};
 
 use self::scaler::Scaler;
 use self::source::WINDOW;
@@ -171,11 +171,17 @@ fn run_with<B: Backend>(
     for (number, item) in items.into_iter().enumerate() {
         let sequential = item.frames.iter().any(|frame| frame.source.is_sequential());
         if shares == 1 || sequential {
-            alone.push((number, Task::Whole(Work::new(item, settings, 1))));
+            alone.push((number, Work::new(item, settings, 1)));
         } else {
             works.push((number, Work::new(item, settings, shares)));
         }
     }
+    if 2 * alone.len() <= threads {
+        for (_, work) in &mut alone {
+            work.divided = true;
+        }
+    }
+    let alone = alone.into_iter().map(|(number, work)| (number, Task::Whole(work))).collect();
     let run = |tasks: Vec<(usize, Task<'_, '_>)>| {
         let owners: Vec<usize> = tasks.iter().map(|&(item, _)| item).collect();
         parallel::for_each(tasks, threads, watch, |(item, task)| {
@@ -239,7 +245,7 @@ fn run_with<B: Backend>(
 /// The canvases of a view that others come from, of every frame: packed pixels of three bytes.
 type Canvases = Vec<Vec<u8>>;
 
-/// An item, divided.
+/// An item, in pieces.
 struct Work<'a> {
     plan: &'a Plan,
     frames: Vec<Frame<'a>>,
@@ -247,6 +253,8 @@ struct Work<'a> {
     blanks: Vec<Blank<'a>>,
     /// What has been made, by view.
     canvases: BTreeMap<usize, Canvases>,
+    /// Whether another thread is free, so that a source may divide its work.
+    divided: bool,
 }
 
 /// Some units of a view.
@@ -337,7 +345,7 @@ impl<'a> Work<'a> {
             }
         }
         pieces.sort_by_key(|piece| piece.view);
-        Self { plan, frames, pieces, blanks, canvases: BTreeMap::new() }
+        Self { plan, frames, pieces, blanks, canvases: BTreeMap::new(), divided: false }
     }
 
     /// Takes the pieces of one level, and with the first one all blanks.
@@ -424,13 +432,29 @@ impl<'a> Work<'a> {
         if runs.is_empty() {
             return Ok(());
         }
-        let mut readers = self.readers(from, watch)?;
-        drive(&mut runs, &mut readers, watch)?;
-        for reader in &mut readers {
-            reader.finish()?;
+        if !self.divided_family(from, &mut runs, watch)? {
+            let mut readers = self.readers(from, watch)?;
+            read(&mut runs, &mut readers, watch)?;
         }
         tables.backend.fence();
         Ok(())
+    }
+
+    /// Makes a family whose source divides its work with another thread; false where it does not, and nothing was made.
+    fn divided_family<B: Backend>(
+        &self,
+        from: From,
+        runs: &mut [ViewRun<'_, B>],
+        watch: &Watch<'_>,
+    ) -> Result<bool> {
+        if !self.divided || from != From::Image {
+            return Ok(false);
+        }
+        let [frame] = &self.frames[..] else { return Ok(false) };
+        let Some((reader, beside)) = frame.source.open_divided(watch)? else { return Ok(false) };
+        // Without the reader the work beside it ends.
+        let made = parallel::beside(beside, move || read(runs, &mut [reader], watch));
+        made.map_or(Ok(false), |made| made.map(|()| true))
     }
 
     /// Makes all of it, one family after the other.
@@ -587,6 +611,19 @@ impl Task<'_, '_> {
             }
         }
     }
+}
+
+/// Makes views from readers, and makes sure that those have come to a good end.
+fn read<B: Backend>(
+    runs: &mut [ViewRun<'_, B>],
+    readers: &mut [Box<dyn Rows + '_>],
+    watch: &Watch<'_>,
+) -> Result<()> {
+    drive(runs, readers, watch)?;
+    for reader in readers {
+        reader.finish()?;
+    }
+    Ok(())
 }
 
 /// Advances the views of one image, or of the frames of one temporal patch, to their ends.

@@ -40,6 +40,12 @@ pub trait Rows {
     }
 }
 
+/// Work that is done on another thread while rows are read.
+pub type Beside<'a> = Box<dyn FnOnce() + Send + 'a>;
+
+/// A reader, and the work that it waits for. Without the reader that work ends.
+pub type Divided<'a> = (Box<dyn Rows + 'a>, Beside<'a>);
+
 /// An image whose rows can be read more than once, by several threads.
 pub trait Source: Sync {
     /// Height and width.
@@ -59,6 +65,15 @@ pub trait Source: Sync {
     fn open_watched<'a>(&'a self, watch: &'a Watch<'a>) -> Result<Box<dyn Rows + 'a>> {
         let _ = watch;
         self.open()
+    }
+
+    /// The same where two threads share the work of a reader; none where that would not pay.
+    ///
+    /// # Errors
+    /// `OutOfMemory`, `Source`, `Interrupted`.
+    fn open_divided<'a>(&'a self, watch: &'a Watch<'a>) -> Result<Option<Divided<'a>>> {
+        let _ = watch;
+        Ok(None)
     }
 
     /// Whether rows can only be had from the top, so that several readers would do the same work.

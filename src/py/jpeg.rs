@@ -10,9 +10,9 @@ use super::arrow::PilImage;
 use super::error::{guard, to_python};
 use super::processor::simd;
 use crate::error::{Error, Result, Size};
-use crate::jpeg::{self, Decoder, Header, Pixel, Reject};
+use crate::jpeg::{self, Decoder, Header, Pixel, Reject, Turn};
 use crate::parallel::Watch;
-use crate::pipeline::{Rows, Source};
+use crate::pipeline::{Divided, Rows, Source};
 
 /// Height, width, components, subsampling, progressive, orientation or None, work (blocks times scans), bytes of memory, and
 /// whether Pillow is known to open it.
@@ -38,28 +38,38 @@ fn facts(data: &[u8], header: &Header) -> HeaderTuple {
         header.is_progressive(),
         header.orientation(),
         header.blocks().saturating_mul(jpeg::scans(data, header)),
-        header.memory(),
+        header.memory(Turn::NONE, false),
         header.is_allowed(),
     )
 }
 
-/// Decodes a JPEG file into `out`, uint8 (height, width, 3), or (height, width) of a grey file. False: the file is left to
-/// Pillow, and what `out` holds has no meaning.
+/// The turn of an EXIF orientation.
+fn turn(orientation: u8) -> PyResult<Turn> {
+    Turn::new(orientation).ok_or_else(|| {
+        PyValueError::new_err(format!("orientation: must be 1 to 8, got {orientation}"))
+    })
+}
+
+/// Decodes a JPEG file into `out`, uint8 (height, width, 3) of the image turned by `orientation`, or (height, width) of a grey file
+/// that is not turned. False: the file is left to Pillow, and what `out` holds has no meaning.
 #[pyfunction]
+#[pyo3(signature = (data, out, orientation=1))]
 #[expect(clippy::needless_pass_by_value, reason = "arguments arrive owned")]
 pub(super) fn jpeg_decode(
     py: Python<'_>,
     data: PyBackedBytes,
     out: &Bound<'_, PyAny>,
+    orientation: u8,
 ) -> PyResult<bool> {
     guard(|| {
+        let turn = turn(orientation)?;
         let Ok(header) = jpeg::open(&data) else { return Ok(false) };
-        let (height, width) = header.size();
+        let (height, width) = turn.size(header.size());
         let len = out.len().unwrap_or(0);
         if len != height {
             return Err(PyValueError::new_err(format!("out: must have {height} rows, got {len}")));
         }
-        let grey = header.components().len() == 1;
+        let grey = header.components().len() == 1 && turn == Turn::NONE;
         let pixel = match OutBuffer::get(out, "out", height * width) {
             Ok(_) if grey => Pixel::Grey,
             _ => Pixel::Rgb,
@@ -81,8 +91,12 @@ pub(super) fn jpeg_decode(
             let bytes = buffer.bytes();
             py.detach(|| {
                 let watch = Watch::new(Some(&poll));
-                let stop = || watch.check().is_err();
-                jpeg::decode(&data, &header, simd, pixel, bytes, &stop)
+                if turn == Turn::NONE {
+                    let stop = || watch.check().is_err();
+                    return jpeg::decode(&data, &header, simd, pixel, bytes, &stop);
+                }
+                let decoder = Decoder::new(&data, &header, simd).turned(turn);
+                decoder.copy_to(bytes, &watch)
             })
         };
         if let Some(interrupted) = interrupt.into_inner().unwrap_or_else(PoisonError::into_inner) {
@@ -116,7 +130,8 @@ pub(super) fn jpeg_verdict(py: Python<'_>, data: PyBackedBytes) -> PyResult<Opti
     })
 }
 
-/// A JPEG file that stands for an image in a call: `Jpeg(data, fallback)`, `data` its bytes. Its rows are decoded while they are used.
+/// A JPEG file that stands for an image in a call: `Jpeg(data, fallback, orientation=1)`, `data` its bytes. Its rows are decoded while
+/// they are used, turned by the EXIF orientation.
 /// Where the file turns out to be Pillow's after all, `fallback()` is called, which returns a PIL image of mode RGB and of
 /// `size`, and the image is written again from its first row. What `fallback` raises is the image's error.
 #[pyclass(module = "dynres_rs._dynres_rs", frozen)]
@@ -124,18 +139,21 @@ pub(super) struct Jpeg {
     data: PyBackedBytes,
     header: Header,
     fallback: Py<PyAny>,
+    turn: Turn,
 }
 
 #[pymethods]
 impl Jpeg {
     /// `ValueError` where the header already says that the file is Pillow's.
     #[new]
-    fn new(data: PyBackedBytes, fallback: Py<PyAny>) -> PyResult<Self> {
+    #[pyo3(signature = (data, fallback, orientation=1))]
+    fn new(data: PyBackedBytes, fallback: Py<PyAny>, orientation: u8) -> PyResult<Self> {
         guard(|| {
+            let turn = turn(orientation)?;
             let header = jpeg::open(&data).map_err(|_| {
                 PyValueError::new_err("data: must be a JPEG file that is decoded here")
             })?;
-            Ok(Self { data, header, fallback })
+            Ok(Self { data, header, fallback, turn })
         })
     }
 
@@ -145,10 +163,10 @@ impl Jpeg {
         facts(&self.data, &self.header)
     }
 
-    /// Height and width.
+    /// Height and width, of the turned image.
     #[getter]
     fn size(&self) -> Size {
-        self.header.size()
+        self.turn.size(self.header.size())
     }
 }
 
@@ -173,7 +191,7 @@ impl JpegImage {
 
     fn decoder(&self) -> Decoder<'_> {
         let file = self.file.get();
-        Decoder::new(&file.data, &file.header, simd())
+        Decoder::new(&file.data, &file.header, simd()).turned(file.turn)
     }
 
     fn fall_back(&self) -> Option<PilImage> {
@@ -181,7 +199,7 @@ impl JpegImage {
         let image = Python::try_attach(|py| {
             let image = file.fallback.bind(py).call0()?;
             let image = PilImage::get(&image)?;
-            let (size, expected) = (Source::size(&image), file.header.size());
+            let (size, expected) = (Source::size(&image), file.size());
             if size != expected {
                 return Err(to_python(&Error::WrongSize { size, expected }));
             }
@@ -199,7 +217,7 @@ impl JpegImage {
 
 impl Source for JpegImage {
     fn size(&self) -> Size {
-        self.file.get().header.size()
+        self.file.get().size()
     }
 
     fn pixel(&self) -> usize {
@@ -212,6 +230,10 @@ impl Source for JpegImage {
 
     fn open_watched<'a>(&'a self, watch: &'a Watch<'a>) -> Result<Box<dyn Rows + 'a>> {
         self.decoder().into_rows(Some(watch))
+    }
+
+    fn open_divided<'a>(&'a self, watch: &'a Watch<'a>) -> Result<Option<Divided<'a>>> {
+        self.decoder().into_divided(watch)
     }
 
     fn is_sequential(&self) -> bool {

@@ -2,11 +2,13 @@
 //! results they make at once, never in the steps to one of them.
 
 #![cfg_attr(
-    target_arch = "x86_64",
+    any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little")),
     expect(unsafe_code, reason = "calls into functions that need the CPU's features")
 )]
 #![expect(clippy::inline_always, reason = "a function that is not inlined has no vector registers")]
 
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+mod arm;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -245,6 +247,8 @@ pub fn vertical(simd: Simd, axis: &FloatAxis, i: usize, plane: &[f32], out: &mut
         Simd::Avx2(lanes) => x86::avx2::vertical(lanes, axis, i, plane, out),
         #[cfg(target_arch = "x86_64")]
         Simd::Avx512(lanes) => x86::avx512::vertical(lanes, axis, i, plane, out),
+        #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+        Simd::Neon(lanes) => vertical_of::<_, { WIDE / arm::COUNT }>(lanes, axis, i, plane, out),
         _ => vertical_of::<_, WIDE>(Scalar, axis, i, plane, out),
     }
 }
@@ -263,6 +267,10 @@ pub fn horizontal(
         Simd::Avx2(lanes) => x86::avx2::horizontal(lanes, axis, rows, columns, sums, out),
         #[cfg(target_arch = "x86_64")]
         Simd::Avx512(lanes) => x86::avx512::horizontal(lanes, axis, rows, columns, sums, out),
+        #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+        Simd::Neon(lanes) => {
+            horizontal_of::<_, { ROWS / arm::COUNT }>(lanes, axis, rows, columns, sums, out);
+        }
         _ => horizontal_of::<_, ROWS>(Scalar, axis, rows, columns, sums, out),
     }
 }
@@ -280,6 +288,8 @@ pub fn square(
         Simd::Avx2(lanes) => x86::avx2::square(lanes, samples, rows, columns, out),
         #[cfg(target_arch = "x86_64")]
         Simd::Avx512(lanes) => x86::avx512::square(lanes, samples, rows, columns, out),
+        #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+        Simd::Neon(lanes) => square_of(lanes, samples, rows, columns, out),
         _ => square_of(Scalar, samples, rows, columns, out),
     }
 }

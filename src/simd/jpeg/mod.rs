@@ -7,6 +7,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+mod neon;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -99,7 +101,3 @@ pub trait Kernels: Copy + Send + Sync + 'static {
 }
 
 impl Kernels for super::Scalar {}
-
-/// The plain versions, which the compiler makes vectors of.
-#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
-impl Kernels for super::Neon {}

@@ -12,7 +12,7 @@ use std::arch::aarch64::{
     vzip1q_u8, vzip2q_u8,
 };
 
-use super::lanes::{float16, load, store};
+use super::lanes::{float16, floats, load, store};
 use crate::pack::{Element, Lut, Recipe, Run, Scaling, Writer};
 use crate::simd::{Backend, Scalar};
 
@@ -28,6 +28,28 @@ struct Constants {
 }
 
 impl Constants {
+    /// For [`LINEAR`] and vectors whose lanes are of `channel`, then of the next, and so forth.
+    #[target_feature(enable = "neon")]
+    fn linear_turns(lines: &[[f32; 2]; 3], channel: usize) -> Self {
+        Self {
+            scale: in_turn(&lines.map(|[slope, _]| slope), channel),
+            scale_rest: in_turn(&lines.map(|[_, start]| start), channel),
+            ..Self::linear([0.0; 2])
+        }
+    }
+
+    /// The same for all steps.
+    #[target_feature(enable = "neon")]
+    fn turns(recipe: &Recipe, channel: usize) -> Self {
+        Self {
+            mean: in_turn(&recipe.mean, channel),
+            std: in_turn(&recipe.std, channel),
+            reciprocal: in_turn(&recipe.reciprocal, channel),
+            reciprocal_rest: in_turn(&recipe.reciprocal_rest, channel),
+            ..Self::new(recipe, 0)
+        }
+    }
+
     /// For [`LINEAR`].
     #[target_feature(enable = "neon")]
     fn linear([slope, start]: [f32; 2]) -> Self {
@@ -55,6 +77,12 @@ impl Constants {
     }
 }
 
+/// The values of the channels, lane after lane, from `channel` on.
+#[target_feature(enable = "neon")]
+fn in_turn(values: &[f32; 3], channel: usize) -> float32x4_t {
+    floats(&std::array::from_fn(|lane| values[(channel + lane) % 3]))
+}
+
 /// [`Scaling`] as a number.
 const NONE: usize = 0;
 const ONCE: usize = 1;
@@ -70,6 +98,8 @@ const SIZES: [usize; 3] = [2, 2, 4];
 
 /// Bytes of a step.
 const STEP: usize = 16;
+/// Bytes of steps that are whole pixels.
+const TURN: usize = 3 * STEP;
 
 /// Runs of `len` bytes of `planes` to elements.
 #[target_feature(enable = "neon")]
@@ -112,6 +142,92 @@ pub(super) fn elements(
     }
 }
 
+/// `len` bytes of pixels to elements.
+#[target_feature(enable = "neon")]
+pub(super) fn pixels(
+    lut: &Lut,
+    bytes: &[u8],
+    from: usize,
+    len: usize,
+    writer: &mut Writer,
+    out: &mut [u8],
+) {
+    if lut.element == Element::Uint8 || len < TURN {
+        return Scalar.pixels(lut, bytes, from, len, writer, out);
+    }
+    writer.finish(out);
+    let total = len * lut.element.size();
+    let element = lut.element;
+    let pixels =
+        Pixels { bytes: &bytes[from..from + len], out: &mut out[writer.at..writer.at + total] };
+    if let Some(line) = &lut.line {
+        let k = [0, 1, 2].map(|channel| Constants::linear_turns(line, channel));
+        of_pixels::<LINEAR, false>(&k, element, pixels);
+    } else if let Some(recipe) = &lut.recipe {
+        let k = [0, 1, 2].map(|channel| Constants::turns(recipe, channel));
+        match (recipe.scaling, recipe.divided) {
+            (Scaling::None, false) => of_pixels::<NONE, false>(&k, element, pixels),
+            (Scaling::Once, false) => of_pixels::<ONCE, false>(&k, element, pixels),
+            (Scaling::Twice, false) => of_pixels::<TWICE, false>(&k, element, pixels),
+            (Scaling::None, true) => of_pixels::<NONE, true>(&k, element, pixels),
+            (Scaling::Once, true) => of_pixels::<ONCE, true>(&k, element, pixels),
+            (Scaling::Twice, true) => of_pixels::<TWICE, true>(&k, element, pixels),
+        }
+    } else {
+        return Scalar.pixels(lut, bytes, from, len, writer, out);
+    }
+    writer.at += total;
+}
+
+/// A run of pixels, and the place of its elements.
+struct Pixels<'a> {
+    bytes: &'a [u8],
+    out: &'a mut [u8],
+}
+
+#[target_feature(enable = "neon")]
+fn of_pixels<const SCALING: usize, const DIVIDED: bool>(
+    k: &[Constants; 3],
+    element: Element,
+    pixels: Pixels<'_>,
+) {
+    match element {
+        // Taken care of before.
+        Element::Uint8 => {}
+        Element::Float16 => turns::<HALF, SCALING, DIVIDED>(k, pixels),
+        Element::Bfloat16 => turns::<BRAIN, SCALING, DIVIDED>(k, pixels),
+        Element::Float32 => turns::<FLOAT, SCALING, DIVIDED>(k, pixels),
+    }
+}
+
+/// Four lanes are one more than a pixel, and so are sixteen: each vector begins with the channel after that of the one
+/// before it, whether in the same step or in the next. Three steps are whole pixels.
+#[target_feature(enable = "neon")]
+fn turns<const KIND: usize, const SCALING: usize, const DIVIDED: bool>(
+    k: &[Constants; 3],
+    Pixels { bytes, out }: Pixels<'_>,
+) {
+    let k = *k;
+    let size = SIZES[KIND];
+    let last = bytes.len() - TURN;
+    let mut at = 0;
+    loop {
+        let steps = &bytes[at..at + TURN];
+        let out = &mut out[at * size..(at + TURN) * size];
+        // One place that makes values: the compiler inlines it and then writes the three steps out.
+        for step in 0..3 {
+            let k = [0, 1, 2, 0].map(|vector| &k[(step + vector) % 3]);
+            let values = values::<SCALING, DIVIDED>(k, load(steps, step * STEP));
+            put::<KIND>(values, &mut out[step * STEP * size..(step + 1) * STEP * size]);
+        }
+        if at == last {
+            return;
+        }
+        // The last ones overlap those before them, by whole pixels.
+        at = (at + TURN).min(last);
+    }
+}
+
 /// A run of bytes, and the places of its elements, as often as there is room for.
 struct Copies<'a> {
     bytes: &'a [u8],
@@ -142,19 +258,9 @@ fn run<const KIND: usize, const SCALING: usize, const DIVIDED: bool>(
     let last = bytes.len() - STEP;
     let mut at = 0;
     loop {
-        let values = values::<SCALING, DIVIDED>(k, load(bytes, at));
+        let values = values::<SCALING, DIVIDED>([k; 4], load(bytes, at));
         for copy in out.chunks_exact_mut(bytes.len() * size) {
-            let copy = &mut copy[at * size..(at + STEP) * size];
-            if KIND == FLOAT {
-                for (i, value) in values.into_iter().enumerate() {
-                    store(copy, i * 16, vreinterpretq_u8_f32(value));
-                }
-            } else {
-                for (i, &values) in values.as_chunks::<2>().0.iter().enumerate() {
-                    let eight = if KIND == HALF { float16(values) } else { bfloat16(values) };
-                    store(copy, i * 16, eight);
-                }
-            }
+            put::<KIND>(values, &mut copy[at * size..(at + STEP) * size]);
         }
         if at == last {
             return;
@@ -164,11 +270,27 @@ fn run<const KIND: usize, const SCALING: usize, const DIVIDED: bool>(
     }
 }
 
-/// The values of sixteen bytes. The steps are those of [`Recipe::value`].
+/// Sixteen values as elements.
+#[inline]
+#[target_feature(enable = "neon")]
+fn put<const KIND: usize>(values: [float32x4_t; 4], out: &mut [u8]) {
+    if KIND == FLOAT {
+        for (i, value) in values.into_iter().enumerate() {
+            store(out, i * 16, vreinterpretq_u8_f32(value));
+        }
+    } else {
+        for (i, &values) in values.as_chunks::<2>().0.iter().enumerate() {
+            let eight = if KIND == HALF { float16(values) } else { bfloat16(values) };
+            store(out, i * 16, eight);
+        }
+    }
+}
+
+/// The values of sixteen bytes, of each four by constants of their own. The steps are those of [`Recipe::value`].
 #[inline]
 #[target_feature(enable = "neon")]
 fn values<const SCALING: usize, const DIVIDED: bool>(
-    k: &Constants,
+    constants: [&Constants; 4],
     bytes: uint8x16_t,
 ) -> [float32x4_t; 4] {
     let [low, high] = if SCALING == ONCE {
@@ -183,7 +305,7 @@ fn values<const SCALING: usize, const DIVIDED: bool>(
         vmovl_u16(vget_low_u16(high)),
         vmovl_high_u16(high),
     ];
-    dwords.map(|dwords: uint32x4_t| {
+    let value = |k: &Constants, dwords: uint32x4_t| {
         let byte = vcvtq_f32_u32(dwords);
         let scaled = match SCALING {
             NONE => byte,
@@ -199,7 +321,10 @@ fn values<const SCALING: usize, const DIVIDED: bool>(
         } else {
             vfmaq_f32(vmulq_f32(centred, k.reciprocal_rest), centred, k.reciprocal)
         }
-    })
+    };
+    let [a, b, c, d] = constants;
+    let [first, second, third, fourth] = dwords;
+    [value(a, first), value(b, second), value(c, third), value(d, fourth)]
 }
 
 /// Eight values as bfloat16, rounded to nearest, ties to even: the high words of their bits, with 0x7fff and the lowest bit

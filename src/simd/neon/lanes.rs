@@ -7,8 +7,8 @@
 
 use std::arch::aarch64::{
     float32x4_t, int32x4_t, uint8x8x3_t, uint8x8x4_t, uint8x16_t, uint8x16x3_t, uint8x16x4_t,
-    vcombine_s32, vdup_n_s32, vld1_s32, vld1q_s32, vld1q_u8, vld3_u8, vld3q_u8, vld4_u8, vld4q_u8,
-    vst1q_u8,
+    vcombine_s32, vdup_n_s32, vld1_s32, vld1q_f32, vld1q_s32, vld1q_u8, vld3_u8, vld3q_u8, vld4_u8,
+    vld4q_u8, vst1q_u8,
 };
 use std::arch::asm;
 
@@ -39,6 +39,14 @@ pub(super) fn store(bytes: &mut [u8], at: usize, vector: uint8x16_t) {
     let chunk = &mut bytes[at..at + 16];
     // SAFETY: the slice is 16 bytes long.
     unsafe { vst1q_u8(chunk.as_mut_ptr(), vector) }
+}
+
+/// Four floats.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) fn floats(lanes: &[f32; 4]) -> float32x4_t {
+    // SAFETY: the array has four floats.
+    unsafe { vld1q_f32(lanes.as_ptr()) }
 }
 
 /// Four dwords.

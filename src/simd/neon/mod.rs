@@ -127,6 +127,19 @@ impl Backend for Neon {
         unsafe { convert::elements(lut, planes, runs, len, writer, out) }
     }
 
+    fn pixels(
+        self,
+        lut: &Lut,
+        bytes: &[u8],
+        from: usize,
+        len: usize,
+        writer: &mut Writer,
+        out: &mut [u8],
+    ) {
+        // SAFETY: every 64-bit Arm CPU that Rust's standard library runs on has NEON.
+        unsafe { convert::pixels(lut, bytes, from, len, writer, out) }
+    }
+
     /// No store goes past the cache.
     fn fence(self) {}
 }
