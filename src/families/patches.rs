@@ -5,8 +5,8 @@ use crate::coords::Kind;
 use crate::plan::{Inside, Role};
 use crate::resample::{Filter, Numerics};
 use crate::spec::{
-    ArraySpec, Backends, Common, Coords, Counts, CutSpec, FactSpec, Key, MeanStd, Part, Positions,
-    Preset, Prompt, Recipe, Sign, Spec, TokenSpec, Upstream, ViewSpec, What, Word,
+    ArraySpec, Backends, Common, Coords, CutSpec, FactSpec, Key, MeanStd, Part, Positions, Preset,
+    Prompt, Recipe, Sign, Spec, TokenSpec, Upstream, ViewSpec, What, Word,
 };
 use crate::strategy::{
     EveryFrame, FrameBudget, Frames, PixelBudget, Sampled, Sampling, Small, Strategy, Unit,

@@ -135,8 +135,16 @@ def _edges(run: Any, axis: int) -> NDArray[np.float64]:
 def _on_canvas(plan: Plan, parts: list[tuple[int, Any]]) -> Cells:
     rows = np.concatenate([_edges(run, 0) for _, run in parts])
     numbers = np.concatenate([token_numbers(start, run) for start, run in parts])
-    _, _, _, _, cell, cells, *_ = parts[0][1]
-    return Cells(_edges(parts[0][1], 1), rows, numbers, cell // patch_side(plan), cells)
+    run = parts[0][1]
+    return Cells(_edges(run, 1), rows, numbers, run[4] // patch_side(plan), _tile(run))
+
+
+def _tile(run: Any) -> tuple[int, int]:
+    """Rows and columns of tokens of a tile; all of them where only some of its cells are taken."""
+    _, _, _, _, _, cells, _, *spans = run
+    pairs = list(zip(spans, cells, strict=True))
+    sides = [count if count and a == b and not a % count else b for (_, a, b), count in pairs]
+    return sides[0], sides[1]
 
 
 def _on_image(plan: Plan, parts: list[tuple[int, Any]]) -> Cells:
@@ -144,7 +152,7 @@ def _on_image(plan: Plan, parts: list[tuple[int, Any]]) -> Cells:
     boxes = plan.token_boxes()[numbers]
     run = parts[0][1]
     merge = run[4] // patch_side(plan)
-    return Cells(boxes[0][:, 0::2], boxes[:, 0][:, 1::2], numbers, merge, run[5])
+    return Cells(boxes[0][:, 0::2], boxes[:, 0][:, 1::2], numbers, merge, _tile(run))
 
 
 def patch_side(plan: Plan) -> int:
