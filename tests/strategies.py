@@ -20,6 +20,13 @@ seeds = st.integers(0, 2**32 - 1)
 sides = st.one_of(st.integers(1, 12), st.integers(1, 90), st.integers(1, 90), st.integers(91, 420))
 
 
+def sized(processor: dr.Processor) -> dr.Processor:
+    """The same without what needs pixels to be planned."""
+    return (
+        processor._changed({"do_crop_margin": False}) if processor.policy.crop_margin else processor
+    )
+
+
 def noise(seed: int, height: int, width: int, channels: int = 3) -> NDArray[np.uint8]:
     """Random bytes; a third of the images have only the extremes, where clamping shows."""
     generator = np.random.Generator(np.random.PCG64(seed))

@@ -20,8 +20,6 @@ from PIL import Image
 ROADMAP: frozenset[str] = frozenset(
     {
         "Molmo2ImageProcessor",
-        "NougatImageProcessor",
-        "Phi4MultimodalImageProcessor",
     }
 )
 

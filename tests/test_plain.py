@@ -13,6 +13,7 @@ import pytest
 from dynres_rs import _dynres_rs as native
 from dynres_rs import memory
 from PIL import Image
+from strategies import sized
 
 LIMIT = 178_956_970
 
@@ -39,7 +40,7 @@ def plain(processor: dr.Processor, image: Any, **changes: Any) -> Any:
 @pytest.mark.parametrize("dtype", [None, "float32", "float16", "bfloat16", "uint8"])
 @pytest.mark.parametrize("temporal", ["expand", "compact"])
 def test_gives_what_the_careful_way_gives(family: str, dtype: str | None, temporal: str) -> None:
-    processor = dr.Processor(family)
+    processor = sized(dr.Processor(family))
     array = noise(150, 231)
     backwards = noise(231, 150).transpose(1, 0, 2)[::-1]
     for image in (array, backwards, Image.fromarray(array)):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from strategies import sized
 
 U8 = NDArray[np.uint8]
 NAMES = sorted(dr.families())
@@ -262,7 +263,7 @@ def test_samples_matter_where_a_family_counts_images() -> None:
 
 @pytest.mark.parametrize("family", NAMES)
 def test_outputs_are_what_the_plan_says(family: str) -> None:
-    p = dr.Processor(family, numerics="pillow-13")
+    p = sized(dr.Processor(family, numerics="pillow-13"))
     batch = p(pixels(60, 100))
     half = p(pixels(60, 100), dtype="float16")
     plan = p.plan(60, 100)

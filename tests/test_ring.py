@@ -30,6 +30,7 @@ from dynres_rs.ring import Sample, SharedRing
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from property_counts import property_test
+from strategies import sized
 
 METHODS = ["fork", "spawn", "forkserver"]
 WAIT = 120
@@ -346,12 +347,12 @@ def test_arguments() -> None:
 
 def is_unlimited(processor: dr.Processor) -> bool:
     """Whether an image of 12,000 pixels a side comes out in more than half as many."""
-    return bool(np.prod(processor.plan(12_000, 12_000).resized) > 12_000**2 // 2)
+    return bool(np.prod(sized(processor).plan(12_000, 12_000).resized) > 12_000**2 // 2)
 
 
 def is_accepted(processor: dr.Processor, height: int, width: int) -> bool:
     try:
-        processor.plan(height, width)
+        sized(processor).plan(height, width)
     except ValueError:
         return False
     return True
@@ -369,7 +370,7 @@ def test_no_size_is_larger_than_the_largest(family: str) -> None:
         area, shape = 2 ** numbers.uniform(10, 27), 20 ** numbers.uniform(-0.99, 0.99)
         height, width = round((area * shape) ** 0.5), round((area / shape) ** 0.5)
         if is_accepted(p, height, width):
-            plan = p.plan(height, width)
+            plan = sized(p).plan(height, width)
             pixels = sum(view.canvas[0] * view.canvas[1] for view in plan.views)
             if 12 * pixels > room:  # views that are made on the way count in `pixels` as well
                 assert plan.nbytes() <= room, (height, width)

@@ -19,11 +19,9 @@ from test_families import differences
 #: Classes that are still to come.
 ROADMAP: frozenset[str] = frozenset(
     {
-        "Ernie4_5_VLMoeVideoProcessor",
         "MiniCPMOcrVideoProcessor",
         "MiniCPMV4_6VideoProcessor",
         "Molmo2VideoProcessor",
-        "NemotronH_Omni_Reasoning_V3VideoProcessor",
     }
 )
 EXPECTED = {"video_families.json": 102, "video_sampled.json": 90, "sampling.json": 168}
@@ -136,3 +134,43 @@ def test_recorded_sampling(case: Mapping[str, Any]) -> None:
         assert ends == want
     else:
         assert got == want
+
+
+def test_times_are_not_drawn_on_frames() -> None:
+    processor = dr.VideoProcessor.from_config(
+        {"video_processor_type": "Ernie4_5_VLMoeVideoProcessor"}
+    )
+    frames = np.zeros((3, 60, 80, 3), np.uint8)
+    with pytest.raises(ValueError, match=r"^draw_on_frames: must be False"):
+        processor(frames, do_sample_frames=False)
+    # What they would say changes no size.
+    assert processor.plan(60, 80, num_frames=3).grid == processor.plan(60, 80, num_frames=4).grid
+
+
+def test_a_token_sees_two_frames_that_lie_apart() -> None:
+    processor = dr.VideoProcessor("ernie4.5-vl-moe")
+    plan = processor.plan(240, 135, num_frames=15)
+    assert plan.grid == (48, 26) and plan.shape == (16 * 48 * 26, 588)
+    assert plan.num_tokens == 8 * 24 * 13 == len(plan.token_boxes())
+    frames = np.random.default_rng(1).integers(0, 256, (5, 60, 80, 3), np.uint8)
+    odd = processor(frames)["pixel_values_videos"]
+    even = processor(np.concatenate([frames, frames[-1:]]))["pixel_values_videos"]
+    assert odd.tobytes() == even.tobytes()
+    streamed = processor(iter(frames), do_sample_frames=False)["pixel_values_videos"]
+    assert streamed.tobytes() == odd.tobytes()
+
+
+def test_frames_of_a_token_lie_on_the_axis_of_channels() -> None:
+    processor = dr.VideoProcessor("nemotron-h-omni", video_target_num_patches=64)
+    frames = np.random.default_rng(2).integers(0, 256, (5, 90, 70, 3), np.uint8)
+    batch = processor([frames, frames[:, ::-1]])
+    rows, columns = processor.plan(90, 70, num_frames=5).grid
+    assert (rows, columns) == (1, 1)
+    pixels = batch["pixel_values_videos"]
+    height, width = processor.plan(90, 70, num_frames=5).resized
+    assert pixels.shape == (2, 3, 6, height, width)
+    assert batch["num_frames"].tolist() == [5, 5]
+    alone = [processor(frames[i : i + 1])["pixel_values_videos"][0, 0, :3] for i in range(5)]
+    assert np.array_equal(pixels[0].reshape(6, 3, height, width), np.stack([*alone, alone[-1]]))
+    with pytest.raises(ValueError, match="pixel_values_videos"):
+        processor([frames, frames[:2]])

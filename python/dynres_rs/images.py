@@ -39,6 +39,7 @@ from . import _dynres_rs as _native
 from . import jpeg
 from ._types import U8, ImageInput
 from .files import check_openable, shown
+from .margins import arranged
 from .nested import icon_size, inner_sizes, refused
 
 if TYPE_CHECKING:
@@ -64,6 +65,10 @@ class Policy(NamedTuple):
     """The largest `height * width` that is decoded or converted."""
     decoding: jpeg.Decoding = jpeg.Decoding()
     """Who decodes JPEGs, and the most work of one."""
+    crop_margin: bool = False
+    """Whether the margins of light pixels are cut off."""
+    page: tuple[int, int] | None = None
+    """Height and width of the page that images are turned to, or None."""
 
 
 class Ready(NamedTuple):
@@ -95,6 +100,15 @@ def prepare(image: ImageInput, policy: Policy, *, by_rows: bool = False) -> Read
         ImageTooLargeError: more than `policy.max_pixels`.
         OSError: a file or bytes that Pillow cannot decode; the built-in class that Pillow raised.
     """
+    if not policy.crop_margin and policy.page is None:
+        return _as_rgb(image, policy, by_rows)
+    ready = _as_rgb(image, policy, False)
+    pixels = arranged(np.asarray(ready.pixels)[:, :, :3], policy)
+    return Ready(pixels, pixels.shape[0], pixels.shape[1], ready.floating)
+
+
+def _as_rgb(image: ImageInput, policy: Policy, by_rows: bool) -> Ready:
+    """An image that the core can read, as it is."""
     if type(image) is np.ndarray:
         return _array(image, policy)
     # Another thread may be halfway through importing Pillow.

@@ -34,6 +34,7 @@ from .arguments import (
 from .files import as_key
 from .headers import image_size
 from .images import Policy, Ready, is_batch_array, prepare
+from .margins import is_across
 from .memory import _empty
 from .numerics import resolve
 from .options import (
@@ -80,13 +81,28 @@ class _Variant:
             options["input_data_format"],
             int(self.options["max_image_pixels"]),
         )
-        # Whether an array is what it looks like, with nothing said about its layout.
-        self.plain = self.policy.layout is None
+        page = (self.options["height"], self.options["width"]) if self.turns() else None
+        crops = bool(self.options.get("do_crop_margin"))
+        self.policy = self.policy._replace(crop_margin=crops, page=page)
+        # Whether an array is what it looks like, with nothing said about its layout or done to it.
+        self.plain = self.policy.layout is None and not crops and page is None
         # Integers in a float array come out of upstream in float32 whatever they were only with
         # both steps on.
         self.float_as_bytes = bool(
             self.options.get("do_rescale") and self.options.get("do_normalize")
         )
+
+    def turns(self) -> bool:
+        """Whether images are turned to a page."""
+        # Upstream's torchvision class that also cuts margins turns other axes: the core refuses it.
+        fails = self.torchvision and "do_crop_margin" in self.options
+        return bool(self.options.get("do_align_long_axis")) and not fails
+
+    def turned(self, height: int, width: int) -> tuple[int, int]:
+        """The size of an image of this size once it is turned."""
+        page = self.policy.page
+        lies_across = page is not None and is_across((height, width), page)
+        return (width, height) if lies_across else (height, width)
 
 
 class Processor(Planner):
@@ -564,19 +580,35 @@ class Processor(Planner):
 
         Raises:
             TypeError: a size that is no integer.
-            ValueError: a size that upstream refuses, or that is not at least 1;
+            ValueError: a size that upstream refuses, or that is not at least 1; a size alone where
+                margins are cut off, which follow from pixels;
                 `ImageTooLargeError` above the limit.
             OSError: no such file, or nothing that Pillow knows.
         """
+        variant = self._base
+        if num_frames is None and options:
+            variant = self._variant(options)
+        if num_frames is None and variant.policy.crop_margin:
+            if width is not None or not isinstance(height, str | os.PathLike):
+                raise ValueError(
+                    "do_crop_margin: must be off for a plan from a size alone; what is cut off"
+                    " follows from the pixels, which the path of a file has"
+                )
+            ready = prepare(height, variant.policy._replace(decoding=self._decoding))
+            return self._plan_ready(ready, _side("num_images", num_images), variant)
         if width is None:
             height, width = self._size_of(height)
+        sides = (_side("height", height), _side("width", width))
         if num_frames is not None:
-            sides = (_side("height", height), _side("width", width))
             return self.video.plan(*sides, num_frames=num_frames, **options)
-        variant = self._variant(options) if options else self._base
-        return variant.spec.plan(
-            _side("height", height), _side("width", width), _side("num_images", num_images)
-        )
+        return variant.spec.plan(*variant.turned(*sides), _side("num_images", num_images))
+
+    def _plan_ready(
+        self, ready: Ready, num_images: int = 1, variant: _Variant | None = None
+    ) -> Plan:
+        """The plan of an image that `prepare` made by the policy."""
+        spec = (variant or self._base).spec
+        return spec.plan(ready.height, ready.width, num_images)
 
     def _size_of(self, image: Any) -> tuple[int, int]:
         """The size that a pair is, or that the header of a file says."""
@@ -608,7 +640,11 @@ class Processor(Planner):
         array = as_numbers("sizes", sizes)
         if array.ndim == 2 and array.shape[1] == 3:
             return self.video.num_tokens(array, **options)
-        return count_tokens(variant.spec, array, _side("num_images", num_images))
+        count = _side("num_images", num_images)
+        if variant.policy.page is None or array.ndim != 2 or array.shape[1] != 2:
+            return count_tokens(variant.spec, array, count)
+        turned = [variant.turned(int(height), int(width)) for height, width in array]
+        return count_tokens(variant.spec, np.array(turned, array.dtype).reshape(-1, 2), count)
 
     def _planned(self) -> Planned:
         base = self._base

@@ -458,11 +458,16 @@ def dummy_image(processor: Processor, *, token_id: int | None = None, **call: An
     batch = processor(image, return_tensors="pt", **call)
     if token_id is not None:
         call.pop("dtype", None), call.pop("temporal", None)
-        count = processor.plan(side, side, **call).num_tokens
+        count = processor.plan(side, side, **_planned(processor, call)).num_tokens
         batch["input_ids"] = torch.full((count,), token_id)
         batch["attention_mask"] = torch.zeros(count, dtype=torch.int64)
         batch["labels"] = torch.full((count,), IGNORED)
     return batch
+
+
+def _planned(processor: Processor, call: dict[str, Any]) -> dict[str, Any]:
+    """Options of a plan for a call with an image of one colour, which has no margins."""
+    return {**call, "do_crop_margin": False} if processor.policy.crop_margin else call
 
 
 def _smallest(processor: Processor) -> tuple[int, dict[str, Any]]:
@@ -470,7 +475,7 @@ def _smallest(processor: Processor) -> tuple[int, dict[str, Any]]:
 
     def plan(side: int, **how: Any) -> Plan | None:
         try:
-            found = processor.plan(side, side, **how)
+            found = processor.plan(side, side, **_planned(processor, how))
         except ValueError:
             return None
         return found if found.num_tokens else None

@@ -425,7 +425,10 @@ def _row(
             if e is not None
         ]
         return Row(name, size, same, error="; ".join(told))
-    plan = ours.plan(*size)
+    if ours.policy.crop_margin:
+        plan = ours._plan_ready(prepare(image, ours.policy))
+    else:
+        plan = ours.plan(*size)
     per_tile = plan.num_tokens // plan.num_tiles if plan.num_tiles else 0
     counts = count(theirs, per_tile), plan.num_tokens
     differing, largest = _compare(theirs, mine)

@@ -3,15 +3,15 @@
 use super::encoders::CROP;
 use super::{CLIP, Family, HALF, TILE_KEYS, common, prompts};
 use crate::coords::Kind;
-use crate::plan::Role;
-use crate::resample::{Filter, Numerics};
+use crate::plan::{First, Floats, Role};
+use crate::resample::{Filter, Float, Numerics};
 use crate::spec::{
     ArraySpec, Backends, Common, Convert, Counts, FactSpec, Form, Group, Key, MeanStd, Number,
     Part, Per, Preset, Prompt, Recipe, Rows, Spec, TokenSpec, Upstream, ViewSpec, What, Word,
 };
 use crate::strategy::{
-    Arrangement, CappedEdge, CoveringGrid, CoveringRule, LocalGlobal, PadSquare, PanScan,
-    Pinpoints, SplitPad, Strategy,
+    Arrangement, CappedEdge, CoveringGrid, CoveringRule, LocalGlobal, PadSquare, PaddedGrid,
+    PanScan, Pinpoints, SplitPad, Strategy,
 };
 
 /// Views of every role in one array, in the order of the shapes.
@@ -68,8 +68,6 @@ const PINPOINT_KEYS: &[Key] = &[
     ),
     Key::Bare("size", &["shortest_edge"]),
     CROP,
-    // Upstream returns lists where it does not pad.
-    Key::Must("do_pad", Preset::Bool(true)),
     Key::Ignore("aspect_ratio_setting"),
 ];
 
@@ -193,7 +191,7 @@ fn views() -> Vec<Family> {
             Bicubic,
             CLIP,
             Recipe {
-                arrays: const { &[ArraySpec::PIXEL_VALUES.padded()] },
+                arrays: const { &[ArraySpec::PIXEL_VALUES.padded().filled_if("do_pad")] },
                 facts: const { &[FactSpec::row("image_sizes", What::Resized)] },
                 tokens: TokenSpec { parts: &[Part::Rows(Role::Whole)] },
                 ..VIEWS
@@ -209,7 +207,6 @@ fn views() -> Vec<Family> {
                         ],
                     ),
                     Key::Square("patch_size", "patch_size"),
-                    Key::Must("do_pad", Preset::Bool(true)),
                     Key::Must("do_center_crop", Preset::Bool(false)),
                 ]
             },
@@ -228,7 +225,7 @@ fn canvases() -> Vec<Family> {
     let sides = [384, 768, 1152, 1536, 1920, 2304];
     let onevision = sides.iter().flat_map(|&height| sides.map(|width| (height, width)));
     let anyres: &[ArraySpec] =
-        const { &[ArraySpec::PIXEL_VALUES.stacked(Group::Image, Rows::Most)] };
+        const { &[ArraySpec::PIXEL_VALUES.stacked(Group::Image, Rows::Most).filled_if("do_pad")] };
     vec![
         also(
             family(
@@ -330,8 +327,45 @@ fn canvases() -> Vec<Family> {
             Upstream::of("AriaImageProcessor", &["aria"]),
         )
         .says(Prompt::of(&[Word::Tokens("<|img|>")])),
+        also(
+            family(
+                "phi4-multimodal",
+                Strategy::PaddedGrid(PaddedGrid::default()),
+                Bicubic,
+                HALF,
+                PHI4,
+                const { &[Key::Square("size", "image_size"), Key::Ignore("do_resize")] },
+                torchvision(Upstream::of("Phi4MultimodalImageProcessor", &["phi4_multimodal"])),
+            ),
+            &["phi4_multimodal"],
+        ),
     ]
 }
+
+/// The canvas at tile size, resized from normalised values without antialiasing, before its tiles.
+const PHI4: Recipe = Recipe {
+    views: &[
+        ViewSpec::tiles(Role::Global).in_floats(Floats {
+            first: First::Normalise,
+            rule: Float { antialias: false, round: false, clamp: false },
+            outside: None,
+        }),
+        ViewSpec::tiles(Role::Tiles),
+        ViewSpec::STEP,
+    ],
+    arrays: &[ArraySpec::concatenated("image_pixel_values").stacked(Group::Image, Rows::Most)],
+    facts: &[
+        FactSpec::row("image_sizes", What::Canvas),
+        FactSpec::row("image_attention_mask", What::Mask { of: 0, per: Per::Patch })
+            .of(Number::Float32),
+        FactSpec::scalar("num_img_tokens", What::Tokens),
+    ],
+    tokens: TokenSpec {
+        parts: &[Part::Reached, Part::Mark(Kind::Separator), Part::Rows(Role::Global)],
+    },
+    lacks: &["do_resize"],
+    ..VIEWS
+};
 
 /// Tiles of a grid that the image is stretched to.
 fn grids() -> Vec<Family> {

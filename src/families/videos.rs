@@ -3,15 +3,15 @@
 use super::patches::{RARE, VIDEO_PATCHES, grid_thw};
 use super::{AREAS, CLIP, HALF, IMAGENET, Video, common};
 use crate::pack::Arithmetic;
-use crate::plan::{Inside, Role};
+use crate::plan::{Floats, Inside, Role};
 use crate::resample::{Filter, Numerics};
 use crate::spec::{
     ArraySpec, Backends, Common, CutSpec, FactSpec, Form, Group, Key, MeanStd, Number, Part, Per,
     Preset, Recipe, Rows, Spec, TokenSpec, Upstream, ViewSpec, What,
 };
 use crate::strategy::{
-    EveryFrame, FixedSize, FrameBudget, Frames, Overflow, PatchLimit, Sampled, Sampling, Scaling,
-    SoftTokens, Squared, Strategy, TokenCap, TokenRange,
+    EveryFrame, FixedSize, FrameBudget, Frames, Overflow, PatchLimit, PatchTarget, Sampled,
+    Sampling, Scaling, SoftTokens, Squared, Strategy, TokenCap, TokenRange,
 };
 
 /// Frames in patches merge block by merge block.
@@ -384,6 +384,60 @@ fn pictures() -> Vec<Video> {
     ]
 }
 
+/// Frames in rows of their own, of which one token sees two.
+const ERNIE: Recipe = Recipe {
+    lacks: &[
+        "temporal_patch_size",
+        "video_start",
+        "video_end",
+        "max_fps",
+        "initial_shift",
+        "max_duration",
+        "overflow_strategy",
+        "max_num_frames",
+        "chunk_frames",
+        "budget",
+        "cap_pixels_per_frame",
+        "max_video_tokens",
+        "total_pixels",
+        "model_seq_len",
+        "patch_expand_factor",
+        "frame_pixels",
+        "use_token_compression",
+    ],
+    has: &[],
+    ..VIDEO_PATCHES
+};
+
+/// Frames resized in floats, as many as one token sees on the axis of channels.
+const NEMOTRON: Recipe = Recipe {
+    views: &[ViewSpec::tiles(Role::Whole).in_floats(Floats::KEPT)],
+    arrays: &[ArraySpec::concatenated("pixel_values_videos")
+        .stacked(Group::Image, Rows::Own)
+        .in_tubelets()],
+    facts: &[FactSpec::scalar("num_frames", What::Frames)],
+    arithmetic: Some(Arithmetic::Divided),
+    lacks: &[
+        "do_resize",
+        "resample",
+        "do_rescale",
+        "rescale_factor",
+        "do_normalize",
+        "video_start",
+        "video_end",
+        "min_frames",
+        "max_frames",
+        "max_fps",
+        "initial_shift",
+        "max_duration",
+        "overflow_strategy",
+        "max_num_frames",
+        "chunk_frames",
+        "draw_on_frames",
+    ],
+    ..PICTURES
+};
+
 /// Frames filled up with rows, each with its place.
 const POSITIONS: Recipe = Recipe {
     views: &[ViewSpec::patches(CutSpec::RasterPatches { inside: Inside::Tppc })],
@@ -504,7 +558,12 @@ fn others() -> Vec<Video> {
             "Glm5NextVideoProcessor",
             &["glm5_next"],
             EveryFrame::new(
-                Sampled { sampling: Sampling::Walk, fps: Some(2.0), max_frames: 2048, ..on },
+                Sampled {
+                    sampling: Sampling::Walk,
+                    fps: Some(2.0),
+                    max_frames: 2048,
+                    ..on.clone()
+                },
                 Strategy::TokenRange(TokenRange {
                     max_image_tokens: 240_000,
                     of_videos: true,
@@ -521,6 +580,59 @@ fn others() -> Vec<Video> {
                 Key::Ignore("max_duration"),
             ],
         ),
+        Video {
+            upstream: Some(Upstream {
+                backends: Backends::Torchvision,
+                // Text is drawn on frames unless that is turned off.
+                defaults: &[("draw_on_frames", Preset::Bool(true))],
+                ..Upstream::of("Ernie4_5_VLMoeVideoProcessor", &["ernie4_5_vl_moe"])
+            }),
+            ..video(
+                "ernie4.5-vl-moe",
+                "Ernie4_5_VLMoeVideoProcessor",
+                &["ernie4_5_vl_moe"],
+                EveryFrame::new(
+                    Sampled { sampling: Sampling::Bounded, min_frames: 16, max_frames: 180, ..on },
+                    Strategy::Frames(Frames {
+                        temporal_patch_size: 1,
+                        min_pixels: 234_416,
+                        max_pixels: 937_664,
+                        tubelet: 2,
+                        ..Frames::default()
+                    }),
+                ),
+                common(CLIP),
+                ERNIE,
+                const { &[AREAS, Key::Must("temporal_patch_size", Preset::Int(2)), Key::Ignore("font")] },
+            )
+        },
+        Video {
+            upstream: Some(Upstream {
+                backends: Backends::Torchvision,
+                // Upstream's class has no mean, and fails where a file has none.
+                defaults: &[("image_mean", Preset::Nothing), ("image_std", Preset::Nothing)],
+                ..Upstream::of("NemotronH_Omni_Reasoning_V3VideoProcessor", &["nemotron_h_omni"])
+            }),
+            ..video(
+                "nemotron-h-omni",
+                "NemotronH_Omni_Reasoning_V3VideoProcessor",
+                &["nemotron_h_omni"],
+                EveryFrame::new(Sampled::default(), Strategy::PatchTarget(PatchTarget::default())),
+                common(CLIP),
+                NEMOTRON,
+                const {
+                    &[
+                        Key::Alias("norm_mean", "image_mean"),
+                        Key::Alias("norm_std", "image_std"),
+                        Key::Ignore("do_resize"),
+                        Key::Ignore("resample"),
+                        Key::Ignore("do_rescale"),
+                        Key::Ignore("rescale_factor"),
+                        Key::Ignore("do_normalize"),
+                    ]
+                },
+            )
+        },
         video(
             "smolvlm",
             "SmolVLMVideoProcessor",

@@ -2,7 +2,7 @@
 
 use super::crops::{VIEWS, also, family, torchvision};
 use super::encoders::PICTURE;
-use super::{CLIP, Family, HALF, prompts};
+use super::{CLIP, Family, HALF, IMAGENET, prompts};
 use crate::pack::Arithmetic;
 use crate::plan::{Inside, Role};
 use crate::resample::Filter;
@@ -26,10 +26,21 @@ const SAMPLES: ArraySpec = ArraySpec::PIXEL_VALUES.stacked(Group::Sample, Rows::
 /// Upstream leaves images as they are where it does not pad, and joins no batch.
 const PADS: Key = Key::Must("do_pad", Preset::Bool(true));
 
+/// The mask of what padding leaves of each view; absent where nothing is padded.
+const PADDED: FactSpec = mask("pixel_attention_mask", Per::Pixel, Number::Int64).only_if("do_pad");
+
 /// Idefics3's and SmolVLM's recipe.
 const SPLIT: Recipe = Recipe {
-    arrays: &[SAMPLES.as_floats(Backends::Torchvision)],
-    facts: &[mask("pixel_attention_mask", Per::Pixel, Number::Int64)],
+    arrays: &[SAMPLES.as_floats(Backends::Torchvision).filled_if("do_pad")],
+    facts: &[
+        PADDED,
+        FactSpec::scalar("rows", What::PartRows)
+            .in_form(Form::SampleLists)
+            .only_if("return_row_col_info"),
+        FactSpec::scalar("cols", What::PartColumns)
+            .in_form(Form::SampleLists)
+            .only_if("return_row_col_info"),
+    ],
     ..VIEWS
 };
 
@@ -39,9 +50,6 @@ const SPLIT_KEYS: &[Key] = &[
         &[("longest_edge", "longest_edge"), ("height", "height"), ("width", "width")],
     ),
     Key::Dict("max_image_size", &[("longest_edge", "tile_size")]),
-    PADS,
-    // It would add two keys that hold no tensors.
-    Key::Must("return_row_col_info", Preset::Bool(false)),
 ];
 
 /// MiniCPM-V's recipe: patches of every view in one strip.
@@ -111,22 +119,22 @@ fn scaled() -> Vec<Family> {
             HALF,
             Recipe {
                 tokens: TokenSpec { parts: &[Part::Pooled(Role::Crop), Part::Pooled(Role::Whole)] },
-                arrays: const { &[SAMPLES.padded().as_floats(Backends::Torchvision)] },
+                arrays: const {
+                    &[SAMPLES.padded().as_floats(Backends::Torchvision).filled_if("do_pad")]
+                },
+                facts: &[PADDED],
                 ..SPLIT
             },
             const {
-                &[
-                    Key::Choice(
-                        "size",
-                        &[
-                            ("longest_edge", "longest_edge"),
-                            ("shortest_edge", "shortest_edge"),
-                            ("height", "height"),
-                            ("width", "width"),
-                        ],
-                    ),
-                    PADS,
-                ]
+                &[Key::Choice(
+                    "size",
+                    &[
+                        ("longest_edge", "longest_edge"),
+                        ("shortest_edge", "shortest_edge"),
+                        ("height", "height"),
+                        ("width", "width"),
+                    ],
+                )]
             },
             Upstream::of("Idefics2ImageProcessor", &["idefics2"]),
         )
@@ -136,24 +144,18 @@ fn scaled() -> Vec<Family> {
             Strategy::FixedSize(FixedSize {
                 max_height: Some(224),
                 max_width: Some(224),
+                do_pad: true,
                 pad_size: Some((224, 224)),
                 ..FixedSize::default()
             }),
             Bicubic,
             HALF,
             Recipe {
-                arrays: const { &[ArraySpec::PIXEL_VALUES.padded_to("pad_size")] },
-                lacks: &["crop_pct", "do_pad"],
+                arrays: const { &[ArraySpec::PIXEL_VALUES.padded_to("pad_size").filled_if("do_pad")] },
+                lacks: &["crop_pct"],
                 ..PICTURE
             },
-            const {
-                &[
-                    super::encoders::SIZE,
-                    super::encoders::CROP,
-                    PADS,
-                    Key::Sides("pad_size", "pad_size"),
-                ]
-            },
+            const { &[super::encoders::SIZE, super::encoders::CROP, Key::Sides("pad_size", "pad_size")] },
             torchvision(Upstream::of("PI0ImageProcessor", &["pi0"])),
         )
         .says(Prompt::of(&[Word::Tokens("<image>")]).counting(Counts::One)),
@@ -164,17 +166,39 @@ fn scaled() -> Vec<Family> {
                 Strategy::Page(Page::default()),
                 Bilinear,
                 HALF,
-                VIEWS,
+                Recipe { lacks: &["do_crop_margin"], ..VIEWS },
                 const {
                     &[
                         Key::Dict("size", &[("height", "height"), ("width", "width")]),
                         // Upstream reads a pair as (width, height).
                         Key::Bare("size", &["width", "height"]),
-                        Key::Must("do_align_long_axis", Preset::Bool(false)),
                         Key::Must("do_center_crop", Preset::Bool(false)),
                     ]
                 },
                 Upstream::of("DonutImageProcessor", &["donut-swin"]),
+            )
+        },
+        Family {
+            convert: Convert::Never,
+            ..family(
+                "nougat",
+                Strategy::Page(Page {
+                    height: 896,
+                    width: 672,
+                    do_crop_margin: true,
+                    reducing: true,
+                    ..Page::default()
+                }),
+                Bilinear,
+                IMAGENET,
+                VIEWS,
+                const {
+                    &[
+                        Key::Dict("size", &[("height", "height"), ("width", "width")]),
+                        Key::Bare("size", &["height", "width"]),
+                    ]
+                },
+                Upstream::of("NougatImageProcessor", &[]),
             )
         },
     ]
@@ -287,6 +311,9 @@ fn fitted() -> Vec<Family> {
                     facts: const {
                         &[
                             mask("pixel_attention_mask", Per::Row, Number::Bool),
+                            FactSpec::scalar("tile_fine_mask", What::SampleImages)
+                                .of(Number::Bool)
+                                .only_if("fine_route"),
                             FactSpec::scalar("rows", What::Rows).in_form(Form::SampleLists),
                             FactSpec::scalar("cols", What::Columns).in_form(Form::SampleLists),
                         ]
@@ -298,8 +325,6 @@ fn fitted() -> Vec<Family> {
                         Key::Sides("size", "image_size"),
                         Key::Alias("min_patches", "min_num"),
                         Key::Alias("max_patches", "max_num"),
-                        // It would add a key that the model routes by.
-                        Key::Must("fine_route", Preset::Bool(false)),
                     ]
                 },
                 Upstream::of("GraniteDoclingImageProcessor", &["granite_docling"]),

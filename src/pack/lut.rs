@@ -47,6 +47,9 @@ names! {
         Bfloat16 = "bfloat16",
         /// `VivitVideoProcessor`: the factor and one less, then the mean and the deviation, all in float32.
         Offset = "offset",
+        /// `NemotronH_Omni_Reasoning_V3VideoProcessor`: divided by the inverse of the factor, then the mean and the
+        /// deviation, all in float32.
+        Divided = "divided",
     }
 }
 
@@ -103,7 +106,7 @@ impl Normalise {
     /// Resizes in float32 ask for values between and beyond those of bytes.
     #[must_use]
     pub fn of_float(&self, c: usize, x: f32) -> f32 {
-        use Arithmetic::{Bfloat16, Fused, Offset, TwoStep};
+        use Arithmetic::{Bfloat16, Divided, Fused, Offset, TwoStep};
         match (self.rescale, self.mean_std, self.arithmetic) {
             (None, None, _) => x,
             (Some(scale), None, Fused | Bfloat16) => x * scale as f32,
@@ -111,6 +114,10 @@ impl Normalise {
             (Some(scale), None, Offset) => x * scale as f32 - 1.0,
             (Some(scale), Some((mean, std)), Offset) => {
                 (x * scale as f32 - 1.0 - mean[c] as f32) / std[c] as f32
+            }
+            (Some(scale), None, Divided) => x / (1.0 / scale) as f32,
+            (Some(scale), Some((mean, std)), Divided) => {
+                (x / (1.0 / scale) as f32 - mean[c] as f32) / std[c] as f32
             }
             (None, Some((mean, std)), _) => (x - mean[c] as f32) / std[c] as f32,
             (Some(scale), Some((mean, std)), Fused) => {

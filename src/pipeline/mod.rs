@@ -25,9 +25,11 @@
 //! | `scaler` | one resize: rows to canvas rows |
 //! | [`float`] | resizes in float32, a plane at a time |
 //! | `lane` | views in floats: whole, apart from all this, into the same memory |
+//! | `reduced` | views that Pillow reduces first, likewise |
 
 pub mod float;
 mod lane;
+mod reduced;
 mod scaler;
 mod source;
 mod tables;
@@ -295,9 +297,10 @@ impl<'a> Work<'a> {
     fn new(item: Item<'a>, settings: &Settings<'_>, shares: usize) -> Self {
         let Item { plan, frames, outs } = item;
         let (mut pieces, mut blanks) = (Vec::new(), Vec::new());
-        // A view in floats is one piece: it is resized whole.
+        // A view in floats is one piece, and one that is reduced: it is resized whole.
         let deal = |view: &View, units: usize| {
-            let shares = if matches!(view.lane, Lane::Floats(_)) { 1 } else { shares };
+            let shares =
+                if matches!(view.lane, Lane::Floats(_) | Lane::Reduced) { 1 } else { shares };
             let step = units.div_ceil(shares).max(1);
             (0..units.max(1)).step_by(step).map(move |first| first..(first + step).min(units))
         };
@@ -422,6 +425,14 @@ impl<'a> Work<'a> {
                 let lut = view.output.map(|output| settings.luts[output]);
                 let lane = lane::Lane { view, floats, input, simd: settings.simd, slots: &slots };
                 lane.run(&mut readers, lut.zip(piece.out), &mut keep, watch)?;
+                for reader in &mut readers {
+                    reader.finish()?;
+                }
+                continue;
+            }
+            if view.lane == Lane::Reduced {
+                let mut readers = self.readers(from, watch)?;
+                reduced::run(view, input, settings.numerics, &mut readers, &mut keep, watch)?;
                 for reader in &mut readers {
                     reader.finish()?;
                 }
@@ -726,8 +737,8 @@ impl<'a, B: Backend> ViewRun<'a, B> {
         let mut scalers = Vec::with_capacity(frames);
         let mut strips = Vec::with_capacity(frames);
         let numerics = match view.lane {
-            Lane::Torch => Numerics::Torchvision,
-            Lane::Bytes | Lane::Floats(_) => settings.numerics,
+            Lane::Torch | Lane::Sharp => Numerics::Torchvision,
+            Lane::Bytes | Lane::Reduced | Lane::Floats(_) => settings.numerics,
         };
         for _ in 0..frames {
             let scaler = Scaler::new(view, input, start, numerics, tables)?;

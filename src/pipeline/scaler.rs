@@ -4,11 +4,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::source::Window;
-use super::tables::Tables;
+use super::tables::{Tables, Whose};
 use crate::buffer::{Aligned, row_stride};
 use crate::error::{Result, collected, zeroed};
 use crate::image::Row;
-use crate::plan::{Cut, View};
+use crate::plan::{Cut, Lane, View};
 use crate::resample::{Axis, Numerics, Passes};
 use crate::simd::{BAND, Backend, GROUP, group_len};
 
@@ -89,7 +89,11 @@ impl<'a, B: Backend> Scaler<'a, B> {
             if empty { (0..0, 0..0) } else { (rows_shown, columns_shown) };
         let target = if empty { source } else { view.resized };
         let passes = Passes::new(numerics, source, target);
-        let int16 = numerics.int16_weights();
+        let whose = match view.lane {
+            Lane::Sharp => Whose::Sharp,
+            _ if numerics.int16_weights() => Whose::Torch,
+            _ => Whose::Pillow,
+        };
         let horizontal = !matches!(passes, Passes::Copy | Passes::Vertical);
         let vertical = !matches!(passes, Passes::Copy | Passes::Horizontal);
         let output = match (view.output, view.cut) {
@@ -101,7 +105,7 @@ impl<'a, B: Backend> Scaler<'a, B> {
         let Range { start, end } = columns_shown;
         let mut reads = columns_shown.clone();
         let columns = if horizontal {
-            let key = (view.filter, source.1, target.1, int16, (start, end));
+            let key = (view.filter, source.1, target.1, whose, (start, end));
             reads = 0..source.1;
             if end - start < target.1 {
                 let axis = tables.axis(key)?;
@@ -113,7 +117,7 @@ impl<'a, B: Backend> Scaler<'a, B> {
         } else {
             None
         };
-        let key = (view.filter, source.0, target.0, int16, (0, target.0));
+        let key = (view.filter, source.0, target.0, whose, (0, target.0));
         let rows = if vertical { Some((tables.axis(key)?, tables.rows(key)?)) } else { None };
         let ring_components = match passes {
             Passes::HorizontalVertical => columns_shown.len() * output,

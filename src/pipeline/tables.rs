@@ -17,8 +17,19 @@ pub(super) struct Tables<B: Backend> {
     rows: Mutex<HashMap<AxisKey, Arc<B::Rows>>>,
 }
 
-/// Filter, source and target samples, whether the weights are int16, and which target samples are made.
-pub(super) type AxisKey = (Filter, usize, usize, bool, (usize, usize));
+/// Whose weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Whose {
+    /// Pillow's, of 22 bits.
+    Pillow,
+    /// torchvision's, of 16 bits.
+    Torch,
+    /// The same without antialiasing.
+    Sharp,
+}
+
+/// Filter, source and target samples, whose weights, and which target samples are made.
+pub(super) type AxisKey = (Filter, usize, usize, Whose, (usize, usize));
 /// An axis, and bytes a pixel on both sides.
 type ColumnsKey = (AxisKey, usize, usize);
 
@@ -33,10 +44,14 @@ impl<B: Backend> Tables<B> {
     }
 
     pub(super) fn axis(&self, key: AxisKey) -> Result<Arc<Axis>> {
-        let (filter, source, target, int16, (start, end)) = key;
+        let (filter, source, target, whose, (start, end)) = key;
         cached(&self.axes, key, || {
             kept((key, 0, 0), || {
-                let whole = Axis::new(filter, source, target, int16)?;
+                let whole = match whose {
+                    Whose::Pillow => Axis::new(filter, source, target, false)?,
+                    Whose::Torch => Axis::new(filter, source, target, true)?,
+                    Whose::Sharp => Axis::sharp(filter, source, target)?,
+                };
                 if (start, end) == (0, target) { Ok(whole) } else { whole.part(start..end) }
             })
         })

@@ -1,6 +1,6 @@
 //! One call: which arrays it returns, where each image's rows lie in them, and all that is no pixel.
 
-use super::{Cut, Inside, Order, Plan};
+use super::{Cut, From, Inside, Order, Plan, Rect, Role, View};
 use crate::error::{Error, Result, Size, collected, filled, push, reserved};
 use crate::options::{Options, Value};
 use crate::pack::Element;
@@ -37,6 +37,8 @@ pub struct Array {
     pub slots: Vec<Slot>,
     /// Whether its patches are to lie side by side in one strip: its rows are patches still.
     pub strip: bool,
+    /// Frames that lie one after the other on the axis of channels: its rows are frames still.
+    pub tubelet: usize,
 }
 
 impl Array {
@@ -46,6 +48,9 @@ impl Array {
         match self.shape[..] {
             [patches, channels, height, width] if self.strip => {
                 vec![1, channels, height, patches * width]
+            }
+            [videos, frames, channels, height, width] if self.tubelet > 1 => {
+                vec![videos, frames / self.tubelet, self.tubelet * channels, height, width]
             }
             _ => self.shape.clone(),
         }
@@ -114,7 +119,7 @@ impl Batch {
     ) -> Result<Self> {
         let mut arrays = Vec::new();
         for (output, array) in spec.recipe.arrays.iter().enumerate() {
-            let joined = Joined { spec, array, output, plans, samples };
+            let joined = Joined { spec, array: array.with(&spec.strategy), output, plans, samples };
             for made in joined.arrays(elements[output], copies)? {
                 push(&mut arrays, made)?;
             }
@@ -123,12 +128,12 @@ impl Batch {
         for (number, fact) in spec.recipe.facts.iter().enumerate() {
             let empty = |plan: &&Plan| plan.facts[number].values.is_empty();
             let absent = fact.form == Form::ListsToMost && plans.iter().all(empty);
-            if absent || fact.only_if.is_some_and(|flag| !is_on(spec, flag)) {
+            if absent || fact.only_if.is_some_and(|flag| !spec.strategy.is_on(flag)) {
                 continue;
             }
             let form = match fact.what {
                 What::Positions(of) => positions(fact.number, of, plans, &arrays)?,
-                What::Mask { of, per } => mask(fact.number, of, per, plans, &arrays)?,
+                What::Mask { of, per } => mask(spec, fact.number, (of, per), plans, &arrays)?,
                 What::SampleImages => {
                     let mut bytes = Vec::new();
                     for &count in samples {
@@ -143,13 +148,6 @@ impl Batch {
         }
         Ok(Self { arrays, facts })
     }
-}
-
-/// Whether a flag of the strategy is on.
-fn is_on(spec: &Prepared, flag: &str) -> bool {
-    let mut values = Vec::new();
-    spec.strategy.values(&mut values);
-    values.iter().any(|(name, value)| *name == flag && *value == Value::Bool(true))
 }
 
 /// The shape of one patch or tile with at most `copies` frames.
@@ -177,7 +175,7 @@ pub fn row_shape(cut: Cut, copies: usize, flat: bool) -> Vec<usize> {
 /// One output of all plans, to be joined.
 struct Joined<'a> {
     spec: &'a Prepared,
-    array: &'a ArraySpec,
+    array: ArraySpec,
     output: usize,
     plans: &'a [&'a Plan],
     samples: Samples<'a>,
@@ -284,6 +282,7 @@ impl Joined<'_> {
             row_axes: row.len(),
             slots,
             strip: self.array.strip,
+            tubelet: if self.array.tubelets { self.spec.strategy.tubelet() } else { 1 },
         };
         if self.array.rows == Rows::List && !equal {
             let mut all = Vec::new();
@@ -357,7 +356,19 @@ impl Joined<'_> {
         let mut shape = vec![frames, rows];
         shape.extend(row);
         let (key, output, strip) = (self.array.key, self.output, self.array.strip);
-        Ok(vec![Array { key, output, listed: false, shape, element, tile, row_axes, slots, strip }])
+        let (listed, tubelet) = (false, 1);
+        Ok(vec![Array {
+            key,
+            output,
+            listed,
+            shape,
+            element,
+            tile,
+            row_axes,
+            slots,
+            strip,
+            tubelet,
+        }])
     }
 
     fn option(&self, name: &str) -> usize {
@@ -436,9 +447,9 @@ impl Joined<'_> {
 
 /// A mask over the array of one output: 1 where a view put something.
 fn mask(
+    spec: &Prepared,
     number: Number,
-    of: usize,
-    per: Per,
+    (of, per): (usize, Per),
     plans: &[&Plan],
     arrays: &[Array],
 ) -> Result<FactForm> {
@@ -454,9 +465,15 @@ fn mask(
             shape.extend(sides);
             (sides[0], sides[1])
         }
+        Per::Patch => {
+            let sides = &array.shape[array.shape.len() - 2..];
+            let patch = spec.strategy.patch_size();
+            shape.extend(sides.iter().map(|side| side / patch));
+            (sides[0] / patch, sides[1] / patch)
+        }
     };
     let count: usize = shape.iter().product();
-    let mut seen = filled(0u8, count)?;
+    let mut seen = filled(u8::from(per == Per::Patch), count)?;
     let row_bytes = array.shape[rows..].iter().product::<usize>() * array.element.size();
     let mut start = 0;
     for slot in &array.slots {
@@ -464,13 +481,23 @@ fn mask(
         let part = &mut seen[start * area..];
         start += slot.bytes.checked_div(row_bytes).unwrap_or(0);
         for view in plans[slot.image].views.iter().filter(|view| view.output == Some(of)) {
+            // The whole canvas counts as seen, whatever lies beside the image on it.
+            if per == Per::Patch && view.role == Role::Global {
+                continue;
+            }
+            if per == Per::Patch {
+                let views = &plans[slot.image].views;
+                let tiles = &mut part[view.index * area..][..view.count() * area];
+                mask_patches(views, view, spec.strategy.patch_size(), (height, width), tiles);
+                continue;
+            }
             let (tall, wide) = match (per, view.cut) {
                 (Per::Pixel, Cut::Tiles { tile, .. }) if view.grid.count() > 1 => tile,
                 (Per::Pixel, _) => (
                     view.resized.0.saturating_add_signed(view.offset.0).min(view.canvas.0),
                     view.resized.1.saturating_add_signed(view.offset.1).min(view.canvas.1),
                 ),
-                (Per::Row | Per::RowOrFirst, _) => (1, 1),
+                (Per::Row | Per::RowOrFirst | Per::Patch, _) => (1, 1),
             };
             // Every temporal patch of a video has the same views.
             let plan = plans[slot.image];
@@ -497,6 +524,32 @@ fn mask(
         number.write(f64::from(one), &mut bytes);
     }
     Ok(FactForm::Array { number, shape, bytes })
+}
+
+/// Clears the patches of a view's tiles, `grid` patches each, that lie in whole patches of padding below the image or on
+/// its right.
+fn mask_patches(views: &[View], view: &View, patch: usize, grid: Size, tiles: &mut [u8]) {
+    let source = Rect { top: 0, left: 0, size: view.resized };
+    // A view that only cuts the canvas of another one has its padding from there.
+    let laid = match view.from {
+        From::View(number) if view.source == source => &views[number],
+        _ => view,
+    };
+    let kept = |side: usize, offset: isize, canvas: usize, patches: usize| {
+        let beyond = canvas.saturating_sub(side.saturating_add_signed(offset));
+        patches.saturating_sub(beyond / patch)
+    };
+    let (rows, columns) = (view.grid.rows, view.grid.columns);
+    let tall = kept(laid.resized.0, laid.offset.0, laid.canvas.0, rows * grid.0);
+    let wide = kept(laid.resized.1, laid.offset.1, laid.canvas.1, columns * grid.1);
+    for (n, tile) in tiles.chunks_mut((grid.0 * grid.1).max(1)).enumerate() {
+        let (top, left) = (n / columns * grid.0, n % columns * grid.1);
+        for (y, line) in tile.chunks_mut(grid.1.max(1)).enumerate() {
+            for (x, one) in line.iter_mut().enumerate() {
+                *one = u8::from(top + y < tall && left + x < wide);
+            }
+        }
+    }
 }
 
 /// The column and the row of every patch of an array; -1 for those that no view fills.

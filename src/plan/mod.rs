@@ -50,6 +50,8 @@ pub struct Plan {
     pub runs: Vec<Run>,
     /// Temporal patches; 1 for an image.
     pub groups: usize,
+    /// Temporal patches that one token sees together.
+    pub tubelet: usize,
     /// The coordinates that the family was trained to speak.
     pub coords: Coords,
 }
@@ -64,9 +66,8 @@ impl Plan {
     /// Every error that a size can cause.
     pub fn new(spec: &Prepared, size: Size, count: usize) -> Result<Self> {
         let (layout, frames) = measured(spec, size, count)?;
-        let groups = frames.div_ceil(spec.strategy.temporal_patch_size());
         let video = spec.strategy.is_video();
-        let groups = if video { groups } else { 1 };
+        let (groups, tubelet) = temporal_patches(spec, frames);
         let (views, outputs) = views(spec, &layout, groups)?;
         let main = &views[layout.main];
         let (resized, grid) = (main.resized, main.grid);
@@ -85,9 +86,10 @@ impl Plan {
             num_tiles: views.iter().filter(first).map(tiles).sum(),
             num_patches: groups
                 * views.iter().filter(first).map(|view| encoded(spec, view)).sum::<usize>(),
-            num_tokens: groups * tokens(spec, &layout),
+            num_tokens: groups / tubelet * tokens(spec, &layout),
             runs: Vec::new(),
             groups,
+            tubelet,
             coords: spec.common.coords,
             views,
         };
@@ -133,6 +135,7 @@ impl Plan {
             num_tokens: 0,
             runs: Vec::new(),
             groups: 1,
+            tubelet: 1,
             coords: Coords::Resized,
         })
     }
@@ -152,6 +155,10 @@ impl Plan {
             What::Tokens => vec![self.num_tokens],
             What::Source => vec![self.source.0, self.source.1],
             What::Resized => vec![self.resized.0, self.resized.1],
+            What::Canvas => {
+                let (height, width) = self.views[layout.main].canvas;
+                vec![height, width]
+            }
             What::LastResized => self.views.last().map_or(Vec::new(), |view| {
                 let (height, width) = view.resized;
                 vec![height, width]
@@ -174,6 +181,8 @@ impl Plan {
             What::Choice => vec![layout.choice + 1],
             What::Views(output) => vec![filling(output).count()],
             What::Parts => vec![layout.parts.rows, layout.parts.columns],
+            What::PartRows => vec![layout.parts.rows],
+            What::PartColumns => vec![layout.parts.columns],
             What::RowEnds => {
                 let Grid { rows, columns } = layout.parts;
                 let ends = |part| part % columns == columns - 1 && part / columns + 1 < rows;
@@ -217,9 +226,17 @@ pub fn count_tokens(spec: &Prepared, size: Size, count: usize) -> Result<usize> 
     for shape in &layout.shapes {
         spec.check_area(what_is_resized(spec), shape.canvas)?;
     }
-    let video = spec.strategy.is_video();
-    let groups = if video { frames.div_ceil(spec.strategy.temporal_patch_size()) } else { 1 };
-    Ok(groups * tokens(spec, &layout))
+    let (groups, tubelet) = temporal_patches(spec, frames);
+    Ok(groups / tubelet * tokens(spec, &layout))
+}
+
+/// Temporal patches of a video, and how many of them one token sees; (1, 1) for an image.
+fn temporal_patches(spec: &Prepared, frames: usize) -> Size {
+    if !spec.strategy.is_video() {
+        return (1, 1);
+    }
+    let tubelet = spec.strategy.tubelet();
+    (frames.div_ceil(spec.strategy.temporal_patch_size() * tubelet) * tubelet, tubelet)
 }
 
 fn what_is_resized(spec: &Prepared) -> &'static str {
@@ -291,7 +308,11 @@ fn views(spec: &Prepared, layout: &Layout, groups: usize) -> Result<(Vec<View>, 
                 }
             }
         }
-        let lane = found.map_or(Lane::Bytes, |found| found.lane(spec));
+        let lane = if shape.reduces {
+            Lane::Reduced
+        } else {
+            found.map_or(Lane::Bytes, |found| found.lane(spec))
+        };
         check_filter(lane, shape)?;
         views.push(view(shape, cut, lane, array, index));
     }
@@ -312,9 +333,10 @@ fn view_rows(spec: &Prepared, shape: &Shape) -> Result<usize> {
     Ok(count.max(most))
 }
 
-/// Checks that a resize in floats has a filter with a rule for them.
+/// Checks that a resize in floats, or without antialiasing, has a filter with a rule for it.
 fn check_filter(lane: Lane, shape: &Shape) -> Result<()> {
-    let resizes = matches!(lane, Lane::Floats(_)) && shape.source.size != shape.resized;
+    let ruled = matches!(lane, Lane::Floats(_) | Lane::Sharp);
+    let resizes = ruled && shape.source.size != shape.resized;
     if !resizes || matches!(shape.filter, Filter::Bilinear | Filter::Bicubic) {
         return Ok(());
     }

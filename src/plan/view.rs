@@ -127,6 +127,11 @@ pub enum Lane {
     Bytes,
     /// The same by torchvision's rule, whatever the numerics.
     Torch,
+    /// Bytes by torchvision's rule without antialiasing.
+    Sharp,
+    /// Bytes that Pillow reduces by whole factors before it resizes them: of views that fill nothing themselves, whose
+    /// canvas is what they are scaled to.
+    Reduced,
     /// Floats, of the whole view at once.
     Floats(Floats),
 }

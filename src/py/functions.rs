@@ -225,6 +225,7 @@ fn resize_into(
         tile: None,
         row_axes: 3,
         strip: false,
+        tubelet: 1,
         slots: vec![Slot { image: 0, bytes, rows: 1 }],
     };
     let batch = Batch { arrays: vec![array], facts: Vec::new() };

@@ -314,6 +314,18 @@ impl PySpec {
         self.spec.recipe.arrays.first().is_some_and(|array| array.group == Group::Image)
     }
 
+    /// Temporal patches, each in rows of its own, that one token sees together.
+    #[getter]
+    fn tubelet(&self) -> usize {
+        self.spec.strategy.tubelet()
+    }
+
+    /// Frames of that many temporal patches: a video is filled up to whole ones.
+    #[getter]
+    fn whole_frames(&self) -> usize {
+        self.temporal() * self.spec.strategy.tubelet()
+    }
+
     /// Whether each image of a flat list is a sample of its own.
     #[getter]
     fn apart(&self) -> bool {

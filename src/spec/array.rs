@@ -2,6 +2,7 @@
 
 use crate::names::names;
 use crate::plan::Role;
+use crate::strategy::Strategy;
 
 use super::Backends;
 
@@ -28,6 +29,11 @@ pub struct ArraySpec {
     /// Whether patches, which are of one frame and have axes, lie side by side in one strip: (1, channels, patch size,
     /// patches * patch size).
     pub strip: bool,
+    /// Whether the frames that one token sees lie one after the other on the axis of channels.
+    pub tubelets: bool,
+    /// The flag of the strategy without which nothing is filled up: groups must have as many rows, tiles one size, and
+    /// bytes stay bytes.
+    pub filled_if: Option<&'static str>,
 }
 
 impl ArraySpec {
@@ -45,6 +51,8 @@ impl ArraySpec {
             floats: None,
             sides: None,
             strip: false,
+            tubelets: false,
+            filled_if: None,
         }
     }
 
@@ -85,6 +93,28 @@ impl ArraySpec {
     #[must_use]
     pub const fn in_strip(self) -> Self {
         Self { strip: true, ..self.with_axes() }
+    }
+
+    /// The same, filled up only where a flag is on.
+    #[must_use]
+    pub const fn filled_if(self, flag: &'static str) -> Self {
+        Self { filled_if: Some(flag), ..self }
+    }
+
+    /// What it is with the options of a strategy.
+    #[must_use]
+    pub fn with(self, strategy: &Strategy) -> Self {
+        if self.filled_if.is_none_or(|flag| strategy.is_on(flag)) {
+            return self;
+        }
+        let rows = if self.rows == Rows::Most { Rows::Own } else { self.rows };
+        Self { rows, pad: false, floats: None, sides: None, ..self }
+    }
+
+    /// The same with the frames that one token sees on the axis of channels.
+    #[must_use]
+    pub const fn in_tubelets(self) -> Self {
+        Self { tubelets: true, ..self }
     }
 
     /// The same, absent where no image has a row.
@@ -191,6 +221,8 @@ pub enum What {
     Source,
     /// Height and width that the image is scaled to.
     Resized,
+    /// Height and width of the canvas that the image is laid on.
+    Canvas,
     /// Height and width that the last view is scaled to.
     LastResized,
     /// Height that the image is scaled to.
@@ -225,6 +257,10 @@ pub enum What {
     Views(usize),
     /// Rows and columns of the parts that an image is shown in; zeros where it is shown whole.
     Parts,
+    /// Rows of those parts.
+    PartRows,
+    /// Columns of those parts.
+    PartColumns,
     /// 1 for each part that ends a row of them and is not the last.
     RowEnds,
     /// Height that the image is scaled to over its own.
@@ -253,6 +289,9 @@ pub enum Per {
     RowOrFirst,
     /// Pixels of tiles.
     Pixel,
+    /// Patches of tiles, as far as their whole area is no padding beside the image; tiles that nothing fills count as
+    /// filled.
+    Patch,
 }
 
 names! {
@@ -326,6 +365,7 @@ impl What {
             | Self::ColumnsRows
             | Self::Source
             | Self::Resized
+            | Self::Canvas
             | Self::LastResized
             | Self::ViewGrids
             | Self::Parts
@@ -341,6 +381,8 @@ impl What {
             | Self::MergeSize
             | Self::RowsOf(_)
             | Self::Views(_)
+            | Self::PartRows
+            | Self::PartColumns
             | Self::RowEnds
             | Self::Scale
             | Self::Choice

@@ -172,9 +172,11 @@ impl Spec {
         let mut views = self.recipe.views.iter().filter(|view| view.array == Some(array));
         let floats = |view: &ViewSpec| match view.lane(self) {
             Lane::Floats(floats) => !floats.are_bytes(),
-            Lane::Bytes | Lane::Torch => false,
+            Lane::Bytes | Lane::Torch | Lane::Sharp | Lane::Reduced => false,
         };
-        let kept = |array: &ArraySpec| array.floats.is_some_and(|on| on.has(self.numerics));
+        let kept = |array: &ArraySpec| {
+            array.with(&self.strategy).floats.is_some_and(|on| on.has(self.numerics))
+        };
         views.any(floats) || self.recipe.arrays.get(array).is_some_and(kept)
     }
 

@@ -92,6 +92,9 @@ impl ViewSpec {
         let first = match floats.first {
             // Nothing makes floats of them before they are resized.
             First::Rescale if !common.do_rescale => return Lane::Bytes,
+            First::Normalise if !common.do_rescale && !common.do_normalize => {
+                return if floats.rule.antialias { Lane::Bytes } else { Lane::Sharp };
+            }
             First::Standardise(_) if !common.do_normalize => First::Nothing,
             First::Standardise(_) if !spec.numerics.int16_weights() => {
                 First::Standardise(Standardise::Numpy)

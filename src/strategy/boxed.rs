@@ -4,6 +4,7 @@ use super::{Cells, Context, Layout, Measure, Reached, Shape, Span};
 use crate::error::{Error, Result, Size};
 use crate::options::{Count, Flag, Number, SideOrSize, options};
 use crate::plan::Role;
+use crate::resample::{Filter, reduction};
 use crate::sizing::{self, Grid, Placement};
 use crate::spec::Common;
 
@@ -31,10 +32,32 @@ options! {
         width: Count = 1920,
         /// Shrink what is larger than the page.
         do_thumbnail: Flag = true,
+        /// Turn images a quarter clockwise where their longer side is the page's shorter one. The facade acts on it:
+        /// sizes and coordinates are those of the turned image.
+        do_align_long_axis: Flag = false,
+        /// Cut off the margins of light pixels. The facade acts on it: there is no plan without pixels.
+        do_crop_margin: Flag = false,
         /// Centre on a page; off: images of one call must have one size.
         do_pad: Flag = true,
         /// Side of a vision encoder's patch in pixels.
         patch_size: Count = 4,
+    }
+    fixed {
+        /// Whether the image is shrunk into the page by the bicubic filter, under Pillow after a reduction by whole
+        /// factors, as Nougat has it.
+        reducing: bool = false,
+    }
+}
+
+/// How many times as many pixels as the page has Pillow leaves a side when it reduces.
+const GAP: f64 = 2.0;
+
+impl Page {
+    /// The filter by which the image is shrunk into the page.
+    fn thumbnail_filter(&self, filter: Filter, torchvision: bool) -> Filter {
+        // Upstream's Pillow class takes the nearest, which is number 0, for one that is not given.
+        let not_given = !torchvision && filter == Filter::Nearest;
+        if self.reducing || not_given { Filter::Bicubic } else { filter }
     }
 }
 
@@ -118,6 +141,14 @@ impl Measure for Page {
     fn measure(&self, (): &(), size: Size, context: &Context<'_>) -> Result<Layout> {
         let filter = context.common.resample;
         let page = (self.height, self.width);
+        let torchvision = context.numerics.int16_weights();
+        let across = if page.1 < page.0 { size.1 > size.0 } else { size.1 < size.0 };
+        if self.reducing && self.do_align_long_axis && torchvision && across && page.0 != page.1 {
+            let rule =
+                "False for such an image with torchvision's numbers: upstream turns other axes";
+            let (name, given) = ("do_align_long_axis", format!("True for {size:?}"));
+            return Err(Error::Option { name, rule, given });
+        }
         let scaled = if context.common.do_resize {
             sizing::shortest_edge(size, page.0.min(page.1))
         } else {
@@ -127,15 +158,27 @@ impl Measure for Page {
         super::not_empty("resized image", small)?;
         let mut layout = Layout::of([]);
         let mut shape = Shape::stretched(Role::Whole, size, small, filter);
-        if small != scaled && scaled != size {
-            layout.shapes.push(Shape::stretched(Role::Step, size, scaled, filter));
-            shape = Shape::stretched(Role::Whole, scaled, small, filter).from_shape(0);
+        if small != scaled {
+            let shrunk = |role| {
+                let filter = self.thumbnail_filter(filter, torchvision);
+                let shape = Shape::stretched(role, scaled, small, filter);
+                if scaled == size { shape } else { shape.from_shape(0) }
+            };
+            if scaled != size {
+                layout.shapes.push(Shape::stretched(Role::Step, size, scaled, filter));
+            }
+            shape = shrunk(Role::Whole);
+            if self.reducing && !torchvision && reduction(scaled, small, GAP) != (1, 1) {
+                let number = layout.shapes.len();
+                layout.shapes.push(Shape { reduces: true, ..shrunk(Role::Step) });
+                shape = Shape::stretched(Role::Whole, small, small, filter).from_shape(number);
+            }
         }
         if self.do_pad {
             let room = |page: usize, side: usize| (page as isize - side as isize).div_euclid(2);
             let offset = (room(page.0, small.0), room(page.1, small.1));
             // Upstream's torchvision backend crops what is larger than the page; Pillow's cannot.
-            if (offset.0 < 0 || offset.1 < 0) && !context.numerics.int16_weights() {
+            if (offset.0 < 0 || offset.1 < 0) && !torchvision {
                 return Err(beyond(small));
             }
             shape = Shape { canvas: page, offset, unit: page, step: page, ..shape };

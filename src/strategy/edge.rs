@@ -2,7 +2,7 @@
 
 use super::{Cells, Context, Layout, Measure, Shape};
 use crate::error::{Error, Result, Size};
-use crate::options::{Count, Maybe, options};
+use crate::options::{Count, Flag, Maybe, options};
 use crate::plan::Role;
 use crate::sizing;
 use crate::spec::Common;
@@ -17,6 +17,8 @@ options! {
         height: Maybe<Count> = None,
         /// Most columns, likewise.
         width: Maybe<Count> = None,
+        /// Pad images of a call to the largest; off: they must have one size.
+        do_pad: Flag = true,
         /// Side of a patch in pixels, of which a token sees one.
         patch_size: Count = 16,
     }

@@ -33,6 +33,8 @@ names! {
         Capped = "capped",
         /// Between two times away from the ends, at equal steps, rounded down.
         Inner = "inner",
+        /// As `Arange`, of any number of frames from `min_frames` to `max_frames`.
+        Bounded = "bounded",
         /// As `Arange`, no more than `max_fps` a second.
         Limited = "limited",
         /// From the first to the last at equal steps in float32, rounded down; whole temporal patches.
@@ -85,6 +87,8 @@ options! {
         max_num_frames: Count = 128,
         /// Temporal patches that the encoder sees at a time; None is all.
         chunk_frames: Maybe<Count> = None,
+        /// Write its time on each frame. Not done here: frames are refused where it is on.
+        draw_on_frames: Flag = false,
     }
 }
 
@@ -157,6 +161,10 @@ impl Measure for EveryFrame {
 
     fn temporal_patch_size(&self) -> usize {
         self.of.temporal_patch_size()
+    }
+
+    fn tubelet(&self) -> usize {
+        self.of.tubelet()
     }
 
     fn cells(&self, shape: &Shape) -> Cells {

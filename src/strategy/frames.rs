@@ -66,6 +66,8 @@ options! {
     fixed {
         /// By which rule frames are scaled.
         scaling: Scaling = Scaling::Budget,
+        /// Temporal patches that one token sees together.
+        tubelet: usize = 1,
     }
 }
 
@@ -136,6 +138,10 @@ impl Measure for Frames {
 
     fn temporal_patch_size(&self) -> usize {
         self.temporal_patch_size
+    }
+
+    fn tubelet(&self) -> usize {
+        self.tubelet
     }
 
     fn cells(&self, shape: &Shape) -> Cells {

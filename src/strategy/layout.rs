@@ -44,6 +44,8 @@ pub struct Shape {
     pub unit: Size,
     /// Rows and columns from one tile to the next; the unit where tiles do not overlap.
     pub step: Size,
+    /// Whether Pillow reduces it by whole factors first.
+    pub reduces: bool,
 }
 
 impl Shape {
@@ -61,6 +63,7 @@ impl Shape {
             background: [0; 3],
             unit: resized,
             step: resized,
+            reduces: false,
         }
     }
 

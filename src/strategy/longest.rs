@@ -22,6 +22,10 @@ options! {
         tile_size: Count = 364,
         /// Off: the image becomes one tile.
         do_image_splitting: Flag = true,
+        /// Fill samples up to as many tiles as the largest has; off: all must have as many.
+        do_pad: Flag = true,
+        /// Return rows and columns of tiles of each image as well.
+        return_row_col_info: Flag = false,
         /// Side of a vision encoder's patch in pixels.
         patch_size: Count = 14,
         /// Side of the token grid over side of the patch grid.
@@ -43,6 +47,8 @@ options! {
         width: Maybe<Count> = None,
         /// Show the four quarters of the image as well.
         do_image_splitting: Flag = false,
+        /// Fill samples up to as many images as the largest has, of the largest size; off: all must be alike.
+        do_pad: Flag = true,
         /// Side of a vision encoder's patch in pixels.
         patch_size: Count = 14,
     }
@@ -84,7 +90,7 @@ impl Measure for LongestEdge {
         }
         let tiles = Shape::stretched(Role::Tiles, first, canvas, filter).cut(tile).from_shape(0);
         let whole = Shape::stretched(Role::Thumbnail, canvas, tile, filter).from_shape(1);
-        Ok(Layout { main: 1, ..Layout::of([step, tiles, whole]) })
+        Ok(Layout { main: 1, parts: tiles.grid(), ..Layout::of([step, tiles, whole]) })
     }
 
     fn patch_size(&self) -> usize {

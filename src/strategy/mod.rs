@@ -22,9 +22,11 @@ mod local;
 mod longest;
 mod naflex;
 mod numbered_patches;
+mod padded_grid;
 mod pages;
 mod patch_limit;
 mod patch_range;
+mod patch_target;
 mod pinpoints;
 mod pixel_range;
 mod scan;
@@ -55,9 +57,11 @@ pub use local::LocalGlobal;
 pub use longest::{Clamped, LongestEdge};
 pub use naflex::NaFlex;
 pub use numbered_patches::NumberedPatches;
+pub use padded_grid::PaddedGrid;
 pub use pages::PageGrid;
 pub use patch_limit::PatchLimit;
 pub use patch_range::PatchRange;
+pub use patch_target::PatchTarget;
 pub use pinpoints::{Pinpoints, SplitPad};
 pub use pixel_range::PixelRange;
 pub use scan::PanScan;
@@ -146,6 +150,12 @@ pub trait Measure: Options {
 
     /// Frames of a patch.
     fn temporal_patch_size(&self) -> usize {
+        1
+    }
+
+    /// Temporal patches, each in rows of its own, that one token sees together: the last frame of a video is repeated
+    /// until they are whole.
+    fn tubelet(&self) -> usize {
         1
     }
 
@@ -257,6 +267,10 @@ macro_rules! strategies {
                 match self { $(Self::$strategy(it) => it.temporal_patch_size(),)+ }
             }
 
+            fn tubelet(&self) -> usize {
+                match self { $(Self::$strategy(it) => it.tubelet(),)+ }
+            }
+
             fn cells(&self, shape: &Shape) -> Cells {
                 match self { $(Self::$strategy(it) => it.cells(shape),)+ }
             }
@@ -294,6 +308,16 @@ macro_rules! strategies {
             }
         }
     };
+}
+
+impl Strategy {
+    /// Whether a flag of it is on.
+    #[must_use]
+    pub fn is_on(&self, flag: &str) -> bool {
+        let mut values = Vec::new();
+        self.values(&mut values);
+        values.iter().any(|(name, value)| *name == flag && *value == Value::Bool(true))
+    }
 }
 
 strategies! {
@@ -367,4 +391,8 @@ strategies! {
     PageGrid,
     /// Slices of the area of a view, behind the whole image.
     Slices,
+    /// Scales frames to the number of patches nearest to a target.
+    PatchTarget,
+    /// Pads into a grid of tiles, with the whole canvas at tile size before it.
+    PaddedGrid,
 }

@@ -28,6 +28,8 @@ options! {
         dense_min_aspect: Number = 0.0,
         /// Dense pages are at most so many times as wide as high; 0: of any shape.
         dense_max_aspect: Number = 0.0,
+        /// Return a flag a sample as well, by which the model routes its tiles.
+        fine_route: Flag = false,
         /// Side of a vision encoder's patch in pixels.
         patch_size: Count = 16,
         /// Side of the token grid over side of the patch grid.

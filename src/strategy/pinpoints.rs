@@ -25,6 +25,8 @@ options! {
         do_center_crop: Flag = false,
         /// Height and width of the crop; its height is also the side of a tile.
         crop_size: Maybe<SideOrSize> = None,
+        /// Fill images up to as many views as the largest has; off: all must have as many.
+        do_pad: Flag = true,
         /// Side of a vision encoder's patch in pixels.
         patch_size: Count = 14,
     }

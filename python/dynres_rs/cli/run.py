@@ -93,7 +93,7 @@ def run(
         for name in files:
             try:
                 ready = prepare(name, processor.policy)
-                plan = processor.plan(ready.height, ready.width)
+                plan = processor._plan_ready(ready)
                 if out is not None:
                     batches.append(
                         processor(

@@ -81,7 +81,7 @@ def show(
         found = []
         for processor in processors:
             ready = prepare(image, processor.policy)
-            found.append(processor.plan(ready.height, ready.width, num_images=num_images))
+            found.append(processor._plan_ready(ready, num_images))
         if compare:
             picture = draw_compared(found, image, width=width or 1800, tokens=not plain)
         else:

@@ -33,8 +33,10 @@ class Call:
         self._dtype = dtype
         self._threads = num_threads
         threads = num_threads or os.cpu_count() or 1
-        step = max(CHUNK_FRAMES, 2 * threads * variant.temporal)
-        self._chunk = -(-step // variant.temporal) * variant.temporal
+        self._whole = variant.spec.whole_frames
+        self._tubelet = variant.spec.tubelet
+        step = max(CHUNK_FRAMES, 2 * threads * self._whole)
+        self._chunk = -(-step // self._whole) * self._whole
         self.key: str = variant.spec.key
         self.facts: dict[str, Any] = {}
         self.metadata: list[VideoMetadata] = []
@@ -42,6 +44,11 @@ class Call:
     def plan(self, frames: Frames) -> Plan | None:
         """Samples a video and plans it; None where its length is only known at its end."""
         options, known = self._variant.options, frames.metadata
+        if options.get("draw_on_frames"):
+            raise ValueError(
+                "draw_on_frames: must be False; times are not written on frames here, so draw them"
+                " yourself and pass such frames with do_sample_frames=False"
+            )
         height, width = frames.size()
         known.height, known.width = height, width
         total = known.total_num_frames
@@ -194,14 +201,14 @@ class Call:
     def _into(self, frames: Frames, plan: Plan, part: NDArray[Any]) -> int:
         """All frames of a video of known length into its rows."""
         wanted = frames.count or 0
-        groups = -(-wanted // self._variant.temporal)
-        # Of one temporal patch: its rows, with what fills them up.
-        rows, share = len(part) // groups, part.nbytes // groups
+        groups = -(-wanted // self._whole)
+        # Of the temporal patches that one token sees: their rows, with what fills them up.
+        rows, share = len(part) // groups, part.nbytes // (groups * self._tubelet)
         start = count = 0
         in_place = isinstance(frames, Listed) and frames.in_place
         taken = islice(frames.taken(), wanted)
         for chunk in _chunks(taken, wanted if in_place else self._chunk):
-            end = start + -(-len(chunk) // self._variant.temporal) * rows
+            end = start + -(-len(chunk) // self._whole) * rows
             self._run(plan, chunk, part[start:end], share)
             start, count = end, count + len(chunk)
         if count != wanted:
@@ -209,6 +216,8 @@ class Call:
         return count
 
     def _run(self, plan: Plan, chunk: list[Any], part: NDArray[Any], share: int) -> None:
+        if self._tubelet > 1:
+            chunk = [*chunk, *[chunk[-1]] * (-len(chunk) % self._whole)]
         self._variant.spec.run_frames(plan, chunk, part, self._dtype, self._threads, share)
 
     def _growing(self, frames: Frames, plan: Plan | None) -> tuple[NDArray[Any], int]:
@@ -223,9 +232,9 @@ class Call:
         count = used = 0
         rows = shape[0]
         part = np.empty((0, *shape[1:]), kind)
-        share = rows * int(np.prod(shape[1:])) * part.itemsize
+        share = rows * int(np.prod(shape[1:])) * part.itemsize // self._tubelet
         for chunk in _chunks(frames.taken(), self._chunk):
-            end = used + -(-len(chunk) // self._variant.temporal) * rows
+            end = used + -(-len(chunk) // self._whole) * rows
             # realloc moves pages, not bytes
             part.resize((end, *shape[1:]), refcheck=False)
             self._run(plan, chunk, part[used:end], share)

@@ -24,7 +24,9 @@ LANES: Final = 8
 #: What upstream assumes where a rate is missing.
 DEFAULT_FPS: Final = 24.0
 #: Rules of which `fps` and `num_frames` exclude each other.
-EXCLUSIVE: Final = frozenset({"arange", "linspace", "qwen-vl-utils", "uniform", "limited", "ends"})
+EXCLUSIVE: Final = frozenset(
+    {"arange", "linspace", "qwen-vl-utils", "uniform", "bounded", "limited", "ends"}
+)
 #: Durations in seconds up to which so many frames a second are taken.
 TIERS: Final = ((30, 3.0), (300, 1.0), (2400, 0.5))
 #: Most frames of the rule by duration.
@@ -208,6 +210,20 @@ def _inner(known: Known, options: Options) -> I64:
     return np.unique(_spread(first, last, wanted))
 
 
+def _bounded(known: Known, options: Options) -> I64:
+    fps, total = options["fps"], known.total
+    fewest, most = options["min_frames"], options["max_frames"]
+    if options["num_frames"] is not None:
+        count = float(options["num_frames"])
+        if not fewest <= count <= most:
+            raise ValueError(f"num_frames: must be in {fewest}..={most}, got {count:g}")
+    else:
+        wanted = float(total) if fps is None else total / known.rate() * fps
+        count = min(max(wanted, fewest), most, total)
+    _refuse_more(count, total)
+    return torch_arange(0, total, total / count)
+
+
 def _limited(known: Known, options: Options) -> I64:
     fps, most, total = options["fps"], options["max_fps"], known.total
     rate = known.fps or fps or most or DEFAULT_FPS
@@ -275,6 +291,7 @@ RULES: Final[dict[str, Callable[[Known, Options], I64]]] = {
     "walk-short": _walk_short,
     "capped": _capped,
     "inner": _inner,
+    "bounded": _bounded,
     "limited": _limited,
     "floor": _floor,
     "whole-seconds": _whole_seconds,
