@@ -3,43 +3,53 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test develop lint bench bench-e2e bench-video bench-jpeg bench-stages count docs ci clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test fast develop lint bench bench-e2e bench-video bench-jpeg bench-stages bench-plans count docs ci clean
 
-demo:
+help:  ## this list
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
+
+demo:  ## preprocesses a photograph from the command line
 	$(PYTHON) -m venv $(VENV) && $(BIN)/pip install -q '.[cli]' && $(BIN)/dynres run examples/images/rocket.jpg --model qwen2-vl --out rocket.npz
 
-test:
+test:  ## installs the package and runs every test that an ordinary environment can
 	$(PYTHON) -m venv $(VENV) && $(BIN)/pip install -q '.[test]' && $(BIN)/python -m pytest -n 2
 
-develop:
+fast:  ## the tests of a minute, in the environment of `make develop`
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+develop:  ## a virtual environment with the package built in release mode and editable Python
 	$(PYTHON) -m venv $(VENV) && $(BIN)/pip install -q maturin '.[test,lint]' && $(BIN)/maturin develop --release
 
-lint:
+lint:  ## formats, lints and types of both languages
 	cargo fmt --check && cargo clippy --all-targets -- -D warnings && $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-bench:
+bench:  ## whole calls beside every competitor that is installed
 	$(BIN)/pip install -q '.[bench,cli,torch,transformers]' torchvision && $(BIN)/python benches/whole.py
 
-bench-e2e:
+bench-e2e:  ## from files to batches
 	$(BIN)/pip install -q '.[bench,cli]' && $(BIN)/python benches/end_to_end.py
 
-bench-video:
+bench-video:  ## videos
 	$(BIN)/pip install -q '.[torch,transformers]' torchvision && $(BIN)/python benches/video.py
 
-bench-jpeg:
+bench-jpeg:  ## the decoder of JPEGs; writes docs/jpeg.md
 	$(BIN)/pip install -q '.[bench]' torchvision transformers && $(BIN)/python benches/jpeg.py --write
 
-bench-stages:
+bench-stages:  ## stages of an image's path, by backend
 	cargo bench --no-default-features --bench stages
 
-count:
+bench-plans:  ## counts and plans a second; writes docs/performance.md
+	cargo bench --no-default-features --bench plans -- --write docs/performance.md
+
+count:  ## instructions of each stage; writes docs/kernels.md
 	cargo bench --no-default-features --bench count -- --write docs/kernels.md
 
-docs:
+docs:  ## the site
 	$(BIN)/pip install -q '.[docs]' && $(BIN)/mkdocs build --strict
 
-ci:
+ci:  ## all of it, as CI runs it
 	bash .ci/run
 
-clean:
+clean:  ## removes what was built
 	rm -rf target $(VENV) site

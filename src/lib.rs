@@ -5,6 +5,7 @@
 //! | [`error`] | every way a call can fail | `memory` |
 //! | [`memory`] | what the system says of memory, and the reserve behind it | `error` |
 //! | [`buffer`] | our own bytes, aligned | `error` |
+//! | [`kept`] | blocks of memory that are used again | `error`, `memory` |
 //! | [`image`] | views of pixels that belong to somebody else |  |
 //! | [`names`] | enums with a name for each choice | `error` |
 //! | [`options`] | options declared once: kinds, values, schema | `error`, `names` |
@@ -29,6 +30,7 @@ pub mod error;
 pub mod families;
 pub mod image;
 pub mod jpeg;
+pub mod kept;
 pub mod memory;
 pub mod names;
 pub mod options;

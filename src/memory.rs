@@ -1,4 +1,4 @@
-//! Memory: what the system says of a piece of it, and what is left where the system has no more.
+//! Memory: what the system says of a piece of it, blocks of it, and what is left where the system has no more.
 //!
 //! Whatever grows with an image, a list or an option is allocated by [`crate::error::reserved`] and the like, which fail
 //! with the number of bytes. A few small allocations have no fallible form (an `Arc`, a boxed error, what the standard
@@ -8,6 +8,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, UnsafeCell};
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::error::{Error, Result};
@@ -18,6 +19,8 @@ const BLOCK: usize = 16 << 10;
 const BLOCKS: usize = 128;
 /// Blocks in use from which on calls fail instead of beginning.
 const LOW: usize = 32;
+/// Bytes of a line of the cache.
+const LINE: usize = 64;
 
 #[repr(C, align(4096))]
 struct Blocks([[u8; BLOCK]; BLOCKS]);
@@ -164,6 +167,108 @@ pub fn check() -> Result<()> {
     if ALLOCATOR.is_low() { Err(Error::OutOfMemory { bytes: BLOCK }) } else { Ok(()) }
 }
 
+/// Bytes from which on a block is made of pages of its own. For less, malloc mostly has memory at hand.
+pub const PAGED: usize = 4 << 20;
+
+/// Bytes whose values nobody has decided yet, for whoever asks for their address. They begin a line of the cache.
+///
+/// Large ones come from the system itself, in its large pages where it has them. What malloc hands out was often used
+/// before and then lies in small pages for good: storing to those takes a tenth more time.
+#[derive(Debug)]
+pub struct Block {
+    pointer: NonNull<u8>,
+    len: usize,
+    is_paged: bool,
+}
+
+// SAFETY: a block is the only owner of its bytes, and gives out nothing but their address.
+#[expect(unsafe_code, reason = "owns its bytes alone")]
+unsafe impl Send for Block {}
+// SAFETY: as above; no method reads or writes them.
+#[expect(unsafe_code, reason = "gives out an address alone")]
+unsafe impl Sync for Block {}
+
+impl Block {
+    /// A block of `len` bytes.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn new(len: usize) -> Result<Self> {
+        let is_paged = cfg!(target_os = "linux") && len >= PAGED;
+        let pointer = if is_paged { map(len) } else { Self::allocated(len) };
+        pointer
+            .map(|pointer| Self { pointer, len, is_paged })
+            .ok_or(Error::OutOfMemory { bytes: len })
+    }
+
+    /// How an allocated block of `len` bytes lies.
+    fn layout(len: usize) -> Option<Layout> {
+        Layout::from_size_align(len.max(1), LINE).ok()
+    }
+
+    #[expect(unsafe_code, reason = "asks for memory as the standard library does")]
+    fn allocated(len: usize) -> Option<NonNull<u8>> {
+        let layout = Self::layout(len)?;
+        // SAFETY: the layout has at least one byte.
+        NonNull::new(fallible(|| unsafe { std::alloc::alloc(layout) }))
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it has no bytes.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Where it begins.
+    #[must_use]
+    pub const fn pointer(&self) -> *mut u8 {
+        self.pointer.as_ptr()
+    }
+}
+
+impl Drop for Block {
+    #[expect(unsafe_code, reason = "gives back what it was given")]
+    fn drop(&mut self) {
+        if self.is_paged {
+            #[cfg(target_os = "linux")]
+            // SAFETY: mapped by `map` with this length, and nobody else's.
+            unsafe {
+                libc::munmap(self.pointer.as_ptr().cast(), self.len)
+            };
+        } else if let Some(layout) = Self::layout(self.len) {
+            // SAFETY: allocated by `allocated` with this layout.
+            unsafe { std::alloc::dealloc(self.pointer.as_ptr(), layout) };
+        }
+    }
+}
+
+/// Pages of the system's. Private: a child that was forked has a copy.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "asks the system for pages")]
+fn map(len: usize) -> Option<NonNull<u8>> {
+    let (protection, flags) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: new pages, wherever the system puts them.
+    let pointer = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, -1, 0) };
+    if pointer == libc::MAP_FAILED {
+        return None;
+    }
+    // SAFETY: the pages are ours. A system without large ones refuses, which changes nothing.
+    unsafe { libc::madvise(pointer, len, libc::MADV_HUGEPAGE) };
+    NonNull::new(pointer.cast())
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn map(_len: usize) -> Option<NonNull<u8>> {
+    None
+}
+
 /// Bytes of output from which on whole lines may go past the cache: what is smaller is better found there by whoever
 /// reads it next.
 pub const LARGE: usize = 16 << 20;
@@ -235,6 +340,20 @@ mod tests {
             unsafe { ALLOCATOR.dealloc(grown, Layout::from_size_align(2 * BLOCK, 64)?) };
         }
         assert_eq!(ALLOCATOR.used.load(Ordering::Relaxed), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn blocks_begin_a_line_and_say_when_there_is_no_memory() -> Result<()> {
+        for len in [0, 1, 65, PAGED - 1, PAGED, PAGED + 1] {
+            let block = Block::new(len)?;
+            assert_eq!((block.len(), block.is_empty()), (len, len == 0));
+            assert!(block.pointer().addr().is_multiple_of(LINE));
+            assert_eq!(block.is_paged, cfg!(target_os = "linux") && len >= PAGED);
+        }
+        for bytes in [1 << 62, usize::MAX] {
+            assert_eq!(Block::new(bytes).err(), Some(Error::OutOfMemory { bytes }));
+        }
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 """What every session prints, hypothesis' profiles, and the doors to the upstream libraries."""
 
 import importlib
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -11,6 +12,42 @@ import property_counts
 import pytest
 
 PROFILE = property_counts.load_profile()
+
+
+#: Tests with these marks need what an ordinary environment does not have, or hours. They run where
+#: `-m` names the mark.
+ASKED_FOR = ("examples", "ray", "sglang", "soak", "torch", "vllm")
+#: Modules whose tests are `slow`: they start processes, or go through very many cases.
+SLOW = {
+    "test_cli", "test_cli_plan", "test_docs", "test_examples", "test_exhaustion", "test_exit",
+    "test_interrupt", "test_jpeg_judge", "test_loading", "test_oracle", "test_plan_volume",
+    "test_properties", "test_ring", "test_shards", "test_strangers", "test_verify", "test_workers",
+}  # fmt: skip
+#: Cases of one test that are not `slow`: of more, so many, evenly spread.
+CASES = 16
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for group in cases.values():
+        kept = {index * len(group) // CASES for index in range(CASES)}
+        for index, item in enumerate(group):
+            if len(group) > CASES and index not in kept:
+                item.add_marker("slow")
+    for item in items:
+        random = getattr(getattr(item, "function", None), "is_hypothesis_test", False)
+        if random or item.path.stem in SLOW:
+            item.add_marker("slow")
+    named = set(re.findall(r"\w+", config.option.markexpr))
+    unasked = [mark for mark in ASKED_FOR if mark not in named]
+    left_out = [item for item in items if any(map(item.get_closest_marker, unasked))]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        out = set(left_out)
+        items[:] = [item for item in items if item not in out]
 
 
 def _version(package: str) -> str:

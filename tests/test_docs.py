@@ -262,3 +262,8 @@ def test_the_site_builds_and_fetches_nothing(tmp_path: Path) -> None:
 def test_the_page_of_families_is_that_of_the_table() -> None:
     page = runpy.run_path(str(ROOT / ".ci" / "families"))["page"]
     assert (DOCS / "families.md").read_text(encoding="utf-8") == page(), "run .ci/families"
+
+
+def test_the_page_of_outputs_is_that_of_the_recorded_cases() -> None:
+    page = runpy.run_path(str(ROOT / ".ci" / "outputs"))["page"]
+    assert (DOCS / "outputs.md").read_text(encoding="utf-8") == page(), "run .ci/outputs"

@@ -85,7 +85,7 @@ def test_arguments_are_said(name: str) -> None:
     text = said(name)
     missing = [p for p in parameters(name) if not re.search(rf"\b{re.escape(p)}\b", text)]
     assert not missing, text
-    if len(parameters(name)) > 1 and name.split(".")[-1] not in PLAIN:
+    if len(parameters(name)) > 1 and name.rsplit(".", maxsplit=1)[-1] not in PLAIN:
         assert "Args:" in text, text
 
 

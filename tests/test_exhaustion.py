@@ -211,7 +211,7 @@ def sweep(shim: Path, case: str, everyone: bool, persistent: bool) -> tuple[int,
         start = number + 1
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("persistent", [False, True], ids=["once", "from then on"])
 @pytest.mark.parametrize("everyone", [False, True], ids=["core", "all"])

@@ -16,7 +16,7 @@ def test_exit_in_the_middle_of_calls(kind: str) -> None:
     assert not bad, "\n".join(bad)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(7200)
 def test_two_thousand_exits() -> None:
     bad = unclean(2000, 2, settings())

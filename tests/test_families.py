@@ -47,9 +47,8 @@ def label(file: str, number: int, case: Mapping[str, Any]) -> str:
     sizes = "+".join(f"{i['height']}x{i['width']}" for i in case["images"])
     kwargs = "-kwargs" if case.get("kwargs") else ""
     where = case.get("config", "")
-    return (
-        f"{file.split('.')[0]}-{number}-{class_of(case)}-{case['backend']}-{where}-{sizes}{kwargs}"
-    )
+    stem = file.partition(".")[0]
+    return f"{stem}-{number}-{class_of(case)}-{case['backend']}-{where}-{sizes}{kwargs}"
 
 
 def cases() -> list[Any]:

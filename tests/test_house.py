@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import io
 import re
+import tokenize
 from pathlib import Path
 
 import dynres_rs as dr
@@ -74,3 +77,85 @@ def test_families_are_named_in_their_entries_alone() -> None:
         if decided.search(file.read_text(encoding="utf-8")):
             wrong.append(str(file.relative_to(ROOT)))
     assert not wrong, wrong
+
+
+#: Lines of code of the facade at most: see `test_the_facade_is_thin`.
+FACADE_LINES = 4660
+#: What is no part of the facade: the command line, drawing, modules that have another library's
+#: interface, and data.
+OUTSIDE = {
+    "_jpeg_samples", "cli", "cutting", "deepseek_vl2", "draw", "internvl", "llamafactory",
+    "patching", "qwen_vl_utils", "ray", "ring", "sglang", "text", "torch", "transformers",
+    "verify", "vllm",
+}  # fmt: skip
+
+
+def code_lines(text: str) -> int:
+    """Lines of Python without docstrings, comments and blanks."""
+    silent = {
+        tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
+        tokenize.ENDMARKER,
+    }  # fmt: skip
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in silent:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(text)):
+        body = getattr(node, "body", None)
+        for part in body if isinstance(body, list) else ():
+            value = part.value if isinstance(part, ast.Expr) else None
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                lines -= set(range(part.lineno, (part.end_lineno or 0) + 1))
+    return len(lines)
+
+
+def facade() -> dict[str, int]:
+    """Lines of code of each module of the facade."""
+    root = ROOT / "python" / "dynres_rs"
+    return {
+        str(file.relative_to(root)): code_lines(file.read_text(encoding="utf-8"))
+        for file in sorted(root.rglob("*.py"))
+        if file.relative_to(root).parts[0].removesuffix(".py") not in OUTSIDE
+    }
+
+
+def test_lines_of_code_are_counted() -> None:
+    text = '''"""A module."""
+
+# A comment.
+def f(x: int) -> int:
+    """What it
+    does."""
+    y = """not
+    a docstring"""  # with a comment
+
+    return len(y) + x
+
+
+class C:
+    a: int
+    """An attribute."""
+'''
+    assert code_lines(text) == 6
+
+
+def test_the_facade_is_thin() -> None:
+    lines = facade()
+    total = sum(lines.values())
+    assert len(lines) > 20
+    assert total <= FACADE_LINES, f"{total} lines: {lines}"
+
+
+def test_no_module_decides_what_a_family_is_by_the_names_of_its_options() -> None:
+    """The compiled core says it: `Spec`, `schema`, `keys`."""
+    sniffing = re.compile(
+        r"""["']\w+["'] (not )?in (self\.)?\w*\.?options\b|\boptions\.get\(|to_dict\(\)\.get\("""
+    )
+    wrong = []
+    for file in sorted((ROOT / "python").rglob("*.py")):
+        if file.parent.name == "transformers":  # the options there are those of a call
+            continue
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+            if sniffing.search(line):
+                wrong.append(f"{file.relative_to(ROOT)}:{number}: {line.strip()}")
+    assert not wrong, "\n".join(wrong)

@@ -17,6 +17,7 @@ from typing import Any
 import dynres_rs as dr
 import numpy as np
 import pytest
+from dynres_rs import _dynres_rs as native
 from golden_cases import differences, load, make
 from numpy.typing import NDArray
 from PIL import Image
@@ -957,7 +958,7 @@ def test_run(shapes: Path, tmp_path: Path) -> None:
 
 def test_show(shapes: Path, tmp_path: Path) -> None:
     from dynres_rs.draw.style import PAPER
-    from dynres_rs.video.sheet import contact_sheet
+    from dynres_rs.draw.videos import contact_sheet
 
     out = tmp_path / "sheet.png"
     done = dynres("show", shapes, "--model", "qwen3-vl", "--set", "fps=4", "--out", out)
@@ -982,3 +983,29 @@ def test_show(shapes: Path, tmp_path: Path) -> None:
         sheet = contact_sheet(taken, width=700, tokens=frames != 3)
         assert sheet.width == 700
         assert sheet.height < 8 * sheet.width
+
+
+@pytest.mark.parametrize("family", sorted(native.video_families()))
+def test_the_core_says_which_sizes_depend_on_the_number_of_frames(family: str) -> None:
+    """An iterator of unknown length is planned as if it had one frame, unless the core says that
+    the number matters."""
+    spec = dr.VideoProcessor(family)._base.spec
+    depends = False
+    for height, width in ((240, 320), (1080, 1920), (3000, 900)):
+        counts = [
+            spec.temporal_patch_size * frames for frames in (1, 2, 8, 31, 128, 1000, 5000, 40_000)
+        ]
+        resized = set()
+        for count in counts:
+            try:
+                resized.add(spec.plan(height, width, count).resized)
+            except ValueError:
+                resized.add((0, 0))
+        depends |= len(resized) > 1
+    assert spec.needs_frames or not depends
+
+
+def test_an_iterator_of_unknown_length_is_refused_where_its_length_matters() -> None:
+    p = dr.VideoProcessor("video-llama-3", do_sample_frames=False)
+    with pytest.raises(ValueError, match="the budget of pixels depends on the number of frames"):
+        p(iter([np.zeros((64, 96, 3), np.uint8)] * 4))

@@ -25,7 +25,9 @@ __all__ = [
     "Norm",
     "cut",
     "joined",
+    "limited_processor",
     "padded",
+    "padded_patches",
     "patch_processor",
     "patches",
     "rgb_only",
@@ -280,6 +282,65 @@ def patch_processor(
         image_mean=mean,
         image_std=std,
         rescale_factor=rescale_factor,
+    )
+
+
+def padded_patches(
+    frames: Sequence[Any],
+    sizes: Sequence[tuple[tuple[int, int], tuple[int, int]]],
+    processors: Sequence[Processor],
+    side: int,
+    dtype: str,
+) -> Any:
+    """Patches of images that are resized, then padded at the bottom and the right.
+
+    Args:
+        frames: RGB images of Pillow.
+        sizes: for each, (height, width) after the resize and of the canvas, by the copy's rule.
+        processors: for each, one of `limited_processor`; its own rule counts only where it agrees.
+        side: of a patch, in pixels.
+        dtype: as in `squares`.
+
+    Returns:
+        (patches, 3, side, side) tensor, row by row within a frame.
+    """
+    counts = [(canvas[0] // side) * (canvas[1] // side) for _, canvas in sizes]
+    kind = "uint16" if dtype == "bfloat16" else dtype
+    out = np.empty((sum(counts), 3, side, side), np.dtype(kind))
+    start = 0
+    for frame, wanted, processor, count in zip(frames, sizes, processors, counts, strict=True):
+        part = out[start : start + count]
+        start += count
+        if not _plans(processor, frame, wanted):
+            frame = resize(frame, wanted[0][::-1])
+            if not _plans(processor, frame, wanted):
+                raise Aside("a size that is limited in another way")
+        processor(frame, dtype=dtype, out=part)
+    return _tensor(out, dtype)
+
+
+def _plans(
+    processor: Processor, frame: Any, wanted: tuple[tuple[int, int], tuple[int, int]]
+) -> bool:
+    (view,) = processor.plan(frame.height, frame.width).views
+    return (tuple(view.resized), tuple(view.canvas)) == wanted
+
+
+@functools.lru_cache(maxsize=32)
+def limited_processor(
+    patch_size: int, merge_size: int, max_patches: int, most_a_side: int, norm: Norm
+) -> Processor:
+    """A processor for `padded_patches`, with Pillow's numbers."""
+    return Processor(
+        "kimi-k25",
+        numerics="pillow",
+        patch_size=patch_size,
+        merge_size=merge_size,
+        max_patches=max_patches,
+        max_height=most_a_side,
+        max_width=most_a_side,
+        do_rescale=norm.mean is not None,
+        **_normalising(norm),
     )
 
 

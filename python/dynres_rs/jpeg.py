@@ -26,7 +26,6 @@ import numpy as np
 
 from . import _dynres_rs as _native
 from ._types import U8
-from .memory import Kept
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
@@ -70,7 +69,7 @@ MARKER: Final = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]", re.DOTALL)
 
 #: The memory of one image, which the next one has: clearing new memory takes a tenth as long as
 #: decoding.
-DECODED: Final = Kept(64 << 20, 0, single=True)
+DECODED: Final = _native.Kept(64 << 20, 0, single=True)
 
 
 def _environment() -> str:

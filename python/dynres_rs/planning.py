@@ -55,7 +55,6 @@ VIDEO_KEYS: Final = (
 )
 
 _CHUNK: Final = 1 << 15
-_UNLIMITED: Final = 2**63 - 1
 #: The options of a call that counts read.
 COUNTED: Final = (
     "min_pixels",
@@ -502,10 +501,7 @@ class Planner(ABC):
                 changed[name] = _sides(key, value)
             else:
                 changed[name] = value if isinstance(value, bool) else _positive(key, value)
-        for name, value in (("max_image_pixels", _UNLIMITED), ("do_resize", True)):
-            if name in changed:
-                changed[name] = value
-        return _native.Spec(family, numerics, changed)
+        return _native.Spec(family, numerics, changed).unlimited()
 
     def get_num_multimodal_tokens(
         self,

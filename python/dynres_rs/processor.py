@@ -3,49 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Self, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from . import _dynres_rs as _native
 from . import hf, jpeg, memory
-from ._dynres_rs import Plan, Spec
-from ._types import (
-    I64,
-    Batch,
-    ErrorPolicy,
-    ImagesInput,
-    Numerics,
-    Options,
-    Temporal,
-)
-from .arguments import (
-    ERRORS,
-    _check_name,
-    _dtype,
-    _given_outs,
-    _integer,
-    _side,
-    _torch,
-    as_numbers,
-)
+from ._call import Call, How, ImageVariant
+from ._configured import Configured
+from ._dynres_rs import Plan
+from ._types import I64, Batch, ErrorPolicy, ImagesInput, Options, Temporal
+from .arguments import _side, as_numbers
 from .files import as_key
 from .headers import image_size
-from .images import Policy, Ready, is_batch_array, prepare
-from .margins import is_across
-from .memory import _empty
-from .numerics import resolve
-from .options import (
-    FACADE,
-    canonical,
-    core_options,
-    family_row,
-    freeze,
-    preset,
-    with_backgrounds,
-)
+from .images import Policy, Ready, prepare
+from .options import canonical, family_row, preset, with_backgrounds
 from .options import names as option_names
 from .planning import Planned, Planner, count_tokens
 from .video import VideoProcessor, VideosInput
@@ -53,59 +27,8 @@ from .video import config as video_config
 
 __all__ = ["Processor"]
 
-TEMPORAL: Final = ("expand", "compact")
-_Images: TypeAlias = tuple[list[Plan], list[Any], list[tuple[int, Exception]]]
-_CACHED_SPECS: Final = 64
 
-
-class _Variant:
-    """A set of options, ready to run: what one call needs, built once for each distinct set."""
-
-    __slots__ = ("float_as_bytes", "options", "plain", "policy", "spec", "torchvision")
-
-    def __init__(self, family: str, numerics: Numerics, options: Options) -> None:
-        self.spec = Spec(family, numerics, core_options(options))
-        self.options: Options = {
-            **{key: _plain(value) for key, value in self.spec.options.items()},
-            **{key: options[key] for key in FACADE},
-        }
-        self.torchvision = numerics == "torchvision"
-        convert = family_row(family)[1]["convert"]
-        if not options["do_convert_rgb"]:
-            convert = "none"
-        elif convert == "none":
-            convert = "transformers"
-        self.policy = Policy(
-            convert,
-            self.torchvision,
-            options["input_data_format"],
-            int(self.options["max_image_pixels"]),
-        )
-        page = (self.options["height"], self.options["width"]) if self.turns() else None
-        crops = bool(self.options.get("do_crop_margin"))
-        self.policy = self.policy._replace(crop_margin=crops, page=page)
-        # Whether an array is what it looks like, with nothing said about its layout or done to it.
-        self.plain = self.policy.layout is None and not crops and page is None
-        # Integers in a float array come out of upstream in float32 whatever they were only with
-        # both steps on.
-        self.float_as_bytes = bool(
-            self.options.get("do_rescale") and self.options.get("do_normalize")
-        )
-
-    def turns(self) -> bool:
-        """Whether images are turned to a page."""
-        # Upstream's torchvision class that also cuts margins turns other axes: the core refuses it.
-        fails = self.torchvision and "do_crop_margin" in self.options
-        return bool(self.options.get("do_align_long_axis")) and not fails
-
-    def turned(self, height: int, width: int) -> tuple[int, int]:
-        """The size of an image of this size once it is turned."""
-        page = self.policy.page
-        lies_across = page is not None and is_across((height, width), page)
-        return (width, height) if lies_across else (height, width)
-
-
-class Processor(Planner):
+class Processor(Configured[ImageVariant], Planner):
     """Bit for bit what upstream's image processor of a family returns.
 
     Immutable, hashable, picklable, and safe to share between threads.
@@ -136,22 +59,9 @@ class Processor(Planner):
     `DeepseekVLV2Processor`.
     """
 
-    __slots__ = (
-        "_base",
-        "_decoding",
-        "_family",
-        "_no_video",
-        "_numerics",
-        "_variants",
-        "_video",
-        "_video_options",
-    )
+    __slots__ = ("_decoding", "_no_video", "_video", "_video_options")
 
-    _family: str
-    _numerics: Numerics
-    _base: _Variant
     _decoding: jpeg.Decoding
-    _variants: dict[Any, _Variant]
     _video: VideoProcessor | None
     _video_options: Options | None
     _no_video: str | None
@@ -168,7 +78,7 @@ class Processor(Planner):
         name, _ = family_row(family)
         decoding = jpeg.take(options)
         full = canonical(options, preset(name), "options", name)
-        self._set(name, numerics, with_backgrounds(name, full, options), decoding)
+        self._make(name, numerics, with_backgrounds(name, full, options), decoding)
         if video is not None:
             # The file may be one of another family's video processor: its name is stored with it.
             given = _as_options("video", video)
@@ -176,27 +86,24 @@ class Processor(Planner):
             self._video = VideoProcessor(own, numerics=self._numerics, **given)
             self._video_options = self._video.options
 
-    def _set(
-        self,
-        family: str,
-        numerics: str | None,
-        options: Options,
-        decoding: jpeg.Decoding,
-    ) -> None:
+    def _make(
+        self, family: str, numerics: str | None, options: Options, decoding: jpeg.Decoding
+    ) -> Self:
         self._decoding = decoding
         self._video = self._video_options = self._no_video = None
-        if numerics is None:
-            numerics = family_row(family)[1]["numerics"]
-        self._family = family
-        self._numerics = resolve(numerics)
-        self._base = _Variant(family, self._numerics, options)
-        self._variants = {}
+        self._set(
+            family, family_row(family)[1]["numerics"] if numerics is None else numerics, options
+        )
+        return self
 
-    @classmethod
-    def _make(cls, config: hf.Config, numerics: str | None, decoding: jpeg.Decoding) -> Processor:
-        made = cls.__new__(cls)
-        made._set(config.family, numerics, config.options, decoding)
-        return made
+    def _canonical(self, given: Mapping[str, Any], current: Options) -> Options:
+        return canonical(given, current, "options", self._family)
+
+    def _prepared(self, options: Options) -> ImageVariant:
+        return ImageVariant(self._family, self._numerics, options)
+
+    def _preset(self) -> Options:
+        return preset(self._family)
 
     def _with_video(self, read: Callable[[], tuple[str, Options]], *, asked: bool) -> Processor:
         """The same with the video options of its own config, where its family has any. Where
@@ -204,7 +111,7 @@ class Processor(Planner):
         are."""
         if self._family in _native.video_families():
             try:
-                self._video = VideoProcessor._make(*read(), self._numerics)
+                self._video = VideoProcessor._of(*read(), self._numerics)
             except (TypeError, ValueError) as error:
                 if asked:
                     raise
@@ -240,7 +147,8 @@ class Processor(Planner):
             made = cls(family, numerics=numerics, **overrides)
         else:
             decoding = jpeg.take(overrides)
-            made = cls._make(hf.read(config, overrides), numerics, decoding)
+            found = hf.read(config, overrides)
+            made = cls.__new__(cls)._make(found.family, numerics, found.options, decoding)
         return made._with_video(
             lambda: video_config.read(config, video),
             asked=bool(video)
@@ -276,44 +184,19 @@ class Processor(Planner):
         """
         video = _as_options("video", overrides.pop("video", None))
         decoding = jpeg.take(overrides)
-        made = cls._make(hf.read_pretrained(path, revision, overrides), numerics, decoding)
+        found = hf.read_pretrained(path, revision, overrides)
+        made = cls.__new__(cls)._make(found.family, numerics, found.options, decoding)
         return made._with_video(
             lambda: video_config.read_pretrained(path, revision, video), asked=bool(video)
         )
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Processor:
-        """The processor that `to_dict` described.
-
-        Raises:
-            TypeError: `data` is no dict.
-            ValueError: no family in it, or what the constructor raises.
-        """
-        if not isinstance(data, Mapping):
-            raise TypeError(f"data: must be a dict, got {type(data).__name__}")
-        options = {as_key(key): value for key, value in data.items()}
-        family = options.pop("family", None)
-        if family is None:
-            raise ValueError("data: must have 'family', as to_dict() writes it")
-        return cls(family, numerics=options.pop("numerics", None), **options)
-
     def to_dict(self) -> dict[str, Any]:
         """The family, the resolved numerics and all options, as values that JSON can hold."""
-        data = {"family": self._family, "numerics": self._numerics, **_copy(self._base.options)}
+        data = super().to_dict()
         if self._video_options is None:
             return data
         family = {} if self.video.family == self._family else {"family": self.video.family}
         return {**data, "video": {**family, **self._video_options}}
-
-    @property
-    def family(self) -> str:
-        """The family's name, a key of `dynres_rs.families()`."""
-        return self._family
-
-    @property
-    def numerics(self) -> Numerics:
-        """The rule in use: `"torchvision"`, `"pillow-12.0"`, `"pillow-12.2"` or `"pillow-13"`."""
-        return self._numerics
 
     @property
     def video(self) -> VideoProcessor:
@@ -395,135 +278,13 @@ class Processor(Planner):
             usual = variant.spec.plain(images, dtype, temporal, errors, num_threads, memory.OUTPUTS)
             if usual is not None:
                 return usual
-        if return_tensors is not None:
-            _check_name("return_tensors", return_tensors, ("np", "pt"))
-        torch = _torch() if return_tensors == "pt" else None
-        if dtype is not None:
-            dtype = _dtype(dtype)
-        _check_name("temporal", temporal, TEMPORAL)
-        _check_name("errors", errors, ERRORS)
-        if type(num_threads) is not int:
-            num_threads = _integer("num_threads", num_threads)
-        if num_threads < 0 or num_threads > 2**31:
-            raise ValueError(f"num_threads: must be in 0..2**31, got {num_threads}")
-
-        spec = variant.spec
-        if type(images) is np.ndarray and images.ndim == 3:
-            flat, counts, single = [images], [1], True
-        else:
-            flat, counts, single = _flatten(images, spec.apart)
-        # With an `out` whose shape tells how many images are good, that must be known before.
-        by_rows = out is None or errors == "raise"
-
-        def given_images(by_rows: bool) -> _Images:
-            return self._images(variant, flat, counts, single, errors, by_rows)
-
-        plans, pixels, failures = given_images(by_rows)
+        how = How.of(return_tensors, dtype, temporal, errors, num_threads)
+        call = Call(variant, self._decoding, how)
         while True:
-            asked = spec.batch(plans, _samples(counts, failures), dtype, temporal)
-            facts = asked.facts()
-            # numpy has no bfloat16: its bits
-            arrays = [
-                (key, shape, "uint16" if kind == "bfloat16" else kind, listed)
-                for key, shape, kind, listed in asked.arrays
-            ]
-            given: dict[str, Any] = {}
-            bad = {index for index, _ in failures}
-            indices = [index for index in range(len(flat)) if index not in bad]
-            if out is not None:
-                where = list(zip(indices, pixels, strict=True))
-                shapes = {
-                    key: (fact.shape, fact.dtype.name)
-                    for key, fact in facts.items()
-                    if isinstance(fact, np.ndarray)
-                }
-                given = _given_outs(out, arrays, shapes, where)
-            strips = asked.strips
-            outs: list[Any] = [None if key in strips else given.get(key) for key, _, _, _ in arrays]
-            outs = [
-                _empty(key, _unstripped(shape) if key in strips else shape, kind)
-                if there is None
-                else there
-                for there, (key, shape, kind, _) in zip(outs, arrays, strict=True)
-            ]
-            failed = asked.run(pixels, outs, num_threads)
-            if failed is None:
-                break
-            if errors == "collect" and isinstance(pixels[failed[0]], _native.Jpeg):
-                # Only now is it known which fail: all are decoded before the batch is laid out.
-                plans, pixels, failures = given_images(by_rows=False)
-                continue
-            raise failed[1] if single else _name_index(failed[1], indices[failed[0]])
-        outs = [
-            _strip(array, given.get(key)) if key in strips else array
-            for array, (key, _, _, _) in zip(outs, arrays, strict=True)
-        ]
-        half = {key for key, _, kind, _ in asked.arrays if kind == "bfloat16"}
-
-        def finished(key: str, array: NDArray[Any]) -> Any:
-            if torch is None:
-                return array
-            if key in half:
-                return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
-            return torch.from_numpy(array)
-
-        batch: Batch = {}
-        for array, (key, _, _, listed) in zip(outs, arrays, strict=True):
-            if listed:
-                batch.setdefault(key, []).append(finished(key, array))
-            else:
-                batch[key] = finished(key, array)
-        for key, fact in facts.items():
-            if isinstance(fact, list):
-                batch[key] = fact
-                continue
-            if key in given:
-                given[key][...] = fact
-                fact = given[key]
-            batch[key] = finished(key, fact)
-        if errors == "collect":
-            batch["errors"] = failures
-        return batch
-
-    def _images(
-        self,
-        variant: _Variant,
-        flat: list[Any],
-        counts: list[int],
-        single: bool,
-        errors: ErrorPolicy,
-        by_rows: bool,
-    ) -> _Images:
-        """The plans and pixels of a call's images, and the images that have none, with why."""
-        policy = variant.policy._replace(decoding=self._decoding)
-        plans: list[Plan] = []
-        pixels: list[Any] = []
-        failures: list[tuple[int, Exception]] = []
-        for index, image in enumerate(flat):
-            failure: Exception | None = None
-            try:
-                ready = prepare(image, policy, by_rows=by_rows)
-                plan = variant.spec.plan(ready.height, ready.width, counts[index])
-                if ready.floating is not None:
-                    _check_floating(ready, plan, variant)
-            except Exception as error:
-                error = _plain_memory_error(error)
-                if single and errors == "raise":
-                    raise error from None
-                failure = error if single else _name_index(error, index)
-            if failure is not None:
-                # Without its traceback, which would keep the images alive.
-                failure = failure.with_traceback(None)
-                if errors == "raise":
-                    try:
-                        raise failure
-                    finally:
-                        del failure
-                failures.append((index, failure))
-                continue
-            plans.append(plan)
-            pixels.append(ready.pixels)
-        return plans, pixels, failures
+            call.collect(images, out)
+            call.allocate(out)
+            if call.fill():
+                return call.finish()
 
     def _mixed(
         self,
@@ -585,9 +346,7 @@ class Processor(Planner):
                 `ImageTooLargeError` above the limit.
             OSError: no such file, or nothing that Pillow knows.
         """
-        variant = self._base
-        if num_frames is None and options:
-            variant = self._variant(options)
+        variant = self._base if num_frames is not None else self._variant(options)
         if num_frames is None and variant.policy.crop_margin:
             if width is not None or not isinstance(height, str | os.PathLike):
                 raise ValueError(
@@ -604,7 +363,7 @@ class Processor(Planner):
         return variant.spec.plan(*variant.turned(*sides), _side("num_images", num_images))
 
     def _plan_ready(
-        self, ready: Ready, num_images: int = 1, variant: _Variant | None = None
+        self, ready: Ready, num_images: int = 1, variant: ImageVariant | None = None
     ) -> Plan:
         """The plan of an image that `prepare` made by the policy."""
         spec = (variant or self._base).spec
@@ -636,7 +395,7 @@ class Processor(Planner):
             TypeError: sizes that are no integers.
             ValueError: another shape, or a size that upstream refuses.
         """
-        variant = self._variant(options) if options else self._base
+        variant = self._variant(options)
         array = as_numbers("sizes", sizes)
         if array.ndim == 2 and array.shape[1] == 3:
             return self.video.num_tokens(array, **options)
@@ -656,70 +415,25 @@ class Processor(Planner):
         return self.video.plan(height, width, num_frames=num_frames, **options)
 
     def _changed(self, options: dict[str, Any]) -> Self:
+        changed = self._canonical(options, self._base.options)
         made = type(self).__new__(type(self))
-        changed = canonical(options, self._base.options, "options", self._family)
-        made._set(self._family, self._numerics, changed, self._decoding)
+        made._make(self._family, self._numerics, changed, self._decoding)
         made._video, made._video_options = self._video, self._video_options
         made._no_video = self._no_video
         return made
 
-    def _variant(self, options: dict[str, Any]) -> _Variant:
-        """The options of one call, laid over the processor's and kept for the next call like it."""
-        key: Any
-        found: _Variant | None
-        try:
-            key = tuple([(name, type(value), value) for name, value in options.items()])
-            found = self._variants.get(key)
-        except Exception:  # a value that cannot be hashed, or whose hash raises
-            try:
-                key = freeze(options)
-                found = self._variants.get(key)
-            except Exception:
-                key, found = None, None
-        if found is None:
-            base = self._base.options
-            found = _Variant(
-                self._family, self._numerics, canonical(options, base, "options", self._family)
-            )
-            if key is not None:
-                if len(self._variants) >= _CACHED_SPECS:
-                    self._variants.clear()
-                self._variants[key] = found
-        return found
-
-    def __repr__(self) -> str:
-        """The call that makes this processor again."""
-        defaults = _Variant(self._family, self._numerics, preset(self._family)).options
-        said = [repr(self._family), f"numerics={self._numerics!r}"]
-        said += [
-            f"{key}={value!r}"
-            for key, value in self._base.options.items()
-            if value != defaults[key]
-        ]
+    def _said(self) -> list[str]:
+        said = super()._said()
         if self._video_options is not None:
             usual = video_config.preset(self.video.family)
             changed = {k: v for k, v in self._video_options.items() if v != usual[k]}
             if self.video.family != self._family:
                 changed = {"family": self.video.family, **changed}
             said.append(f"video={changed!r}")
-        return f"Processor({', '.join(said)})"
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Processor):
-            return NotImplemented
-        return self.to_dict() == other.to_dict()
-
-    def __hash__(self) -> int:
-        return hash((self._family, self._numerics, freeze(self._base.options)))
+        return said
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_from_dict, (type(self), self.to_dict(), tuple(self._decoding)))
-
-    def __copy__(self) -> Processor:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Processor:
-        return self
 
 
 def _as_options(name: str, given: object) -> dict[str, Any]:
@@ -737,108 +451,3 @@ def _from_dict(
     made = cls.from_dict(data)
     made._decoding = made._decoding if decoding is None else jpeg.Decoding(*decoding)
     return made
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, so that a dict that went through JSON compares equal."""
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _copy(options: Options) -> Options:
-    return {key: _plain(value) for key, value in options.items()}
-
-
-def _flatten(images: ImagesInput, apart: bool) -> tuple[list[Any], list[int], bool]:
-    """The images of a call in order, how many are in the sample of each, and whether it was one
-    image. `apart`: each image of a flat list is a sample of its own."""
-    if images is None:
-        raise TypeError("images: must be an image or a list of images, got None")
-    if is_batch_array(images):
-        images = list(images)
-    if not isinstance(images, list | tuple):
-        return [images], [1], True
-    nested = [isinstance(image, list | tuple) for image in images]
-    samples: Iterable[Any] = images if images and all(nested) else [images]
-    if any(nested) and samples is not images:
-        raise ValueError("images: must be all images, or all lists of images, not both")
-    flat: list[Any] = []
-    counts: list[int] = []
-    for sample in samples:
-        group: list[Any] = []
-        for image in sample:
-            group.extend(image if is_batch_array(image) else [image])
-        flat += group
-        alone = apart and samples is not images
-        counts += [1] * len(group) if alone else [len(group)] * len(group)
-    if not flat:
-        raise ValueError("images: must hold at least one image, got an empty list")
-    return flat, counts, False
-
-
-def _unstripped(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of the patches of a strip (1, channels, patch size, patches * patch size)."""
-    _, channels, side, length = shape
-    return length // side, channels, side, side
-
-
-def _strip(patches: NDArray[Any], out: NDArray[Any] | None) -> NDArray[Any]:
-    """Patches (patches, channels, side, side) side by side: (1, channels, side, patches * side)."""
-    count, channels, side, _ = patches.shape
-    rows = patches.transpose(1, 2, 0, 3)
-    if out is None:
-        return rows.reshape(1, channels, side, count * side)
-    out.reshape(channels, side, count, side)[...] = rows
-    return out
-
-
-def _plain_memory_error(error: Exception) -> Exception:
-    """The same error; numpy's own `MemoryError`, which takes a shape and a dtype, as the built-in
-    one."""
-    if isinstance(error, MemoryError) and type(error) is not MemoryError:
-        return MemoryError(f"image: {error}")
-    return error
-
-
-def _name_index(error: Exception, index: int) -> Exception:
-    """The same class of error, its text with the image's index before it."""
-    kind = type(error)
-    text = str(error).removeprefix("image: ")
-    if kind.__module__ not in ("builtins", _native.__name__) and not isinstance(
-        error, _native.ImageTooLargeError | _native.InternalError
-    ):
-        return error
-    try:
-        return kind(f"images[{index}]: {text}")
-    except TypeError:
-        return error
-
-
-def _samples(counts: list[int], failures: list[tuple[int, Exception]]) -> list[int]:
-    """How many good images each sample has. `counts`: by image, the images of its sample."""
-    bad = {index for index, _ in failures}
-    samples = []
-    index = 0
-    while index < len(counts):
-        count = counts[index]
-        samples.append(sum(number not in bad for number in range(index, index + count)))
-        index += count
-    return samples
-
-
-def _check_floating(ready: Ready, plan: Plan, variant: _Variant) -> None:
-    """Floating-point input is exact as uint8 only where upstream makes no difference between them.
-
-    transformers' PIL backend goes through uint8 itself; its torchvision backend resizes in
-    floating point and does not round, which equals the uint8 path only where nothing is resized.
-    Without rescaling and normalising the input's dtype would show in the output.
-    """
-    if not variant.float_as_bytes:
-        raise TypeError(
-            f"image: must be uint8 unless do_rescale and do_normalize are on, got {ready.floating}"
-        )
-    size = (ready.height, ready.width)
-    if variant.torchvision and any(view.resized != size for view in plan.views):
-        raise TypeError(
-            "image: must be uint8 where it is resized by numerics='torchvision', which keeps"
-            f" fractions of floating-point images; got {ready.floating}"
-        )

@@ -77,7 +77,6 @@ SQUARES: Final = [round(2 ** (step / 2)) for step in range(6, 35)]
 THIN_AREA: Final = 1 << 30
 THIN: Final = (40.0, 100.0, 1000.0, 2.0**14)
 THINNEST: Final = (2.0**14, 2.0**16)
-UNLIMITED: Final = 1 << 62
 PROCESSES: Final = 1 << 32
 """Where the file locks begin by which processes show that they live, beyond those of the slots."""
 
@@ -710,12 +709,10 @@ def _largest(processor: Processor, dtype: Any, temporal: Temporal) -> int:
     most. That finds the largest exactly where few sizes can come out. Elsewhere a budget of pixels
     is taken as used up, or else an eighth is added, which is a margin and no proof.
     """
-    wanted = processor.to_dict()
-    if not wanted.get("do_resize", True):
-        raise ValueError("processor: has no largest sample, as it does not resize")
     planned = processor._planned().spec
-    lifted = {**planned.options, "max_image_pixels": UNLIMITED}
-    spec = Spec(processor.family, processor.numerics, lifted)
+    if not planned.resizes:
+        raise ValueError("processor: has no largest sample, as it does not resize")
+    spec = planned.unlimited()
 
     def size(height: int, width: int) -> int:
         """Pixels that come of an image, 0 where such images are refused."""

@@ -20,11 +20,12 @@ import torch  # type: ignore[import-not-found, unused-ignore]
 from torch import Tensor, nn  # type: ignore[import-not-found, unused-ignore]
 from torch.nn import functional  # type: ignore[import-not-found, unused-ignore]
 
+from . import _dynres_rs as _native
 from . import ring
 from ._dynres_rs import Plan
 from ._types import Batch, Temporal
 from .files import shown
-from .functional import fold_patch_embedding, patchify
+from .functional import fold_patch_embedding
 from .processor import Processor
 
 __all__ = [
@@ -82,11 +83,11 @@ class Normalize(nn.Module):  # type: ignore[misc, unused-ignore]
             raise ValueError(
                 f"temporal: must be one of expand, compact; got '{shown(temporal, 40)}'"
             )
-        options = processor.to_dict()
-        if temporal == "expand" and "temporal_patch_size" not in options:
+        spec = processor._base.spec
+        self.times = spec.temporal_patch_size if temporal == "expand" else 1
+        if temporal == "expand" and self.times == 1:
             raise ValueError(f"temporal: family '{processor.family}' has no patches over time")
-        self.times = int(options["temporal_patch_size"]) if temporal == "expand" else 1
-        self.width = 3 * int(options.get("patch_size", 0)) ** 2
+        self.width = 3 * spec.patch_size**2
         values = torch.from_numpy(_table(processor, key)).to(dtype)
         self.register_buffer("table", values, persistent=False)
 
@@ -116,19 +117,12 @@ class Normalize(nn.Module):  # type: ignore[misc, unused-ignore]
 
 def _table(processor: Processor, key: str) -> np.ndarray[Any, np.dtype[np.float32]]:
     """(3, 256): what each byte becomes in each channel, from the compiled core."""
-    options = processor.to_dict()
-    prefix = key.removesuffix("pixel_values")
-    mean, std = (options.get(f"{prefix}{name}") for name in ("image_mean", "image_std"))
-    if key.endswith("_videos"):
-        mean, std = options.get("image_mean"), options.get("image_std")
-    if mean is None or std is None:
+    table = processor._base.spec.table(key)
+    if table is None and processor.family in _native.video_families():
+        table = processor.video._base.spec.table(key)
+    if table is None:
         raise ValueError(f"key: family '{processor.family}' has no '{shown(key, 40)}'")
-    if not options["do_normalize"]:
-        mean = std = None
-    factor = options["rescale_factor"] if options["do_rescale"] else None
-    ramp = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(16, 16, 3)
-    rows = patchify(ramp, 1, 1, 1, mean, std, factor, processor.numerics, "float32")
-    return np.ascontiguousarray(rows.T)
+    return np.frombuffer(table, np.float32).reshape(3, 256)
 
 
 def _look_up(table: Tensor, pixels: Tensor) -> Tensor:

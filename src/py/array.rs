@@ -7,17 +7,23 @@
 //! Outputs are writeable and C-contiguous and become `&mut [u8]`; [`disjoint`] refuses an output that shares an
 //! address with an input or with another output, and [`claim`] one that another call is writing to, so no two of these
 //! slices alias.
+//!
+//! Outputs that we make lie in blocks of our own ([`Block`]): what refers to one keeps the object alive, and the object
+//! owns the memory.
 
 #![expect(unsafe_code, reason = "turns checked Python buffers into slices and views")]
 
 use pyo3::buffer::{Element, PyBuffer, PyUntypedBuffer};
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::ffi;
 use pyo3::prelude::*;
+use std::ffi::c_int;
 use std::sync::{Mutex, PoisonError};
 
 use super::error::to_python;
 use crate::error::{Error, reserved};
 use crate::image::ImageRef;
+use crate::kept::Owned;
 use crate::memory::fallible;
 
 /// An image in a Python buffer of uint8 (height, width, 3 or 4).
@@ -125,6 +131,35 @@ impl OutBuffer {
         // SAFETY: writeable, contiguous, `len` bytes long, held by `self.buffer`, and checked by `disjoint` to share
         // no byte with any other view of this call.
         unsafe { std::slice::from_raw_parts_mut(self.buffer.buf_ptr().cast(), len) }
+    }
+}
+
+/// A block of memory as a Python object: writeable bytes. Arrays in it refer to it, and with the last of them it goes.
+#[pyclass(name = "Block", module = "dynres_rs._dynres_rs", frozen)]
+pub(super) struct Block(pub(super) Owned);
+
+#[pymethods]
+impl Block {
+    #[expect(clippy::needless_pass_by_value, reason = "the protocol has it so")]
+    unsafe fn __getbuffer__(
+        slf: Bound<'_, Self>,
+        view: *mut ffi::Py_buffer,
+        flags: c_int,
+    ) -> PyResult<()> {
+        let owned = &slf.get().0;
+        let len = isize::try_from(owned.len()).unwrap_or(isize::MAX);
+        // SAFETY: the interpreter passes a `Py_buffer` to fill in. The block has so many bytes, at this address for as
+        // long as the object lives, to which the view refers.
+        let failed = unsafe {
+            ffi::PyBuffer_FillInfo(view, slf.as_ptr(), owned.pointer().cast(), len, 0, flags)
+        };
+        if failed == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
+    }
+
+    /// Its bytes.
+    #[getter]
+    fn nbytes(&self) -> usize {
+        self.0.len()
     }
 }
 

@@ -8,6 +8,7 @@ mod counts;
 mod error;
 mod functions;
 mod jpeg;
+mod kept;
 mod plain;
 mod plan;
 mod processor;
@@ -35,6 +36,8 @@ fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("InternalError", py.get_type::<error::InternalError>())?;
     module.add_class::<processor::PySpec>()?;
     module.add_class::<batch::PyBatch>()?;
+    module.add_class::<kept::PyKept>()?;
+    module.add_class::<array::Block>()?;
     module.add_class::<plan::PyPlan>()?;
     module.add_class::<plan::PyView>()?;
     module.add_function(wrap_pyfunction!(functions::simd_name, module)?)?;

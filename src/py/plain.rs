@@ -4,20 +4,19 @@
 //! costs is the memory of its functions, a tenth of a millisecond and more. So this looks at what is there, takes it if
 //! nothing about it is unusual, and else declines: the careful way does it all again, and has the words for what is wrong.
 
-use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::PyException;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyInt, PyList, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyInt, PyString, PyTuple, PyType};
 use std::sync::Arc;
 
 use super::array::{ImageBuffer, OutBuffer, disjoint};
 use super::arrow::PilImage;
 use super::batch::PyBatch;
+use super::kept::PyKept;
 use super::processor::{Pixels, PySpec};
 use crate::error::Size;
-use crate::pack::{Element, LINE};
+use crate::pack::Element;
 use crate::plan::Plan;
 
 /// An image whose pixels are read as they are: a numpy array (H, W, 3) of uint8 that cannot be taken for one with the
@@ -96,7 +95,7 @@ pub(super) fn batch<'py>(
     spec: &Bound<'py, PySpec>,
     image: &Bound<'py, PyAny>,
     arguments: &Arguments<'_, 'py>,
-    kept: &Bound<'py, PyAny>,
+    kept: &Bound<'py, PyKept>,
 ) -> PyResult<Option<Bound<'py, PyDict>>> {
     let py = spec.py();
     let Some((dtype, copies, threads)) = understood(spec.get(), arguments) else { return Ok(None) };
@@ -110,8 +109,11 @@ pub(super) fn batch<'py>(
     let mut buffers = Vec::with_capacity(asked.shapes().arrays.len());
     for array in &asked.shapes().arrays {
         let bytes = array.shape.iter().product::<usize>() * array.element.size();
+        // numpy has no bfloat16: its bits.
+        let bits = array.element == Element::Bfloat16;
+        let dtype = if bits { "uint16" } else { array.element.name() };
         // Without memory the careful way fails as well, and says at what.
-        let memory = memory(kept, PyTuple::new(py, &array.shape)?, array.element, bytes);
+        let memory = kept.get().array(&PyTuple::new(py, &array.shape)?, dtype, array.key);
         let Some(memory) = declined(py, memory)? else { return Ok(None) };
         buffers.push(OutBuffer::get(&memory, "out", bytes)?);
         made.set_item(array.key, memory)?;
@@ -137,67 +139,6 @@ fn understood(
     };
     let raises = text(arguments.errors)? == "raise";
     raises.then_some((dtype, copies, threads(arguments.num_threads)?))
-}
-
-/// A new array: small ones are numpy's, others lie in the block of `kept` that was used last, where that is free and
-/// fits, else where `Kept.empty` puts them.
-fn memory<'py>(
-    kept: &Bound<'py, PyAny>,
-    shape: Bound<'py, PyTuple>,
-    element: Element,
-    bytes: usize,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = kept.py();
-    // numpy has no bfloat16: its bits.
-    let name = if element == Element::Bfloat16 { "uint16" } else { element.name() };
-    if bytes < kept.getattr(intern!(py, "_least"))?.extract()? {
-        let arguments = (shape, numpy(py)?.getattr(name)?);
-        return numpy(py)?.call_method1(intern!(py, "empty"), arguments);
-    }
-    let lock = kept.getattr(intern!(py, "_lock"))?;
-    if lock.call_method1(intern!(py, "acquire"), (false,))?.is_truthy()? {
-        let array = in_last_block(kept, &shape, name, bytes);
-        lock.call_method0(intern!(py, "release"))?;
-        if let Some(array) = array? {
-            return Ok(array);
-        }
-    }
-    kept.call_method1(intern!(py, "empty"), (shape, name))
-}
-
-/// Bytes before an array in a block at most, so that it can begin at a line of the cache.
-const LEAD: usize = LINE;
-
-fn in_last_block<'py>(
-    kept: &Bound<'py, PyAny>,
-    shape: &Bound<'py, PyTuple>,
-    name: &str,
-    bytes: usize,
-) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let py = kept.py();
-    let state = kept.getattr(intern!(py, "_state"))?.cast_into::<PyTuple>()?;
-    let (blocks, used) = (state.get_item(0)?, state.get_item(1)?);
-    let (blocks, used) = (blocks.cast::<PyList>()?, used.cast::<PyList>()?);
-    // The first block is none.
-    let Some(last @ 1..) = blocks.len().checked_sub(1) else { return Ok(None) };
-    let block = blocks.get_item(last)?;
-    let room = block.len()?.saturating_sub(LEAD);
-    // The list refers to it, and so do we.
-    if references(&block) > 2 || bytes > room || room / 2 > bytes {
-        return Ok(None);
-    }
-    let now = used.get_item(0)?.extract::<u64>()? + 1;
-    used.set_item(0, now)?;
-    used.set_item(last, now)?;
-    let start = PyUntypedBuffer::get(&block)?.buf_ptr().addr().wrapping_neg() % LEAD;
-    let arguments = (shape, numpy(py)?.getattr(name)?, block, start);
-    numpy(py)?.call_method1(intern!(py, "ndarray"), arguments).map(Some)
-}
-
-#[expect(unsafe_code, reason = "asks for a count")]
-fn references(object: &Bound<'_, PyAny>) -> isize {
-    // SAFETY: the object is alive, and the interpreter is ours.
-    unsafe { pyo3::ffi::Py_REFCNT(object.as_ptr()) }
 }
 
 /// The array to resize into, where it is one of bytes and of the right shape that lies apart from the image, and neither

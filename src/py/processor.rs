@@ -1,7 +1,7 @@
 //! A family with its options, and the call that fills arrays.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyByteArray, PyDict, PyList};
 use std::sync::{Arc, OnceLock};
 
 use super::array::{Claim, ImageBuffer, OutBuffer, claim, disjoint};
@@ -10,6 +10,7 @@ use super::batch::PyBatch;
 use super::calls::watched;
 use super::error::{guard, to_python};
 use super::jpeg::JpegImage;
+use super::kept::PyKept;
 use super::plain;
 use super::plan::PyPlan;
 use super::value;
@@ -314,6 +315,56 @@ impl PySpec {
         self.spec.recipe.arrays.first().is_some_and(|array| array.group == Group::Image)
     }
 
+    /// Frames of a patch.
+    #[getter]
+    fn temporal_patch_size(&self) -> usize {
+        self.temporal()
+    }
+
+    /// Side of a vision encoder's patch in pixels.
+    #[getter]
+    fn patch_size(&self) -> usize {
+        self.spec.strategy.patch_size()
+    }
+
+    /// Whether images are resized.
+    #[getter]
+    fn resizes(&self) -> bool {
+        self.spec.common.do_resize
+    }
+
+    /// Whether the size of a video's frame depends on how many there are.
+    #[getter]
+    fn needs_frames(&self) -> bool {
+        self.spec.common.do_resize && self.spec.strategy.needs_frames()
+    }
+
+    /// The same for images of any size, which are always resized.
+    fn unlimited(&self) -> PyResult<Self> {
+        guard(|| {
+            let mut spec = self.spec.spec.clone();
+            spec.common.max_image_pixels = usize::MAX >> 1;
+            spec.common.do_resize = true;
+            let spec = spec.prepare().map_err(|error| to_python(&error))?;
+            Ok(Self { spec: Arc::new(spec), luts: Default::default() })
+        })
+    }
+
+    /// The bits of what each byte becomes in each channel of an array of pixels, (3, 256) of float32; None for no such
+    /// array.
+    fn table<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Option<Bound<'py, PyByteArray>>> {
+        guard(|| {
+            let arrays = self.spec.recipe.arrays;
+            let Some(array) = arrays.iter().position(|array| array.key == key) else {
+                return Ok(None);
+            };
+            let lut = self.luts(&vec![Element::Float32; arrays.len()])[array];
+            let bytes = lut.float32.as_flattened().iter().flat_map(|value| value.to_ne_bytes());
+            let bytes = collected(bytes).map_err(no_memory)?;
+            Ok(Some(PyByteArray::new(py, &bytes)))
+        })
+    }
+
     /// Temporal patches, each in rows of its own, that one token sees together.
     #[getter]
     fn tubelet(&self) -> usize {
@@ -413,7 +464,7 @@ impl PySpec {
         temporal: &Bound<'py, PyAny>,
         errors: &Bound<'py, PyAny>,
         num_threads: &Bound<'py, PyAny>,
-        kept: &Bound<'py, PyAny>,
+        kept: &Bound<'py, PyKept>,
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
         guard(|| {
             let arguments = plain::Arguments { dtype, temporal, errors, num_threads };

@@ -195,6 +195,10 @@ impl Measure for EveryFrame {
         true
     }
 
+    fn needs_frames(&self) -> bool {
+        self.of.needs_frames()
+    }
+
     fn smallest(&self) -> Size {
         self.of.smallest()
     }

@@ -152,6 +152,11 @@ impl Measure for Frames {
         true
     }
 
+    fn needs_frames(&self) -> bool {
+        let is_of_frame = self.budget == FrameBudget::Frame && !self.cap_pixels_per_frame;
+        !(is_of_frame && self.scaling == Scaling::Budget)
+    }
+
     fn smallest(&self) -> Size {
         (self.factor(), self.factor())
     }

@@ -194,6 +194,11 @@ pub trait Measure: Options {
         false
     }
 
+    /// Whether the size of a frame depends on how many there are.
+    fn needs_frames(&self) -> bool {
+        false
+    }
+
     /// The smallest image that it takes as it is, whatever `do_resize` says.
     fn smallest(&self) -> Size {
         (1, 1)
@@ -297,6 +302,10 @@ macro_rules! strategies {
 
             fn is_video(&self) -> bool {
                 match self { $(Self::$strategy(it) => it.is_video(),)+ }
+            }
+
+            fn needs_frames(&self) -> bool {
+                match self { $(Self::$strategy(it) => it.needs_frames(),)+ }
             }
 
             fn smallest(&self) -> Size {

@@ -126,4 +126,8 @@ impl Measure for TokenRange {
         let side = self.patch_size * self.merge_size;
         (side, side)
     }
+
+    fn needs_frames(&self) -> bool {
+        self.of_videos
+    }
 }

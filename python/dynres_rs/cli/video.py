@@ -10,8 +10,8 @@ from typing import Any
 from rich.console import Console
 
 import dynres_rs as dr
+from dynres_rs.draw.videos import contact_sheet
 from dynres_rs.video import Taken
-from dynres_rs.video.sheet import contact_sheet
 
 from .common import as_line, fail, make_processor, progress, why
 from .save import FORMATS, save

@@ -17,7 +17,7 @@ from ..memory import _empty
 from .derived import DERIVED
 from .frames import Frames, Listed, placed
 from .metadata import VideoMetadata
-from .variant import Variant
+from .variant import VideoVariant
 
 __all__ = ["Call"]
 
@@ -28,7 +28,7 @@ CHUNK_FRAMES: Final = 8
 class Call:
     """One call: plans, the output, and the frames into it."""
 
-    def __init__(self, variant: Variant, dtype: DType | None, num_threads: int) -> None:
+    def __init__(self, variant: VideoVariant, dtype: DType | None, num_threads: int) -> None:
         self._variant = variant
         self._dtype = dtype
         self._threads = num_threads
@@ -44,7 +44,7 @@ class Call:
     def plan(self, frames: Frames) -> Plan | None:
         """Samples a video and plans it; None where its length is only known at its end."""
         options, known = self._variant.options, frames.metadata
-        if options.get("draw_on_frames"):
+        if self._variant.draws:
             raise ValueError(
                 "draw_on_frames: must be False; times are not written on frames here, so draw them"
                 " yourself and pass such frames with do_sample_frames=False"
@@ -76,7 +76,7 @@ class Call:
         elif total is not None:
             frames.count = total
         if frames.count is None:
-            if options.get("budget") == "video" or options.get("cap_pixels_per_frame"):
+            if self._variant.spec.needs_frames:
                 raise ValueError(
                     "video: the budget of pixels depends on the number of frames; pass"
                     " video_metadata={'total_num_frames': ...} for an iterator"
@@ -88,12 +88,11 @@ class Call:
         return None if frames.count is None else plan
 
     def _check_floating(self, frames: Frames, plan: Plan) -> None:
-        """As for images: see `processor._check_floating`."""
+        """As for images: see `_call._check_floating`."""
         floating = frames.floating
         if floating is None:
             return
-        options = self._variant.options
-        if not (options["do_rescale"] and options["do_normalize"]):
+        if not self._variant.float_as_bytes:
             raise TypeError(
                 f"video: must be uint8 unless do_rescale and do_normalize are on, got {floating}"
             )

@@ -111,7 +111,7 @@ def canonical(
     for key in _RESET_BY_NONE:
         if key in known and known[key] is None and key in options:
             options[key] = None
-    if options.get("budget") == "qwen-vl-utils" != current["budget"]:
+    if known.get("budget") == "qwen-vl-utils" != current["budget"]:
         side = options["patch_size"] * options["merge_size"]
         for key, tokens in QWEN_VL_UTILS.items():
             if known.get(key) is None and known.get("size") is None:

@@ -5,26 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._call import How
+from .._configured import Configured
 from .._dynres_rs import Plan
-from .._types import I64, Batch, DType, ErrorPolicy, Numerics, Options
-from ..arguments import ERRORS, _check_name, _dtype, _integer, _side, _torch, as_numbers
-from ..files import as_key
-from ..numerics import resolve
-from ..options import freeze
+from .._types import I64, Batch, ErrorPolicy, Options
+from ..arguments import _side, as_numbers
 from .call import Call
 from .config import canonical, named, preset, read, read_pretrained
 from .frames import Frames, VideosInput, as_videos, open_video, placed
 from .metadata import VideoMetadata, read_metadata
-from .variant import Variant
+from .variant import VideoVariant
 
 __all__ = ["Taken", "VideoProcessor"]
-
-_CACHED: Final = 64
 
 
 class Taken(NamedTuple):
@@ -38,7 +35,7 @@ class Taken(NamedTuple):
     """They themselves, each decoded when it is asked for: uint8 arrays or Pillow images."""
 
 
-class VideoProcessor:
+class VideoProcessor(Configured[VideoVariant]):
     """Bit for bit what upstream's video processor of a family returns.
 
     Immutable, hashable, picklable, and safe to share between threads.
@@ -63,33 +60,31 @@ class VideoProcessor:
     point, and this does as transformers does; its tensors are taken with `do_resize=False`.
     """
 
-    __slots__ = ("_base", "_family", "_numerics", "_variants")
-
-    _family: str
-    _numerics: Numerics
-    _base: Variant
-    _variants: dict[Any, Variant]
+    __slots__ = ()
 
     def __init__(self, family: str, *, numerics: str | None = None, **options: Any) -> None:
         name = named(family)
-        self._set(name, numerics, canonical(options, preset(name), name))
-
-    def _set(self, family: str, numerics: str | None, options: Options) -> None:
-        self._family = family
-        self._numerics = resolve(numerics or "torchvision")
-        self._base = Variant(family, self._numerics, options)
-        self._variants = {}
+        self._set(name, numerics or "torchvision", canonical(options, preset(name), name))
 
     @classmethod
-    def _make(cls, family: str, options: Options, numerics: str | None) -> VideoProcessor:
+    def _of(cls, family: str, options: Options, numerics: str | None) -> Self:
         made = cls.__new__(cls)
-        made._set(family, numerics, options)
+        made._set(family, numerics or "torchvision", options)
         return made
+
+    def _canonical(self, given: Mapping[str, Any], current: Options) -> Options:
+        return canonical(given, current, self._family)
+
+    def _prepared(self, options: Options) -> VideoVariant:
+        return VideoVariant(self._family, self._numerics, options)
+
+    def _preset(self) -> Options:
+        return preset(self._family)
 
     @classmethod
     def from_config(
         cls, config: Mapping[str, Any], *, numerics: str | None = None, **overrides: Any
-    ) -> VideoProcessor:
+    ) -> Self:
         """A processor from the dict of a `video_preprocessor_config.json`, of transformers v5's
         nested `processor_config.json`, or, as upstream falls back to, of a
         `preprocessor_config.json` of the same models.
@@ -103,7 +98,7 @@ class VideoProcessor:
             TypeError: `config` is no dict, or a value has the wrong type.
             ValueError: an unknown class or key, or a value that is out of range.
         """
-        return cls._make(*read(config, overrides), numerics)
+        return cls._of(*read(config, overrides), numerics)
 
     @classmethod
     def from_pretrained(
@@ -113,7 +108,7 @@ class VideoProcessor:
         numerics: str | None = None,
         revision: str | None = None,
         **overrides: Any,
-    ) -> VideoProcessor:
+    ) -> Self:
         """A processor from a model's folder, a json file, or a hub id in the local Hugging Face
         cache. Nothing is downloaded.
 
@@ -127,45 +122,7 @@ class VideoProcessor:
             FileNotFoundError: nothing there.
             ValueError: no JSON, and all that `from_config` raises.
         """
-        return cls._make(*read_pretrained(path, revision, overrides), numerics)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> VideoProcessor:
-        """The processor that `to_dict` described.
-
-        Args:
-            data: what `to_dict` returned.
-
-        Raises:
-            TypeError: `data` is no dict.
-            ValueError: no family in it, or what the constructor raises.
-        """
-        if not isinstance(data, Mapping):
-            raise TypeError(f"data: must be a dict, got {type(data).__name__}")
-        options = {as_key(key): value for key, value in data.items()}
-        family = options.pop("family", None)
-        if family is None:
-            raise ValueError("data: must have 'family', as to_dict() writes it")
-        return cls(family, numerics=options.pop("numerics", None), **options)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The family, the resolved numerics and all options, as values that JSON can hold."""
-        return {"family": self._family, "numerics": self._numerics, **self._base.options}
-
-    @property
-    def family(self) -> str:
-        """The family's name."""
-        return self._family
-
-    @property
-    def numerics(self) -> Numerics:
-        """The rule in use."""
-        return self._numerics
-
-    @property
-    def options(self) -> Options:
-        """All options under their canonical names; a copy."""
-        return dict(self._base.options)
+        return cls._of(*read_pretrained(path, revision, overrides), numerics)
 
     def __call__(
         self,
@@ -218,23 +175,16 @@ class VideoProcessor:
             ImportError: a file, without PyAV.
             MemoryError: no room for the output.
         """
-        variant = self._variant(options) if options else self._base
-        if return_tensors is not None:
-            _check_name("return_tensors", return_tensors, ("np", "pt"))
-        torch = _torch() if return_tensors == "pt" else None
-        kind: DType | None = None if dtype is None else _dtype(dtype)
-        _check_name("errors", errors, ERRORS)
-        num_threads = _integer("num_threads", num_threads)
-        if not 0 <= num_threads <= 2**31:
-            raise ValueError(f"num_threads: must be in 0..2**31, got {num_threads}")
+        variant = self._variant(options)
+        how = How.of(return_tensors, dtype, "expand", errors, num_threads)
         listed, single = as_videos(videos)
         metadata = read_metadata(video_metadata, len(listed), variant.temporal)
-        run = Call(variant, kind, num_threads)
+        run = Call(variant, how.dtype, how.num_threads)
         opened: list[tuple[int, Frames, Plan | None]] = []
         failures: list[tuple[int, Exception]] = []
         for index, (video, known) in enumerate(zip(listed, metadata, strict=True)):
             try:
-                frames = open_video(video, variant.policy, known, num_threads)
+                frames = open_video(video, variant.policy, known, how.num_threads)
                 opened.append((index, frames, run.plan(frames)))
             except Exception as error:
                 named = error if single else placed(error, f"videos[{index}]: ")
@@ -246,14 +196,9 @@ class VideoProcessor:
                 # Without its traceback, which would keep frames and output alive.
                 failures.append((index, named.with_traceback(None)))
         pixels = run(opened, out, failures, errors, single)
-        batch: Batch = {run.key: pixels, **run.facts}
-        if torch is not None:
-            batch = {
-                key: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
-                for key, value in batch.items()
-            }
-            if kind == "bfloat16":
-                batch[run.key] = torch.from_numpy(pixels.view(np.int16)).view(torch.bfloat16)
+        batch: Batch = {run.key: how.returned(pixels, half=how.dtype == "bfloat16")}
+        for key, value in run.facts.items():
+            batch[key] = how.returned(value) if isinstance(value, np.ndarray) else value
         if return_metadata:
             batch["video_metadata"] = run.metadata
         if errors == "collect":
@@ -273,7 +218,7 @@ class VideoProcessor:
             TypeError: a number that is no integer.
             ValueError: a size or number of frames that upstream refuses.
         """
-        variant = self._variant(options) if options else self._base
+        variant = self._variant(options)
         return variant.spec.plan(
             _side("height", height),
             _side("width", width),
@@ -313,7 +258,7 @@ class VideoProcessor:
             TypeError: as a call raises it.
             ValueError: as a call raises it.
         """
-        variant = self._variant(options) if options else self._base
+        variant = self._variant(options)
         (known,) = read_metadata(video_metadata, 1, variant.temporal)
         frames = open_video(video, variant.policy, known, 1)
         plan = Call(variant, None, 1).plan(frames)
@@ -348,53 +293,6 @@ class VideoProcessor:
         Raises:
             ValueError: what upstream refuses, and what it fails on.
         """
-        variant = self._variant(options) if options else self._base
+        variant = self._variant(options)
         count = _side("total_num_frames", total_num_frames)
         return variant.sample(count, video_fps, duration)
-
-    def _variant(self, given: dict[str, Any]) -> Variant:
-        try:
-            key = freeze(given)
-            found = self._variants.get(key)
-        except Exception:  # a value that cannot be hashed, or is nested too deeply
-            key, found = None, None
-        if found is None:
-            options = canonical(given, self._base.options, self._family)
-            found = Variant(self._family, self._numerics, options)
-            if key is not None:
-                if len(self._variants) >= _CACHED:
-                    self._variants.clear()
-                self._variants[key] = found
-        return found
-
-    def __repr__(self) -> str:
-        """The call that makes this processor again."""
-        defaults = preset(self._family)
-        said = [repr(self._family), f"numerics={self._numerics!r}"]
-        said += [
-            f"{key}={value!r}"
-            for key, value in self._base.options.items()
-            if value != defaults[key]
-        ]
-        return f"VideoProcessor({', '.join(said)})"
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, VideoProcessor):
-            return NotImplemented
-        return self.to_dict() == other.to_dict()
-
-    def __hash__(self) -> int:
-        return hash((self._family, self._numerics, freeze(self._base.options)))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (_from_dict, (self.to_dict(),))
-
-    def __copy__(self) -> VideoProcessor:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> VideoProcessor:
-        return self
-
-
-def _from_dict(data: dict[str, Any]) -> VideoProcessor:
-    return VideoProcessor.from_dict(data)

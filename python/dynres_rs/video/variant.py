@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from .._dynres_rs import Spec
+from .._configured import Variant, prepared
 from .._types import I64, Numerics, Options
-from ..images import Policy
 from .rules import RULES, Known
 from .sampling import sample_indices
 
-__all__ = ["Variant"]
+__all__ = ["VideoVariant"]
 
-#: Options that never reach the compiled core.
-FACADE: Final = ("do_convert_rgb", "input_data_format")
 #: Of a family that does not have them.
 ABSENT: Final = {
     "num_frames": None,
@@ -22,30 +19,26 @@ ABSENT: Final = {
     "min_frames": 4,
     "max_frames": None,
     "temporal_patch_size": 1,
+    "draw_on_frames": False,
 }
 
 
-class Variant:
+class VideoVariant(Variant):
     """What a call needs of its options, made once for each distinct set."""
 
-    __slots__ = ("options", "policy", "spec", "temporal", "torchvision")
+    __slots__ = ("temporal",)
 
     def __init__(self, family: str, numerics: Numerics, options: Options) -> None:
-        core = {key: value for key, value in options.items() if key not in FACADE}
-        self.spec = Spec(family, numerics, core, True)
-        self.options: Options = {
-            **self.spec.options,
-            **{key: options[key] for key in FACADE},
-        }
-        self.torchvision = numerics == "torchvision"
+        spec = prepared(family, numerics, options, video=True)
+        convert = "transformers" if options["do_convert_rgb"] else "none"
+        super().__init__(spec, numerics, options, convert)
         # A picture a frame has no temporal patches.
-        self.temporal = int(self.options.get("temporal_patch_size", 1))
-        self.policy = Policy(
-            "transformers" if options["do_convert_rgb"] else "none",
-            self.torchvision,
-            options["input_data_format"],
-            int(self.options["max_image_pixels"]),
-        )
+        self.temporal = int({**ABSENT, **self.options}["temporal_patch_size"])
+
+    @property
+    def draws(self) -> bool:
+        """Whether upstream writes times on frames."""
+        return bool({**ABSENT, **self.options}["draw_on_frames"])
 
     def sample(
         self, total_num_frames: int, video_fps: float | None, duration: float | None = None

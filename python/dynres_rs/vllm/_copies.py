@@ -359,6 +359,88 @@ def _kimi_small(*_: Any, **__: Any) -> Any:
     return (cutting.small_image(), 61, 39), {}
 
 
+def _kimi(
+    upstream: Upstream,
+    self: Any,
+    medias: Any,
+    return_tensors: Any = None,
+    do_rescale: bool = True,
+    do_normalize: bool = True,
+) -> Any:
+    module: Any = upstream.module
+    torch = module.torch
+    if not isinstance(medias, list) or not medias or do_rescale is not do_normalize:
+        raise Aside("a call without media, or with one of its two steps")
+    config = self.media_proc_cfg
+    limits: list[int] = []
+    frames: list[Any] = []
+    resizes: list[tuple[tuple[int, int], tuple[int, int]]] = []
+    grids: list[list[int]] = []
+    for item in map(module._ensure_media_type, medias):
+        each = item["video_chunk"] if item["type"] == "video_chunk" else [item["image"]]
+        cutting.rgb_only(each)
+        found = self.get_resize_config(item)
+        size = found["new_height"], found["new_width"]
+        canvas = size[0] + found["pad_height"], size[1] + found["pad_width"]
+        grids.append([len(each), *(side // config["patch_size"] for side in canvas)])
+        frames += each
+        limits += [_kimi_limit(config, item["type"], len(each))] * len(each)
+        resizes += [(size, canvas)] * len(each)
+    dtype = wanted_dtype() if do_normalize else "uint8"
+    processors = [
+        cutting.limited_processor(
+            config["patch_size"],
+            config["merge_kernel_size"],
+            limit,
+            config["patch_limit_on_one_side"],
+            Norm(tuple(config["image_mean"]), tuple(config["image_std"]))
+            if do_normalize
+            else _BARE,
+        )
+        for limit in limits
+    ]
+    pixels = cutting.padded_patches(frames, resizes, processors, config["patch_size"], dtype)
+    data = {"pixel_values": pixels, "grid_thws": torch.tensor(grids, dtype=torch.int64)}
+    return module.BatchFeature(data=data, tensor_type=return_tensors)
+
+
+def _kimi_limit(config: Any, kind: str, frames: int) -> int:
+    """The most patches of a frame, for the first guess; the copy's own rule has the last word."""
+    limit = config["in_patch_limit"]
+    if kind == "video_chunk":
+        limit = config["in_patch_limit_each_frame"] or limit
+        if (total := config["in_patch_limit_video"]) is not None:
+            limit = min(round(total / frames), limit)
+    return int(limit)
+
+
+def _kimi_settings(
+    _: Upstream,
+    self: Any,
+    medias: Any,
+    return_tensors: Any = None,
+    do_rescale: bool = True,
+    do_normalize: bool = True,
+) -> Any:
+    return repr(sorted(self.media_proc_cfg.items())), do_rescale, do_normalize, wanted_dtype()
+
+
+def _kimi_images(
+    _: Upstream,
+    self: Any,
+    medias: Any,
+    return_tensors: Any = None,
+    do_rescale: bool = True,
+    do_normalize: bool = True,
+) -> Any:
+    medias = [
+        {"type": "image", "image": cutting.small_image()},
+        {"type": "video_chunk", "video_chunk": [cutting.small_image(40, 60)] * 2},
+    ]
+    steps = {"do_rescale": do_rescale, "do_normalize": do_normalize}
+    return (self, medias), {"return_tensors": "pt", **steps}
+
+
 def _minimax(upstream: Upstream, self: Any, images: list[Any], **options: Any) -> Any:
     module: Any = upstream.module
     torch = module.torch
@@ -506,6 +588,15 @@ ROWS: Final = (
         _minimax,
         _minimax_settings,
         _minimax_small,
+    ),
+    Row(
+        "Kimi-K2.5",
+        _PATH + "kimi_k25_vision_fused",
+        "KimiK25FusedVisionProcessor.preprocess",
+        "self, medias, return_tensors=None, do_rescale=True, do_normalize=True",
+        _kimi,
+        _kimi_settings,
+        _kimi_images,
     ),
     Row(
         "Kimi-K2.5 resizes",

@@ -13,8 +13,10 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..draw.page import check_width, flow, foot, page_of, stack
-from ..draw.style import (
+from ..video.processor import Taken
+from ..video.sampling import format_timestamps
+from .page import check_width, flow, foot, page_of, stack
+from .style import (
     BLUE,
     GAP,
     GREY,
@@ -30,8 +32,6 @@ from ..draw.style import (
     font_of,
     step_of,
 )
-from .processor import Taken
-from .sampling import format_timestamps
 
 __all__ = ["contact_sheet"]
 

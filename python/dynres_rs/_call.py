@@ -1,0 +1,333 @@
+"""One call with images, in four steps: `collect` pixels and plans, `allocate` arrays, `fill` them,
+and `finish` what the caller gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _dynres_rs as _native
+from . import jpeg
+from ._configured import Variant, prepared
+from ._dynres_rs import Plan
+from ._types import Batch, DType, ErrorPolicy, ImagesInput, Numerics, Options, Temporal
+from .arguments import ERRORS, _check_name, _dtype, _given_outs, _integer, _torch
+from .images import Ready, is_batch_array, prepare
+from .margins import is_across
+from .memory import _empty
+from .options import family_row
+
+__all__ = ["Call", "How", "ImageVariant"]
+
+TEMPORAL: Final = ("expand", "compact")
+
+
+#: Of a family that does not have them.
+ABSENT: Final = {"do_crop_margin": None, "do_align_long_axis": False}
+
+
+class ImageVariant(Variant):
+    """A set of options of images, ready to run."""
+
+    __slots__ = ("plain",)
+
+    def __init__(self, family: str, numerics: Numerics, options: Options) -> None:
+        convert = family_row(family)[1]["convert"]
+        if not options["do_convert_rgb"]:
+            convert = "none"
+        elif convert == "none":
+            convert = "transformers"
+        super().__init__(prepared(family, numerics, options), numerics, options, convert)
+        given = {**ABSENT, **self.options}
+        # Upstream's torchvision class that also cuts margins turns other axes: the core refuses it.
+        fails = self.torchvision and given["do_crop_margin"] is not None
+        turns = given["do_align_long_axis"] and not fails
+        page = (given["height"], given["width"]) if turns else None
+        crops = bool(given["do_crop_margin"])
+        self.policy = self.policy._replace(crop_margin=crops, page=page)
+        # Whether an array is what it looks like, with nothing said about its layout or done to it.
+        self.plain = self.policy.layout is None and not crops and page is None
+
+    def turned(self, height: int, width: int) -> tuple[int, int]:
+        """The size of an image of this size once it is turned."""
+        page = self.policy.page
+        lies_across = page is not None and is_across((height, width), page)
+        return (width, height) if lies_across else (height, width)
+
+
+class How(NamedTuple):
+    """Arguments of a call, checked."""
+
+    torch: Any
+    """The module, where tensors are asked for."""
+    dtype: DType | None
+    temporal: Temporal
+    errors: ErrorPolicy
+    num_threads: int
+
+    @classmethod
+    def of(
+        cls,
+        return_tensors: str | None,
+        dtype: Any,
+        temporal: Temporal,
+        errors: ErrorPolicy,
+        num_threads: int,
+    ) -> How:
+        """Checks them.
+
+        Raises:
+            TypeError: one of the wrong type.
+            ValueError: one of the wrong value.
+            ImportError: tensors, without torch.
+        """
+        if return_tensors is not None:
+            _check_name("return_tensors", return_tensors, ("np", "pt"))
+        torch = _torch() if return_tensors == "pt" else None
+        kind = None if dtype is None else _dtype(dtype)
+        _check_name("temporal", temporal, TEMPORAL)
+        _check_name("errors", errors, ERRORS)
+        if type(num_threads) is not int:
+            num_threads = _integer("num_threads", num_threads)
+        if num_threads < 0 or num_threads > 2**31:
+            raise ValueError(f"num_threads: must be in 0..2**31, got {num_threads}")
+        return cls(torch, kind, temporal, errors, num_threads)
+
+    def returned(self, array: NDArray[Any], *, half: bool = False) -> Any:
+        """An array as the caller asked for it. `half`: it holds the bits of bfloat16."""
+        if self.torch is None:
+            return array
+        if half:
+            return self.torch.from_numpy(array.view(np.int16)).view(self.torch.bfloat16)
+        return self.torch.from_numpy(array)
+
+
+class Call:
+    """One call: its images, their plans, and the arrays they become."""
+
+    __slots__ = (
+        "_arrays",
+        "_asked",
+        "_by_rows",
+        "_counts",
+        "_facts",
+        "_failures",
+        "_flat",
+        "_given",
+        "_how",
+        "_outs",
+        "_pixels",
+        "_plans",
+        "_policy",
+        "_single",
+        "_variant",
+    )
+
+    def __init__(self, variant: ImageVariant, decoding: jpeg.Decoding, how: How) -> None:
+        self._variant = variant
+        self._policy = variant.policy._replace(decoding=decoding)
+        self._how = how
+        self._by_rows = True
+
+    def collect(self, images: ImagesInput, out: Any) -> None:
+        """Plans every image and finds its pixels; notes which images have none, and why."""
+        if type(images) is np.ndarray and images.ndim == 3:
+            self._flat, self._counts, self._single = [images], [1], True
+        else:
+            self._flat, self._counts, self._single = _flatten(images, self._variant.spec.apart)
+        # With an `out` whose shape tells how many images are good, that must be known before.
+        self._by_rows &= out is None or self._how.errors == "raise"
+        self._plans: list[Plan] = []
+        self._pixels: list[Any] = []
+        self._failures: list[tuple[int, Exception]] = []
+        for index, image in enumerate(self._flat):
+            failure: Exception | None = None
+            try:
+                ready = prepare(image, self._policy, by_rows=self._by_rows)
+                plan = self._variant.spec.plan(ready.height, ready.width, self._counts[index])
+                if ready.floating is not None:
+                    _check_floating(ready, plan, self._variant)
+            except Exception as error:
+                error = _plain_memory_error(error)
+                if self._single and self._how.errors == "raise":
+                    raise error from None
+                failure = error if self._single else _name_index(error, index)
+            if failure is None:
+                self._plans.append(plan)
+                self._pixels.append(ready.pixels)
+                continue
+            # Without its traceback, which would keep the images alive.
+            failure = failure.with_traceback(None)
+            if self._how.errors == "raise":
+                try:
+                    raise failure
+                finally:
+                    del failure
+            self._failures.append((index, failure))
+
+    def _indices(self) -> list[int]:
+        """The numbers of the images that have pixels."""
+        bad = {index for index, _ in self._failures}
+        return [index for index in range(len(self._flat)) if index not in bad]
+
+    def allocate(self, out: Any) -> None:
+        """Asks the core for the arrays of the call, and finds memory for them."""
+        how, samples = self._how, _samples(self._counts, self._failures)
+        self._asked = self._variant.spec.batch(self._plans, samples, how.dtype, how.temporal)
+        self._facts = self._asked.facts()
+        # numpy has no bfloat16: its bits
+        self._arrays = [
+            (key, shape, "uint16" if kind == "bfloat16" else kind, listed)
+            for key, shape, kind, listed in self._asked.arrays
+        ]
+        self._given: dict[str, Any] = {}
+        if out is not None:
+            shapes = {
+                key: (fact.shape, fact.dtype.name)
+                for key, fact in self._facts.items()
+                if isinstance(fact, np.ndarray)
+            }
+            where = list(zip(self._indices(), self._pixels, strict=True))
+            self._given = _given_outs(out, self._arrays, shapes, where)
+        self._outs: list[Any] = []
+        for key, shape, kind, _ in self._arrays:
+            strip = key in self._asked.strips
+            made = None if strip else self._given.get(key)
+            if made is None:
+                made = _empty(key, _unstripped(shape) if strip else shape, kind)
+            self._outs.append(made)
+
+    def fill(self) -> bool:
+        """Runs the core. False where it came out only now that a file is broken, and the others
+        are wanted: then the call begins anew, and decodes every image first."""
+        failed = self._asked.run(self._pixels, self._outs, self._how.num_threads)
+        if failed is None:
+            return True
+        at, error = failed
+        if self._how.errors == "collect" and isinstance(self._pixels[at], _native.Jpeg):
+            self._by_rows = False
+            return False
+        raise error if self._single else _name_index(error, self._indices()[at])
+
+    def finish(self) -> Batch:
+        """The arrays by key, as the caller asked for them."""
+        batch: Batch = {}
+        half = {key for key, _, kind, _ in self._asked.arrays if kind == "bfloat16"}
+        for array, (key, _, _, listed) in zip(self._outs, self._arrays, strict=True):
+            if key in self._asked.strips:
+                array = _strip(array, self._given.get(key))
+            made = self._how.returned(array, half=key in half)
+            if listed:
+                batch.setdefault(key, []).append(made)
+            else:
+                batch[key] = made
+        for key, fact in self._facts.items():
+            if isinstance(fact, list):
+                batch[key] = fact
+                continue
+            if key in self._given:
+                self._given[key][...] = fact
+                fact = self._given[key]
+            batch[key] = self._how.returned(fact)
+        if self._how.errors == "collect":
+            batch["errors"] = self._failures
+        return batch
+
+
+def _flatten(images: ImagesInput, apart: bool) -> tuple[list[Any], list[int], bool]:
+    """The images of a call in order, how many are in the sample of each, and whether it was one
+    image. `apart`: each image of a flat list is a sample of its own."""
+    if images is None:
+        raise TypeError("images: must be an image or a list of images, got None")
+    if is_batch_array(images):
+        images = list(images)
+    if not isinstance(images, list | tuple):
+        return [images], [1], True
+    nested = [isinstance(image, list | tuple) for image in images]
+    samples: Iterable[Any] = images if images and all(nested) else [images]
+    if any(nested) and samples is not images:
+        raise ValueError("images: must be all images, or all lists of images, not both")
+    flat: list[Any] = []
+    counts: list[int] = []
+    for sample in samples:
+        group: list[Any] = []
+        for image in sample:
+            group.extend(image if is_batch_array(image) else [image])
+        flat += group
+        alone = apart and samples is not images
+        counts += [1] * len(group) if alone else [len(group)] * len(group)
+    if not flat:
+        raise ValueError("images: must hold at least one image, got an empty list")
+    return flat, counts, False
+
+
+def _unstripped(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of the patches of a strip (1, channels, patch size, patches * patch size)."""
+    _, channels, side, length = shape
+    return length // side, channels, side, side
+
+
+def _strip(patches: NDArray[Any], out: NDArray[Any] | None) -> NDArray[Any]:
+    """Patches (patches, channels, side, side) side by side: (1, channels, side, patches * side)."""
+    count, channels, side, _ = patches.shape
+    rows = patches.transpose(1, 2, 0, 3)
+    if out is None:
+        return rows.reshape(1, channels, side, count * side)
+    out.reshape(channels, side, count, side)[...] = rows
+    return out
+
+
+def _plain_memory_error(error: Exception) -> Exception:
+    """The same error; numpy's own `MemoryError`, which takes a shape and a dtype, as the built-in
+    one."""
+    if isinstance(error, MemoryError) and type(error) is not MemoryError:
+        return MemoryError(f"image: {error}")
+    return error
+
+
+def _name_index(error: Exception, index: int) -> Exception:
+    """The same class of error, its text with the image's index before it."""
+    kind = type(error)
+    text = str(error).removeprefix("image: ")
+    if kind.__module__ not in ("builtins", _native.__name__) and not isinstance(
+        error, _native.ImageTooLargeError | _native.InternalError
+    ):
+        return error
+    try:
+        return kind(f"images[{index}]: {text}")
+    except TypeError:
+        return error
+
+
+def _samples(counts: list[int], failures: list[tuple[int, Exception]]) -> list[int]:
+    """How many good images each sample has. `counts`: by image, the images of its sample."""
+    bad = {index for index, _ in failures}
+    samples = []
+    index = 0
+    while index < len(counts):
+        count = counts[index]
+        samples.append(sum(number not in bad for number in range(index, index + count)))
+        index += count
+    return samples
+
+
+def _check_floating(ready: Ready, plan: Plan, variant: ImageVariant) -> None:
+    """Floating-point input is exact as uint8 only where upstream makes no difference between them.
+
+    transformers' PIL backend goes through uint8 itself; its torchvision backend resizes in
+    floating point and does not round, which equals the uint8 path only where nothing is resized.
+    Without rescaling and normalising the input's dtype would show in the output.
+    """
+    if not variant.float_as_bytes:
+        raise TypeError(
+            f"image: must be uint8 unless do_rescale and do_normalize are on, got {ready.floating}"
+        )
+    size = (ready.height, ready.width)
+    if variant.torchvision and any(view.resized != size for view in plan.views):
+        raise TypeError(
+            "image: must be uint8 where it is resized by numerics='torchvision', which keeps"
+            f" fractions of floating-point images; got {ready.floating}"
+        )
