@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use smallvec::{Array, SmallVec};
+
 use crate::memory::fallible;
 
 /// A height and a width in pixels, in that order everywhere.
@@ -178,6 +180,40 @@ pub fn collected<T>(items: impl IntoIterator<Item = T>) -> Result<Vec<T>> {
         push(&mut all, item)?;
     }
     Ok(all)
+}
+
+/// The items of an iterator as a vector, up to the first error.
+///
+/// # Errors
+/// That error; `OutOfMemory` where the allocator refuses.
+pub fn gathered<T>(items: impl IntoIterator<Item = Result<T>>) -> Result<Vec<T>> {
+    let items = items.into_iter();
+    let mut all = reserved(items.size_hint().0)?;
+    for item in items {
+        push(&mut all, item?)?;
+    }
+    Ok(all)
+}
+
+/// Appends all items of an iterator.
+///
+/// # Errors
+/// `OutOfMemory` where the allocator refuses.
+pub fn append<T>(all: &mut Vec<T>, items: impl IntoIterator<Item = T>) -> Result<()> {
+    items.into_iter().try_for_each(|item| push(all, item))
+}
+
+/// Appends an item to a vector whose first ones need no allocation.
+///
+/// # Errors
+/// `OutOfMemory` where the allocator refuses.
+pub fn push_few<A: Array>(items: &mut SmallVec<A>, item: A::Item) -> Result<()> {
+    if items.len() == items.capacity() {
+        let bytes = (items.len() + 1).saturating_mul(2 * size_of::<A::Item>());
+        fallible(|| items.try_reserve(1)).map_err(|_| Error::OutOfMemory { bytes })?;
+    }
+    items.push(item);
+    Ok(())
 }
 
 /// `len` copies of an item.

@@ -188,7 +188,7 @@ pub fn fit(
         spec.set(setting.0, &setting.1).map_err(|error| At { index: 0, error })?;
         Ok(total(&spec)? <= target.limit())
     };
-    match spec.strategy.knob() {
+    match spec.strategy.knob().map_err(of_none)? {
         None => Ok(None),
         Some(Knob::Pixels { name, range, cell }) => {
             let knob = (name, range, cell);

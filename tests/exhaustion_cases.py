@@ -1,6 +1,7 @@
 """Calls of every public function, each with the same result every time: see `test_exhaustion`."""
 
 import copy
+import functools
 import io
 import pickle
 import tempfile
@@ -9,7 +10,13 @@ from typing import Any
 
 import dynres_rs as dr
 import numpy as np
+from dynres_rs import _dynres_rs as native
 from PIL import Image
+
+#: Families of videos.
+VIDEOS = sorted(
+    {row["family"] for rows in native.upstream().values() for row in rows if row["video"]}
+)
 
 
 def noise(*shape: int) -> Any:
@@ -24,6 +31,7 @@ def encoded(kind: str, image: Any = None, **save: Any) -> bytes:
 
 SMALL, TALL, THIN = noise(200, 300, 3), noise(1500, 40, 3), noise(20, 3000, 3)
 FRAMES = noise(6, 90, 120, 3)
+TINY, LONG, CLIP = noise(60, 90, 3), noise(40, 190, 3), noise(8, 60, 80, 3)
 BLOCKS = Image.fromarray(np.resize(SMALL, (2300, 2000, 3)))
 PALETTE = Image.fromarray(SMALL).quantize(16)
 JPEG, PNG = encoded("JPEG"), encoded("PNG")
@@ -76,6 +84,60 @@ def plans() -> Any:
     ]
 
 
+@functools.cache
+def processor(family: str) -> dr.Processor:
+    return dr.Processor(family)
+
+
+@functools.cache
+def video_processor(family: str) -> dr.VideoProcessor:
+    return dr.VideoProcessor(family)
+
+
+def collected() -> Any:
+    """An image for which there was no memory is left out and named."""
+    batch = QWEN([SMALL, TALL], errors="collect")
+    for _, error in batch["errors"]:
+        raise error
+    return batch
+
+
+def or_refused(call: Callable[[], Any]) -> Any:
+    """What some families refuse is their answer."""
+    try:
+        return call()
+    except ValueError as error:
+        return str(error)
+
+
+def of_family(family: str) -> Any:
+    """A photograph, a long image, and two in one call."""
+    p = processor(family)
+    both = or_refused(lambda: p([TINY, LONG], num_threads=2))
+    return [p(TINY), both]
+
+
+def counts_of_family(family: str) -> Any:
+    p = processor(family)
+    plan = p.plan(700, 1100)
+    return [
+        plan.to_dict(), plan.shapes, plan.metadata, plan.nbytes(),
+        or_refused(plan.token_boxes), or_refused(plan.token_kinds),
+        or_refused(lambda: p.num_tokens(SIZES[:200])),
+        or_refused(lambda: p.fit(SIZES[:50], tokens_per_image=300).to_dict()),
+    ]  # fmt: skip
+
+
+def of_videos(family: str) -> Any:
+    p = video_processor(family)
+    plan = or_refused(lambda: p.plan(90, 120, num_frames=8).to_dict())
+    return [plan, or_refused(lambda: p(CLIP, do_sample_frames=False))]
+
+
+def formats() -> Any:
+    return [dr.image_size(FILE.name), QWEN.plan(FILE.name).to_dict()]
+
+
 CASES: dict[str, Callable[[], Any]] = {
     "array": lambda: QWEN(SMALL),
     "array of one": lambda: QWEN([SMALL]),
@@ -83,7 +145,7 @@ CASES: dict[str, Callable[[], Any]] = {
     "batch": lambda: QWEN([noise(60 + 3 * i, 90, 3) for i in range(40)]),
     "threads": lambda: QWEN([SMALL, TALL], num_threads=3),
     "bfloat16": lambda: QWEN(SMALL, dtype="bfloat16", temporal="compact"),
-    "collect": lambda: QWEN([SMALL, TALL], errors="collect"),
+    "collect": collected,
     "out": lambda: QWEN(SMALL, out=OUT),
     "nested": lambda: CANVASES([[SMALL], [SMALL, SMALL[::2]]]),
     "pillow": lambda: QWEN(PICTURE),
@@ -94,7 +156,8 @@ CASES: dict[str, Callable[[], Any]] = {
     "jpeg of several scans": lambda: QWEN(PROGRESSIVE),
     "jpeg that is turned": lambda: QWEN(TURNED),
     "jpeg by two threads": lambda: QWEN(LARGE, num_threads=2),
-    "headers": lambda: [dr.image_size(FILE.name)],
+    "opened jpeg": lambda: QWEN(Image.open(io.BytesIO(JPEG))),
+    "headers": formats,
     "video": lambda: QWEN(videos=FRAMES),
     "video frames": lambda: QWEN.video(iter(FRAMES), return_metadata=False),
     "internvl": lambda: TILES(SMALL),
@@ -141,3 +204,6 @@ CASES: dict[str, Callable[[], Any]] = {
         dr.fold_patch_embedding(np.ones((64, 1176), np.float32)),
     ],
 }
+CASES |= {f"family {name}": functools.partial(of_family, name) for name in dr.families()}
+CASES |= {f"counts of {name}": functools.partial(counts_of_family, name) for name in dr.families()}
+CASES |= {f"videos of {name}": functools.partial(of_videos, name) for name in VIDEOS}

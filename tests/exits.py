@@ -32,6 +32,20 @@ elif kind == "jpeg":
     Image.fromarray(small).save(stream, "JPEG")
     data = stream.getvalue()
     call = lambda: p(data)
+elif kind == "large jpeg":
+    noise = np.random.default_rng(1).integers(0, 256, (250, 300, 3), np.uint8)
+    sources = []
+    for turned in ({}, {"progressive": True}):
+        stream = io.BytesIO()
+        Image.fromarray(noise).resize((3000, 2500)).save(stream, "JPEG", **turned)
+        sources.append(stream.getvalue())
+    opened = lambda: Image.open(io.BytesIO(sources[0]))
+    call = lambda: p([*sources, opened()], num_threads=2)
+elif kind == "floats and chains":
+    noise = np.random.default_rng(1).integers(0, 256, (900, 1200, 3), np.uint8)
+    names = ("dinov3-vit", "deepseek-vl-hybrid", "kosmos2-5", "idefics3")
+    others = [dr.Processor(name) for name in names]
+    call = lambda: [other([noise, noise[::2]], num_threads=2) for other in others]
 elif kind == "video":
     frames = np.full((8, 300, 400, 3), 7, np.uint8)
     call = lambda: p(videos=frames)
@@ -53,7 +67,10 @@ began.wait()
 time.sleep(wait)
 """
 
-KINDS = ("array", "pillow", "pillow of several blocks", "jpeg", "video", "numbers")
+KINDS = (
+    "array", "pillow", "pillow of several blocks", "jpeg", "large jpeg", "floats and chains",
+    "video", "numbers",
+)  # fmt: skip
 THREADS = (1, 4, 8)
 
 

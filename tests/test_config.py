@@ -331,6 +331,11 @@ def test_config_is_not_changed() -> None:
 # from_pretrained
 
 
+def from_pretrained(path: Path | str, **options: Any) -> dr.Processor:
+    """Of a file that does not say which model it is of."""
+    return dr.Processor.from_pretrained(path, coords="norm1000", **options)
+
+
 def write(folder: Path, **files: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
@@ -341,9 +346,65 @@ def write(folder: Path, **files: Any) -> Path:
 def test_folder(tmp_path: Path) -> None:
     write(tmp_path, preprocessor_config={**QWEN, "max_pixels": 200704})
     for path in (tmp_path, str(tmp_path), tmp_path / "preprocessor_config.json"):
-        found = dr.Processor.from_pretrained(path, numerics="pillow-13", min_pixels=1)
+        found = from_pretrained(path, numerics="pillow-13", min_pixels=1)
         assert found.to_dict()["max_pixels"] == 200704 and found.to_dict()["min_pixels"] == 1
         assert found.numerics == "pillow-13"
+
+
+@pytest.mark.parametrize("model", ["vjepa2", "qwen2-vl"])
+def test_a_folder_or_file_of_a_video_processor_alone(tmp_path: Path, model: str) -> None:
+    """Taken wherever `from_config` takes it; its keys are read at once, and refused at once."""
+    kinds = {"vjepa2": "VJEPA2VideoProcessor", "qwen2-vl": "Qwen2VLVideoProcessor"}
+    config: dict[str, Any] = {"video_processor_type": kinds[model], "do_normalize": False}
+    write(tmp_path, video_preprocessor_config=config)
+    file = tmp_path / "video_preprocessor_config.json"
+    for path in (tmp_path, str(tmp_path), file):
+        assert dr.VideoProcessor.from_pretrained(path) == dr.VideoProcessor.from_config(config)
+    if model not in dr.families():
+        for call in (lambda: dr.Processor.from_config(config), lambda: from_pretrained(tmp_path)):
+            with pytest.raises(ValueError, match=r"takes videos alone: VideoProcessor"):
+                call()
+        return
+    for path in (tmp_path, str(tmp_path), file):
+        found = dr.Processor.from_pretrained(path, max_pixels=200704)
+        assert found == dr.Processor.from_config(config, max_pixels=200704)
+        assert found.video.options["do_normalize"] is False
+        assert found.to_dict()["do_normalize"] is True
+    write(tmp_path, video_preprocessor_config={**config, "frobnicate": 1})
+    with pytest.raises(ValueError, match="unknown key 'frobnicate'"):
+        dr.Processor.from_pretrained(tmp_path)
+
+
+def test_the_type_of_the_model_tells_the_family_of_a_video_processor(tmp_path: Path) -> None:
+    video = {"video_processor_type": "Qwen2VLVideoProcessor"}
+    write(tmp_path, video_preprocessor_config=video, config={"model_type": "qwen2_5_vl"})
+    assert dr.Processor.from_pretrained(tmp_path).family == "qwen2.5-vl"
+
+
+def test_coordinates_that_a_folder_leaves_open_are_warned_about(tmp_path: Path) -> None:
+    """As `Qwen2VLImageProcessor.save_pretrained` leaves it: no `processor_class`, no `config.json`
+    beside it."""
+    write(tmp_path, preprocessor_config=QWEN)
+    text = r"qwen2-vl or qwen2\.5-vl; .* qwen2-vl \(norm1000\), .* qwen2\.5-vl \(resized\)"
+    with pytest.warns(UserWarning, match=text):
+        assert dr.Processor.from_pretrained(tmp_path).family == "qwen2-vl"
+    with pytest.warns(UserWarning, match=text):
+        dr.Processor.from_pretrained(tmp_path / "preprocessor_config.json")
+    # Said by the caller, by the file's own words, or by the model beside it.
+    found = dr.Processor.from_pretrained(tmp_path, coords="resized")
+    assert found.plan(100, 100).coords == "resized"
+    for hint in ({"processor_class": "Qwen2VLProcessor"}, {"patch_size": 16}):
+        dr.Processor.from_pretrained(write(tmp_path, preprocessor_config={**QWEN, **hint}))
+    write(tmp_path, preprocessor_config=QWEN, config={"model_type": "qwen2_vl"})
+    dr.Processor.from_pretrained(tmp_path)
+
+
+@pytest.mark.torch
+def test_a_folder_that_transformers_saved_leaves_coordinates_open(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    transformers.Qwen2VLImageProcessor().save_pretrained(tmp_path)
+    with pytest.warns(UserWarning, match=r"does not say whether its model is qwen2-vl or"):
+        dr.Processor.from_pretrained(tmp_path)
 
 
 def test_the_model_beside_the_file_tells_the_family(tmp_path: Path) -> None:
@@ -354,9 +415,9 @@ def test_the_model_beside_the_file_tells_the_family(tmp_path: Path) -> None:
 def test_nested_goes_before_flat(tmp_path: Path) -> None:
     nested = {"image_processor": {**QWEN, "max_pixels": 200704}}
     write(tmp_path, preprocessor_config={**QWEN, "max_pixels": 4000}, processor_config=nested)
-    assert dr.Processor.from_pretrained(tmp_path).to_dict()["max_pixels"] == 200704
+    assert from_pretrained(tmp_path).to_dict()["max_pixels"] == 200704
     write(tmp_path, processor_config={"processor_class": "Qwen2VLProcessor"})
-    assert dr.Processor.from_pretrained(tmp_path).to_dict()["max_pixels"] == 4000
+    assert from_pretrained(tmp_path).to_dict()["max_pixels"] == 4000
 
 
 def test_internvl_folder_with_its_clip_stub(tmp_path: Path) -> None:
@@ -385,7 +446,7 @@ def test_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: st
     (model / "refs" / "v2").write_text("def456\n")
 
     def budget(revision: str | None) -> int:
-        p = dr.Processor.from_pretrained("Qwen/Qwen2-VL-7B-Instruct", revision=revision)
+        p = from_pretrained("Qwen/Qwen2-VL-7B-Instruct", revision=revision)
         return int(p.to_dict()["max_pixels"])
 
     assert budget(None) == budget("main") == budget("abc123") == 200704
@@ -393,6 +454,6 @@ def test_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: st
     with pytest.raises(FileNotFoundError):
         budget("v3")
     with pytest.raises(FileNotFoundError):
-        dr.Processor.from_pretrained("Qwen/none")
+        from_pretrained("Qwen/none")
     with pytest.raises(FileNotFoundError):
-        dr.Processor.from_pretrained("../etc")
+        from_pretrained("../etc")

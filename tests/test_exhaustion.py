@@ -16,6 +16,7 @@ from pathlib import Path
 
 import dynres_rs as dr
 import pytest
+from dynres_rs import _dynres_rs as native
 
 #: Bytes of the smallest allocation that is refused. Python's own small objects come from pages.
 LEAST = int(os.environ.get("DYNRES_EXHAUST_LEAST", "256"))
@@ -164,7 +165,7 @@ print("done", json.dumps([total, found]), flush=True)
 CASE_NAMES = [
     "array", "array of one", "strided", "batch", "threads", "bfloat16", "collect", "out", "nested",
     "pillow", "pillow of several blocks", "palette", "png", "jpeg", "jpeg of several scans",
-    "jpeg that is turned", "jpeg by two threads", "headers", "video",
+    "jpeg that is turned", "jpeg by two threads", "opened jpeg", "headers", "video",
     "video frames", "internvl", "internvl of many tiles", "deepseek-vl2", "deepseek-vl hybrid",
     "scalar passes", "tall", "thin", "plans", "token boxes", "token kinds", "num_tokens",
     "num_tokens of tiles", "num_tokens of canvases", "fit pixels", "fit tiles", "fit canvases",
@@ -172,6 +173,10 @@ CASE_NAMES = [
     "resize out", "patchify", "tile", "canvas", "grid", "sizes", "constructors", "configs",
     "copies", "frames", "multimodal", "facts",
 ]  # fmt: skip
+VIDEOS = {row["family"] for rows in native.upstream().values() for row in rows if row["video"]}
+CASE_NAMES += [f"family {name}" for name in dr.families()]
+CASE_NAMES += [f"counts of {name}" for name in dr.families()]
+CASE_NAMES += [f"videos of {name}" for name in sorted(VIDEOS)]
 
 
 @pytest.fixture(scope="module")

@@ -111,6 +111,13 @@ def scans() -> Callable[[], Any]:
     return lambda: p(data)
 
 
+def called(family: str, height: int, width: int, **options: Any) -> Callable[[], Any]:
+    p = dr.Processor(family, **options)
+    image = np.random.default_rng(7).integers(0, 256, (height // 8, width, 3), np.uint8)
+    image = np.tile(image, (8, 1, 1))
+    return lambda: p(image)
+
+
 CASES: dict[str, Callable[[], Callable[[], Any]]] = {
     "unpack float32": lambda: patches("float32"),
     "unpack float16": lambda: patches("float16"),
@@ -124,6 +131,9 @@ CASES: dict[str, Callable[[], Callable[[], Any]]] = {
     "token_kinds": lambda: tokens("token_kinds"),
     "pack": packed,
     "num_tokens": counted,
+    "statistics of numpy": lambda: called("kosmos2-5", 3000, 4000, numerics="pillow"),
+    "a chain": lambda: called("deepseek-vl-hybrid", 3000, 4000),
+    "tiles in a chain": lambda: called("idefics3", 3000, 4000),
     "jpeg of 15 megapixels": lambda: decoded(3000, 5000),
     "jpeg of 30 megapixels": lambda: decoded(5000, 6000),
     "jpeg of hundreds of scans": scans,

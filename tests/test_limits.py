@@ -6,9 +6,11 @@ process of its own with little memory, where an abort is seen as a signal.
 
 import json
 import pickle
+import re
 import subprocess
 import sys
 import time
+from typing import Any
 
 import dynres_rs as dr
 import numpy as np
@@ -24,6 +26,22 @@ try:
     {call}
 except Exception as error:
     print(type(error).__name__, error, sep=": ")
+"""
+EVERY_VIDEO = """
+import resource
+import dynres_rs as dr
+from dynres_rs import _dynres_rs as native
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+made = [dr.VideoProcessor(family) for family in native.video_families()]
+few = [p.plan(64, 64, num_frames=16) for p in made]
+before, plans = peak(), []
+for p in made:
+    try:
+        plans.append(p.plan(64, 64, num_frames=1 << 24))
+        plans[-1].shape, plans[-1].shapes, plans[-1].nbytes()
+    except ValueError:  # takes no so long video
+        pass
+print(len(plans), peak() - before)
 """
 MOST = "must be at most 2**24, got"
 
@@ -82,6 +100,38 @@ def test_a_plan_does_not_grow_with_its_frames() -> None:
     one = processor.plan(56, 84, num_frames=2).token_boxes()
     np.testing.assert_array_equal(short.token_boxes(), np.concatenate([one, one]))
     assert len(short.token_kinds()) == short.num_tokens
+
+
+def test_no_plan_of_a_video_grows_with_its_frames() -> None:
+    """Before grids of chunks were kept once, the plan of some took 100 MB, and 30 GB of another."""
+    done = subprocess.run(
+        [sys.executable, "-c", EVERY_VIDEO], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    planned, grown = map(int, done.stdout.split())
+    assert planned > 25 and grown < 8 << 10, (planned, grown)
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "text"),
+    [
+        (
+            "aria",
+            {
+                "split_image": True,
+                "max_image_size": 490,
+                "split_resolutions": [[490 * 300, 490 * 300]],
+            },
+            "image: must be one that is cut into at most 8192 parts, got more",
+        ),
+        ("minicpm-v4.6", {"max_slice_nums": 4097}, "max_slice_nums: must be in 1..=4096, got 4097"),
+    ],
+)
+def test_an_image_has_so_many_parts_at_most(
+    family: str, options: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(text)):
+        dr.Processor(family, **options).plan(100, 100)
 
 
 @pytest.mark.parametrize(

@@ -586,6 +586,7 @@ def test_processors_are_values() -> None:
 
 def test_config_files(tmp_path: Path) -> None:
     image = {"image_processor_type": "Qwen2VLImageProcessor", "max_pixels": 12_845_056}
+    image["processor_class"] = "Qwen2VLProcessor"
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(image))
     processor = dr.Processor.from_pretrained(tmp_path)
     # upstream falls back to this file for videos too

@@ -12,6 +12,7 @@ from typing import Any
 import dynres_rs as dr
 import numpy as np
 import pytest
+from dynres_rs import _dynres_rs as native
 from dynres_rs import qwen_vl_utils
 from dynres_rs.draw import compare, draw, parse_boxes
 from dynres_rs.headers import image_size
@@ -375,6 +376,38 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         {"allowed_hosts": None, "allowed_folders": None, "max_bytes": None, "timeout": None},
     ),
 }
+
+
+def used(p: Any) -> None:
+    """What takes options that may still contradict each other, or an image."""
+    if isinstance(p, dr.VideoProcessor):
+        p.plan(56, 56, num_frames=4)
+        p(CLIP[:, ::3, ::3], do_sample_frames=False, max_image_pixels=2_000_000)
+        return
+    p.plan(700, 40).to_dict()
+    p.num_tokens([(56, 90)])
+    p(np.zeros((20, 30, 3), np.uint8), max_image_pixels=2_000_000)
+
+
+def by_schema(
+    table: dict[str, dict[str, Any]], make: Callable[..., Any], what: str
+) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
+    """Of families with the same options the first, with all that no family before it has."""
+    calls: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {}
+    seen: set[tuple[str, ...]] = set()
+    known: set[str] = set()
+    for family, options in table.items():
+        if tuple(options) in seen:
+            continue
+        seen.add(tuple(options))
+        own = {name: None for name in options if name not in known} or dict.fromkeys(options)
+        known |= set(options)
+        calls[f"{what} {family}"] = (lambda f=family, **k: used(make(f, **k)), own)
+    return calls
+
+
+CALLS |= by_schema(dr.families(), dr.Processor, "options of")
+CALLS |= by_schema(native.video_families(), dr.VideoProcessor, "videos of")
 
 
 def complaint(error: BaseException) -> str | None:

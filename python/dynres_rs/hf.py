@@ -23,7 +23,7 @@ from ._types import Options
 from .files import as_key, shown
 from .options import canonical, preset, with_backgrounds
 
-__all__ = ["Config", "read", "read_pretrained"]
+__all__ = ["Config", "find", "read"]
 
 
 class Config(NamedTuple):
@@ -32,6 +32,8 @@ class Config(NamedTuple):
     family: str
     options: Options
     """All options of the family, the facade's two included."""
+    others: tuple[str, ...] = ()
+    """Families that the file may mean as well, and that speak other coordinates."""
 
 
 #: Keys of InternVL's model config that the image side does not read.
@@ -135,7 +137,30 @@ def _transformers(
     base = {**preset(family), **row["defaults"]}
     options = canonical(given, base, "config", family)
     options = canonical(overrides, options, "overrides", family)
-    return Config(family, with_backgrounds(family, options, overrides))
+    options = with_backgrounds(family, options, overrides)
+    others: tuple[str, ...] = ()
+    if overrides.get("coords") is None and not _is_hinted(row, given, model_type):
+        others = _others(name, given, row)
+    return Config(family, options, others)
+
+
+def _is_hinted(row: Mapping[str, Any], given: Mapping[str, Any], model_type: str | None) -> bool:
+    return any(
+        hint in row["processors"] or hint in row["model_types"]
+        for hint in (given.get("processor_class"), model_type)
+    )
+
+
+def _others(name: str, given: Mapping[str, Any], row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Families that a file may mean as well, and that speak other coordinates."""
+    coords = preset(row["family"])["coords"]
+    return tuple(
+        other["family"]
+        for other in rows(name)
+        if (other["sign"] is None or _has(given, other["sign"]))
+        and (row["sign"] is None or other["sign"] is not None)
+        and preset(other["family"])["coords"] != coords
+    )
 
 
 def _plain_name(kind: str) -> str:
@@ -279,14 +304,13 @@ def _refuse_unknown(given: Mapping[str, Any], allowed: set[str], known: set[str]
             )
 
 
-def read_pretrained(
-    source: str | os.PathLike[str], revision: str | None, overrides: Mapping[str, Any]
-) -> Config:
-    """Reads the config of a model in a folder, in a json file, or in the local Hugging Face cache.
+def find(source: str | os.PathLike[str], revision: str | None) -> tuple[dict[str, Any], str | None]:
+    """The config of a model in a folder, in a json file, or in the local Hugging Face cache, and
+    the model's type where it is known from beside it. Of a model of videos alone it is theirs.
 
     Raises:
         FileNotFoundError: there is no such folder, file or cached model, or no config in it.
-        ValueError: the file is no JSON, and all that `read` raises.
+        ValueError: the file is no JSON.
     """
     if not isinstance(source, str | os.PathLike):
         raise TypeError(f"path: must be a string or os.PathLike, got {type(source).__name__}")
@@ -295,10 +319,9 @@ def read_pretrained(
         raise TypeError("path: must be a string or os.PathLike of str")
     path = Path(name)
     if os.path.isfile(name):  # noqa: PTH113 (never raises, whatever the name)
-        config = _load(path, name)
         beside = path.parent / "config.json"
         model_type = _model_type(beside) if path.name != "config.json" else None
-        return read(config, overrides, model_type)
+        return _load(path, name), model_type
     folder = path if os.path.isdir(name) else _cached(name, revision)  # noqa: PTH112
     if folder is None:
         raise FileNotFoundError(
@@ -308,20 +331,20 @@ def read_pretrained(
     model_type = _model_type(folder / "config.json")
     if model_type == "internvl_chat":
         # Its preprocessor_config.json is a CLIP stub that upstream's own code never reads.
-        return read(_load(folder / "config.json", name), overrides)
+        return _load(folder / "config.json", name), None
     processor = folder / "processor_config.json"
     if processor.is_file():
         config = _load(processor, name)
         if isinstance(config.get("image_processor"), Mapping) or (
             config.get("processor_class") == "DeepseekVLV2Processor"
         ):
-            return read(config, overrides, model_type)
-    image = folder / "preprocessor_config.json"
-    if image.is_file():
-        return read(_load(image, name), overrides, model_type)
+            return config, model_type
+    for file in ("preprocessor_config.json", "video_preprocessor_config.json"):
+        if (folder / file).is_file():
+            return _load(folder / file, name), model_type
     raise FileNotFoundError(
         f"path: '{shown(name)}' has no preprocessor_config.json, no processor_config.json with an"
-        " image processor, and no config.json of InternVL"
+        " image processor, no video_preprocessor_config.json, and no config.json of InternVL"
     )
 
 

@@ -246,8 +246,10 @@ def canonical(
         elif form in ("dict", "choice"):
             for name, part in _parts(key, value, data, given, whole=form == "dict").items():
                 put(name, part, key)
-        elif form == "must" and value != data:
-            raise ValueError(f"{where}: {key}: must be {data!r} here, got {shown(str(value), 40)}")
+        elif form == "must" and not _is(value, data):
+            plain = isinstance(value, str | float | bool) or _is_small(value)
+            got = shown(str(value), 40) if plain else f"a value of type {type(value).__name__}"
+            raise ValueError(f"{where}: {key}: must be {data!r} here, got {got}")
     return options
 
 
@@ -268,6 +270,16 @@ def freeze(value: Any) -> Any:
             raise TypeError("an array that is no option")
         return (value.dtype.str, value.shape, value.tobytes())
     return (type(value), value)
+
+
+def _is(value: Any, data: Any) -> bool:
+    """Whether a value of any type is the one of a table."""
+    return isinstance(value, str | int | float | np.number | np.bool_) and bool(value == data)
+
+
+def _is_small(value: Any) -> bool:
+    """Whether it is an integer that Python writes out."""
+    return isinstance(value, int | np.integer) and abs(int(value)) <= 2**64
 
 
 def _device(where: str, value: Any) -> None:

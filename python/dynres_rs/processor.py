@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
@@ -142,13 +143,7 @@ class Processor(Configured[ImageVariant], Planner):
             ValueError: an unknown class or key, or a value that is out of range.
         """
         video = _as_options("video", overrides.pop("video", None))
-        if isinstance(config, Mapping) and video_config.is_video_only(config):
-            family, _ = video_config.read(config, {})
-            made = cls(family, numerics=numerics, **overrides)
-        else:
-            decoding = jpeg.take(overrides)
-            found = hf.read(config, overrides)
-            made = cls.__new__(cls)._make(found.family, numerics, found.options, decoding)
+        made, _ = cls._read(config, None, numerics, overrides)
         return made._with_video(
             lambda: video_config.read(config, video),
             asked=bool(video)
@@ -170,7 +165,12 @@ class Processor(Configured[ImageVariant], Planner):
 
         Nothing is downloaded. In a folder, InternVL's `config.json` comes first (its
         `preprocessor_config.json` is a stub), then a `processor_config.json` that holds an image
-        processor, then `preprocessor_config.json`.
+        processor, then `preprocessor_config.json`, then `video_preprocessor_config.json`, of which
+        images take the family's preset.
+
+        A folder may leave open which of two families it is of, as one that an image processor of
+        transformers saved alone. Their pixels are the same; where their coordinates differ, a
+        `UserWarning` names both, unless `coords` is given.
 
         Args:
             path: the folder, file or id.
@@ -183,12 +183,43 @@ class Processor(Configured[ImageVariant], Planner):
             ValueError: no JSON, and all that `from_config` raises.
         """
         video = _as_options("video", overrides.pop("video", None))
-        decoding = jpeg.take(overrides)
-        found = hf.read_pretrained(path, revision, overrides)
-        made = cls.__new__(cls)._make(found.family, numerics, found.options, decoding)
+        config, model_type = hf.find(path, revision)
+        made, others = cls._read(config, model_type, numerics, overrides)
+        if others:
+            own = made._base.options["coords"]
+            also = ", ".join(f"{name} ({preset(name)['coords']})" for name in others)
+            warnings.warn(
+                f"path: the config does not say whether its model is {made.family} or"
+                f" {' or '.join(others)}; plans speak the coordinates of {made.family} ({own}),"
+                f" not those of {also}: give coords='{own}' or another",
+                stacklevel=2,
+            )
         return made._with_video(
-            lambda: video_config.read_pretrained(path, revision, video), asked=bool(video)
+            lambda: video_config.read_pretrained(path, revision, video),
+            asked=bool(video) or video_config.is_video_only(config),
         )
+
+    @classmethod
+    def _read(
+        cls,
+        config: Mapping[str, Any],
+        model_type: str | None,
+        numerics: str | None,
+        overrides: dict[str, Any],
+    ) -> tuple[Processor, tuple[str, ...]]:
+        """The processor of a config's dict, without what it says of videos, and the families that
+        it may mean as well."""
+        if isinstance(config, Mapping) and video_config.is_video_only(config):
+            family, _ = video_config.read(config, {}, model_type)
+            if family not in _native.families():
+                raise ValueError(
+                    f"config: is of '{family}', which takes videos alone: VideoProcessor reads it"
+                )
+            return cls(family, numerics=numerics, **overrides), ()
+        decoding = jpeg.take(overrides)
+        found = hf.read(config, overrides, model_type)
+        made = cls.__new__(cls)._make(found.family, numerics, found.options, decoding)
+        return made, found.others
 
     def to_dict(self) -> dict[str, Any]:
         """The family, the resolved numerics and all options, as values that JSON can hold."""

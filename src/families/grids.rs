@@ -303,7 +303,7 @@ pub(super) fn families() -> Vec<Family> {
             .says(prompts::LFM2)
         },
         Family {
-            keys: &[Key::Square("size", "patch_size")],
+            keys: &[Key::Square("size", "patch_size"), Key::Ignore("do_resize")],
             ..family(
                 "inkling",
                 Strategy::GridPatches(GridPatches::default()),
@@ -316,7 +316,7 @@ pub(super) fn families() -> Vec<Family> {
         },
         Family {
             convert: Convert::Checkerboard,
-            keys: &[Key::Square("size", "patch_size")],
+            keys: &[Key::Square("size", "patch_size"), Key::Ignore("do_resize")],
             ..family(
                 "inkling2",
                 Strategy::GridPatches(GridPatches {
@@ -366,7 +366,7 @@ pub(super) fn families() -> Vec<Family> {
             "pix2struct",
             NumberedPatches::default(),
             PIX2STRUCT,
-            of("Pix2StructImageProcessor", &["pix2struct"]),
+            Upstream { serial: true, ..of("Pix2StructImageProcessor", &["pix2struct"]) },
         ),
         Family {
             aliases: &["kosmos-2.5", "kosmos2_5"],
@@ -378,7 +378,10 @@ pub(super) fn families() -> Vec<Family> {
                     ..NumberedPatches::default()
                 },
                 KOSMOS25,
-                of("Kosmos2_5ImageProcessor", &["kosmos2_5", "kosmos-2.5"]),
+                Upstream {
+                    serial: true,
+                    ..of("Kosmos2_5ImageProcessor", &["kosmos2_5", "kosmos-2.5"])
+                },
             )
             .says(
                 Prompt::of(&[

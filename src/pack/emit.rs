@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::error::{Error, Result, Size, zeroed};
+use crate::error::{Error, Result, Size, append, zeroed};
 use crate::image::Row;
 use crate::plan::{Cut, Inside, Order, View};
 use crate::simd::Backend;
@@ -127,31 +127,32 @@ impl<'a> Emit<'a> {
         let planes = zeroed(3 * slots.len() * (area + PAD) + PAD)?;
         let from = |frame: usize, channel: usize| PAD + (3 * frame + channel) * (area + PAD);
         let frames = || slots.iter().cloned().enumerate();
+        let run = |(frame, channel)| Run { channel, from: from(frame, channel) };
         let mut runs = Vec::new();
         match view.cut {
             Cut::Patches { inside: Inside::Tcpp, .. } => {
                 for (frame, slots) in frames() {
                     let copy = |_| (0..3).map(|channel| (frame, channel));
-                    runs.extend(slots.flat_map(copy));
+                    append(&mut runs, slots.flat_map(copy).map(run))?;
                 }
             }
             Cut::Patches { inside: Inside::Numbered, .. } => return Err(Error::Unprepared),
             Cut::Patches { inside: Inside::Tppc, .. } => {
                 for (frame, slots) in frames() {
-                    runs.extend(slots.map(|_| (frame, 0)));
+                    append(&mut runs, slots.map(|_| run((frame, 0))))?;
                 }
             }
-            Cut::Tiles { .. } | Cut::Rows { .. } => runs.extend([(0, 0), (0, 1), (0, 2)]),
+            Cut::Tiles { .. } | Cut::Rows { .. } => {
+                append(&mut runs, [(0, 0), (0, 1), (0, 2)].map(run))?;
+            }
             Cut::Patches { inside: Inside::Ctpp, .. } => {
                 for channel in 0..3 {
                     for (frame, slots) in frames() {
-                        runs.extend(slots.map(|_| (frame, channel)));
+                        append(&mut runs, slots.map(|_| run((frame, channel))))?;
                     }
                 }
             }
         }
-        let run = |(frame, channel)| Run { channel, from: from(frame, channel) };
-        let runs = runs.into_iter().map(run).collect();
         let (cut, columns) = (view.cut, view.grid.columns);
         let writer = Writer::new();
         Ok(Self { cut, columns, lut, place, planes, runs, writer, stream, tile_rows })

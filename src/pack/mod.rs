@@ -9,5 +9,5 @@ mod writer;
 pub use emit::{Emit, Place, Units, row_bytes};
 pub use fill::Fill;
 pub use lut::{Arithmetic, Element, Lut, Normalise, Recipe, Scaling};
-pub use statistics::{Standardise, Statistics};
+pub use statistics::{Check, Standardise, Statistics};
 pub use writer::{KEPT, LINE, Line, PAD, Run, Writer};

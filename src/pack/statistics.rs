@@ -1,9 +1,10 @@
 //! Mean and standard deviation of one image's values, as `Pix2Struct` and Kosmos-2.5 take them.
 //!
 //! Both libraries add float32 numbers in an order of their own, which shows in the last bits. The order is that of
-//! memory, which holds plane after plane; torch's is that of one thread.
+//! memory: upstream's torchvision backend holds plane after plane, its PIL backend an image as it came. torch's sums are
+//! those of one thread.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, filled};
 
 /// The mean and what values are divided by.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,30 +52,68 @@ impl Standardise {
         })
     }
 
-    /// The mean and the divisor of `values`, of which there are at least two.
-    #[must_use]
-    pub fn statistics(self, values: &[f32]) -> Statistics {
+    /// The mean and the divisor of `values`, of which there are at least two. `check` is asked now and then.
+    ///
+    /// # Errors
+    /// Those of `check`.
+    pub fn statistics(self, values: &[f32], check: Check<'_>) -> Result<Statistics> {
         let n = values.len() as f64;
         let (mean, deviation, least) = match self {
-            Self::TorchDouble => (torch_mean(values), None, (1.0 / n.sqrt()) as f32),
-            Self::TorchSingle => (torch_mean(values), None, 1.0 / (n as f32).sqrt()),
+            Self::TorchDouble => (torch_mean(values, check)?, None, (1.0 / n.sqrt()) as f32),
+            Self::TorchSingle => (torch_mean(values, check)?, None, 1.0 / (n as f32).sqrt()),
             Self::Numpy => {
-                let (mean, deviation) = numpy(values);
+                let (mean, deviation) = numpy(values, check)?;
                 (mean, Some(deviation), (1.0 / n.sqrt()) as f32)
             }
         };
-        let deviation = deviation.unwrap_or_else(|| torch_deviation(values, mean));
-        Statistics { mean, deviation: if deviation >= least { deviation } else { least } }
+        let deviation = match deviation {
+            Some(deviation) => deviation,
+            None => torch_deviation(values, mean, check)?,
+        };
+        Ok(Statistics { mean, deviation: if deviation >= least { deviation } else { least } })
     }
 
-    /// Subtracts the mean of the values from each, and divides by the divisor.
-    pub fn apply(self, values: &mut [f32]) {
-        let Statistics { mean, deviation } = self.statistics(values);
-        for value in values {
-            *value = (*value - mean) / deviation;
+    /// The same of three planes, one after the other, of an image whose pixels lie side by side in memory: numpy adds
+    /// in the order of memory there.
+    ///
+    /// # Errors
+    /// `OutOfMemory`, and those of `check`.
+    pub fn of_planes(self, planes: &[f32], check: Check<'_>) -> Result<Statistics> {
+        if self != Self::Numpy {
+            return self.statistics(planes, check);
         }
+        let mut pixels = filled(0.0, planes.len())?;
+        for (c, plane) in planes.chunks_exact((planes.len() / 3).max(1)).enumerate() {
+            check()?;
+            for (pixel, value) in pixels.chunks_exact_mut(3).zip(plane) {
+                pixel[c] = *value;
+            }
+        }
+        self.statistics(&pixels, check)
     }
 }
+
+impl Statistics {
+    /// Subtracts the mean from each value, and divides by the divisor.
+    ///
+    /// # Errors
+    /// Those of `check`.
+    pub fn apply(self, values: &mut [f32], check: Check<'_>) -> Result<()> {
+        for part in values.chunks_mut(CHECK_EVERY) {
+            check()?;
+            for value in part {
+                *value = (*value - self.mean) / self.deviation;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Asks whether to go on.
+pub type Check<'a> = &'a dyn Fn() -> Result<()>;
+
+/// Values between two looks at it.
+const CHECK_EVERY: usize = 1 << 18;
 
 /// Lanes of the vectors in which torch adds, and how many of them it keeps at once.
 const LANES: usize = 8;
@@ -93,13 +132,13 @@ fn add(to: &mut Lanes, from: &Lanes) {
 }
 
 /// The mean as `torch.mean` gives it.
-fn torch_mean(values: &[f32]) -> f32 {
-    torch_sum(values) / values.len() as f32
+fn torch_mean(values: &[f32], check: Check<'_>) -> Result<f32> {
+    Ok(torch_sum(values, check)? / values.len() as f32)
 }
 
 /// torch's cascade: steps of 32 floats are added to a first level of sums, which every so many steps empties into the
 /// second, that one as often into the third, and so on; then the vectors, then what is left over, then the lanes.
-fn torch_sum(values: &[f32]) -> f32 {
+fn torch_sum(values: &[f32], check: Check<'_>) -> Result<f32> {
     let (steps, rest) = values.as_chunks::<STEP>();
     // A level takes 16 times as many steps as the one before, or more where four levels would not do.
     let bits = usize::BITS - steps.len().saturating_sub(1).leading_zeros();
@@ -109,6 +148,9 @@ fn torch_sum(values: &[f32]) -> f32 {
     let (mut whole, left) = (0, steps.chunks_exact(often));
     let last = left.remainder();
     for group in left {
+        if (whole * STEP).is_multiple_of(CHECK_EVERY) {
+            check()?;
+        }
         for step in group {
             let (vectors, _) = step.as_chunks::<LANES>();
             for (to, from) in levels[0].iter_mut().zip(vectors) {
@@ -149,14 +191,14 @@ fn torch_sum(values: &[f32]) -> f32 {
     for value in rest.iter().chain(&sum) {
         total += value;
     }
-    total
+    Ok(total)
 }
 
 /// The standard deviation as `torch.std` gives it: squares of differences to the mean, added one by one in float64.
 ///
 /// A sum one by one is slow. It lies within `n` roundings of the exact sum, and one in sixteen lanes within a sixteenth
 /// of that and a little; where both ends of that range give one float32, that is the answer.
-fn torch_deviation(values: &[f32], mean: f32) -> f32 {
+fn torch_deviation(values: &[f32], mean: f32, check: Check<'_>) -> Result<f32> {
     let mean = f64::from(mean);
     let square = |value: &f32| {
         let difference = f64::from(*value) - mean;
@@ -166,9 +208,12 @@ fn torch_deviation(values: &[f32], mean: f32) -> f32 {
     let root = |sum: f64| (sum / (n - 1.0).max(0.0)).sqrt() as f32;
     let mut lanes = [0.0; 16];
     let (groups, rest) = values.as_chunks::<16>();
-    for group in groups {
-        for (lane, value) in lanes.iter_mut().zip(group) {
-            *lane += square(value);
+    for part in groups.chunks(CHECK_EVERY / 16) {
+        check()?;
+        for group in part {
+            for (lane, value) in lanes.iter_mut().zip(group) {
+                *lane += square(value);
+            }
         }
     }
     let near = lanes.iter().sum::<f64>() + rest.iter().map(square).sum::<f64>();
@@ -176,29 +221,37 @@ fn torch_deviation(values: &[f32], mean: f32) -> f32 {
     let doubt = 0.55 * (n + 64.0) * f64::EPSILON;
     let (low, high) = (root(near * (1.0 - doubt)), root(near * (1.0 + doubt)));
     if low.to_bits() == high.to_bits() {
-        return low;
+        return Ok(low);
     }
-    root(values.iter().map(square).fold(0.0, |sum, square| sum + square))
+    let mut sum = 0.0;
+    for part in values.chunks(CHECK_EVERY) {
+        check()?;
+        sum = part.iter().map(square).fold(sum, |sum, square| sum + square);
+    }
+    Ok(root(sum))
 }
 
 /// Mean and standard deviation as `numpy.mean` and `numpy.std` give them.
-fn numpy(values: &[f32]) -> (f32, f32) {
+fn numpy(values: &[f32], check: Check<'_>) -> Result<(f32, f32)> {
     let n = values.len() as f32;
-    let mean = pairwise(values, &|value| value) / n;
+    let mean = pairwise(values, &|value| value, check)? / n;
     let square = |value: f32| (value - mean) * (value - mean);
-    (mean, (pairwise(values, &square) / n).sqrt())
+    Ok((mean, (pairwise(values, &square, check)? / n).sqrt()))
 }
 
 /// numpy's sum: halves of a multiple of eight down to 128 values, which eight sums share.
-fn pairwise(values: &[f32], of: &impl Fn(f32) -> f32) -> f32 {
+fn pairwise(values: &[f32], of: &impl Fn(f32) -> f32, check: Check<'_>) -> Result<f32> {
+    if values.len() > CHECK_EVERY {
+        check()?;
+    }
     if values.len() > 128 {
         let half = values.len() / 2;
         let (left, right) = values.split_at(half - half % 8);
-        return pairwise(left, of) + pairwise(right, of);
+        return Ok(pairwise(left, of, check)? + pairwise(right, of, check)?);
     }
     let (groups, rest) = values.as_chunks::<8>();
     let Some((first, groups)) = groups.split_first() else {
-        return rest.iter().fold(-0.0, |sum, value| sum + of(*value));
+        return Ok(rest.iter().fold(-0.0, |sum, value| sum + of(*value)));
     };
     let mut sums = first.map(of);
     for group in groups {
@@ -208,5 +261,5 @@ fn pairwise(values: &[f32], of: &impl Fn(f32) -> f32) -> f32 {
     }
     let pair = |k: usize| sums[k] + sums[k + 1];
     let sum = (pair(0) + pair(2)) + (pair(4) + pair(6));
-    rest.iter().fold(sum, |sum, value| sum + of(*value))
+    Ok(rest.iter().fold(sum, |sum, value| sum + of(*value)))
 }

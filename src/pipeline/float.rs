@@ -3,7 +3,8 @@
 //! Images of one to seven channels are what the rules here hold for: torch sums the four samples of a bilinear resize
 //! without antialiasing in another order where a vector of channels fits.
 
-use crate::error::{Error, Result, Size, filled};
+use crate::error::{Error, Result, Size, filled, reserved};
+use crate::parallel::Watch;
 use crate::resample::{Filter, Float, FloatAxis, Sum};
 use crate::simd::{Simd, float};
 
@@ -12,7 +13,7 @@ use crate::simd::{Simd, float};
 /// Same size is a copy, and only then nothing is done to the values: torchvision returns such an image untouched.
 ///
 /// # Errors
-/// `ZeroSide`, `Option` for a filter that is neither bilinear nor bicubic, `OutOfMemory`.
+/// `ZeroSide`, `Option` for a filter that is neither bilinear nor bicubic, `OutOfMemory`, `Interrupted`.
 pub fn resize(
     simd: Simd,
     planes: &[f32],
@@ -20,6 +21,7 @@ pub fn resize(
     target: Size,
     filter: Filter,
     rule: Float,
+    watch: &Watch<'_>,
 ) -> Result<Vec<f32>> {
     for (what, size) in [("image", size), ("resized image", target)] {
         if size.0 == 0 || size.1 == 0 {
@@ -30,26 +32,45 @@ pub fn resize(
     let columns = FloatAxis::new(filter, size.1, target.1, rule.antialias)?;
     let count = planes.len() / (size.0 * size.1);
     let len = target.0.checked_mul(target.1).and_then(|area| area.checked_mul(count));
-    let mut out = filled(0.0, len.unwrap_or(usize::MAX))?;
+    let mut out = room(len.unwrap_or(usize::MAX), watch)?;
     if size == target {
         out.copy_from_slice(&planes[..count * size.0 * size.1]);
         return Ok(out);
     }
-    let mut room = Room::new(&rows, &columns)?;
+    let mut held = Room::new(&rows, &columns, watch)?;
     let planes = planes.chunks_exact(size.0 * size.1);
     for (plane, out) in planes.zip(out.chunks_exact_mut(target.0 * target.1)) {
         match rows.sum {
-            Sum::Square => square(simd, plane, (&rows, &columns), &mut room, out),
-            Sum::Window | Sum::Cubic => separable(simd, plane, (&rows, &columns), &mut room, out),
+            Sum::Square => square(simd, plane, (&rows, &columns), &mut held, out, watch)?,
+            Sum::Window | Sum::Cubic => {
+                separable(simd, plane, (&rows, &columns), &mut held, out, watch)?;
+            }
         }
     }
     if rule.round || rule.clamp {
-        for value in &mut out {
-            *value = rule.finish(*value);
+        for part in out.chunks_mut(WATCH_EVERY * target.1) {
+            watch.check()?;
+            for value in part {
+                *value = rule.finish(*value);
+            }
         }
     }
     Ok(out)
 }
+
+/// Zeros, with a look at the watch now and then: the system clears memory as it is touched.
+pub(super) fn room(len: usize, watch: &Watch<'_>) -> Result<Vec<f32>> {
+    const STEP: usize = 1 << 20;
+    let mut room = reserved(len)?;
+    while room.len() < len {
+        watch.check()?;
+        room.resize(len.min(room.len() + STEP), 0.0);
+    }
+    Ok(room)
+}
+
+/// Rows between two looks at the watch.
+const WATCH_EVERY: usize = 64;
 
 /// Memory of one plane's resize.
 struct Room {
@@ -63,27 +84,27 @@ struct Room {
 }
 
 impl Room {
-    fn new(rows: &FloatAxis, columns: &FloatAxis) -> Result<Self> {
-        let mut room = Self {
+    fn new(rows: &FloatAxis, columns: &FloatAxis, watch: &Watch<'_>) -> Result<Self> {
+        let mut held = Self {
             columns: Vec::new(),
             sums: Vec::new(),
             between: Vec::new(),
             weights: [Vec::new(), Vec::new()],
         };
         if rows.sum == Sum::Square {
-            room.between = filled(0.0, 4 * columns.target)?;
-            room.weights = [filled(0.0, columns.target)?, filled(0.0, columns.target)?];
+            held.between = filled(0.0, 4 * columns.target)?;
+            held.weights = [filled(0.0, columns.target)?, filled(0.0, columns.target)?];
             for x in 0..columns.target {
                 let (_, weights) = columns.window(x);
-                room.weights[0][x] = weights[0];
-                room.weights[1][x] = weights[1];
+                held.weights[0][x] = weights[0];
+                held.weights[1][x] = weights[1];
             }
         } else {
-            room.columns = filled(0.0, float::ROWS * columns.source)?;
-            room.sums = filled(0.0, float::ROWS * columns.target)?;
-            room.between = filled(0.0, rows.source * columns.target)?;
+            held.columns = filled(0.0, float::ROWS * columns.source)?;
+            held.sums = filled(0.0, float::ROWS * columns.target)?;
+            held.between = room(rows.source * columns.target, watch)?;
         }
-        Ok(room)
+        Ok(held)
     }
 }
 
@@ -94,25 +115,45 @@ fn separable(
     (rows, columns): (&FloatAxis, &FloatAxis),
     room: &mut Room,
     out: &mut [f32],
-) {
+    watch: &Watch<'_>,
+) -> Result<()> {
     let skips = |axis: &FloatAxis| axis.sum == Sum::Window && axis.source == axis.target;
     if skips(columns) {
-        for (i, row) in out.chunks_exact_mut(columns.target).enumerate() {
-            float::vertical(simd, rows, i, plane, row);
-        }
-        return;
+        return vertical(simd, rows, columns.target, plane, out, watch);
     }
     let only = skips(rows);
     let between = if only { &mut *out } else { &mut room.between[..] };
     let bands = plane.chunks(float::ROWS * columns.source);
-    for (band, to) in bands.zip(between.chunks_mut(float::ROWS * columns.target)) {
+    for (number, (band, to)) in
+        bands.zip(between.chunks_mut(float::ROWS * columns.target)).enumerate()
+    {
+        if (number * float::ROWS).is_multiple_of(WATCH_EVERY) {
+            watch.check()?;
+        }
         float::horizontal(simd, columns, band, (&mut room.columns, &mut room.sums), to);
     }
-    if !only {
-        for (i, row) in out.chunks_exact_mut(columns.target).enumerate() {
-            float::vertical(simd, rows, i, &room.between, row);
-        }
+    if only {
+        return Ok(());
     }
+    vertical(simd, rows, columns.target, &room.between, out, watch)
+}
+
+/// The rows alone, of `width` values each.
+fn vertical(
+    simd: Simd,
+    rows: &FloatAxis,
+    width: usize,
+    from: &[f32],
+    out: &mut [f32],
+    watch: &Watch<'_>,
+) -> Result<()> {
+    for (i, row) in out.chunks_exact_mut(width).enumerate() {
+        if i.is_multiple_of(WATCH_EVERY) {
+            watch.check()?;
+        }
+        float::vertical(simd, rows, i, from, row);
+    }
+    Ok(())
 }
 
 /// Both axes at once, two samples each.
@@ -122,12 +163,16 @@ fn square(
     (rows, columns): (&FloatAxis, &FloatAxis),
     room: &mut Room,
     out: &mut [f32],
-) {
+    watch: &Watch<'_>,
+) -> Result<()> {
     let width = columns.target;
     let (even, odd) = room.between.split_at_mut(2 * width);
     // The samples of an even row and of an odd one; two rows that follow each other have both.
     let mut held = [(even, usize::MAX), (odd, usize::MAX)];
     for (i, row) in out.chunks_exact_mut(width).enumerate() {
+        if i.is_multiple_of(WATCH_EVERY) {
+            watch.check()?;
+        }
         let (taps, weights) = rows.window(i);
         for &tap in taps {
             let y = tap as usize;
@@ -149,6 +194,7 @@ fn square(
         let sides = [&room.weights[0][..], &room.weights[1][..]];
         float::square(simd, [a, b, c, d], [weights[0], weights[1]], sides, row);
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -187,11 +233,19 @@ mod tests {
                 let target = (SIDES[(n + width) % SIDES.len()], SIDES[(n * width) % SIDES.len()]);
                 for (filter, antialias) in RULES {
                     let made = |simd| {
-                        resize(simd, &planes, size, target, filter, rule(antialias))
-                            .expect("resized")
-                            .iter()
-                            .map(|value| value.to_bits())
-                            .collect::<Vec<u32>>()
+                        resize(
+                            simd,
+                            &planes,
+                            size,
+                            target,
+                            filter,
+                            rule(antialias),
+                            &Watch::new(None),
+                        )
+                        .expect("resized")
+                        .iter()
+                        .map(|value| value.to_bits())
+                        .collect::<Vec<u32>>()
                     };
                     let plain = made(backends[0]);
                     for simd in &backends[1..] {
@@ -208,7 +262,8 @@ mod tests {
         let simd = Simd::detect("scalar").expect("scalar");
         for (filter, antialias) in RULES {
             let flat = vec![200.0; 37 * 23];
-            let out = resize(simd, &flat, (37, 23), (11, 50), filter, rule(antialias));
+            let out =
+                resize(simd, &flat, (37, 23), (11, 50), filter, rule(antialias), &Watch::new(None));
             for value in out.expect("resized") {
                 assert!((value - 200.0).abs() < 1e-3, "{filter:?} {antialias}: {value}");
             }
@@ -219,7 +274,8 @@ mod tests {
     fn what_cannot_be_is_refused() {
         let simd = Simd::detect("scalar").expect("scalar");
         let refused = |size, target, filter| {
-            resize(simd, &[0.0; 4], size, target, filter, rule(true)).expect_err("refused")
+            resize(simd, &[0.0; 4], size, target, filter, rule(true), &Watch::new(None))
+                .expect_err("refused")
         };
         assert!(matches!(
             refused((2, 2), (0, 3), Filter::Bilinear),

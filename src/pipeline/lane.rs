@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::Out;
 use super::float;
 use super::source::Rows;
-use crate::error::{Result, Size, filled, zeroed};
+use crate::error::{Result, Size, collected, reserved, zeroed};
 use crate::pack::{Element, Fill, Lut, Normalise, Standardise};
 use crate::parallel::Watch;
 use crate::plan::{Cut, First, Floats, Inside, Order, View};
@@ -36,14 +36,14 @@ impl Lane<'_> {
         watch: &Watch<'_>,
     ) -> Result<()> {
         let steps = Steps::new(out.as_ref().map(|(lut, _)| *lut), self.floats);
-        let mut canvases = Vec::with_capacity(readers.len());
+        let mut canvases = reserved(readers.len())?;
         for (frame, reader) in readers.iter_mut().enumerate() {
             let planes = self.read(&mut **reader, &steps, watch)?;
-            let resized = self.resized(planes, &steps)?;
+            let resized = self.resized(planes, &steps, watch)?;
             watch.check()?;
-            canvases.push(self.canvas(&resized, &steps)?);
+            canvases.push(self.canvas(&resized, &steps, watch)?);
             if let Some(kept) = keep.get_mut(frame) {
-                self.bytes(&resized, kept);
+                self.bytes(&resized, kept, watch)?;
             }
         }
         if let Some((lut, out)) = out {
@@ -57,7 +57,7 @@ impl Lane<'_> {
         let rect = self.view.source;
         let (height, width) = rect.size;
         let area = height * width;
-        let mut planes = filled(0.0, 3 * area)?;
+        let mut planes = float::room(3 * area, watch)?;
         let mut line = zeroed(width * self.input)?;
         let mut y = 0;
         while y < height {
@@ -79,15 +79,17 @@ impl Lane<'_> {
         Ok(planes)
     }
 
-    fn resized(&self, mut planes: Vec<f32>, steps: &Steps) -> Result<Vec<f32>> {
+    fn resized(&self, mut planes: Vec<f32>, steps: &Steps, watch: &Watch<'_>) -> Result<Vec<f32>> {
         if let Some(standardise) = steps.standardise {
-            standardise.apply(&mut planes);
+            let check = || watch.check();
+            standardise.of_planes(&planes, &check)?.apply(&mut planes, &check)?;
         }
         let (size, target) = (self.view.source.size, self.view.resized);
         if size == target || target.0 == 0 || target.1 == 0 {
             return Ok(planes);
         }
-        float::resize(self.simd, &planes, size, target, self.view.filter, self.floats.rule)
+        let (filter, rule) = (self.view.filter, self.floats.rule);
+        float::resize(self.simd, &planes, size, target, filter, rule, watch)
     }
 
     /// The part of the resized rows and columns that the canvas shows along one axis, and where it begins there.
@@ -98,50 +100,59 @@ impl Lane<'_> {
     }
 
     /// Places `resized` on a canvas of its own: of each channel and row, its values there.
-    fn placed(&self, mut row: impl FnMut(usize, usize, Range<usize>, usize)) {
+    fn placed(
+        &self,
+        watch: &Watch<'_>,
+        mut row: impl FnMut(usize, usize, Range<usize>, usize),
+    ) -> Result<()> {
         let View { resized, offset, canvas, .. } = *self.view;
         if resized.0 == 0 || resized.1 == 0 {
-            return;
+            return Ok(());
         }
         let (down, top) = Self::shown(resized.0, offset.0, canvas.0);
         let (across, left) = Self::shown(resized.1, offset.1, canvas.1);
         for c in 0..3 {
             for (n, y) in down.clone().enumerate() {
+                if n.is_multiple_of(WATCH_EVERY) {
+                    watch.check()?;
+                }
                 let from = c * resized.0 * resized.1 + y * resized.1;
                 row(c, top + n, from + across.start..from + across.end, left);
             }
         }
+        Ok(())
     }
 
     /// What is written, plane after plane.
-    fn canvas(&self, resized: &[f32], steps: &Steps) -> Result<Vec<f32>> {
+    fn canvas(&self, resized: &[f32], steps: &Steps, watch: &Watch<'_>) -> Result<Vec<f32>> {
         let (height, width) = self.view.canvas;
-        let mut canvas = filled(0.0, 3 * height * width)?;
+        let mut canvas = float::room(3 * height * width, watch)?;
         for (c, plane) in canvas.chunks_exact_mut((height * width).max(1)).enumerate() {
+            watch.check()?;
             let background = steps.before[c][usize::from(self.view.background[c])];
             plane.fill(steps.after(c, self.floats.outside.map_or(background, f32::from)));
         }
-        self.placed(|c, y, from, left| {
+        self.placed(watch, |c, y, from, left| {
             let line = &mut canvas[(c * height + y) * width + left..][..from.len()];
             for (value, of) in line.iter_mut().zip(&resized[from]) {
                 *value = steps.after(c, *of);
             }
-        });
+        })?;
         Ok(canvas)
     }
 
     /// The canvas as bytes, for views that come from it.
-    fn bytes(&self, resized: &[f32], kept: &mut [u8]) {
+    fn bytes(&self, resized: &[f32], kept: &mut [u8], watch: &Watch<'_>) -> Result<()> {
         let width = self.view.canvas.1;
         for pixel in kept.chunks_exact_mut(3) {
             pixel.copy_from_slice(&self.view.background);
         }
-        self.placed(|c, y, from, left| {
+        self.placed(watch, |c, y, from, left| {
             let line = &mut kept[(y * width + left) * 3..];
             for (pixel, of) in line.chunks_exact_mut(3).zip(&resized[from]) {
                 pixel[c] = of.round_ties_even() as u8;
             }
-        });
+        })
     }
 
     fn write(
@@ -159,7 +170,7 @@ impl Lane<'_> {
         let mut sink = Sink { element, out: bytes };
         match self.view.cut {
             Cut::Patches { patch, merge, inside, .. } => {
-                let frames = self.frames();
+                let frames = self.frames()?;
                 for (row, column) in places(self.view, merge) {
                     if column == 0 {
                         watch.check()?;
@@ -240,9 +251,9 @@ impl Lane<'_> {
     }
 
     /// The frame in every place over time of a patch.
-    fn frames(&self) -> Vec<usize> {
+    fn frames(&self) -> Result<Vec<usize>> {
         let of = |(frame, slots): (usize, &Range<usize>)| std::iter::repeat_n(frame, slots.len());
-        self.slots.iter().enumerate().flat_map(of).collect()
+        collected(self.slots.iter().enumerate().flat_map(of))
     }
 }
 

@@ -34,7 +34,6 @@ mod scaler;
 mod source;
 mod tables;
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
@@ -44,7 +43,9 @@ use self::scaler::Scaler;
 use self::source::WINDOW;
 use self::tables::Tables;
 use crate::buffer::{Aligned, row_stride};
-use crate::error::{Error, Result, Size, zeroed};
+use crate::error::{
+    Error, Result, Size, append, collected, filled, gathered, push, reserved, zeroed,
+};
 use crate::image::{ImageRef, Row};
 use crate::pack::{Element, Emit, Fill, Lut, Place, Units, row_bytes};
 use crate::parallel::{self, Watch};
@@ -130,32 +131,31 @@ pub fn run_all(
     items: Vec<Item<'_>>,
     watch: &Watch<'_>,
 ) -> Result<Vec<(usize, Error)>> {
-    let failures = Failures::default();
+    let failures = Failures(Mutex::new(filled(None, items.len())?));
     let ran = with_backend!(settings.simd, backend =>
         run_with(backend, settings, items, watch, Some(&failures)));
-    match ran {
-        Ok(()) => Ok(failures
-            .0
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
-            .into_iter()
-            .collect()),
-        Err((_, error)) => Err(error),
-    }
+    ran.map_err(|(_, error)| error)?;
+    let failures = failures.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let numbered = failures.into_iter().enumerate();
+    collected(numbered.filter_map(|(item, error)| error.map(|error| (item, error))))
 }
 
 /// The first error of every item that failed, by number.
-#[derive(Default)]
-struct Failures(Mutex<BTreeMap<usize, Error>>);
+struct Failures(Mutex<Vec<Option<Error>>>);
 
 impl Failures {
     fn has(&self, item: usize) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&item)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)[item].is_some()
     }
 
     fn add(&self, item: usize, error: Error) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(item).or_insert(error);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)[item].get_or_insert(error);
     }
+}
+
+/// An error that is of no item in particular.
+fn of_none(error: Error) -> (usize, Error) {
+    (0, error)
 }
 
 fn run_with<B: Backend>(
@@ -172,10 +172,13 @@ fn run_with<B: Backend>(
     let (mut alone, mut works) = (Vec::new(), Vec::new());
     for (number, item) in items.into_iter().enumerate() {
         let sequential = item.frames.iter().any(|frame| frame.source.is_sequential());
-        if shares == 1 || sequential {
-            alone.push((number, Work::new(item, settings, 1)));
-        } else {
-            works.push((number, Work::new(item, settings, shares)));
+        let whole = shares == 1 || sequential;
+        let made = Work::new(item, settings, if whole { 1 } else { shares }).and_then(|work| {
+            if whole { push(&mut alone, (number, work)) } else { push(&mut works, (number, work)) }
+        });
+        match (made, failures) {
+            (Err(error), Some(failures)) => failures.add(number, error),
+            (made, _) => made.map_err(|error| (number, error))?,
         }
     }
     if 2 * alone.len() <= threads {
@@ -183,9 +186,10 @@ fn run_with<B: Backend>(
             work.divided = true;
         }
     }
-    let alone = alone.into_iter().map(|(number, work)| (number, Task::Whole(work))).collect();
+    let alone = alone.into_iter().map(|(number, work)| (number, Task::Whole(work)));
+    let alone = collected(alone).map_err(of_none)?;
     let run = |tasks: Vec<(usize, Task<'_, '_>)>| {
-        let owners: Vec<usize> = tasks.iter().map(|&(item, _)| item).collect();
+        let owners = collected(tasks.iter().map(|&(item, _)| item)).map_err(of_none)?;
         parallel::for_each(tasks, threads, watch, |(item, task)| {
             let Some(failures) = failures else { return task.run(settings, &tables, watch) };
             if failures.has(item) {
@@ -205,20 +209,20 @@ fn run_with<B: Backend>(
     run(alone)?;
     let levels = works.iter().map(|(_, work)| work.plan.levels()).max().unwrap_or(0);
     for level in 0..levels {
-        let mut made = Vec::with_capacity(works.len());
-        let mut taken = Vec::with_capacity(works.len());
+        let mut made = reserved(works.len()).map_err(of_none)?;
+        let mut taken = reserved(works.len()).map_err(of_none)?;
         for &mut (item, ref mut work) in &mut works {
-            taken.push(work.take(level));
-            match work.canvases_of(level) {
-                Ok(canvases) => made.push(canvases),
-                Err(error) => match failures {
-                    Some(failures) => {
-                        failures.add(item, error);
-                        made.push(Vec::new());
-                    }
-                    None => return Err((item, error)),
-                },
-            }
+            let level = work.take(level).and_then(|taken| Ok((taken, work.canvases_of(level)?)));
+            let (pieces, canvases) = match (level, failures) {
+                (Ok(level), _) => level,
+                (Err(error), None) => return Err((item, error)),
+                (Err(error), Some(failures)) => {
+                    failures.add(item, error);
+                    Default::default()
+                }
+            };
+            taken.push(pieces);
+            made.push(canvases);
         }
         let mut tasks = Vec::new();
         for (((item, work), (pieces, blanks)), made) in works.iter().zip(taken).zip(&mut made) {
@@ -226,23 +230,26 @@ fn run_with<B: Backend>(
             if failures.is_some_and(|failures| failures.has(item)) {
                 continue;
             }
-            tasks.extend(blanks.into_iter().map(|blank| (item, Task::Blank(blank))));
-            let mut keeps: BTreeMap<usize, Vec<&mut [u8]>> = made
-                .iter_mut()
-                .map(|(view, canvases)| (*view, canvases.iter_mut().map(|c| &mut c[..]).collect()))
-                .collect();
-            for piece in pieces {
-                let keep = keeps.get_mut(&piece.view).map(|rests| piece.keep(work.plan, rests));
-                tasks.push((item, Task::Piece(work, piece, keep.unwrap_or_default())));
+            let divided = blanks
+                .into_iter()
+                .try_for_each(|blank| push(&mut tasks, (item, Task::Blank(blank))))
+                .and_then(|()| work.divided(item, pieces, made, &mut tasks));
+            match (divided, failures) {
+                // Pieces that have their task already are left out when it comes to them.
+                (Err(error), Some(failures)) => failures.add(item, error),
+                (divided, _) => divided.map_err(|error| (item, error))?,
             }
         }
         run(tasks)?;
-        for ((_, work), made) in works.iter_mut().zip(made) {
-            work.canvases.extend(made);
+        for (&mut (item, ref mut work), made) in works.iter_mut().zip(made) {
+            append(&mut work.canvases, made).map_err(|error| (item, error))?;
         }
     }
     Ok(())
 }
+
+/// A task, and the number of the item that it is of.
+type Numbered<'w, 'a> = (usize, Task<'w, 'a>);
 
 /// The canvases of a view that others come from, of every frame: packed pixels of three bytes.
 type Canvases = Vec<Vec<u8>>;
@@ -253,8 +260,8 @@ struct Work<'a> {
     frames: Vec<Frame<'a>>,
     pieces: Vec<Piece<'a>>,
     blanks: Vec<Blank<'a>>,
-    /// What has been made, by view.
-    canvases: BTreeMap<usize, Canvases>,
+    /// What has been made, and of which view.
+    canvases: Vec<(usize, Canvases)>,
     /// Whether another thread is free, so that a source may divide its work.
     divided: bool,
 }
@@ -294,7 +301,7 @@ const fn tile_in_memory(allocated: Option<Size>, cut: Cut) -> Size {
 
 impl<'a> Work<'a> {
     /// One piece a view, or about `shares` of them.
-    fn new(item: Item<'a>, settings: &Settings<'_>, shares: usize) -> Self {
+    fn new(item: Item<'a>, settings: &Settings<'_>, shares: usize) -> Result<Self> {
         let Item { plan, frames, outs } = item;
         let (mut pieces, mut blanks) = (Vec::new(), Vec::new());
         // A view in floats is one piece, and one that is reduced: it is resized whole.
@@ -309,21 +316,23 @@ impl<'a> Work<'a> {
             let (mut rest, mut row) = (part.bytes, 0);
             let mut blank = |bytes: &'a mut [u8], cut| {
                 let (tile, fill) = (tile_in_memory(part.tile, cut), part.fill);
-                if !bytes.is_empty() {
-                    blanks.push(Blank { bytes, cut, tile, fill, element });
+                if bytes.is_empty() {
+                    return Ok(());
                 }
+                push(&mut blanks, Blank { bytes, cut, tile, fill, element })
             };
-            let mut views: Vec<usize> = (0..plan.views.len())
-                .filter(|&view| plan.views[view].output == Some(output))
-                .collect();
-            views.sort_by_key(|&view| plan.views[view].index);
+            let mut views = collected(
+                (0..plan.views.len()).filter(|&view| plan.views[view].output == Some(output)),
+            )?;
+            // No two have one index.
+            views.sort_unstable_by_key(|&view| plan.views[view].index);
             for number in views {
                 let view = &plan.views[number];
                 let tile = tile_in_memory(part.tile, view.cut);
                 let gap = view.index.saturating_sub(row);
                 let bytes = gap * row_bytes(view.cut, tile, element, settings.copies);
                 let (before, others) = rest.split_at_mut(bytes);
-                blank(before, view.cut);
+                blank(before, view.cut)?;
                 (rest, row) = (others, row + gap + view.count());
                 let bytes = Place::unit_bytes(view, tile, element, settings.copies);
                 let count = Units::new(view).count;
@@ -332,10 +341,10 @@ impl<'a> Work<'a> {
                     rest = others;
                     let out = Some(Out { bytes: out, tile, fill: part.fill });
                     let last = units.end == count;
-                    pieces.push(Piece { view: number, units, last, out });
+                    push(&mut pieces, Piece { view: number, units, last, out })?;
                 }
             }
-            blank(rest, plan.outputs[output].cut);
+            blank(rest, plan.outputs[output].cut)?;
         }
         for (number, view) in plan.views.iter().enumerate() {
             if view.output.is_none() && plan.has_children(number) {
@@ -344,44 +353,77 @@ impl<'a> Work<'a> {
                     let last = units.end == count;
                     Piece { view: number, units, last, out: None }
                 };
-                pieces.extend(deal(view, count).map(piece));
+                append(&mut pieces, deal(view, count).map(piece))?;
             }
         }
-        pieces.sort_by_key(|piece| piece.view);
-        Self { plan, frames, pieces, blanks, canvases: BTreeMap::new(), divided: false }
+        // A stable sort would ask for memory.
+        pieces.sort_unstable_by_key(|piece| (piece.view, piece.units.start));
+        Ok(Self { plan, frames, pieces, blanks, canvases: Vec::new(), divided: false })
     }
 
     /// Takes the pieces of one level, and with the first one all blanks.
-    fn take(&mut self, level: usize) -> (Vec<Piece<'a>>, Vec<Blank<'a>>) {
+    fn take(&mut self, level: usize) -> Result<(Vec<Piece<'a>>, Vec<Blank<'a>>)> {
         let plan = self.plan;
-        let pieces = std::mem::take(&mut self.pieces);
-        let (taken, left) = pieces.into_iter().partition(|piece| plan.level(piece.view) == level);
+        let taken = self.taken(|piece| plan.level(piece.view) == level)?;
+        Ok((taken, std::mem::take(&mut self.blanks)))
+    }
+
+    /// Takes the pieces for which that holds.
+    fn taken(&mut self, holds: impl Fn(&Piece<'a>) -> bool) -> Result<Vec<Piece<'a>>> {
+        let count = self.pieces.iter().filter(|piece| holds(piece)).count();
+        let (mut taken, mut left) = (reserved(count)?, reserved(self.pieces.len() - count)?);
+        for piece in self.pieces.drain(..) {
+            if holds(&piece) { taken.push(piece) } else { left.push(piece) }
+        }
         self.pieces = left;
-        (taken, std::mem::take(&mut self.blanks))
+        Ok(taken)
+    }
+
+    /// Makes tasks of pieces, each with its rows of the canvases that it hands on.
+    fn divided<'w>(
+        &'w self,
+        item: usize,
+        pieces: Vec<Piece<'a>>,
+        made: &'w mut [(usize, Canvases)],
+        tasks: &mut Vec<Numbered<'w, 'a>>,
+    ) -> Result<()> {
+        let mut keeps = reserved(made.len())?;
+        for (view, canvases) in made {
+            keeps.push((*view, collected(canvases.iter_mut().map(|canvas| &mut canvas[..]))?));
+        }
+        for piece in pieces {
+            let keep = match keeps.iter_mut().find(|(view, _)| *view == piece.view) {
+                Some((_, rests)) => piece.keep(self.plan, rests)?,
+                None => Vec::new(),
+            };
+            push(tasks, (item, Task::Piece(self, piece, keep)))?;
+        }
+        Ok(())
     }
 
     /// Memory for the canvases that views of a level hand on.
     fn canvases_of(&self, level: usize) -> Result<Vec<(usize, Canvases)>> {
         let parents = (0..self.plan.views.len())
             .filter(|&view| self.plan.level(view) == level && self.plan.has_children(view));
-        parents.map(|view| Ok((view, self.canvases_for(view)?))).collect()
+        gathered(parents.map(|view| Ok((view, self.canvases_for(view)?))))
     }
 
     fn canvases_for(&self, view: usize) -> Result<Canvases> {
         let (height, width) = self.plan.views[view].canvas;
-        self.frames.iter().map(|_| zeroed(height * width * 3)).collect()
+        gathered(self.frames.iter().map(|_| zeroed(height * width * 3)))
     }
 
     /// Readers of what views of that origin come from, one a frame.
     fn readers<'r>(&'r self, from: From, watch: &'r Watch<'r>) -> Result<Vec<Box<dyn Rows + 'r>>> {
         match from {
             From::Image => {
-                self.frames.iter().map(|frame| frame.source.open_watched(watch)).collect()
+                gathered(self.frames.iter().map(|frame| frame.source.open_watched(watch)))
             }
             From::View(parent) => {
                 let (height, width) = self.plan.views[parent].canvas;
-                let canvases = self.canvases.get(&parent).ok_or(Error::Source)?;
-                let mut readers: Vec<Box<dyn Rows + 'r>> = Vec::with_capacity(canvases.len());
+                let found = self.canvases.iter().find(|(view, _)| *view == parent);
+                let (_, canvases) = found.ok_or(Error::Source)?;
+                let mut readers: Vec<Box<dyn Rows + 'r>> = reserved(canvases.len())?;
                 for canvas in canvases {
                     readers.push(Box::new(ImageRef::packed(canvas, height, width, 3)));
                 }
@@ -416,8 +458,8 @@ impl<'a> Work<'a> {
             From::View(_) => 3,
         };
         let slots: Vec<Range<usize>> =
-            self.frames.iter().map(|frame| frame.slots.clone()).collect();
-        let mut runs = Vec::with_capacity(pieces.len());
+            collected(self.frames.iter().map(|frame| frame.slots.clone()))?;
+        let mut runs = Vec::new();
         for (piece, mut keep) in pieces {
             let view = &self.plan.views[piece.view];
             if let Lane::Floats(floats) = view.lane {
@@ -438,7 +480,8 @@ impl<'a> Work<'a> {
                 }
                 continue;
             }
-            runs.push(ViewRun::new(self.plan, input, piece, keep, &slots, settings, tables)?);
+            let run = ViewRun::new(self.plan, input, piece, keep, &slots, settings, tables)?;
+            push(&mut runs, run)?;
         }
         if runs.is_empty() {
             return Ok(());
@@ -481,35 +524,29 @@ impl<'a> Work<'a> {
         }
         let views = 0..plan.views.len();
         for from in std::iter::once(From::Image).chain(views.map(From::View)) {
-            let pieces = std::mem::take(&mut self.pieces);
-            let (siblings, left): (Vec<_>, Vec<_>) =
-                pieces.into_iter().partition(|piece| plan.views[piece.view].from == from);
-            self.pieces = left;
+            let siblings = self.taken(|piece| plan.views[piece.view].from == from)?;
             if siblings.is_empty() {
                 continue;
             }
             let mut made = Vec::new();
             for piece in &siblings {
                 if plan.has_children(piece.view) {
-                    made.push((piece.view, self.canvases_for(piece.view)?));
+                    push(&mut made, (piece.view, self.canvases_for(piece.view)?))?;
                 }
             }
             let mut keeps = made.iter_mut();
-            let mut with_keeps = Vec::with_capacity(siblings.len());
+            let mut with_keeps = reserved(siblings.len())?;
             for piece in siblings {
                 let keep = if plan.has_children(piece.view) { keeps.next() } else { None };
-                let keep =
-                    keep.map(|(_, canvases)| canvases.iter_mut().map(|c| &mut c[..]).collect());
-                with_keeps.push((piece, keep.unwrap_or_default()));
+                let canvases = keep.into_iter().flat_map(|(_, canvases)| canvases);
+                with_keeps.push((piece, collected(canvases.map(|canvas| &mut canvas[..]))?));
             }
             loop {
-                let mut again = Vec::with_capacity(with_keeps.len());
+                let mut again = reserved(with_keeps.len())?;
                 for (piece, keep) in &mut with_keeps {
                     let keep: &mut Vec<&mut [u8]> = keep;
-                    again.push((
-                        piece.again(),
-                        keep.iter_mut().map(|canvas| &mut **canvas).collect(),
-                    ));
+                    let keep = collected(keep.iter_mut().map(|canvas| &mut **canvas))?;
+                    again.push((piece.again(), keep));
                 }
                 match self.family(from, again, settings, tables, watch) {
                     // From the first row on, where a source is not what it seemed to be.
@@ -520,7 +557,7 @@ impl<'a> Work<'a> {
                     }
                 }
             }
-            self.canvases.extend(made);
+            append(&mut self.canvases, made)?;
         }
         Ok(())
     }
@@ -573,16 +610,16 @@ impl Piece<'_> {
     }
 
     /// Its own rows of the canvas of every frame, from what other pieces have left.
-    fn keep<'k>(&self, plan: &Plan, rests: &mut Vec<&'k mut [u8]>) -> Vec<&'k mut [u8]> {
+    fn keep<'k>(&self, plan: &Plan, rests: &mut [&'k mut [u8]]) -> Result<Vec<&'k mut [u8]>> {
         let (rows, own) = self.rows(plan, true);
         let bytes = (own - rows.start) * plan.views[self.view].canvas.1 * 3;
-        let mut kept = Vec::with_capacity(rests.len());
+        let mut kept = reserved(rests.len())?;
         for rest in rests {
             let (mine, others): (&'k mut [u8], _) = std::mem::take(rest).split_at_mut(bytes);
             *rest = others;
             kept.push(mine);
         }
-        kept
+        Ok(kept)
     }
 }
 
@@ -614,7 +651,7 @@ impl Task<'_, '_> {
             Self::Whole(work) => work.whole(settings, tables, watch),
             Self::Piece(work, piece, keep) => {
                 let from = work.plan.views[piece.view].from;
-                work.family(from, vec![(piece, keep)], settings, tables, watch)
+                work.family(from, collected([(piece, keep)])?, settings, tables, watch)
             }
             Self::Blank(blank) => {
                 blank.fill(settings.copies);
@@ -734,8 +771,8 @@ impl<'a, B: Backend> ViewRun<'a, B> {
             Some(Keep { first: start, end: own, canvases })
         };
         let strip_rows = emit.as_ref().map_or(1, Emit::strip_rows);
-        let mut scalers = Vec::with_capacity(frames);
-        let mut strips = Vec::with_capacity(frames);
+        let mut scalers = reserved(frames)?;
+        let mut strips = reserved(frames)?;
         let numerics = match view.lane {
             Lane::Torch | Lane::Sharp => Numerics::Torchvision,
             Lane::Bytes | Lane::Reduced | Lane::Floats(_) => settings.numerics,
@@ -799,13 +836,13 @@ impl<'a, B: Backend> ViewRun<'a, B> {
                 }
             }
             if self.scalers.iter().all(|scaler| scaler.next() == self.last) {
-                self.emit_strip();
+                self.emit_strip()?;
             }
         }
         Ok(())
     }
 
-    fn emit_strip(&mut self) {
+    fn emit_strip(&mut self) -> Result<()> {
         let (pixel, len) = (self.scalers[0].pixel(), self.scalers[0].row_bytes());
         let count = self.last - self.first;
         let frames = self
@@ -828,10 +865,11 @@ impl<'a, B: Backend> ViewRun<'a, B> {
             && (self.keep.is_some() || emit.direct(self.first, len).is_none())
         {
             let frames: Vec<Vec<Row<'_>>> =
-                frames.map(|rows| rows.map(Row::from).collect()).collect();
+                gathered(frames.map(|rows| collected(rows.map(Row::from))))?;
             emit.strip(self.backend, self.first, &frames, pixel);
         }
         self.next_strip();
+        Ok(())
     }
 
     fn next_strip(&mut self) {

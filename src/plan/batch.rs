@@ -1,7 +1,7 @@
 //! One call: which arrays it returns, where each image's rows lie in them, and all that is no pixel.
 
 use super::{Cut, From, Inside, Order, Plan, Rect, Role, View};
-use crate::error::{Error, Result, Size, collected, filled, push, reserved};
+use crate::error::{Error, Result, Size, append, collected, filled, gathered, push, reserved};
 use crate::options::{Options, Value};
 use crate::pack::Element;
 use crate::spec::{ArraySpec, FactSpec, Form, Group, Number, Per, Prepared, Rows, What};
@@ -117,16 +117,10 @@ impl Batch {
         elements: &[Element],
         copies: usize,
     ) -> Result<Self> {
-        let mut arrays = Vec::new();
-        for (output, array) in spec.recipe.arrays.iter().enumerate() {
-            let joined = Joined { spec, array: array.with(&spec.strategy), output, plans, samples };
-            for made in joined.arrays(elements[output], copies)? {
-                push(&mut arrays, made)?;
-            }
-        }
+        let arrays = Self::arrays(spec, plans, samples, elements, copies)?;
         let mut facts = Vec::new();
         for (number, fact) in spec.recipe.facts.iter().enumerate() {
-            let empty = |plan: &&Plan| plan.facts[number].values.is_empty();
+            let empty = |plan: &&Plan| plan.facts[number].is_empty();
             let absent = fact.form == Form::ListsToMost && plans.iter().all(empty);
             if absent || fact.only_if.is_some_and(|flag| !spec.strategy.is_on(flag)) {
                 continue;
@@ -135,11 +129,11 @@ impl Batch {
                 What::Positions(of) => positions(fact.number, of, plans, &arrays)?,
                 What::Mask { of, per } => mask(spec, fact.number, (of, per), plans, &arrays)?,
                 What::SampleImages => {
-                    let mut bytes = Vec::new();
+                    let mut bytes = reserved(samples.len() * fact.number.size())?;
                     for &count in samples {
-                        fact.number.write(count as f64, &mut bytes);
+                        fact.number.write(count as f64, &mut bytes)?;
                     }
-                    let shape = vec![samples.len()];
+                    let shape = collected([samples.len()])?;
                     FactForm::Array { number: fact.number, shape, bytes }
                 }
                 _ => join_fact(fact, number, plans, samples)?,
@@ -147,6 +141,27 @@ impl Batch {
             push(&mut facts, FactArray { key: fact.key, form })?;
         }
         Ok(Self { arrays, facts })
+    }
+
+    /// The arrays of pixels alone: the others may be as long as a video.
+    ///
+    /// # Errors
+    /// As [`Batch::new`].
+    pub fn arrays(
+        spec: &Prepared,
+        plans: &[&Plan],
+        samples: Samples<'_>,
+        elements: &[Element],
+        copies: usize,
+    ) -> Result<Vec<Array>> {
+        let mut arrays = Vec::new();
+        for (output, array) in spec.recipe.arrays.iter().enumerate() {
+            let joined = Joined { spec, array: array.with(&spec.strategy), output, plans, samples };
+            for made in joined.arrays(elements[output], copies)? {
+                push(&mut arrays, made)?;
+            }
+        }
+        Ok(arrays)
     }
 }
 
@@ -197,8 +212,16 @@ impl Joined<'_> {
             }
             // Tiles of several sizes in one image have the largest as the output's.
             let own = |cut| matches!(cut, Cut::Tiles { .. }) && cut != output.cut;
-            let views = plan.views.iter().filter(|view| view.output == Some(self.output));
-            several |= views.clone().any(|view| own(view.cut));
+            let mut views = plan.views.iter().filter(|view| view.output == Some(self.output));
+            let smaller = views.find(|view| own(view.cut)).map(|view| view.cut);
+            if let (Some(Cut::Tiles { tile: first, .. }), Cut::Tiles { tile: other, .. }) =
+                (smaller, output.cut)
+                && self.array.filled_if.is_some()
+                && !self.array.pad
+            {
+                return Err(Error::Ragged { key: self.array.key, first, other });
+            }
+            several |= smaller.is_some();
             found = Some(match (found, output.cut) {
                 (Some(Cut::Tiles { tile: first, step, order }), Cut::Tiles { tile: other, .. }) => {
                     if first != other {
@@ -287,8 +310,8 @@ impl Joined<'_> {
         if self.array.rows == Rows::List && !equal {
             let mut all = Vec::new();
             for (group, &count) in groups.iter().zip(&counts) {
-                let mut shape = vec![count];
-                shape.extend(&row);
+                let mut shape = collected([count])?;
+                append(&mut shape, row.iter().copied())?;
                 push(&mut all, made(shape, self.slots(group, count, row_bytes)?, true))?;
             }
             return Ok(all);
@@ -296,17 +319,17 @@ impl Joined<'_> {
         if matches!(self.array.group, Group::Flat | Group::View) {
             let mut shape = if self.array.group == Group::View {
                 let rows = self.view_rows()?;
-                vec![total / rows, rows]
+                collected([total / rows, rows])?
             } else {
-                vec![total]
+                collected([total])?
             };
-            shape.extend(&row);
+            append(&mut shape, row.iter().copied())?;
             let mut slots = Vec::new();
             for image in 0..images {
                 let rows = self.rows(image);
                 push(&mut slots, Slot { image, bytes: rows * row_bytes, rows })?;
             }
-            return Ok(vec![made(shape, slots, false)]);
+            return collected([made(shape, slots, false)]);
         }
         if self.array.group == Group::Frame {
             return self.of_frames(row, element, tile);
@@ -317,11 +340,12 @@ impl Joined<'_> {
         }
         let mut shape = match self.array.group {
             Group::SampleImage => {
-                vec![self.samples.len(), self.samples.iter().copied().max().unwrap_or(0), rows]
+                let most = self.samples.iter().copied().max().unwrap_or(0);
+                collected([self.samples.len(), most, rows])?
             }
-            _ => vec![groups.len(), rows],
+            _ => collected([groups.len(), rows])?,
         };
-        shape.extend(&row);
+        append(&mut shape, row.iter().copied())?;
         let mut slots = Vec::new();
         for group in &groups {
             for slot in self.slots(group, rows, row_bytes)? {
@@ -331,7 +355,7 @@ impl Joined<'_> {
         if self.array.group == Group::SampleImage {
             self.fill_samples(&mut slots, rows * row_bytes);
         }
-        Ok(vec![made(shape, slots, false)])
+        collected([made(shape, slots, false)])
     }
 
     /// One array of all frames of all videos, each of as many rows as the strategy says.
@@ -353,11 +377,11 @@ impl Joined<'_> {
             push(&mut slots, Slot { image, bytes, rows: self.rows(image) })?;
         }
         let row_axes = row.len();
-        let mut shape = vec![frames, rows];
-        shape.extend(row);
+        let mut shape = collected([frames, rows])?;
+        append(&mut shape, row)?;
         let (key, output, strip) = (self.array.key, self.output, self.array.strip);
         let (listed, tubelet) = (false, 1);
-        Ok(vec![Array {
+        collected([Array {
             key,
             output,
             listed,
@@ -462,13 +486,13 @@ fn mask(
         Per::Row | Per::RowOrFirst => (1, 1),
         Per::Pixel => {
             let sides = &array.shape[array.shape.len() - 2..];
-            shape.extend(sides);
+            append(&mut shape, sides.iter().copied())?;
             (sides[0], sides[1])
         }
         Per::Patch => {
             let sides = &array.shape[array.shape.len() - 2..];
             let patch = spec.strategy.patch_size();
-            shape.extend(sides.iter().map(|side| side / patch));
+            append(&mut shape, sides.iter().map(|side| side / patch))?;
             (sides[0] / patch, sides[1] / patch)
         }
     };
@@ -516,12 +540,9 @@ fn mask(
     if let (Per::RowOrFirst, Some(&group)) = (per, shape.last()) {
         seen.iter_mut().step_by(group.max(1)).for_each(|first| *first = 1);
     }
-    let mut bytes = Vec::new();
-    bytes
-        .try_reserve_exact(count * number.size())
-        .map_err(|_| Error::OutOfMemory { bytes: count * number.size() })?;
+    let mut bytes = reserved(count * number.size())?;
     for one in seen {
-        number.write(f64::from(one), &mut bytes);
+        number.write(f64::from(one), &mut bytes)?;
     }
     Ok(FactForm::Array { number, shape, bytes })
 }
@@ -560,7 +581,7 @@ fn positions(number: Number, of: usize, plans: &[&Plan], arrays: &[Array]) -> Re
     let rows = array.shape.len() - array.row_axes;
     let mut shape = collected(array.shape[..rows].iter().copied())?;
     let count: usize = shape.iter().product();
-    shape.push(2);
+    push(&mut shape, 2)?;
     let mut places = filled([-1.0; 2], count)?;
     let row_bytes = array.shape[rows..].iter().product::<usize>() * array.element.size();
     let mut start = 0;
@@ -580,7 +601,7 @@ fn positions(number: Number, of: usize, plans: &[&Plan], arrays: &[Array]) -> Re
         start += all;
     }
     let mut bytes = reserved(2 * count * number.size())?;
-    places.iter().flatten().for_each(|&place| number.write(place, &mut bytes));
+    places.iter().flatten().try_for_each(|&place| number.write(place, &mut bytes))?;
     Ok(FactForm::Array { number, shape, bytes })
 }
 
@@ -591,77 +612,78 @@ fn join_fact(
     plans: &[&Plan],
     samples: Samples<'_>,
 ) -> Result<FactForm> {
-    let of = |image: usize| -> &[f64] { &plans[image].facts[number].values };
+    let fact = |image: usize| &plans[image].facts[number];
+    let of = |image: usize| fact(image).values();
     let images = plans.len();
     let mut bytes = Vec::new();
     let mut write = |value: f64| spec.number.write(value, &mut bytes);
     let leaf = |value: f64| Tree::Number(spec.number, value);
-    let list = |values: &[f64]| Tree::List(values.iter().map(|&value| leaf(value)).collect());
+    let list = |values: &mut dyn Iterator<Item = f64>| -> Result<Tree> {
+        Ok(Tree::List(collected(values.map(leaf))?))
+    };
+    let total = || (0..images).map(|image| fact(image).len()).sum::<usize>();
+    let columns = || if images == 0 { spec.what.len() } else { fact(0).len() };
     let shape = match spec.form {
         Form::Lists => {
-            return Ok(FactForm::Tree(Tree::List((0..images).map(|i| list(of(i))).collect())));
+            let lists = gathered((0..images).map(|image| list(&mut of(image))))?;
+            return Ok(FactForm::Tree(Tree::List(lists)));
         }
         Form::List => {
-            let all = (0..images).flat_map(|i| of(i).iter().copied().map(leaf));
-            return Ok(FactForm::Tree(Tree::List(all.collect())));
+            return Ok(FactForm::Tree(list(&mut (0..images).flat_map(of))?));
         }
         Form::SampleLists => {
             let mut first = 0;
             let mut tree = Vec::new();
             for &count in samples {
-                let all = (first..first + count).flat_map(|i| of(i).iter().copied().map(leaf));
-                push(&mut tree, Tree::List(all.collect()))?;
+                push(&mut tree, list(&mut (first..first + count).flat_map(of))?)?;
                 first += count;
             }
             return Ok(FactForm::Tree(Tree::List(tree)));
         }
         Form::ListsToMost => {
-            let most = (0..images).map(|image| of(image).len()).max().unwrap_or(0);
+            let most = (0..images).map(|image| fact(image).len()).max().unwrap_or(0);
             let padded = |image: usize| {
-                let zeros = std::iter::repeat_n(0.0, most - of(image).len());
-                Tree::List(of(image).iter().copied().chain(zeros).map(leaf).collect())
+                let zeros = std::iter::repeat_n(0.0, most - fact(image).len());
+                list(&mut of(image).chain(zeros))
             };
-            return Ok(FactForm::Tree(Tree::List((0..images).map(padded).collect())));
+            return Ok(FactForm::Tree(Tree::List(gathered((0..images).map(padded))?)));
         }
         Form::Firsts => {
             let mut first = 0;
             let mut rows = 0;
             for &count in samples.iter().filter(|&&count| count > 0) {
-                of(first).iter().copied().for_each(&mut write);
+                of(first).try_for_each(&mut write)?;
                 first += count;
                 rows += 1;
             }
-            vec![rows, spec.what.len()]
+            collected([rows, spec.what.len()])?
         }
         Form::Row => {
-            (0..images).flat_map(of).copied().for_each(&mut write);
-            vec![images, if images == 0 { spec.what.len() } else { of(0).len() }]
+            (0..images).flat_map(of).try_for_each(&mut write)?;
+            collected([images, columns()])?
         }
         Form::Scalar => {
-            (0..images).flat_map(of).copied().for_each(&mut write);
-            vec![(0..images).map(|image| of(image).len()).sum()]
+            (0..images).flat_map(of).try_for_each(&mut write)?;
+            collected([total()])?
         }
         Form::Rows(columns) => {
-            (0..images).flat_map(of).copied().for_each(&mut write);
-            vec![(0..images).map(|image| of(image).len()).sum::<usize>() / columns, columns]
+            (0..images).flat_map(of).try_for_each(&mut write)?;
+            collected([total() / columns, columns])?
         }
         Form::Sample => {
             let most = samples.iter().copied().max().unwrap_or(0);
-            let columns = if images == 0 { spec.what.len() } else { of(0).len() };
+            let columns = columns();
             let mut first = 0;
             for &count in samples {
-                (first..first + count).flat_map(of).copied().for_each(&mut write);
-                (0..(most - count) * columns).for_each(|_| write(0.0));
+                (first..first + count).flat_map(of).try_for_each(&mut write)?;
+                (0..(most - count) * columns).try_for_each(|_| write(0.0))?;
                 first += count;
             }
-            if columns == 1 {
-                vec![samples.len(), most]
-            } else {
-                vec![samples.len(), most, columns]
-            }
+            let shape = [samples.len(), most, columns];
+            collected(shape[..if columns == 1 { 2 } else { 3 }].iter().copied())?
         }
         Form::Largest => {
-            write((0..images).flat_map(of).copied().fold(0.0, f64::max));
+            write((0..images).flat_map(of).fold(0.0, f64::max))?;
             Vec::new()
         }
     };

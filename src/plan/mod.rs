@@ -7,7 +7,7 @@ mod prompt;
 mod view;
 
 use crate::coords::Kind;
-use crate::error::{Error, Result, Size};
+use crate::error::{Error, Result, Size, collected, filled, gathered, push, reserved};
 use crate::resample::Filter;
 use crate::sizing::Grid;
 use crate::spec::{Coords, CutSpec, Form, Group, Part, Prepared, Recipe, ViewSpec, What};
@@ -93,8 +93,8 @@ impl Plan {
             coords: spec.common.coords,
             views,
         };
-        plan.runs = runs(spec, &layout);
-        plan.facts = plan.facts_of(&spec.recipe, &spec.strategy, &layout);
+        plan.runs = runs(spec, &layout)?;
+        plan.facts = plan.facts_of(&spec.recipe, &spec.strategy, &layout)?;
         Ok(plan)
     }
 
@@ -127,8 +127,8 @@ impl Plan {
             num_images: 1,
             resized: target,
             grid: view.grid,
-            views: vec![view],
-            outputs: vec![Output { key: "image", rows: 1, cut }],
+            views: collected([view])?,
+            outputs: collected([Output { key: "image", rows: 1, cut }])?,
             facts: Vec::new(),
             num_tiles: 0,
             num_patches: 0,
@@ -145,75 +145,79 @@ impl Plan {
         self.views.iter().any(|view| view.role == Role::Crop)
     }
 
-    fn facts_of(&self, recipe: &Recipe, strategy: &Strategy, layout: &Layout) -> Vec<Fact> {
+    fn facts_of(&self, recipe: &Recipe, strategy: &Strategy, layout: &Layout) -> Result<Vec<Fact>> {
         let filling = |output| self.views.iter().filter(move |view| view.output == Some(output));
         let fact = |what| match what {
-            What::GridThw => vec![self.groups, self.grid.rows, self.grid.columns],
-            What::RowsColumns => vec![self.grid.rows, self.grid.columns],
-            What::ColumnsRows => vec![self.grid.columns, self.grid.rows],
-            What::RowCount(output) => vec![self.outputs[output].rows],
-            What::Tokens => vec![self.num_tokens],
-            What::Source => vec![self.source.0, self.source.1],
-            What::Resized => vec![self.resized.0, self.resized.1],
+            What::GridThw => collected([self.groups, self.grid.rows, self.grid.columns]),
+            What::RowsColumns => collected([self.grid.rows, self.grid.columns]),
+            What::ColumnsRows => collected([self.grid.columns, self.grid.rows]),
+            What::RowCount(output) => collected([self.outputs[output].rows]),
+            What::Tokens => collected([self.num_tokens]),
+            What::Source => collected([self.source.0, self.source.1]),
+            What::Resized => collected([self.resized.0, self.resized.1]),
             What::Canvas => {
                 let (height, width) = self.views[layout.main].canvas;
-                vec![height, width]
+                collected([height, width])
             }
-            What::LastResized => self.views.last().map_or(Vec::new(), |view| {
-                let (height, width) = view.resized;
-                vec![height, width]
-            }),
-            What::Height => vec![self.resized.0],
-            What::Width => vec![self.resized.1],
-            What::Rows => vec![self.grid.rows],
-            What::Columns => vec![self.grid.columns],
-            What::TileRows => vec![if self.is_cut() { self.grid.rows } else { 1 }],
-            What::TileColumns => vec![if self.is_cut() { self.grid.columns } else { 1 }],
+            What::LastResized => {
+                let last = self.views.last();
+                collected(last.into_iter().flat_map(|view| [view.resized.0, view.resized.1]))
+            }
+            What::Height => collected([self.resized.0]),
+            What::Width => collected([self.resized.1]),
+            What::Rows => collected([self.grid.rows]),
+            What::Columns => collected([self.grid.columns]),
+            What::TileRows => collected([if self.is_cut() { self.grid.rows } else { 1 }]),
+            What::TileColumns => collected([if self.is_cut() { self.grid.columns } else { 1 }]),
             What::ViewGrids => {
                 let views = self.views.iter().filter(|view| view.output == Some(0));
-                views.flat_map(|view| [view.grid.rows, view.grid.columns]).collect()
+                collected(views.flat_map(|view| [view.grid.rows, view.grid.columns]))
             }
-            What::MergeSize => vec![strategy.merge_size()],
+            What::MergeSize => collected([strategy.merge_size()]),
             What::RowsOf(role) => {
                 let of = self.views.iter().filter(|view| view.role == role);
-                vec![of.map(View::count).sum()]
+                collected([of.map(View::count).sum()])
             }
-            What::Choice => vec![layout.choice + 1],
-            What::Views(output) => vec![filling(output).count()],
-            What::Parts => vec![layout.parts.rows, layout.parts.columns],
-            What::PartRows => vec![layout.parts.rows],
-            What::PartColumns => vec![layout.parts.columns],
+            What::Choice => collected([layout.choice + 1]),
+            What::Views(output) => collected([filling(output).count()]),
+            What::Parts => collected([layout.parts.rows, layout.parts.columns]),
+            What::PartRows => collected([layout.parts.rows]),
+            What::PartColumns => collected([layout.parts.columns]),
             What::RowEnds => {
                 let Grid { rows, columns } = layout.parts;
                 let ends = |part| part % columns == columns - 1 && part / columns + 1 < rows;
-                (0..rows * columns).map(|part| usize::from(ends(part))).collect()
+                collected((0..rows * columns).map(|part| usize::from(ends(part))))
             }
-            What::Frames => vec![self.frames],
-            What::FrameTokens => vec![self.num_tokens / self.groups.max(1)],
-            What::ChunkGrids => self.chunk_grids(strategy.chunk()),
-            What::Chunks => vec![self.groups.div_ceil(strategy.chunk())],
-            What::Kept => vec![1; self.num_tokens],
-            What::Scale | What::SampleImages | What::Mask { .. } | What::Positions(_) => Vec::new(),
+            What::Frames => collected([self.frames]),
+            What::FrameTokens => collected([self.num_tokens / self.groups.max(1)]),
+            What::ChunkGrids => self.chunk_grid(strategy.chunk().min(self.groups)),
+            What::Chunks => collected([self.groups.div_ceil(strategy.chunk())]),
+            What::Kept => collected([1]),
+            What::Scale | What::SampleImages | What::Mask { .. } | What::Positions(_) => {
+                Ok(Vec::new())
+            }
         };
-        let numbers = |what| match what {
-            What::Scale => vec![self.resized.0 as f64 / self.source.0 as f64],
-            what => fact(what).into_iter().map(|number| number as f64).collect(),
-        };
-        let facts = recipe.facts.iter().map(|spec| Fact {
-            key: spec.key,
-            values: numbers(spec.what),
-            scalar: spec.form == Form::Scalar,
-        });
-        facts.collect()
+        let floats = |numbers: Vec<usize>| collected(numbers.into_iter().map(|n| n as f64));
+        gathered(recipe.facts.iter().map(|spec| {
+            let head = match spec.what {
+                What::Scale => collected([self.resized.0 as f64 / self.source.0 as f64]),
+                what => floats(fact(what)?),
+            };
+            let (times, tail) = match spec.what {
+                What::Kept => (self.num_tokens, Vec::new()),
+                What::ChunkGrids => match self.groups % strategy.chunk() {
+                    0 => (self.groups / strategy.chunk(), Vec::new()),
+                    left => (self.groups / strategy.chunk(), floats(self.chunk_grid(left)?)?),
+                },
+                _ => (1, Vec::new()),
+            };
+            Ok(Fact { key: spec.key, head: head?, times, tail, scalar: spec.form == Form::Scalar })
+        }))
     }
-}
 
-impl Plan {
-    /// Temporal patches, rows and columns of patches of each chunk of so many temporal patches.
-    fn chunk_grids(&self, chunk: usize) -> Vec<usize> {
-        let starts = (0..self.groups).step_by(chunk);
-        let lengths = starts.map(|start| chunk.min(self.groups - start));
-        lengths.flat_map(|length| [length, self.grid.rows, self.grid.columns]).collect()
+    /// Temporal patches, rows and columns of patches of a chunk of so many temporal patches.
+    fn chunk_grid(&self, length: usize) -> Result<Vec<usize>> {
+        collected([length, self.grid.rows, self.grid.columns])
     }
 }
 
@@ -284,8 +288,8 @@ fn view_spec(recipe: &Recipe, role: Role) -> Option<&'static ViewSpec> {
 
 /// Views in the order of the shapes, and what they fill. `groups`: how often each is made.
 fn views(spec: &Prepared, layout: &Layout, groups: usize) -> Result<(Vec<View>, Vec<Output>)> {
-    let mut outputs: Vec<Option<Output>> = vec![None; spec.recipe.arrays.len()];
-    let mut views = Vec::with_capacity(layout.shapes.len());
+    let mut outputs: Vec<Option<Output>> = filled(None, spec.recipe.arrays.len())?;
+    let mut views = reserved(layout.shapes.len())?;
     for shape in &layout.shapes {
         spec.check_area(what_is_resized(spec), shape.canvas)?;
         let found = view_spec(&spec.recipe, shape.role);
@@ -314,13 +318,13 @@ fn views(spec: &Prepared, layout: &Layout, groups: usize) -> Result<(Vec<View>, 
             found.map_or(Lane::Bytes, |found| found.lane(spec))
         };
         check_filter(lane, shape)?;
-        views.push(view(shape, cut, lane, array, index));
+        push(&mut views, view(shape, cut, lane, array, index))?;
     }
     let none = |(number, output): (usize, Option<Output>)| {
         let key = spec.recipe.arrays[number].key;
         output.unwrap_or(Output { key, rows: 0, cut: Cut::tiles((0, 0)) })
     };
-    Ok((views, outputs.into_iter().enumerate().map(none).collect()))
+    Ok((views, collected(outputs.into_iter().enumerate().map(none))?))
 }
 
 /// The rows of a view that has a group of its own.
@@ -427,20 +431,22 @@ fn unit_rows(spec: &Prepared, layout: &Layout, role: Role) -> usize {
 }
 
 /// What each token of an image sees; nothing where its units are no grid of cells.
-fn runs(spec: &Prepared, layout: &Layout) -> Vec<Run> {
+fn runs(spec: &Prepared, layout: &Layout) -> Result<Vec<Run>> {
     let mut runs = Vec::new();
     for part in spec.recipe.tokens.parts {
         let (role, newline, row_ends) = match *part {
             Part::Mark(kind) => {
-                runs.push(Run::Mark(kind));
+                push(&mut runs, Run::Mark(kind))?;
                 continue;
             }
             Part::Image(count) => {
-                runs.push(Run::Image(count));
+                push(&mut runs, Run::Image(count))?;
                 continue;
             }
             Part::Reached => {
-                runs.extend(spec.strategy.reached(layout).and_then(|it| taken(layout, &it)));
+                if let Some(run) = spec.strategy.reached(layout).and_then(|it| taken(layout, &it)) {
+                    push(&mut runs, run)?;
+                }
                 continue;
             }
             Part::Units(role) | Part::Ended(role) | Part::Pooled(role) => (role, false, false),
@@ -455,16 +461,16 @@ fn runs(spec: &Prepared, layout: &Layout) -> Vec<Run> {
             // Units that are shapes of their own: a row of them ends before this one.
             let columns = layout.parts.columns.max(1);
             if row_ends && number > 0 && number % columns == 0 {
-                runs.push(Run::Mark(Kind::Newline));
+                push(&mut runs, Run::Mark(Kind::Newline))?;
             }
             number += 1;
             let (cells, tiles) = seen(spec, shape);
             let tile = if tiles.count() == 1 { shape.canvas } else { shape.unit };
             if matches!(part, Part::Pooled(_)) {
-                runs.push(Run::Pooled { view, tiles, tile, tokens: cells.tokens });
+                push(&mut runs, Run::Pooled { view, tiles, tile, tokens: cells.tokens })?;
                 continue;
             }
-            let Some(grid) = cells.grid else { return Vec::new() };
+            let Some(grid) = cells.grid else { return Ok(Vec::new()) };
             let whole = Cells {
                 view,
                 tiles,
@@ -479,20 +485,20 @@ fn runs(spec: &Prepared, layout: &Layout) -> Vec<Run> {
             if row_ends {
                 for row in 0..tiles.rows {
                     if row > 0 {
-                        runs.push(Run::Mark(Kind::Newline));
+                        push(&mut runs, Run::Mark(Kind::Newline))?;
                     }
                     let rows = Span { first: row * grid.rows, ..Span::whole(grid.rows) };
-                    runs.push(Run::Cells(Cells { rows, ..whole }));
+                    push(&mut runs, Run::Cells(Cells { rows, ..whole }))?;
                 }
             } else {
-                runs.push(Run::Cells(whole));
+                push(&mut runs, Run::Cells(whole))?;
             }
             if matches!(part, Part::Ended(_)) {
-                runs.push(Run::Mark(Kind::Newline));
+                push(&mut runs, Run::Mark(Kind::Newline))?;
             }
         }
     }
-    runs
+    Ok(runs)
 }
 
 /// The cells of the main shape that the model takes.

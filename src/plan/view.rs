@@ -232,10 +232,34 @@ pub struct Output {
 pub struct Fact {
     /// The array's key.
     pub key: &'static str,
-    /// The numbers.
-    pub values: Vec<f64>,
+    /// The first numbers, and how often they come.
+    pub head: Vec<f64>,
+    /// See `head`: a plan does not grow with a video.
+    pub times: usize,
+    /// Those after them.
+    pub tail: Vec<f64>,
     /// Whether the array has one number an image instead of one row.
     pub scalar: bool,
+}
+
+impl Fact {
+    /// All numbers.
+    pub fn values(&self) -> impl Iterator<Item = f64> {
+        let repeated = (0..self.times).flat_map(|_| &self.head);
+        repeated.chain(&self.tail).copied()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.head.len() * self.times + self.tail.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// A run of tokens, in the order in which the language model sees them.

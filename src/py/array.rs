@@ -233,15 +233,17 @@ pub(super) fn forget_claims() {
     CLAIMED.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
-/// Refuses outputs that overlap an image or one another.
-pub(super) fn disjoint(outs: &[(usize, usize)], images: &[(usize, usize)]) -> PyResult<()> {
-    let overlap = |a: &(usize, usize), b: &(usize, usize)| a.0 < b.1 && b.0 < a.1;
-    for (i, out) in outs.iter().enumerate() {
-        if images.iter().any(|image| overlap(out, image)) {
+/// Refuses outputs that overlap an image or one another. Sorts them.
+pub(super) fn disjoint(outs: &mut [(usize, usize)], images: &[(usize, usize)]) -> PyResult<()> {
+    outs.sort_unstable();
+    if outs.windows(2).any(|pair| pair[1].0 < pair[0].1) {
+        return Err(PyValueError::new_err("out: arrays must not overlap each other"));
+    }
+    for image in images {
+        // Of the outputs that begin before the image ends, the last one ends last.
+        let before = outs.partition_point(|out| out.0 < image.1);
+        if outs[..before].last().is_some_and(|out| image.0 < out.1) {
             return Err(PyValueError::new_err("out: must not overlap an image"));
-        }
-        if outs[..i].iter().any(|other| overlap(out, other)) {
-            return Err(PyValueError::new_err("out: arrays must not overlap each other"));
         }
     }
     Ok(())

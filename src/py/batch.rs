@@ -16,9 +16,6 @@ use crate::pipeline::Settings;
 use crate::plan::{Batch, FactForm, Plan, Tree};
 use crate::spec::Number;
 
-/// Key, shape, dtype, and whether it is one of a list under that key.
-type ArrayShape<'py> = (&'static str, Bound<'py, PyTuple>, &'static str, bool);
-
 /// The arrays of one call.
 #[pyclass(name = "Batch", module = "dynres_rs._dynres_rs", frozen)]
 pub(super) struct PyBatch {
@@ -110,14 +107,14 @@ fn tree<'py>(py: Python<'py>, tree: &Tree) -> PyResult<Bound<'py, PyAny>> {
 
 #[pymethods]
 impl PyBatch {
-    /// Key, shape and dtype of every array of pixels, and whether it is one of a list.
+    /// Key, shape and dtype of every array of pixels, and whether it is one of a list under that key.
     #[getter]
-    fn arrays<'py>(&self, py: Python<'py>) -> PyResult<Vec<ArrayShape<'py>>> {
+    fn arrays<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         guard(|| {
-            let mut arrays = reserved(self.batch.arrays.len()).map_err(no_memory)?;
+            let arrays = PyList::empty(py);
             for array in &self.batch.arrays {
                 let shape = PyTuple::new(py, array.final_shape())?;
-                arrays.push((array.key, shape, array.element.name(), array.listed));
+                arrays.append((array.key, shape, array.element.name(), array.listed))?;
             }
             Ok(arrays)
         })
@@ -125,8 +122,14 @@ impl PyBatch {
 
     /// Keys of arrays whose patches lie side by side in one strip: `run` fills them patch after patch.
     #[getter]
-    fn strips(&self) -> Vec<&'static str> {
-        self.batch.arrays.iter().filter(|array| array.strip).map(|array| array.key).collect()
+    fn strips<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        guard(|| {
+            let strips = PyList::empty(py);
+            for array in self.batch.arrays.iter().filter(|array| array.strip) {
+                strips.append(array.key)?;
+            }
+            Ok(strips)
+        })
     }
 
     /// Every other array by key: numpy arrays, or nested lists.

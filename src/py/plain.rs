@@ -156,6 +156,6 @@ pub(super) fn resized(
         return None;
     }
     let out = OutBuffer::shaped(out, [size.0, size.1, image.pixel()])?;
-    disjoint(&[out.extent()], &[image.extent()]).ok()?;
+    disjoint(&mut [out.extent()], &[image.extent()]).ok()?;
     Some(out)
 }

@@ -1,7 +1,7 @@
 //! Plans as Python objects. What needs numpy or Pillow is asked of `dynres_rs.planning` and `dynres_rs.draw`.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::calls::watched;
 use super::error::{guard, to_python};
 use super::value;
 use crate::coords::Kind;
-use crate::error::Result;
+use crate::error::{Result, filled};
 use crate::families;
 use crate::pack::{Element, Normalise};
 use crate::plan::{Array, Batch, Cut, From, Inside, Lane, Order, PatchCounts, Plan, Run, View};
@@ -31,10 +31,6 @@ fn facade<'py>(
 const PLANNING: &str = "dynres_rs.planning";
 
 type Four = (usize, usize, usize, usize);
-type Two = (usize, usize);
-type Three = (usize, usize, usize);
-/// A run of cells, as `_runs` gives it.
-type RunRow = (usize, Two, Two, Two, usize, Two, bool, Three, Three);
 
 /// One resize of an image, or of a part of it, and where it goes.
 ///
@@ -210,9 +206,9 @@ impl PyPlan {
     }
 
     /// The arrays of this image alone.
-    fn alone(&self) -> Result<Batch> {
-        let elements = vec![Element::Float32; self.plan.outputs.len()];
-        Batch::new(&self.spec, &[&*self.plan], &[1], &elements, usize::MAX)
+    fn alone(&self) -> Result<Vec<Array>> {
+        let elements = filled(Element::Float32, self.plan.outputs.len())?;
+        Batch::arrays(&self.spec, &[&*self.plan], &[1], &elements, usize::MAX)
     }
 }
 
@@ -288,14 +284,15 @@ impl PyPlan {
 
     /// A new list of `View`, each one resize of the image and where it goes, in the order of the output.
     #[getter]
-    fn views(&self) -> Vec<PyView> {
-        (0..self.plan.views.len())
-            .map(|number| PyView {
-                plan: Arc::clone(&self.plan),
-                spec: Arc::clone(&self.spec),
-                number,
-            })
-            .collect()
+    fn views<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        guard(|| {
+            let views = PyList::empty(py);
+            for number in 0..self.plan.views.len() {
+                let (plan, spec) = (Arc::clone(&self.plan), Arc::clone(&self.spec));
+                views.append(PyView { plan, spec, number })?;
+            }
+            Ok(views)
+        })
     }
 
     /// Tiles, the thumbnail or global view among them; 0 for families without tiles.
@@ -386,8 +383,8 @@ impl PyPlan {
     #[getter]
     fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         guard(|| {
-            let batch = self.alone().map_err(|error| to_python(&error))?;
-            PyTuple::new(py, batch.arrays.first().map_or_else(Vec::new, Array::final_shape))
+            let arrays = self.alone().map_err(|error| to_python(&error))?;
+            PyTuple::new(py, arrays.first().map_or_else(Vec::new, Array::final_shape))
         })
     }
 
@@ -395,9 +392,9 @@ impl PyPlan {
     #[getter]
     fn shapes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         guard(|| {
-            let batch = self.alone().map_err(|error| to_python(&error))?;
+            let arrays = self.alone().map_err(|error| to_python(&error))?;
             let shapes = PyDict::new(py);
-            for array in &batch.arrays {
+            for array in &arrays {
                 shapes.set_item(array.key, PyTuple::new(py, array.final_shape())?)?;
             }
             Ok(shapes)
@@ -408,8 +405,8 @@ impl PyPlan {
     /// patches in (channel, frame, row, column), zeros for tiles with the channels first; None for all else.
     fn _packing(&self, key: &str) -> PyResult<Option<(usize, usize, usize)>> {
         guard(|| {
-            let batch = self.alone().map_err(|error| to_python(&error))?;
-            let Some(array) = batch.arrays.iter().find(|array| array.key == key) else {
+            let arrays = self.alone().map_err(|error| to_python(&error))?;
+            let Some(array) = arrays.iter().find(|array| array.key == key) else {
                 return Ok(None);
             };
             let mut views = self.plan.views.iter().filter(|v| v.output == Some(array.output));
@@ -446,14 +443,18 @@ impl PyPlan {
         guard(|| {
             let metadata = PyDict::new(py);
             for fact in &self.plan.facts {
-                match &fact.values[..] {
-                    [value] if fact.scalar => metadata.set_item(fact.key, number(py, *value)?)?,
-                    values => {
-                        let values: PyResult<Vec<_>> =
-                            values.iter().map(|&value| number(py, value)).collect();
-                        metadata.set_item(fact.key, values?)?;
+                let mut values = fact.values();
+                if fact.scalar && fact.len() == 1 {
+                    if let Some(value) = values.next() {
+                        metadata.set_item(fact.key, number(py, value)?)?;
                     }
+                    continue;
                 }
+                let list = PyList::empty(py);
+                for value in values {
+                    list.append(number(py, value)?)?;
+                }
+                metadata.set_item(fact.key, list)?;
             }
             Ok(metadata)
         })
@@ -463,30 +464,36 @@ impl PyPlan {
     /// seen, side of a cell, rows and columns of cells of a tile, newlines, (first, cells, tokens) of the rows and of the
     /// columns that are taken); None is a token that is no cell.
     #[getter]
-    fn _runs(&self) -> Vec<Option<RunRow>> {
-        let span = |span: Span| (span.first, span.seen, span.tokens);
-        let mut rows = Vec::new();
-        for run in &self.plan.runs {
-            match run {
-                Run::Mark(_) => rows.push(None),
-                Run::Image(count) => rows.extend(std::iter::repeat_n(None, *count)),
-                Run::Pooled { tiles, tokens, .. } => {
-                    rows.extend(std::iter::repeat_n(None, tiles.count() * tokens));
+    fn _runs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        guard(|| {
+            let span = |span: Span| (span.first, span.seen, span.tokens);
+            let runs = PyList::empty(py);
+            for run in &self.plan.runs {
+                let others = match run {
+                    Run::Mark(_) => 1,
+                    Run::Image(count) => *count,
+                    Run::Pooled { tiles, tokens, .. } => tiles.count() * tokens,
+                    Run::Cells(cells) => {
+                        runs.append((
+                            cells.view,
+                            (cells.tiles.rows, cells.tiles.columns),
+                            cells.tile,
+                            cells.seen,
+                            cells.cell,
+                            (cells.grid.rows, cells.grid.columns),
+                            cells.newline,
+                            span(cells.rows),
+                            span(cells.columns),
+                        ))?;
+                        0
+                    }
+                };
+                for _ in 0..others {
+                    runs.append(py.None())?;
                 }
-                Run::Cells(cells) => rows.push(Some((
-                    cells.view,
-                    (cells.tiles.rows, cells.tiles.columns),
-                    cells.tile,
-                    cells.seen,
-                    cells.cell,
-                    (cells.grid.rows, cells.grid.columns),
-                    cells.newline,
-                    span(cells.rows),
-                    span(cells.columns),
-                ))),
             }
-        }
-        rows
+            Ok(runs)
+        })
     }
 
     /// Fills float64 `(num_tokens, 4)`.
@@ -535,9 +542,9 @@ impl PyPlan {
             Some(name) => Element::parse(name).map_err(|error| to_python(&error))?,
             None => Normalise::of(&self.spec)[0].element(),
         };
-        let batch = self.alone().map_err(|error| to_python(&error))?;
+        let arrays = self.alone().map_err(|error| to_python(&error))?;
         let count = |array: &Array| array.shape.iter().product::<usize>();
-        Ok(batch.arrays.iter().map(count).sum::<usize>() * element.size())
+        Ok(arrays.iter().map(count).sum::<usize>() * element.size())
     }
 
     /// Points or boxes of the image in the model's coordinates: `x * W' / W`, not rounded.

@@ -186,8 +186,8 @@ fn execute_frames(
 /// Checks that outputs lie apart from images and from each other, and are no other call's.
 fn claimed(pixels: &[Pixels], outs: &[OutBuffer]) -> PyResult<Claim> {
     let extents = collected(pixels.iter().filter_map(Pixels::extent)).map_err(no_memory)?;
-    let out_extents = collected(outs.iter().map(OutBuffer::extent)).map_err(no_memory)?;
-    disjoint(&out_extents, &extents)?;
+    let mut out_extents = collected(outs.iter().map(OutBuffer::extent)).map_err(no_memory)?;
+    disjoint(&mut out_extents, &extents)?;
     claim(out_extents)
 }
 

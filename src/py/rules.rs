@@ -8,6 +8,7 @@ use super::error::{guard, to_python};
 use super::processor::simd;
 use crate::error::{Error, Result, Size};
 use crate::pack::{Arithmetic, Normalise, Standardise};
+use crate::parallel::Watch;
 use crate::pipeline::float;
 use crate::resample::{self, Axis, Filter, Float, Numerics};
 use crate::simd::Simd;
@@ -70,7 +71,8 @@ fn resize_float<'py>(
         let filter = Filter::parse(resample)?;
         let simd = backend.map_or(Ok(simd()), |name| Simd::choose(Some(name)))?;
         let rule = Float { antialias, round, clamp };
-        float::resize(simd, &planes, (shape[1], shape[2]), size, filter, rule)
+        let watch = Watch::new(None);
+        float::resize(simd, &planes, (shape[1], shape[2]), size, filter, rule, &watch)
     })?;
     Ok(bytes(py, &resized))
 }
@@ -144,8 +146,8 @@ fn standardised<'py>(
     let (values, found) = rule(|| {
         let standardise = Standardise::parse(standardise)?;
         let mut values = floats(values);
-        let found = standardise.statistics(&values);
-        standardise.apply(&mut values);
+        let found = standardise.statistics(&values, &|| Ok(()))?;
+        found.apply(&mut values, &|| Ok(()))?;
         Ok((values, found))
     })?;
     Ok((bytes(py, &values), found.mean, found.deviation))

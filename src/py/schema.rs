@@ -135,6 +135,7 @@ pub(super) fn upstream(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
                 }
             };
             row.set_item("sign", sign)?;
+            row.set_item("serial", upstream.serial)?;
             row.set_item("defaults", defaults(py, spec, upstream)?)?;
             let rows = if let Some(rows) = classes.get_item(upstream.class)? {
                 rows.cast_into::<PyList>()?

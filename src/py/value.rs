@@ -18,6 +18,11 @@ pub(super) fn from_python(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Val
         return Ok(Value::Bool(object.extract()?));
     }
     if object.is_instance_of::<PyString>() {
+        let len = object.len()?;
+        if len > MOST_ITEMS {
+            let rule = format!("{name}: must have at most {MOST_ITEMS} characters, got {len}");
+            return Err(PyValueError::new_err(rule));
+        }
         return Ok(Value::Text(object.extract()?));
     }
     if object.is_instance_of::<PyInt>() {

@@ -3,7 +3,7 @@
 use super::filter::Filter;
 use super::passes::{Numerics, Weights};
 use super::weights::Axis;
-use crate::error::{Error, Result, Size, zeroed};
+use crate::error::{Error, Result, Size, filled, zeroed};
 
 /// By how much `Image.resize(..., reducing_gap=gap)` reduces rows and columns first; (1, 1) is not at all.
 ///
@@ -114,7 +114,7 @@ pub fn resize_with_gap(
 fn pass(axis: &Axis, from: &[u8], (lines, bytes): (usize, usize)) -> Result<Vec<u8>> {
     let mut out = zeroed(lines * axis.target * bytes)?;
     let half = 1i32 << (axis.precision - 1);
-    let mut sums: Vec<i32> = vec![0; bytes];
+    let mut sums: Vec<i32> = filled(0, bytes)?;
     for (from, to) in
         from.chunks_exact(axis.source * bytes).zip(out.chunks_exact_mut(axis.target * bytes))
     {

@@ -1,6 +1,6 @@
 //! The canvas that keeps most of an image, as DeepSeek-VL2's and LLaVA-NeXT's `select_best_resolution`.
 
-use crate::error::{Error, Result, Size};
+use crate::error::{Error, Result, Size, push};
 
 /// Candidates of [`best_canvas`], checked once.
 #[derive(Clone, Debug)]
@@ -26,7 +26,8 @@ impl Canvases {
                 return Err(Error::ZeroSide { what: "candidates", size });
             }
             let (height, width) = (size.0 as f64, size.1 as f64);
-            all.push(Candidate { size, height, width, area: size.0 as u128 * size.1 as u128 });
+            let area = size.0 as u128 * size.1 as u128;
+            push(&mut all, Candidate { size, height, width, area })?;
         }
         if all.is_empty() {
             return Err(Error::Option {

@@ -1,5 +1,6 @@
 //! The arrays of a batch: of pixels, and all others ("facts").
 
+use crate::error::{Result, append, push};
 use crate::names::names;
 use crate::plan::Role;
 use crate::strategy::Strategy;
@@ -320,12 +321,15 @@ impl Number {
     }
 
     /// Adds the bytes of a number.
-    pub fn write(self, value: f64, into: &mut Vec<u8>) {
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn write(self, value: f64, into: &mut Vec<u8>) -> Result<()> {
         match self {
-            Self::Int64 => into.extend((value as i64).to_ne_bytes()),
-            Self::Int32 => into.extend((value as i32).to_ne_bytes()),
-            Self::Float32 => into.extend((value as f32).to_ne_bytes()),
-            Self::Bool => into.push(u8::from(value != 0.0)),
+            Self::Int64 => append(into, (value as i64).to_ne_bytes()),
+            Self::Int32 => append(into, (value as i32).to_ne_bytes()),
+            Self::Float32 => append(into, (value as f32).to_ne_bytes()),
+            Self::Bool => push(into, u8::from(value != 0.0)),
         }
     }
 }

@@ -43,6 +43,8 @@ pub struct Upstream {
     pub sign: Sign,
     /// The class's defaults where they differ from the family's preset.
     pub defaults: &'static [(&'static str, Preset)],
+    /// Whether its floats change with the number of torch's threads; ours are those of one thread.
+    pub serial: bool,
 }
 
 impl Upstream {
@@ -56,6 +58,7 @@ impl Upstream {
             processors: &[],
             sign: Sign::None,
             defaults: &[],
+            serial: false,
         }
     }
 }

@@ -165,12 +165,12 @@ impl Measure for Page {
                 if scaled == size { shape } else { shape.from_shape(0) }
             };
             if scaled != size {
-                layout.shapes.push(Shape::stretched(Role::Step, size, scaled, filter));
+                layout.push(Shape::stretched(Role::Step, size, scaled, filter))?;
             }
             shape = shrunk(Role::Whole);
             if self.reducing && !torchvision && reduction(scaled, small, GAP) != (1, 1) {
                 let number = layout.shapes.len();
-                layout.shapes.push(Shape { reduces: true, ..shrunk(Role::Step) });
+                layout.push(Shape { reduces: true, ..shrunk(Role::Step) })?;
                 shape = Shape::stretched(Role::Whole, small, small, filter).from_shape(number);
             }
         }
@@ -184,7 +184,7 @@ impl Measure for Page {
             shape = Shape { canvas: page, offset, unit: page, step: page, ..shape };
         }
         layout.main = layout.shapes.len();
-        layout.shapes.push(shape);
+        layout.push(shape)?;
         Ok(layout)
     }
 

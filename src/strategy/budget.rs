@@ -134,11 +134,12 @@ impl Measure for PixelBudget {
         Cells::filling(shape.canvas, self.factor())
     }
 
-    fn knob(&self) -> Option<Knob> {
+    fn knob(&self) -> Result<Option<Knob>> {
         let range = (self.min_pixels.min(self.max_pixels), self.max_pixels);
         let plain =
             !self.counts_frames && self.small == Small::Round && self.patch_expand_factor == 1;
-        plain.then_some(Knob::Pixels { name: "max_pixels", range, cell: self.factor() })
+        let cell = self.factor();
+        Ok(plain.then_some(Knob::Pixels { name: "max_pixels", range, cell }))
     }
 
     fn smallest(&self) -> Size {

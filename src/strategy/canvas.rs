@@ -1,7 +1,7 @@
 //! Pad into the best of a list of canvases.
 
 use super::{Cells, Context, Knob, Layout, Measure, Shape};
-use crate::error::{Result, Size};
+use crate::error::{Result, Size, collected, push};
 use crate::options::{Count, Pairs, Value, options, wrong};
 use crate::plan::Role;
 use crate::sizing::{self, Canvases, Grid};
@@ -80,20 +80,26 @@ impl Measure for BestCanvas {
     }
 
     /// Leaves out the canvases of most tiles first.
-    fn knob(&self) -> Option<Knob> {
+    fn knob(&self) -> Result<Option<Knob>> {
         let tile = self.tile();
-        let mut areas: Vec<usize> =
-            self.candidate_resolutions.iter().map(|canvas| Self::tiles(tile, canvas)).collect();
+        let areas = self.candidate_resolutions.iter().map(|canvas| Self::tiles(tile, canvas));
+        let mut areas: Vec<usize> = collected(areas)?;
         areas.sort_unstable();
         areas.dedup();
         areas.pop();
         let fewer = |most: usize| {
             let all = self.candidate_resolutions.iter().copied();
-            all.filter(|canvas| Self::tiles(tile, canvas) <= most).collect::<Vec<_>>()
+            collected(all.filter(|canvas| Self::tiles(tile, canvas) <= most))
         };
-        // The first canvas says what a tile is.
-        let keeps = |canvases: &Vec<(usize, usize)>| canvases.first().map(|c| c.0) == Some(tile);
-        let values = areas.into_iter().rev().map(fewer).take_while(keeps).map(Value::Pairs);
-        Some(Knob::Settings { name: "candidate_resolutions", values: values.collect() })
+        let mut values = Vec::new();
+        for most in areas.into_iter().rev() {
+            let canvases = fewer(most)?;
+            // The first canvas says what a tile is.
+            if canvases.first().map(|canvas| canvas.0) != Some(tile) {
+                break;
+            }
+            push(&mut values, Value::Pairs(canvases))?;
+        }
+        Ok(Some(Knob::Settings { name: "candidate_resolutions", values }))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::grid::shuffled;
 use super::{Cells, Context, Layout, Measure, Shape};
-use crate::error::{Error, Result, Size};
+use crate::error::{Error, Result, Size, collected};
 use crate::options::{Count, Flag, Positive, options};
 use crate::plan::Role;
 use crate::sizing::{self, Arrangements, Grid, Placement};
@@ -43,11 +43,11 @@ impl Measure for FitCanvas {
         }
         if self.llama4 {
             let turned = |grid: Grid| Grid { rows: grid.columns, columns: grid.rows };
-            return Ok(Arrangements::new(self.max_num)?.grids().map(turned).collect());
+            return collected(Arrangements::new(self.max_num)?.grids().map(turned));
         }
         let rows = 1..=self.max_num;
         let grid = |rows| (1..=self.max_num / rows).map(move |columns| Grid { rows, columns });
-        Ok(rows.flat_map(grid).collect())
+        collected(rows.flat_map(grid))
     }
 
     fn measure(&self, ready: &Vec<Grid>, size: Size, context: &Context<'_>) -> Result<Layout> {

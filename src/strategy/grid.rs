@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Cells, Context, Knob, Layout, Measure, Shape};
-use crate::error::{Result, Size};
+use crate::error::{Result, Size, push};
 use crate::names::names;
 use crate::options::{Choice, Count, Flag, Positive, SideOrSize, options};
 use crate::plan::Role;
@@ -77,7 +77,7 @@ impl AspectGrid {
             Arc::clone(ratios)
         } else {
             let ratios = Arc::new(Ratios::new(self.tie_order, self.min_num, share)?);
-            shares.push((share, Arc::clone(&ratios)));
+            push(&mut shares, (share, Arc::clone(&ratios)))?;
             ratios
         };
         drop(shares);
@@ -139,8 +139,8 @@ impl Measure for AspectGrid {
         shuffled(shape.unit, self.patch_size, self.downsample_ratio)
     }
 
-    fn knob(&self) -> Option<Knob> {
-        Some(Knob::Count { name: "max_num", range: (self.min_num, self.max_num) })
+    fn knob(&self) -> Result<Option<Knob>> {
+        Ok(Some(Knob::Count { name: "max_num", range: (self.min_num, self.max_num) }))
     }
 
     fn smallest(&self) -> Size {

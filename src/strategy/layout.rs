@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::error::Size;
+use crate::error::{Error, Result, Size, push_few};
 use crate::plan::{From, Rect, Role};
 use crate::resample::{Filter, Numerics};
 use crate::sizing::{Grid, Placement};
@@ -116,6 +116,9 @@ impl Shape {
 /// Shapes that need no allocation.
 const FEW: usize = 3;
 
+/// Most shapes of an image: each is a resize of its own, and what is done for one looks at all others.
+pub(super) const MOST_SHAPES: usize = 8192;
+
 /// All shapes of an image, in the order of their execution and of their rows in an array.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
@@ -130,11 +133,24 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Of these shapes, the last of them the main one.
+    /// Of these few shapes, the last of them the main one.
     #[must_use]
     pub fn of(shapes: impl IntoIterator<Item = Shape>) -> Self {
         let shapes: SmallVec<[Shape; FEW]> = shapes.into_iter().collect();
         Self { main: shapes.len().saturating_sub(1), shapes, choice: 0, parts: Grid::NONE }
+    }
+
+    /// Adds a shape behind the others.
+    ///
+    /// # Errors
+    /// `Option` for more than [`MOST_SHAPES`], `OutOfMemory`.
+    pub fn push(&mut self, shape: Shape) -> Result<()> {
+        if self.shapes.len() == MOST_SHAPES {
+            let rule = "one that is cut into at most 8192 parts";
+            let given = "more".into();
+            return Err(Error::Option { name: "image", rule, given });
+        }
+        push_few(&mut self.shapes, shape)
     }
 
     /// The main shape.

@@ -75,7 +75,7 @@ impl Measure for LocalGlobal {
             let grid = ready.closest(size, tile)?;
             let canvas = (grid.rows * tile.0, grid.columns * tile.1);
             let tiles = Shape::stretched(Role::Tiles, size, canvas, context.common.resample);
-            layout.shapes.push(tiles.cut(tile));
+            layout.push(tiles.cut(tile))?;
             layout.main = 1;
         }
         Ok(layout)

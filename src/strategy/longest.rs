@@ -137,12 +137,12 @@ impl Measure for Clamped {
             for (top, height) in [(0, tall), (tall, size.0 - tall)] {
                 for (left, width) in [(0, wide), (wide, size.1 - wide)] {
                     let source = Rect { top, left, size: (height, width) };
-                    layout.shapes.push(shape(Role::Crop, source)?);
+                    layout.push(shape(Role::Crop, source)?)?;
                 }
             }
         }
         layout.main = layout.shapes.len();
-        layout.shapes.push(shape(Role::Whole, Rect { top: 0, left: 0, size })?);
+        layout.push(shape(Role::Whole, Rect { top: 0, left: 0, size })?)?;
         Ok(layout)
     }
 

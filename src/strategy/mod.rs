@@ -180,8 +180,11 @@ pub trait Measure: Options {
     }
 
     /// The option that a budget of tokens may turn.
-    fn knob(&self) -> Option<Knob> {
-        None
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    fn knob(&self) -> Result<Option<Knob>> {
+        Ok(None)
     }
 
     /// Temporal patches that an encoder sees at a time.
@@ -292,7 +295,7 @@ macro_rules! strategies {
                 match self { $(Self::$strategy(it) => it.shown(common, name, value),)+ }
             }
 
-            fn knob(&self) -> Option<Knob> {
+            fn knob(&self) -> Result<Option<Knob>> {
                 match self { $(Self::$strategy(it) => it.knob(),)+ }
             }
 

@@ -171,15 +171,15 @@ impl Measure for Pinpoints {
         let whole = canvas.0.is_multiple_of(side) && canvas.1.is_multiple_of(side);
         let as_it_is = self.finished(Role::Tiles, tile, context)?;
         if whole && as_it_is.resized == tile && as_it_is.canvas == tile {
-            layout.shapes.push(padded(Role::Tiles, size, canvas, context).cut(tile));
+            layout.push(padded(Role::Tiles, size, canvas, context).cut(tile))?;
             layout.main = layout.shapes.len() - 1;
         } else {
             let step = layout.shapes.len();
-            layout.shapes.push(padded(Role::Step, size, canvas, context));
+            layout.push(padded(Role::Step, size, canvas, context))?;
             layout.main = step;
             for source in parts(canvas, side) {
                 let shape = self.finished(Role::Crop, source.size, context)?;
-                layout.shapes.push(Shape { source, ..shape }.from_shape(step));
+                layout.push(Shape { source, ..shape }.from_shape(step))?;
             }
         }
         super::equal_units("pixel_values", &layout)?;
@@ -283,7 +283,7 @@ impl Measure for SplitPad {
         let canvas = ready.best(size)?;
         let mut layout = Layout::of([padded(Role::Step, size, canvas, context)]);
         for source in parts(canvas, self.max_image_size) {
-            layout.shapes.push(self.part(Role::Crop, source, context).from_shape(0));
+            layout.push(self.part(Role::Crop, source, context).from_shape(0))?;
         }
         Ok(layout)
     }

@@ -76,7 +76,7 @@ impl Measure for PanScan {
             super::not_empty("crop", source.size)?;
             let resized = target(source.size);
             let shape = Shape::stretched(Role::Crop, source.size, resized, common.resample);
-            layout.shapes.push(Shape { source, ..shape });
+            layout.push(Shape { source, ..shape })?;
         }
         super::equal_units("pixel_values", &layout)?;
         Ok(layout)

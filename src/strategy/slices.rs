@@ -70,10 +70,17 @@ impl Slices {
     }
 }
 
+/// Most slices that are accepted: divisors of about as many are looked for with every image.
+const MOST: usize = 4096;
+
 impl Measure for Slices {
     type Ready = ();
 
     fn prepare(&self, _common: &Common) -> Result<()> {
+        if self.max_slice_nums > MOST {
+            let given = self.max_slice_nums.to_string();
+            return Err(Error::Option { name: "max_slice_nums", rule: "in 1..=4096", given });
+        }
         Ok(())
     }
 
@@ -99,13 +106,13 @@ impl Measure for Slices {
         };
         let slice = self.view(part(size.0, grid.rows), part(size.1, grid.columns), true);
         let canvas = (slice.0 * grid.rows, slice.1 * grid.columns);
-        layout.shapes.push(Shape::stretched(Role::Step, size, canvas, filter));
+        layout.push(Shape::stretched(Role::Step, size, canvas, filter))?;
         for row in 0..grid.rows {
             for column in 0..grid.columns {
                 let (top, left) = (row * slice.0, column * slice.1);
                 let source = Rect { top, left, size: slice };
                 let shape = Shape::stretched(Role::Crop, slice, slice, filter).cut(patch);
-                layout.shapes.push(Shape { source, ..shape }.from_shape(1));
+                layout.push(Shape { source, ..shape }.from_shape(1))?;
             }
         }
         Ok(layout)

@@ -115,8 +115,11 @@ impl Measure for TiledPatches {
         // Upstream returns the thumbnail's size even where there is none.
         let shown = self.use_thumbnail && grid.count() > 1;
         let last = whole(if shown { Role::Thumbnail } else { Role::Step });
-        let shapes = [all].into_iter().chain((0..grid.count()).map(crop)).chain([last]);
-        Ok(Layout { main: 0, parts: grid, ..Layout::of(shapes) })
+        let mut layout = Layout { parts: grid, ..Layout::of([all]) };
+        for shape in (0..grid.count()).map(crop).chain([last]) {
+            layout.push(shape)?;
+        }
+        Ok(layout)
     }
 
     fn patch_size(&self) -> usize {

@@ -79,20 +79,20 @@ impl Measure for Windows {
         if short < 32 && long as f64 / short as f64 > 4.0 {
             let placement = Placement { resized: size, offset: (0, 0) };
             let square = Shape::stretched(Role::Step, size, size, filter);
-            layout.shapes.push(square.placed(placement, (long, long), [0; 3]));
+            layout.push(square.placed(placement, (long, long), [0; 3]))?;
             (from, source) = (From::View(0), (long, long));
         }
         let Windowed { whole, windows } = self.windowed(source)?;
         let square = (self.image_size, self.image_size);
         if whole == source {
             let shape = Shape::stretched(Role::Global, source, square, filter);
-            layout.shapes.push(Shape { from, ..shape });
+            layout.push(Shape { from, ..shape })?;
         } else {
             let step = Shape::stretched(Role::Step, source, whole, filter);
-            layout.shapes.push(Shape { from, ..step });
+            layout.push(Shape { from, ..step })?;
             let last = layout.shapes.len() - 1;
             let shape = Shape::stretched(Role::Global, whole, square, filter);
-            layout.shapes.push(shape.from_shape(last));
+            layout.push(shape.from_shape(last))?;
         }
         layout.main = layout.shapes.len() - 1;
         let Some((canvas, side)) = windows else { return Ok(layout) };
@@ -101,17 +101,17 @@ impl Measure for Windows {
         let step = layout.shapes.len();
         let shape = Shape::stretched(Role::Tiles, source, canvas, filter);
         if side == self.patch_size && canvas.0 >= side && canvas.1 >= side {
-            layout.shapes.push(Shape { from, ..shape.cut(view) });
+            layout.push(Shape { from, ..shape.cut(view) })?;
             return Ok(layout);
         }
-        layout.shapes.push(Shape { from, role: Role::Step, ..shape });
+        layout.push(Shape { from, role: Role::Step, ..shape })?;
         for row in 0..layout.parts.rows {
             for column in 0..layout.parts.columns {
                 let (top, left) = (row * side, column * side);
                 let size = (side.min(canvas.0 - top), side.min(canvas.1 - left));
                 let source = Rect { top, left, size };
                 let shape = Shape::stretched(Role::Crop, size, view, filter);
-                layout.shapes.push(Shape { source, ..shape }.from_shape(step));
+                layout.push(Shape { source, ..shape }.from_shape(step))?;
             }
         }
         Ok(layout)

@@ -1,57 +1,132 @@
-"""The one override: from images and standardized arguments to a BatchFeature.
+"""What our image and video processors share: which numbers, which calls, and the first check.
 
-Everything else is upstream's own: reading configs, checking and completing the arguments of a
-call, fetching and flattening images. So attributes that change on the live object are honoured
-without a line here, and whatever cannot be reproduced bit for bit is handed on to upstream's own
-path with the arguments as they came.
+Upstream reads configs, completes and checks the arguments of a call, fetches images and nests them.
+Then its `_preprocess` turns pixels into arrays, and that method alone is replaced. Whatever cannot
+be reproduced bit for bit is handed on to it, with the arguments as they came.
+
+Three things stand between a call and our path:
+
+1. the arguments and inputs are of types that both sides read alike (`_arguments`);
+2. nobody has replaced a part of upstream's path (`_genuine`);
+3. the first call of its kind runs small inputs through both paths. Every bit must agree, or
+   upstream's own code runs for calls of that kind from then on. The same result shows in which
+   containers upstream returns its arrays (`_forms`).
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
 import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final, NamedTuple, cast
 
 import numpy as np
 
 from ..numerics import installed_pillow, resolve
-from ._families import Elsewhere, Row, processor
+from ..patching import equal
+from ._arguments import PLUMBING, Elsewhere, frozen, kind_of, vocabulary
+from ._forms import Form, Unlearnt, form_of, joined
+from ._genuine import Path
+from ._table import Row
 
-__all__ = ["Exact", "ExactImages", "batch_feature", "check_steps", "check_torch", "from_numpy"]
+__all__ = ["Checked", "Exact", "Made", "State", "noise"]
 
-#: Methods of upstream's pixel path. A subclass or an instance that brings its own gets it run.
-STEPS: Final = frozenset(
-    {
-        "_preprocess",
-        "_prepare_image_like_inputs",
-        "center_crop",
-        "convert_to_rgb",
-        "crop_image_to_patches",
-        "normalize",
-        "pad",
-        "pad_to_square",
-        "patchify",
-        "process_image",
-        "rescale",
-        "rescale_and_normalize",
-        "resize",
-    }
-)
 _NUMERICS: Final = "_dynres_numerics"
 _MOST_WARNINGS: Final = 64
+#: Sets of options, and kinds of calls, that a class remembers.
+_MOST_MADE: Final = 128
+_MOST_KINDS: Final = 256
 _warned: set[str] = set()
 
 
-class Exact:
-    """What the classes for images and for videos share: which numbers, and no trace in files."""
+class Made(NamedTuple):
+    """A set of arguments, ready to run."""
 
+    run: Callable[[Any, Mapping[str, Any]], Mapping[str, Any]]
+    """Inputs and their arguments -> arrays by key."""
+    kind: Any
+    """What its calls have in common; the first of them is checked."""
+    options: Mapping[str, Any]
+
+
+class Checked:
+    """What upstream's results of one kind of call look like."""
+
+    def __init__(self) -> None:
+        self.forms: dict[str, Form] = {}
+        self.keys: list[str] = []
+        self.renamed: dict[str, str] = {}
+        """Our keys that upstream's `preprocess` gives their names only afterwards."""
+        self.skipped: Any = None
+        self.made: Any = None
+        """The class of the results: transformers has two of one name."""
+
+    def learn(self, theirs: Any) -> None:
+        """Notes the keys of a result of upstream, in order, and their forms.
+
+        Raises:
+            Unlearnt: a value that is no array, number or list of them.
+        """
+        if type(theirs) not in batch_features():
+            raise Unlearnt(f"a {type(theirs).__name__}")
+        for key, value in theirs.items():
+            known = self.forms.get(key)
+            form = form_of(value)
+            self.forms[key] = form if known is None else joined((known, form))
+        new = list(theirs)
+        if set(new) >= set(self.keys):
+            self.keys = new
+        elif not set(new) <= set(self.keys):
+            self.keys += [key for key in new if key not in self.keys]
+        self.skipped = getattr(theirs, "skip_tensor_conversion", None)
+        self.made = type(theirs)
+
+    def rename(self, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+        """Takes the one key that ours have and theirs do not for the one that theirs have alone."""
+        alone = [key for key in ours if key not in theirs]
+        other = [key for key in theirs if key not in ours]
+        if len(alone) == len(other) == 1:
+            self.renamed = {alone[0]: other[0]}
+
+    def shaped(self, ours: Mapping[str, Any]) -> Any:
+        """Our arrays as upstream's `BatchFeature`.
+
+        Raises:
+            Unlearnt: upstream has not shown such a result yet.
+        """
+        ours = {self.renamed.get(key, key): value for key, value in ours.items()}
+        if not ours.keys() <= self.forms.keys():
+            raise Unlearnt("a key that upstream has not returned yet")
+        data = {key: self.forms[key].shaped(ours[key]) for key in self.keys if key in ours}
+        made = self.made(data=data)
+        made.skip_tensor_conversion = self.skipped
+        return made
+
+
+class State:
+    """What one of our classes has learnt in this process. No lock: two threads learn the same."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.made: dict[Any, Made] = {}
+        #: None: upstream's own code runs for this kind.
+        self.checked: dict[Any, Checked | None] = {}
+        #: Kinds of images that both convert to RGB alike, or do not.
+        self.conversions: dict[Any, bool] = {}
+
+
+class Exact:
+    """Mixed in before a class of transformers, it replaces the pixel path."""
+
+    _dynres_row: ClassVar[Row]
     _dynres_upstream: ClassVar[Any]
     _dynres_torchvision: ClassVar[bool]
     #: The class to load for numerics of the other kind.
     _dynres_other: ClassVar[Any]
+    _dynres_state: ClassVar[State]
 
     def __init__(self, *args: Any, numerics: str | None = None, **kwargs: Any) -> None:
         upstream = cast(Any, super())
@@ -66,22 +141,6 @@ class Exact:
 
     def _dynres_numerics_now(self) -> str:
         return self.__dict__.get(_NUMERICS) or self._dynres_native()
-
-    def _dynres_or_upstream(self, ours: Callable[[], Any], theirs: Callable[[], Any]) -> Any:
-        """The fast path, and where that refuses upstream's, which then decides.
-
-        With numerics that are not upstream's own its result would be a wrong one, so the refusal
-        stands.
-        """
-        try:
-            return ours()
-        except (TypeError, ValueError, OSError) as error:
-            if _NUMERICS in self.__dict__:
-                raise
-            reason = str(error)
-        result = theirs()
-        _warn(type(self).__name__, reason)
-        return result
 
     @classmethod
     def _dynres_native(cls) -> str:
@@ -117,129 +176,235 @@ class Exact:
         found.pop(_NUMERICS, None)
         return found
 
+    # What images and videos differ in
 
-RESAMPLES = ("resample", "high_res_resample")
+    def _dynres_make(self, inputs: Any, arguments: Mapping[str, Any]) -> Made:
+        """The arguments as options, ready to run."""
+        raise NotImplementedError
 
+    def _dynres_check_inputs(self, inputs: Any, made: Made) -> None:
+        """Refuses inputs that are not known to be read as upstream reads them."""
+        raise NotImplementedError
 
-class ExactImages(Exact):
-    """Mixed in before one of transformers' image processors, it replaces the pixel path."""
+    def _dynres_small(self, inputs: Any, made: Made) -> Sequence[Any]:
+        """Small inputs in the layout of these, each to be tried if upstream refuses the one
+        before."""
+        raise NotImplementedError
 
-    _dynres_row: ClassVar[Row]
+    # The call
 
-    def _preprocess_image_like_inputs(self, images: Any, *args: Any, **kwargs: Any) -> Any:
-        upstream = cast(Any, super())
-        flat = cast(Any, self)._prepare_images_structure(images)
+    def _dynres_call(
+        self,
+        inputs: Any,
+        args: tuple[Any, ...],
+        arguments: dict[str, Any],
+        theirs: Callable[[Any, Mapping[str, Any]], Any],
+    ) -> Any:
+        """Our path, and where that refuses upstream's, which then decides.
 
-        def ours() -> Any:
-            if args:
-                raise Elsewhere("positional arguments after the images")
-            return self._dynres_run(flat, kwargs)
+        With numerics that are not upstream's own its result would be a wrong one, so the refusal
+        stands.
+        """
+        try:
+            return self._dynres_ours(inputs, args, arguments, theirs)
+        except (TypeError, ValueError, OSError) as error:
+            if _NUMERICS in self.__dict__:
+                raise
+            reason = str(error)
+        result = theirs(inputs, arguments)
+        _warn(type(self).__name__, reason)
+        return result
 
-        return self._dynres_or_upstream(
-            ours, lambda: upstream._preprocess_image_like_inputs(flat, *args, **kwargs)
+    def _dynres_ours(
+        self,
+        inputs: Any,
+        args: tuple[Any, ...],
+        arguments: dict[str, Any],
+        theirs: Callable[[Any, Mapping[str, Any]], Any],
+    ) -> Any:
+        if args:
+            raise Elsewhere("positional arguments")
+        state = self._dynres_state
+        state.path.check(self)
+        made = self._dynres_make(inputs, arguments)
+        self._dynres_check_inputs(inputs, made)
+        checked = state.checked.get(made.kind)
+        if checked is None:
+            if made.kind in state.checked:
+                raise Elsewhere(_OTHER_NUMBERS)
+            checked = self._dynres_learn(inputs, arguments, made, theirs)
+        if checked is not None:
+            ours = made.run(inputs, arguments)
+            try:
+                return checked.shaped(ours)
+            except Unlearnt:
+                if _NUMERICS in self.__dict__:
+                    raise
+        # No small input would do, or this one's result has a form of its own.
+        result = theirs(inputs, arguments)
+        if checked is None:
+            ours = made.run(inputs, arguments)
+        self._dynres_note(made, ours, result, checked or Checked())
+        return result
+
+    def _dynres_learn(
+        self,
+        inputs: Any,
+        arguments: dict[str, Any],
+        made: Made,
+        theirs: Callable[[Any, Mapping[str, Any]], Any],
+    ) -> Checked | None:
+        """Runs both on small inputs. None: upstream refuses them all, whatever they are."""
+        for small in self._dynres_small(inputs, made):
+            few = _for_samples(arguments, inputs, small)
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    result = theirs(small, few)
+            except Exception:  # whatever upstream says of a size that the caller did not ask for
+                continue
+            try:
+                ours = made.run(small, few)
+            except (TypeError, ValueError):
+                continue
+            checked = Checked()
+            self._dynres_note(made, ours, result, checked)
+            if self._dynres_state.checked.get(made.kind) is None:
+                raise Elsewhere(_OTHER_NUMBERS)
+            return checked
+        return None
+
+    def _dynres_note(self, made: Made, ours: Any, result: Any, checked: Checked) -> None:
+        """Compares a result of ours with upstream's, and keeps what follows for its kind."""
+        state = self._dynres_state
+        good = False
+        try:
+            checked.learn(result)
+            checked.rename(ours, result)
+            shaped = checked.shaped(ours)
+            good = list(shaped) == list(result)
+            if good and _NUMERICS not in self.__dict__:
+                good = equal(shaped, result)
+        except Unlearnt:
+            good = False
+        if len(state.checked) >= _MOST_KINDS:
+            state.checked.clear()
+        state.checked[made.kind] = checked if good else None
+
+    def _dynres_kind(
+        self, inputs_kind: Any, arguments: Mapping[str, Any], skipped: frozenset[str]
+    ) -> Any:
+        """What all calls of a kind have in common."""
+        filters = vocabulary(self._dynres_row).filters
+        tensors = arguments.get("return_tensors")
+        return (
+            self._dynres_numerics_now(),
+            None if tensors is None else str(getattr(tensors, "value", tensors)),
+            inputs_kind,
+            tuple(
+                [
+                    (name, kind_of(name, value, filters))
+                    for name, value in arguments.items()
+                    if name not in PLUMBING and name not in skipped
+                ]
+            ),
         )
 
-    def _dynres_run(self, images: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        row = self._dynres_row
-        check_steps(self, STEPS)
-        options = row.options(self, kwargs)
-        wrap: Any = _itself
-        if self._dynres_torchvision:
-            wrap = from_numpy
-            check_torch(options, kwargs.get("device"))
-        elif any(kwargs.get(key) == 0 != getattr(self, key, 0) for key in RESAMPLES):
-            # Some classes take nearest, which is 0, for no argument.
-            raise Elsewhere("resample=0")
-        for image in images:
-            _check_image(image, self._dynres_torchvision)
-        batch = processor(row.family, self._dynres_numerics_now(), options)(list(images))
-        kind = kwargs.get("return_tensors")
-        data = row.features(batch, wrap, kind is not None)
-        return batch_feature()(data=data, tensor_type=kind)
+    def _dynres_key(self, arguments: Mapping[str, Any]) -> Any:
+        """All that options are made of: the arguments, and what is read from the object."""
+        fields = vocabulary(self._dynres_row).fields
+        own = self.__dict__
+        return (
+            self._dynres_numerics_now(),
+            tuple([(name, frozen(name, value)) for name, value in arguments.items()]),
+            tuple(
+                [
+                    (name, frozen(name, getattr(self, name)))
+                    for name in fields
+                    if name not in arguments and (name in own or hasattr(type(self), name))
+                ]
+            ),
+        )
+
+    def _dynres_kept(self, key: Any, make: Callable[[], Made]) -> Made:
+        made = self._dynres_state.made
+        found = made.get(key)
+        if found is None:
+            found = make()
+            if len(made) >= _MOST_MADE:
+                made.clear()
+            made[key] = found
+        return found
+
+    def _dynres_check_torch(self, arguments: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+        """Upstream computes in torch, on the device and with the default dtype of the moment."""
+        torch: Any = sys.modules["torch"]
+        device = arguments.get("device")
+        if device is not None and torch.device(device).type != "cpu":
+            raise Elsewhere(f"device={str(device)!r}")
+        if torch.get_default_dtype() != torch.float32:
+            raise Elsewhere("torch's default dtype is not float32")
+        if torch.get_default_device().type != "cpu":
+            raise Elsewhere("torch's default device is not the CPU")
+        if self._dynres_row.serial and torch.get_num_threads() > 1:
+            raise Elsewhere("numbers that depend on torch's threads, of which there are several")
+        if options.get("do_resize"):
+            for name in vocabulary(self._dynres_row).filters:
+                if not _integer(options[name]):
+                    raise Elsewhere(f"{name}={options[name]!r} on this machine or this torchvision")
 
 
-def _itself(array: Any) -> Any:
-    return array
+_OTHER_NUMBERS: Final = "its numbers are not those of this release of transformers"
 
 
-def from_numpy(array: Any) -> Any:
-    return sys.modules["torch"].from_numpy(array)
+def _for_samples(arguments: dict[str, Any], inputs: Any, small: Any) -> dict[str, Any]:
+    """The arguments of a call of small inputs: numbers of images by sample are theirs."""
+    name = samples_of(arguments, inputs)
+    return arguments if name is None else {**arguments, name: [1] * len(small)}
+
+
+def samples_of(arguments: Mapping[str, Any], inputs: Sequence[Any]) -> str | None:
+    """The argument that says how many of the images each sample has, where upstream counts them
+    before it forgets the nesting."""
+    for name, value in arguments.items():
+        if (
+            type(value) is list
+            and value
+            and all(type(item) is int and item > 0 for item in value)
+            and sum(value) == len(inputs)
+            and name.startswith("batch_")
+        ):
+            return name
+    return None
 
 
 @functools.cache
-def batch_feature() -> Any:
-    from importlib import import_module
-
-    return import_module("transformers.image_processing_base").BatchFeature
-
-
-def check_steps(self: Any, steps: frozenset[str]) -> None:
-    """Refuses an object that brings its own version of a step of upstream's pixel path."""
-    if not steps.isdisjoint(self.__dict__) or _overridden(cast(Any, type(self)), steps):
-        raise Elsewhere("a method of the pixel path was replaced")
+def batch_features() -> tuple[type, ...]:
+    """transformers' classes of results."""
+    modules = ("transformers.image_processing_base", "transformers.feature_extraction_utils")
+    return tuple([importlib.import_module(module).BatchFeature for module in modules])
 
 
 @functools.cache
-def _overridden(cls: Any, steps: frozenset[str]) -> bool:
-    """Whether a subclass of ours replaced a step."""
-    upstream = cls._dynres_upstream
-    return any(getattr(cls, step, None) is not getattr(upstream, step, None) for step in steps)
-
-
-def check_torch(options: Mapping[str, Any], device: Any) -> None:
-    """Upstream computes in torch, on the device and with the default dtype of the moment."""
-    torch: Any = sys.modules["torch"]
-    if device is not None and torch.device(device).type != "cpu":
-        raise Elsewhere(f"device={str(device)!r}")
-    if torch.get_default_dtype() != torch.float32:
-        raise Elsewhere("torch's default dtype is not float32")
-    if torch.get_default_device().type != "cpu":
-        raise Elsewhere("torch's default device is not the CPU")
-    for key in RESAMPLES:
-        if options["do_resize"] and options.get(key) is not None and not _integer(options[key]):
-            raise Elsewhere(f"{key}={options[key]!r} on this machine or this torchvision")
+def noise(height: int, width: int) -> Any:
+    """(height, width, 3) uint8 of every value, the same each time."""
+    numbers = np.arange(height * width * 3, dtype=np.uint32)
+    pixels = ((numbers + 1) * np.uint32(2654435761) >> np.uint32(24)).astype(np.uint8)
+    return pixels.reshape(height, width, 3)
 
 
 @functools.cache
-def _integer(resample: Any) -> bool:
+def _integer(filter_name: str) -> bool:
     """Whether torchvision resizes bytes in integers with this filter, here: bilinear needs AVX2,
     and Lanczos torchvision 0.27."""
-    from importlib import import_module
-
-    utils = import_module("transformers.image_utils")
-    functional = import_module("torchvision.transforms.v2.functional._geometry")
-    modes = functional.InterpolationMode
-    mode = utils.pil_torch_interpolation_mapping.get(resample, resample)
-    if mode == modes.LANCZOS:
-        newer = import_module("transformers.utils.import_utils").is_torchvision_greater_or_equal
-        return bool(newer("0.27"))
-    if mode not in (modes.BILINEAR, modes.BICUBIC):
+    functional: Any = importlib.import_module("torchvision.transforms.v2.functional._geometry")
+    if filter_name == "lanczos":
+        utils = importlib.import_module("transformers.utils.import_utils")
+        return bool(utils.is_torchvision_greater_or_equal("0.27"))
+    if filter_name not in ("bilinear", "bicubic"):
         return False
+    mode = functional.InterpolationMode(filter_name)
     return bool(functional._do_native_uint8_resize_on_cpu(mode))
-
-
-def _check_image(image: Any, torchvision: bool) -> None:
-    """Lets pass what is known to be read as upstream reads it; the facade checks dtype and
-    values."""
-    kind = type(image)
-    if kind is np.ndarray:
-        if image.ndim != 3:
-            raise Elsewhere(f"an array of {image.ndim} axes")
-        if torchvision and min(image.strides) < 0:
-            raise Elsewhere("an array with negative strides")
-        return
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(image, torch.Tensor):
-        if kind is not torch.Tensor or image.layout != torch.strided or image.requires_grad:
-            raise Elsewhere(f"a {kind.__name__}")
-        if image.device.type != "cpu":
-            raise Elsewhere(f"a tensor on {image.device.type}")
-        if image.ndim != 3:
-            raise Elsewhere(f"a tensor of {image.ndim} axes")
-        return
-    pillow = getattr(sys.modules.get("PIL.Image"), "Image", None)
-    if pillow is None or not isinstance(image, pillow):
-        raise Elsewhere(f"a {kind.__name__}")
 
 
 def _warn(name: str, reason: str) -> None:
@@ -252,5 +417,5 @@ def _warn(name: str, reason: str) -> None:
         f"dynres_rs: {name} used transformers' own path, for a call that cannot be reproduced"
         f" exactly here ({reason}). Its result is right, and not faster. Said once.",
         UserWarning,
-        stacklevel=7,
+        stacklevel=6,
     )

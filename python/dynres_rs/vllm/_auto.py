@@ -1,7 +1,7 @@
 """transformers' processors in vLLM: replaced when the first one of ours is asked for.
 
-`dynres_rs.transformers` imports transformers' classes, which takes a second. A process that serves
-another model never needs them, so `from_pretrained` runs as it is; only where it returned a class
+A process that serves another model never
+needs `dynres_rs.transformers`, so `from_pretrained` runs as it is; only where it returned a class
 that has a twin here is the package enabled, and the call made again.
 """
 
@@ -13,22 +13,10 @@ import logging
 import sys
 from typing import Any, Final
 
+from .. import hf
 from ..patching import Row, Upstream
 
-__all__ = ["ROWS", "TWINS", "disable", "wanted_dtype"]
-
-#: Names of transformers' classes that `dynres_rs.transformers` has a twin of; the PIL backend's
-#: end in `Pil`. A test compares them with `model_types()` and `video_model_types()`.
-TWINS: Final = frozenset(
-    {
-        "DeepseekVLHybridImageProcessor",
-        "DeepseekVLImageProcessor",
-        "GotOcr2ImageProcessor",
-        "Qwen2VLImageProcessor",
-        "Qwen2VLVideoProcessor",
-        "Qwen3VLVideoProcessor",
-    }
-)
+__all__ = ["ROWS", "disable", "wanted_dtype"]
 
 _PARTS: Final = ("image_processor", "video_processor")
 
@@ -65,8 +53,9 @@ def _from_pretrained(upstream: Upstream, cls: Any, *args: Any, **kwargs: Any) ->
 
 def _has_twin(made: Any) -> bool:
     kind = type(made[0] if isinstance(made, tuple) else made)
-    name = kind.__name__.removesuffix("Pil")
-    return name in TWINS and kind.__module__.startswith("transformers.models.")
+    return bool(hf.rows(kind.__name__.removesuffix("Pil"))) and kind.__module__.startswith(
+        "transformers.models."
+    )
 
 
 def _is_ours(made: Any) -> bool:

@@ -1,0 +1,153 @@
+"""transformers' own tests of image and video processors, with ours in the place of each class.
+
+Its source distribution has `tests/test_image_processing_common.py` and
+`tests/test_video_processing_common.py`. `DYNRES_TRANSFORMERS_TESTS` names the folder that they are
+in; without it pip fetches the distribution of the installed release. Whatever passes with
+transformers' class must pass with ours.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import subprocess
+import sys
+import tarfile
+import types
+import unittest
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dynres_rs import hf
+from test_transformers_classes import SMALL, classes_of
+
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore"),  # transformers' own
+]
+
+FILES = {False: "test_image_processing_common.py", True: "test_video_processing_common.py"}
+
+
+@pytest.fixture(scope="module")
+def folder(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, transformers: Any
+) -> Path:
+    pytest.importorskip("parameterized")
+    request.config.addinivalue_line("markers", "torch_compile_test: transformers' own mark")
+    named = os.environ.get("DYNRES_TRANSFORMERS_TESTS")
+    if named:
+        return Path(named)
+    where = tmp_path_factory.mktemp("transformers")
+    wanted = f"transformers=={transformers.__version__}"
+    pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:"]
+    subprocess.run(
+        [*pip, wanted],
+        cwd=where, check=True,
+    )  # fmt: skip
+    (archive,) = where.glob("*.tar.gz")
+    with tarfile.open(archive) as tar:
+        tar.extractall(where, filter="data")
+    return next(where.glob("transformers-*/tests"))
+
+
+@pytest.fixture(scope="module")
+def adapter(transformers: Any) -> Iterator[Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = importlib.import_module("dynres_rs.transformers")
+    found.enable()
+    yield found
+    found.disable()
+
+
+def common(folder: Path, video: bool) -> Any:
+    """transformers' module of tests. What it fetches from the hub is not here."""
+    name = FILES[video].removesuffix(".py")
+    if name not in sys.modules:
+        stub = types.ModuleType("fetch_hub_objects_for_ci")
+        stub.url_to_local_path = lambda url: url  # type: ignore[attr-defined]
+        sys.modules.setdefault(stub.__name__, stub)
+        spec = importlib.util.spec_from_file_location(name, folder / FILES[video])
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
+
+
+def image_case(tests: Any, classes: dict[str, Any], settings: dict[str, Any]) -> Any:
+    class Tester(tests.ImageProcessingTester):  # type: ignore[misc]
+        def __init__(self, parent: Any) -> None:
+            super().__init__(parent, batch_size=2, min_resolution=40, max_resolution=80, **settings)
+
+        def _get_image_processing_classes(self) -> Any:
+            return classes
+
+    class Case(tests.ImageProcessingTestMixin, unittest.TestCase):  # type: ignore[misc]
+        image_processor_tester_class = Tester
+
+    return Case
+
+
+def video_case(tests: Any, classes: dict[str, Any], settings: dict[str, Any]) -> Any:
+    class Tester:
+        batch_size, num_frames, num_channels = 2, 4, 3
+
+        def prepare_video_inputs(
+            self, equal_resolution: bool = False, return_tensors: str = "pil"
+        ) -> Any:
+            return tests.prepare_video_inputs(
+                batch_size=self.batch_size, num_frames=self.num_frames,
+                num_channels=self.num_channels, min_resolution=40, max_resolution=80,
+                equal_resolution=equal_resolution, return_tensors=return_tensors,
+            )  # fmt: skip
+
+        def expected_output_video_shape(self, videos: Any) -> list[int]:
+            return [self.num_frames, self.num_channels, 18, 18]
+
+    class Case(tests.VideoProcessingTestMixin, unittest.TestCase):  # type: ignore[misc]
+        fast_video_processing_class = classes["torchvision"]
+        video_processor_tester = Tester()
+        video_processor_dict = settings
+
+    return Case
+
+
+def passed(case: Any) -> set[str]:
+    result = unittest.TestResult()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        unittest.defaultTestLoader.loadTestsFromTestCase(case).run(result)
+    bad = [*result.failures, *result.errors, *result.skipped]
+    names = {getattr(test, "test_case", test)._testMethodName for test, _ in bad}
+    return set(unittest.defaultTestLoader.getTestCaseNames(case)) - names
+
+
+@pytest.mark.parametrize("name", [*hf.classes(video=False), *hf.classes(video=True)])
+def test_what_passes_with_stock_passes_with_ours(adapter: Any, folder: Path, name: str) -> None:
+    video = name in hf.classes(video=True)
+    tests = common(folder, video)
+    ours = {cls._dynres_upstream.__name__: cls for cls in classes_of(adapter, name).values()}
+    backends = {"torchvision" if cls._dynres_torchvision else "pil": cls for cls in ours.values()}
+    theirs = {key: cls._dynres_upstream for key, cls in backends.items()}
+    settings = {"size": {"shortest_edge": 20}, "crop_size": {"height": 18, "width": 18}}
+    settings = settings if video else SMALL.get(name, {})
+    make = video_case if video else image_case
+    adapter.disable()
+    try:
+        stock = passed(make(tests, theirs, dict(settings)))
+    finally:
+        adapter.enable()
+    assert len(stock) >= 5, stock
+    lost = stock - passed(make(tests, backends, dict(settings)))
+    assert not lost
