@@ -3,10 +3,11 @@
 //! Coordinates are x and y, continuous, with the origin at the top left corner of the top left pixel. A view maps
 //! to the image linearly on each axis: `x = source.left + (x' - offset.left) * source.width / resized.width`.
 
-use crate::error::{Error, Result, collected, filled};
+use crate::error::{Error, Result, Size, collected, filled};
 use crate::names::names;
 use crate::parallel::Watch;
 use crate::plan::{Cells, From, Plan, Run, View};
+use crate::strategy::Span;
 
 names! {
     /// What a token stands for.
@@ -54,29 +55,55 @@ impl Plan {
         from || view.resized.0 == 0 || view.resized.1 == 0
     }
 
+    /// The part of the image that a rectangle on the canvas of `view` shows, clipped to it.
+    fn region(&self, view: &View, corner: Size, size: Size) -> Bounds {
+        if self.vanished(view) {
+            return [0.0; 4];
+        }
+        let place = |axis, at: usize, end: usize| {
+            self.in_image(view, axis, at as f64).clamp(0.0, end as f64)
+        };
+        let (height, width) = self.source;
+        [
+            place(Axis::X, corner.1, width),
+            place(Axis::Y, corner.0, height),
+            place(Axis::X, corner.1 + size.1, width),
+            place(Axis::Y, corner.0 + size.0, height),
+        ]
+    }
+
     /// The first and last coordinate in the image of every row or column of cells, clipped to the image.
     fn edges(&self, cells: &Cells, axis: Axis) -> Result<Vec<(f64, f64)>> {
         let view = &self.views[cells.view];
-        let (tiles, tile, seen, count, end) = match axis {
+        let (tiles, grid) = (cells.tiles, cells.grid);
+        let (tiles, tile, seen, count, end, span) = match axis {
             Axis::X => {
-                (cells.tiles.columns, cells.tile.1, cells.seen.1, cells.grid.columns, self.source.1)
+                let end = self.source.1;
+                (tiles.columns, cells.tile.1, cells.seen.1, grid.columns, end, cells.columns)
             }
             Axis::Y => {
-                (cells.tiles.rows, cells.tile.0, cells.seen.0, cells.grid.rows, self.source.0)
+                (tiles.rows, cells.tile.0, cells.seen.0, grid.rows, self.source.0, cells.rows)
             }
         };
         if self.vanished(view) {
-            return filled((0.0, 0.0), tiles * count);
+            return filled((0.0, 0.0), span.tokens);
         }
+        let place = |at: f64| self.in_image(view, axis, at).clamp(0.0, end as f64);
         let edge = |tile_number: usize, cell: usize| {
-            let at = tile_number * tile + (cell * cells.cell).min(seen);
-            self.in_image(view, axis, at as f64).clamp(0.0, end as f64)
+            place((tile_number * tile + (cell * cells.cell).min(seen)) as f64)
         };
-        collected(
-            (0..tiles).flat_map(|tile| {
+        if span == Span::whole(tiles * count) {
+            return collected((0..tiles).flat_map(|tile| {
                 (0..count).map(move |cell| (edge(tile, cell), edge(tile, cell + 1)))
-            }),
-        )
+            }));
+        }
+        // Tokens that share the cells of a span evenly, over all tiles; they may begin inside a cell.
+        let along = |token: usize| {
+            let at = span.first as f64 + token as f64 * span.seen as f64 / span.tokens as f64;
+            let (tile_number, cell) = (at as usize / count, at % count as f64);
+            place((tile_number * tile) as f64 + (cell * cells.cell as f64).min(seen as f64))
+        };
+        collected((0..span.tokens).map(|token| (along(token), along(token + 1))))
     }
 
     /// Gives for each token, in their order, the box in the image that it sees, without area for one that sees none of
@@ -97,6 +124,25 @@ impl Plan {
                 match run {
                     Run::Mark(kind) => emit([0.0; 4], *kind),
                     Run::Cells(cells) => self.walk_cells(cells, watch, &mut emit)?,
+                    Run::Pooled { view, tiles, tile, tokens } => {
+                        let view = &self.views[*view];
+                        for row in 0..tiles.rows {
+                            for column in 0..tiles.columns {
+                                watch.check()?;
+                                let corner = (row * tile.0, column * tile.1);
+                                let bounds = self.region(view, corner, *tile);
+                                for _ in 0..*tokens {
+                                    emit(bounds, Kind::Image);
+                                }
+                            }
+                        }
+                    }
+                    Run::Image(count) => {
+                        let (height, width) = self.source;
+                        for _ in 0..*count {
+                            emit([0.0, 0.0, width as f64, height as f64], Kind::Image);
+                        }
+                    }
                 }
             }
         }

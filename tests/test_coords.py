@@ -89,7 +89,7 @@ def test_boxes_of_a_view_tile_what_it_shows(name: str, size: tuple[int, int]) ->
     boxes, start = plan.token_boxes(), 0
     for run in plan._runs:
         assert run is not None
-        view, tiles, tile, seen, cell, cells, newline = run
+        view, tiles, tile, seen, cell, cells, newline = run[:7]
         assert not newline and tile == seen and cells == (tile[0] // cell, tile[1] // cell)
         count = tiles[0] * tiles[1] * cells[0] * cells[1]
         part = boxes[start : start + count].reshape(*tiles, *cells, 4)
@@ -116,7 +116,7 @@ def test_a_point_lies_in_the_box_of_its_token(
         if run is None:
             start += 1
             continue
-        view, tiles, tile, seen, cell, cells, newline = run
+        view, tiles, tile, seen, cell, cells, newline = run[:7]
         count = tiles[0] * cells[0] * (tiles[1] * cells[1] + newline)
         if newline:
             count = tiles[0] * cells[0] * (tiles[1] * cells[1] + 1)

@@ -6,6 +6,7 @@ the part of `Processor` that needs sizes only.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from . import _dynres_rs as _native
 from ._types import I64, Numerics
 from .arguments import as_numbers, whole_number
 from .files import shown
+from .positions import Positions, position_ids
 
 if TYPE_CHECKING:
     from ._dynres_rs import Plan, Spec, View
@@ -259,6 +261,29 @@ def token_kinds(plan: Plan) -> NDArray[np.str_]:
     return kinds
 
 
+# Prompts
+
+
+def placeholder(
+    plan: Plan, image: int | None = None, tokens: Mapping[str, str] | None = None
+) -> str:
+    """The text that transformers' processor puts into a prompt for the image."""
+    number = 0 if image is None else whole_number("image", image)
+    if not 0 <= number < 2**31:
+        raise ValueError(f"image: must be in 0..2**31, got {number}")
+    if plan.is_video:
+        raise ValueError("placeholder: must be asked of an image, a video's text has its times")
+    if not isinstance(tokens, Mapping | None):
+        raise TypeError(f"tokens: must be a dict, got {type(tokens).__name__}")
+    text = plan._placeholder(number) or ""
+    if not tokens:
+        return text
+    if not all(isinstance(word, str) for pair in tokens.items() for word in pair):
+        raise TypeError("tokens: must map strings to strings")
+    known = "|".join(re.escape(word) for word in sorted(tokens, key=len, reverse=True) if word)
+    return re.sub(known, lambda found: tokens[found[0]], text) if known else text
+
+
 # Tokens of many sizes
 
 
@@ -434,8 +459,11 @@ class Planner(ABC):
 
     def get_number_of_image_patches(
         self, height: int, width: int, images_kwargs: Mapping[str, Any] | None = None
-    ) -> int:
+    ) -> int | tuple[int, ...]:
         """Tiles of an image of this size, or patches where a family has no tiles.
+
+        As upstream has it, HunYuan's are (rows, columns) of patches and Idefics 3's and SmolVLM's
+        (tiles, rows, columns), zeros where the image is not cut.
 
         Args:
             height: of the image, in pixels.
@@ -451,13 +479,12 @@ class Planner(ABC):
 
         Matches `get_number_of_image_patches` of transformers' classes that return such a number,
         such as `Qwen2VLImageProcessor` and `GotOcr2ImageProcessor`; as there, `max_image_pixels`
-        and `do_resize` do not matter. Some classes return rows and columns, or crops alone:
-        HunYuan, Idefics 3, DeepSeek-OCR-2, Step 3.7 and their kin.
+        and `do_resize` do not matter.
         """
         if not isinstance(images_kwargs, Mapping | None):
             kind = type(images_kwargs).__name__
             raise TypeError(f"images_kwargs: must be a dict, got {kind}")
-        return _number_of_patches(_plan_of(self._counted(images_kwargs or {}), height, width))
+        return _plan_of(self._counted(images_kwargs or {}), height, width)._patch_counts[0]
 
     def _counted(self, given: Mapping[str, Any]) -> Spec:
         """What counts: the processor's own options but for those of a call that counts read, always
@@ -498,9 +525,10 @@ class Planner(ABC):
         Raises:
             ValueError: a size that upstream refuses, or videos of a family that has none.
 
-        Matches `_get_num_multimodal_tokens` of transformers' `Qwen2VLProcessor` and, for the HF
-        form of InternVL, `InternVLProcessor`: that one counts the two markers around an image too,
-        and crops to patches unless told otherwise.
+        Matches `_get_num_multimodal_tokens` of transformers' processors: what they count beside the
+        image's own tokens differs (InternVL's two markers, Idefics 3's places and line breaks), and
+        InternVL's crops to patches unless told otherwise. Where upstream's class has no such
+        function, the words of `plan.placeholder()` are counted, each special one a token.
         """
         alone, of_videos = kwargs.pop("images_kwargs", {}), kwargs.pop("videos_kwargs", {})
         for name, given in (("images_kwargs", alone), ("videos_kwargs", of_videos)):
@@ -518,6 +546,55 @@ class Planner(ABC):
             ]
         return MultiModalTokens(tokens, video_tokens, None, patches)
 
+    def mrope_position_ids(
+        self,
+        mm_token_type_ids: ArrayLike,
+        *,
+        image_grid_thw: ArrayLike | None = None,
+        video_grid_thw: ArrayLike | None = None,
+        second_per_grid_ts: ArrayLike | None = None,
+        attention_mask: ArrayLike | None = None,
+    ) -> Positions:
+        """Positions of tokens for multimodal rotary embeddings, as the family's model makes them.
+
+        Args:
+            mm_token_type_ids: (samples, length) integers: 0 for a word, 1 for a token of an image,
+                2 for one of a video, as transformers' processors return them.
+            image_grid_thw: (images, 3) of all samples, in the order of the text.
+            video_grid_thw: (videos, 3), likewise.
+            second_per_grid_ts: (videos,) seconds of a temporal patch, which Qwen2.5-VL reads; None
+                is one each.
+            attention_mask: (samples, length); zeros are padding, whose positions are 0.
+
+        Returns:
+            `position_ids`, int64 (3, samples, length) of time, row and column, and
+            `mrope_position_deltas`, int64 (samples, 1). HunYuan-VL's have four axes: the text's
+            place, column, row and the number of the image.
+
+        Raises:
+            TypeError: no integers.
+            ValueError: another shape, grids that are not those of the tokens, or a family whose
+                model places tokens as a text's.
+
+        Matches `get_rope_index` of transformers' models: of Qwen2-VL, Qwen2.5-VL, Qwen3-VL (each
+        temporal patch is a picture, its time stands in the text), GLM-4V, ERNIE 4.5 VL and others.
+        """
+        spec, family, _, _ = self._planned()
+        rule = _native.positions(family)
+        if rule is None:
+            known = ", ".join(name for name in _native.families() if _native.positions(name))
+            raise ValueError(f"family: must be one whose model places tokens by grids: {known}")
+        merge = int(spec.options["merge_size"])
+        return position_ids(
+            rule,
+            merge,
+            mm_token_type_ids,
+            image_grid_thw,
+            video_grid_thw,
+            second_per_grid_ts,
+            attention_mask,
+        )
+
     def _image_tokens(
         self, image_sizes: Iterable[Iterable[int]], given: dict[str, Any]
     ) -> tuple[list[int], list[int]]:
@@ -528,13 +605,18 @@ class Planner(ABC):
             given = {"crop_to_patches": True, **given}
         counted = self._counted(given)
         plans = [_plan_of(counted, height, width) for height, width in image_sizes]
-        tokens = [markers + plan.num_tokens for plan in plans]
+        tokens = [_prompt_tokens(plan) for plan in plans]
         if given.get("patch_size") is not None and "patch_size" in _counted_names(family):
             # Upstream counts each tile, whatever its size, as one of the processor's own.
             each = _plan_of(spec, 1, 1)
             tile = each.num_tokens // each.num_tiles
             tokens = [markers + tile * plan.num_tiles for plan in plans]
-        return tokens, [_number_of_patches(plan) for plan in plans]
+        return tokens, [plan._patch_counts[1] for plan in plans]
+
+
+def _prompt_tokens(plan: Plan) -> int:
+    counted = plan.num_prompt_tokens
+    return plan.num_tokens if counted is None else counted
 
 
 def _counted_names(family: str) -> dict[str, tuple[str, str]]:
@@ -548,11 +630,6 @@ def _plan_of(spec: Spec, height: Any, width: Any) -> Plan:
     if not 0 < min(height, width) <= max(height, width) < 2**31:
         raise ValueError(f"image: height and width must be in 1..2**31, got {(height, width)}")
     return spec.plan(height, width, 1)
-
-
-def _number_of_patches(plan: Plan) -> int:
-    """Tiles, or patches where there are no tiles."""
-    return plan.num_tiles or plan.num_patches
 
 
 def _sides(name: str, size: Any) -> tuple[int, int]:

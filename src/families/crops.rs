@@ -1,13 +1,13 @@
 //! Families of transformers that show an image whole and in parts: crops, tiles of a canvas, tiles of a grid.
 
 use super::encoders::CROP;
-use super::{CLIP, Family, HALF, TILE_KEYS, common};
+use super::{CLIP, Family, HALF, TILE_KEYS, common, prompts};
 use crate::coords::Kind;
 use crate::plan::{First, Floats, Role};
 use crate::resample::{Filter, Float, Numerics};
 use crate::spec::{
-    ArraySpec, Backends, Common, Convert, FactSpec, Form, Group, Key, MeanStd, Number, Part, Per,
-    Preset, Recipe, Rows, Spec, TokenSpec, Upstream, ViewSpec, What,
+    ArraySpec, Backends, Common, Convert, Counts, FactSpec, Form, Group, Key, MeanStd, Number,
+    Part, Per, Preset, Prompt, Recipe, Rows, Spec, TokenSpec, Upstream, ViewSpec, What, Word,
 };
 use crate::strategy::{
     Arrangement, CappedEdge, CoveringGrid, CoveringRule, LocalGlobal, PadSquare, PaddedGrid,
@@ -44,6 +44,10 @@ pub(super) const VIEWS: Recipe = Recipe {
 const THUMBNAIL_FIRST: TokenSpec = TokenSpec {
     parts: &[Part::Units(Role::Whole), Part::Units(Role::Thumbnail), Part::Units(Role::Tiles)],
 };
+
+/// The whole image, then the cells of tiles that the image reaches; one newline where there are no tiles.
+const ANYRES: TokenSpec =
+    TokenSpec { parts: &[Part::Units(Role::Global), Part::Reached, Part::Ended(Role::Whole)] };
 
 /// A padded square, and tiles in an array of their own.
 const LOCAL: Recipe = Recipe {
@@ -153,7 +157,8 @@ fn views() -> Vec<Family> {
                     &["gemma3", "shieldgemma2", "t5gemma2", "t5gemma2_encoder"],
                 )
             },
-        ),
+        )
+        .says(prompts::GEMMA3),
         Family {
             convert: Convert::Never,
             ..family(
@@ -170,6 +175,14 @@ fn views() -> Vec<Family> {
                     ],
                     ..Upstream::of("JanusImageProcessor", &["janus"])
                 },
+            )
+            .says(
+                Prompt::of(&[
+                    Word::Text(("<begin_of_image>", 1)),
+                    Word::Tokens("<image_placeholder>"),
+                    Word::Text(("<end_of_image>", 1)),
+                ])
+                .counting(Counts::One),
             )
         },
         family(
@@ -201,7 +214,8 @@ fn views() -> Vec<Family> {
                 "PixtralImageProcessor",
                 &["pixtral", "mistral3", "mistral_large4", "lighton_ocr"],
             ),
-        ),
+        )
+        .says(prompts::PIXTRAL),
     ]
 }
 
@@ -227,6 +241,7 @@ fn canvases() -> Vec<Family> {
                 CLIP,
                 Recipe {
                     arrays: anyres,
+                    tokens: ANYRES,
                     facts: const { &[FactSpec::row("image_sizes", What::Source)] },
                     ..VIEWS
                 },
@@ -241,7 +256,8 @@ fn canvases() -> Vec<Family> {
                         &["llava_next", "llava_next_video", "granite4_vision"],
                     )
                 },
-            ),
+            )
+            .says(Prompt::of(&[Word::Tokens("<image>")]).counting(Counts::One)),
             &["llava_next"],
         ),
         Family {
@@ -261,6 +277,7 @@ fn canvases() -> Vec<Family> {
                     HALF,
                     Recipe {
                         arrays: anyres,
+                        tokens: ANYRES,
                         facts: const {
                             &[
                                 FactSpec::row("image_sizes", What::Source),
@@ -277,7 +294,8 @@ fn canvases() -> Vec<Family> {
                         ],
                         ..Upstream::of("LlavaOnevisionImageProcessor", &["llava_onevision"])
                     },
-                ),
+                )
+                .says(Prompt::of(&[Word::Tokens("<image>")]).counting(Counts::One)),
                 &["llava_onevision"],
             )
         },
@@ -290,6 +308,7 @@ fn canvases() -> Vec<Family> {
             Bicubic,
             HALF,
             Recipe {
+                tokens: TokenSpec { parts: &[Part::Pooled(Role::Crop), Part::Pooled(Role::Whole)] },
                 facts: const {
                     &[
                         FactSpec {
@@ -306,7 +325,8 @@ fn canvases() -> Vec<Family> {
             },
             &[],
             Upstream::of("AriaImageProcessor", &["aria"]),
-        ),
+        )
+        .says(Prompt::of(&[Word::Tokens("<|img|>")])),
         also(
             family(
                 "phi4-multimodal",
@@ -340,6 +360,9 @@ const PHI4: Recipe = Recipe {
             .of(Number::Float32),
         FactSpec::scalar("num_img_tokens", What::Tokens),
     ],
+    tokens: TokenSpec {
+        parts: &[Part::Reached, Part::Mark(Kind::Separator), Part::Rows(Role::Global)],
+    },
     lacks: &["do_resize"],
     ..VIEWS
 };
@@ -373,7 +396,8 @@ fn grids() -> Vec<Family> {
                 },
                 TILE_KEYS,
                 torchvision(Upstream::of("Cohere2VisionImageProcessor", &["cohere2_vision"])),
-            ),
+            )
+            .says(prompts::COHERE2),
             &["cohere2_vision"],
         ),
         family(
@@ -394,7 +418,8 @@ fn grids() -> Vec<Family> {
             },
             TILE_KEYS,
             Upstream { defaults: clip_defaults, ..Upstream::of("Ovis2ImageProcessor", &["ovis2"]) },
-        ),
+        )
+        .says(prompts::OVIS2),
         also(
             family(
                 "perception-lm",
@@ -408,7 +433,8 @@ fn grids() -> Vec<Family> {
                 },
                 const { &[Key::Ignore("size")] },
                 torchvision(Upstream::of("PerceptionLMImageProcessor", &["perception_lm"])),
-            ),
+            )
+            .says(Prompt::of(&[Word::Tokens("<|image|>")])),
             &["perception_lm"],
         ),
         also(
@@ -420,7 +446,8 @@ fn grids() -> Vec<Family> {
                 Recipe { lacks: &["maximum_pad_value"], ..LOCAL },
                 TILE_KEYS,
                 Upstream::of("DeepseekOcr2ImageProcessor", &["deepseek_ocr2"]),
-            ),
+            )
+            .says(Prompt::of(&[Word::Tokens("<image>")]).counting(Counts::Views)),
             &["deepseek_ocr2"],
         ),
         also(
@@ -453,7 +480,8 @@ fn grids() -> Vec<Family> {
                 },
                 TILE_KEYS,
                 torchvision(Upstream::of("UnlimitedOcrImageProcessor", &["unlimited_ocr"])),
-            ),
+            )
+            .says(Prompt::of(&[Word::Tokens("<image>")]).counting(Counts::Views)),
             &["unlimited_ocr"],
         ),
     ]

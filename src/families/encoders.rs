@@ -4,8 +4,8 @@ use super::{CLIP, Family, HALF, IMAGENET, common};
 use crate::plan::{First, Floats, Role};
 use crate::resample::{Filter, Numerics};
 use crate::spec::{
-    ArraySpec, Backends, Common, Convert, Key, MeanStd, Part, Preset, Recipe, Spec, TokenSpec,
-    Upstream, ViewSpec,
+    ArraySpec, Backends, Common, Convert, Counts, Key, MeanStd, Part, Preset, Prompt, Recipe, Spec,
+    TokenSpec, Upstream, ViewSpec, Word,
 };
 use crate::strategy::{FixedSize, Padding, Strategy};
 
@@ -89,17 +89,29 @@ pub(super) fn families() -> Vec<Family> {
         ),
         unconverted(encoder(
             "vit",
-            square(224),
+            FixedSize { patch_size: 16, ..square(224) },
             Bilinear,
             HALF,
             SQUARE,
             of("ViTImageProcessor", &["vit"]),
         )),
-        encoder("bit", cropped(224), Bicubic, CLIP, EDGE, of("BitImageProcessor", &["bit"])),
+        encoder(
+            "bit",
+            FixedSize { patch_size: 32, ..cropped(224) },
+            Bicubic,
+            CLIP,
+            EDGE,
+            of("BitImageProcessor", &["bit"]),
+        ),
         {
             let family = encoder(
                 "convnext",
-                FixedSize { shortest_edge: Some(384), convnext: true, ..FixedSize::default() },
+                FixedSize {
+                    shortest_edge: Some(384),
+                    convnext: true,
+                    patch_size: 32,
+                    ..FixedSize::default()
+                },
                 Bicubic,
                 HALF,
                 EDGE,
@@ -108,10 +120,17 @@ pub(super) fn families() -> Vec<Family> {
             let recipe = Recipe { lacks: &["pad_size", "do_pad"], ..PICTURE };
             unconverted(Family { spec: Spec { recipe, ..family.spec }, ..family })
         },
-        encoder("blip", square(384), Bicubic, CLIP, SQUARE, of("BlipImageProcessor", &["blip"])),
+        encoder(
+            "blip",
+            FixedSize { patch_size: 16, ..square(384) },
+            Bicubic,
+            CLIP,
+            SQUARE,
+            of("BlipImageProcessor", &["blip"]),
+        ),
         unconverted(encoder(
             "deit",
-            FixedSize { do_center_crop: true, ..square(256) },
+            FixedSize { do_center_crop: true, patch_size: 16, ..square(256) },
             Bicubic,
             HALF,
             SQUARE,
@@ -140,11 +159,19 @@ pub(super) fn families() -> Vec<Family> {
         {
             let family = encoder(
                 "chameleon",
-                cropped(512),
+                FixedSize { patch_size: 16, ..cropped(512) },
                 Lanczos,
                 ones,
                 EDGE,
                 of("ChameleonImageProcessor", &["chameleon"]),
+            )
+            .says(
+                Prompt::of(&[
+                    Word::Text(("<racm3:break>", 1)),
+                    Word::Tokens("<image>"),
+                    Word::Text(("<eoss>", 1)),
+                ])
+                .counting(Counts::One),
             );
             let common = Common { rescale_factor: 0.0078, ..family.spec.common };
             Family { spec: Spec { common, ..family.spec }, ..family }
@@ -163,7 +190,8 @@ pub(super) fn families() -> Vec<Family> {
                     ],
                     ..of("LlavaImageProcessor", &["llava"])
                 },
-            );
+            )
+            .says(Prompt::of(&[Word::Tokens("<image>")]).counting(Counts::One));
             let recipe = Recipe { lacks: &["crop_pct", "pad_size"], ..PICTURE };
             Family { spec: Spec { recipe, ..family.spec }, ..family }
         },
@@ -199,7 +227,8 @@ pub(super) fn families() -> Vec<Family> {
                     backends: Backends::Pillow,
                     ..of("VideoLlavaImageProcessor", &["video_llava"])
                 },
-            );
+            )
+            .says(Prompt::of(&[Word::Tokens("<image>")]).counting(Counts::One));
             let recipe = Recipe {
                 arrays: const { &[ArraySpec::concatenated("pixel_values_images")] },
                 ..PICTURE

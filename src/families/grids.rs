@@ -1,12 +1,13 @@
 //! Families of transformers that cut patches by rules of their own: numbers of patches or tokens, edges, padded grids.
 
-use super::{AREAS, CLIP, Family, HALF, common};
+use super::{AREAS, CLIP, Family, HALF, common, prompts};
 use crate::pack::Standardise;
 use crate::plan::{First, Floats, Inside, Role};
 use crate::resample::{Filter, Numerics};
 use crate::spec::{
-    ArraySpec, Backends, Common, Convert, CutSpec, FactSpec, Form, Group, Key, MeanStd, Number,
-    Part, Per, Preset, Recipe, Rows, Spec, TokenSpec, Upstream, ViewSpec, What,
+    ArraySpec, Backends, Common, Convert, Counts, CutSpec, FactSpec, Form, Group, Key, MeanStd,
+    Number, Part, Per, Preset, Prompt, Recipe, Rows, Spec, TokenSpec, Upstream, ViewSpec, What,
+    Word,
 };
 use crate::strategy::{
     EdgeRange, GridPatches, NaFlex, NumberedPatches, PatchLimit, PatchRange, PixelRange,
@@ -110,6 +111,7 @@ const PIX2STRUCT: Recipe = Recipe {
 };
 
 const KOSMOS25: Recipe = Recipe {
+    tokens: TokenSpec { parts: &[Part::Image(2048)] },
     views: &[standardised(Standardise::TorchSingle), ViewSpec::STEP.by_torch()],
     facts: &[
         ATTENTION,
@@ -192,22 +194,28 @@ pub(super) fn families() -> Vec<Family> {
                 of("Siglip2ImageProcessor", &["siglip2"]),
             )
         },
-        unnormalised(family(
-            "gemma4",
-            Strategy::SoftTokens(SoftTokens::default()),
-            Bicubic,
-            none,
-            GEMMA4,
-            of("Gemma4ImageProcessor", &["gemma4", "embedding_gemma2"]),
-        )),
-        unnormalised(family(
-            "gemma4-unified",
-            Strategy::SoftTokens(SoftTokens { merged: true, ..SoftTokens::default() }),
-            Bicubic,
-            none,
-            GEMMA4,
-            torchvision("Gemma4UnifiedImageProcessor", &["gemma4_unified"]),
-        )),
+        unnormalised(
+            family(
+                "gemma4",
+                Strategy::SoftTokens(SoftTokens::default()),
+                Bicubic,
+                none,
+                GEMMA4,
+                of("Gemma4ImageProcessor", &["gemma4", "embedding_gemma2"]),
+            )
+            .says(prompts::GEMMA4),
+        ),
+        unnormalised(
+            family(
+                "gemma4-unified",
+                Strategy::SoftTokens(SoftTokens { merged: true, ..SoftTokens::default() }),
+                Bicubic,
+                none,
+                GEMMA4,
+                torchvision("Gemma4UnifiedImageProcessor", &["gemma4_unified"]),
+            )
+            .says(prompts::GEMMA4),
+        ),
         Family {
             keys: &[Key::Dict("size", &[("max_height", "max_height"), ("max_width", "max_width")])],
             ..family(
@@ -223,6 +231,7 @@ pub(super) fn families() -> Vec<Family> {
                 },
                 torchvision("Kimi_K25ImageProcessor", &["kimi_k25"]),
             )
+            .says(Prompt::of(&[Word::Tokens("<|media_pad|>")]))
         },
         Family {
             keys: &[Key::Dict(
@@ -241,6 +250,7 @@ pub(super) fn families() -> Vec<Family> {
                 },
                 torchvision("NeoMMEImageProcessor", &["neomme"]),
             )
+            .says(prompts::NEOMME)
         },
         family(
             "muse-glimmer",
@@ -249,7 +259,12 @@ pub(super) fn families() -> Vec<Family> {
             HALF,
             Recipe { views: const { &[raster(Inside::Tcpp)] }, facts: &[GRID_THW], ..RASTER },
             torchvision("MuseGlimmerImageProcessor", &["muse_glimmer", "muse_spark"]),
-        ),
+        )
+        .says(Prompt::of(&[
+            Word::Text(("<|image_start|>", 0)),
+            Word::Tokens("<|patch|>"),
+            Word::Text(("<|image_end|>", 0)),
+        ])),
         Family {
             keys: &[Key::Ignore("size")],
             ..family(
@@ -260,6 +275,7 @@ pub(super) fn families() -> Vec<Family> {
                 BLOCKS,
                 of("Glm5NextImageProcessor", &["glm5_next"]),
             )
+            .says(Prompt::of(&[Word::Tokens("<|image|>")]))
         },
         Family {
             keys: &[AREAS],
@@ -271,6 +287,7 @@ pub(super) fn families() -> Vec<Family> {
                 BLOCKS,
                 of("GlmImageImageProcessor", &["glm_image"]),
             )
+            .says(Prompt::of(&[Word::Tokens("<|image|>")]))
         },
         Family {
             convert: Convert::Never,
@@ -283,6 +300,7 @@ pub(super) fn families() -> Vec<Family> {
                 Recipe { lacks: &["do_resize"], ..LFM2 },
                 torchvision("Lfm2VlImageProcessor", &["lfm2_vl"]),
             )
+            .says(prompts::LFM2)
         },
         Family {
             keys: &[Key::Square("size", "patch_size"), Key::Ignore("do_resize")],
@@ -294,6 +312,7 @@ pub(super) fn families() -> Vec<Family> {
                 INKLING,
                 torchvision("InklingImageProcessor", &["inkling", "inkling_mm_model"]),
             )
+            .says(Prompt::of(&[Word::Tokens("<|unused_200054|>")]))
         },
         Family {
             convert: Convert::Checkerboard,
@@ -314,6 +333,7 @@ pub(super) fn families() -> Vec<Family> {
                 },
                 torchvision("Inkling2ImageProcessor", &["inkling2", "inkling2_loop"]),
             )
+            .says(Prompt::of(&[Word::Tokens("<|unused_200054|>")]))
         },
         Family {
             aliases: &["nemotron_h_omni"],
@@ -336,6 +356,11 @@ pub(super) fn families() -> Vec<Family> {
                 },
                 torchvision("NemotronH_Omni_Reasoning_V3ImageProcessor", &["nemotron_h_omni"]),
             )
+            .says(Prompt::of(&[
+                Word::Text(("<img>", 1)),
+                Word::Tokens("<image>"),
+                Word::Text(("</img>", 1)),
+            ]))
         },
         standardising(
             "pix2struct",
@@ -357,6 +382,14 @@ pub(super) fn families() -> Vec<Family> {
                     serial: true,
                     ..of("Kosmos2_5ImageProcessor", &["kosmos2_5", "kosmos-2.5"])
                 },
+            )
+            .says(
+                Prompt::of(&[
+                    Word::Text(("<s><image>", 2)),
+                    Word::Tokens("<s>"),
+                    Word::Text(("</image>", 1)),
+                ])
+                .counting(Counts::One),
             )
         },
     ]

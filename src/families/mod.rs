@@ -8,6 +8,7 @@ mod grids;
 mod originals;
 mod patches;
 mod remote;
+mod prompts;
 mod tiles;
 mod videos;
 mod views;
@@ -15,7 +16,7 @@ mod views;
 use std::sync::LazyLock;
 
 use crate::error::{Error, Result};
-use crate::spec::{Common, Convert, Key, MeanStd, Spec, Upstream};
+use crate::spec::{Common, Convert, Key, MeanStd, Prompt, Spec, Upstream};
 
 /// One row of the table.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub struct Family {
     pub remote: Option<Upstream>,
     /// Tokens that upstream's processor puts around those of an image, which it then always cuts into tiles.
     pub markers: usize,
+    /// The text that stands for an image in a prompt.
+    pub prompt: Prompt,
     /// The same for videos, where it has any.
     pub video: Option<Video>,
 }
@@ -66,8 +69,15 @@ impl Family {
             upstream: None,
             remote: None,
             markers: 0,
+            prompt: Prompt::NONE,
             video: None,
         }
+    }
+
+    /// The same with a text for each image.
+    const fn says(mut self, prompt: Prompt) -> Self {
+        self.prompt = prompt;
+        self
     }
 }
 

@@ -1,13 +1,13 @@
 //! Families whose own code is upstream: InternVL and DeepSeek-VL2.
 
-use super::{Family, HALF, IMAGENET, TILE_KEYS, common};
+use super::{Family, HALF, IMAGENET, TILE_KEYS, common, prompts};
 use crate::coords::Kind;
 use crate::plan::Role;
 use crate::resample::Numerics;
 use crate::sizing::RatioOrder;
 use crate::spec::{
-    ArraySpec, Common, Convert, Coords, FactSpec, Key, Part, Recipe, Spec, TokenSpec, ViewSpec,
-    What,
+    ArraySpec, Common, Convert, Coords, FactSpec, Key, Part, Prompt, Recipe, Spec, TokenSpec,
+    ViewSpec, What, Word,
 };
 use crate::strategy::{AspectGrid, BestCanvas, Strategy};
 
@@ -87,6 +87,7 @@ pub(super) fn families() -> Vec<Family> {
                 numerics: Numerics::Pillow13,
                 recipe: TILES,
             })
+            .says(prompts::INTERNVL)
         },
         Family {
             aliases: &["deepseek_vl2", "deepseek_vl_v2"],
@@ -102,6 +103,7 @@ pub(super) fn families() -> Vec<Family> {
                 numerics: Numerics::Pillow13,
                 recipe: CANVAS,
             })
+            .says(Prompt::of(&[Word::Tokens("<image>")]))
         },
     ]
 }

@@ -1,11 +1,12 @@
 //! Families that cut patches.
 
-use super::{AREAS, CLIP, Family, HALF, Video, common};
+use super::{AREAS, CLIP, Family, HALF, Video, common, prompts};
+use crate::coords::Kind;
 use crate::plan::{Inside, Role};
 use crate::resample::{Filter, Numerics};
 use crate::spec::{
-    ArraySpec, Backends, Common, Coords, CutSpec, FactSpec, Key, MeanStd, Part, Preset, Recipe,
-    Sign, Spec, TokenSpec, Upstream, ViewSpec, What,
+    ArraySpec, Backends, Common, Coords, CutSpec, FactSpec, Key, MeanStd, Part, Positions, Preset,
+    Prompt, Recipe, Sign, Spec, TokenSpec, Upstream, ViewSpec, What, Word,
 };
 use crate::strategy::{
     EveryFrame, FrameBudget, Frames, PixelBudget, Sampled, Sampling, Small, Strategy, Unit,
@@ -22,10 +23,21 @@ pub(super) const PATCHES: Recipe = Recipe {
     has: &[],
 };
 
+/// Patches with an axis for each of their own.
+const WITH_AXES: ArraySpec = ArraySpec::PIXEL_VALUES.with_axes().as_floats(Backends::Pillow);
+
 /// The same patch row by patch row.
 pub(super) const RASTER: Recipe = Recipe {
     views: &[ViewSpec::patches(CutSpec::RasterPatches { inside: Inside::Ctpp })],
     ..PATCHES
+};
+
+/// A newline after each row of tokens.
+const LINES: TokenSpec = TokenSpec { parts: &[Part::Rows(Role::Whole)] };
+
+/// The same between two tokens that say where an image begins and ends.
+const ENDED_LINES: TokenSpec = TokenSpec {
+    parts: &[Part::Mark(Kind::Separator), Part::Rows(Role::Whole), Part::Mark(Kind::Separator)],
 };
 
 /// Whole canvases, laid into one as large as the largest.
@@ -139,9 +151,10 @@ pub(super) fn budgets() -> Vec<Family> {
         "emu3",
         coded(8, 262_144, 1_048_576),
         CLIP,
-        PADDED,
+        Recipe { tokens: LINES, ..PADDED },
         Upstream { backends: Backends::Pillow, ..Upstream::of("Emu3ImageProcessor", &["emu3"]) },
-    );
+    )
+    .says(prompts::EMU3);
     vec![
         budget(
             "glm4v",
@@ -149,21 +162,24 @@ pub(super) fn budgets() -> Vec<Family> {
             CLIP,
             PATCHES,
             Upstream::of("Glm4vImageProcessor", &["glm4v", "glm4v_moe", "glm_ocr"]),
-        ),
+        )
+        .says(Prompt::of(&[Word::Tokens("<|image|>")]).placed(Positions::Frames)),
         budget(
             "glm46v",
             glm.clone(),
             CLIP,
             PATCHES,
             Upstream::of("Glm46VImageProcessor", &["glm46v"]),
-        ),
+        )
+        .says(Prompt::of(&[Word::Tokens("<|image|>")]).placed(Positions::Frames)),
         budget(
             "glmga",
             glm.clone(),
             CLIP,
             Recipe { lacks: &[], ..PATCHES },
             Upstream::of("GlmgaImageProcessor", &["glmga"]),
-        ),
+        )
+        .says(Prompt::of(&[Word::Tokens("<|image|>")])),
         budget(
             "cosmos3-edge",
             PixelBudget {
@@ -179,7 +195,8 @@ pub(super) fn budgets() -> Vec<Family> {
                 ..PATCHES
             },
             Upstream::of("Cosmos3EdgeImageProcessor", &["cosmos3_edge"]),
-        ),
+        )
+        .says(Prompt::of(&[Word::Tokens("<|image_pad|>")]).placed(Positions::Frames)),
         budget(
             "paddleocr-vl",
             PixelBudget {
@@ -189,33 +206,34 @@ pub(super) fn budgets() -> Vec<Family> {
                 ..still.clone()
             },
             CLIP,
-            Recipe {
-                arrays: const { &[ArraySpec::PIXEL_VALUES.with_axes().as_floats(Backends::Pillow)] },
-                ..RASTER
-            },
+            Recipe { arrays: &[WITH_AXES], ..RASTER },
             Upstream::of("PaddleOCRVLImageProcessor", &["paddleocr_vl"]),
-        ),
+        )
+        .says(prompts::PADDLE),
         budget(
             "ernie4.5-vl-moe",
             PixelBudget { max_pixels: 4_842_768, ..still.clone() },
             CLIP,
             PATCHES,
             Upstream::of("Ernie4_5_VLMoeImageProcessor", &["ernie4_5_vl_moe"]),
-        ),
+        )
+        .says(prompts::ERNIE),
         budget(
             "hunyuan-vl",
             hunyuan.clone(),
             CLIP,
-            RASTER,
+            Recipe { tokens: ENDED_LINES, ..RASTER },
             Upstream::of("HunYuanVLImageProcessor", &["hunyuan_vl"]),
-        ),
+        )
+        .says(prompts::HUNYUAN),
         budget(
             "hy-v4-vl",
             hunyuan,
             CLIP,
-            RASTER,
+            Recipe { tokens: LINES, ..RASTER },
             Upstream::of("HYV4VLImageProcessor", &["hy_v4_vl"]),
-        ),
+        )
+        .says(prompts::HY_V4),
         budget(
             "video-llama-3",
             PixelBudget { merge_size: 1, max_pixels: 1_003_520, ..still },
@@ -230,7 +248,8 @@ pub(super) fn budgets() -> Vec<Family> {
                 ..PATCHES
             },
             Upstream::of("VideoLlama3ImageProcessor", &["video_llama_3"]),
-        ),
+        )
+        .says(Prompt::of(&[Word::Tokens("<|image_pad|>")])),
         budget(
             "minimax-m3-vl",
             PixelBudget { max_pixels: 451_584, ..PixelBudget::default() },
@@ -240,14 +259,16 @@ pub(super) fn budgets() -> Vec<Family> {
                 backends: Backends::Torchvision,
                 ..Upstream::of("MiniMaxM3VLImageProcessor", &["minimax_m3_vl"])
             },
-        ),
+        )
+        .says(prompts::MINIMAX),
         budget(
             "cohere-compass",
             PixelBudget { max_pixels: 1_003_520, ..PixelBudget::default() },
             CLIP,
             PATCHES,
             Upstream::of("CohereCompassImageProcessor", &["cohere_compass"]),
-        ),
+        )
+        .says(Prompt::of(&[Word::Tokens("<|IMAGE_PAD|>")]).placed(Positions::Frames)),
         Family {
             keys: &[AREAS, Key::Alias("spatial_factor", "patch_size")],
             spec: Spec { numerics: Numerics::Pillow13, ..emu3.spec.clone() },
@@ -269,6 +290,7 @@ pub(super) fn budgets() -> Vec<Family> {
                     ..Upstream::of("Apertus1p5ImageProcessor", &["apertus1p5"])
                 },
             )
+            .says(prompts::APERTUS)
         },
     ]
 }
@@ -396,7 +418,8 @@ pub(super) fn families() -> Vec<Family> {
             CLIP,
             norm,
             both(&["qwen2_vl"], &["Qwen2VLProcessor"], Sign::None),
-        ),
+        )
+        .says(Prompt::of(&[Word::Tokens("<|image_pad|>")]).placed(Positions::Grid)),
         qwen(
             "qwen2.5-vl",
             &["qwen2_5_vl", "qwen2-5-vl"],
@@ -409,7 +432,8 @@ pub(super) fn families() -> Vec<Family> {
                 &["Qwen2_5_VLProcessor", "Qwen2_5OmniProcessor"],
                 Sign::None,
             ),
-        ),
+        )
+        .says(Prompt::of(&[Word::Tokens("<|image_pad|>")]).placed(Positions::Seconds)),
         {
             let model_types =
                 &["qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe", "qwen3_omni_moe"];
@@ -423,6 +447,7 @@ pub(super) fn families() -> Vec<Family> {
                 ..image
             };
             qwen("qwen3-vl", &["qwen3_vl"], qwen3, qwen3_video, HALF, norm, (image, video))
+                .says(Prompt::of(&[Word::Tokens("<|image_pad|>")]).placed(Positions::Frames))
         },
     ]
 }

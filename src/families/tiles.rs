@@ -1,11 +1,12 @@
 //! Families of transformers that cut tiles, or pad to squares.
 
 use super::originals::TILES;
-use super::{CLIP, Family, IMAGENET, TILE_KEYS, common};
+use super::{CLIP, Family, IMAGENET, TILE_KEYS, common, prompts};
 use crate::plan::Role;
 use crate::resample::Numerics;
 use crate::spec::{
-    ArraySpec, Convert, Key, Part, Preset, Recipe, Sign, Spec, TokenSpec, Upstream, ViewSpec,
+    ArraySpec, Convert, Counts, Key, Part, Preset, Prompt, Recipe, Sign, Spec, TokenSpec, Upstream,
+    ViewSpec, Word,
 };
 use crate::strategy::{AspectGrid, HybridSquare, PadSquare, Strategy};
 
@@ -60,6 +61,7 @@ pub(super) fn families() -> Vec<Family> {
                 numerics: Numerics::Torchvision,
                 recipe: TILES,
             })
+            .says(prompts::INTERNVL)
         },
         Family {
             aliases: &["got_ocr2"],
@@ -83,6 +85,7 @@ pub(super) fn families() -> Vec<Family> {
                 numerics: Numerics::Torchvision,
                 recipe: TILES,
             })
+            .says(Prompt::of(&[Word::Tokens("<imgpad>")]))
         },
         Family {
             aliases: &["deepseek_vl"],
@@ -96,6 +99,7 @@ pub(super) fn families() -> Vec<Family> {
                 numerics: Numerics::Torchvision,
                 recipe: SQUARE,
             })
+            .says(Prompt::of(&[Word::Tokens("<image_placeholder>")]).counting(Counts::One))
         },
         Family {
             aliases: &["deepseek_vl_hybrid"],
@@ -118,6 +122,7 @@ pub(super) fn families() -> Vec<Family> {
                 numerics: Numerics::Torchvision,
                 recipe: TWO_SQUARES,
             })
+            .says(Prompt::of(&[Word::Tokens("<image_placeholder>")]).counting(Counts::One))
         },
     ]
 }

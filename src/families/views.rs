@@ -2,13 +2,13 @@
 
 use super::crops::{VIEWS, also, family, torchvision};
 use super::encoders::PICTURE;
-use super::{CLIP, Family, HALF, IMAGENET};
+use super::{CLIP, Family, HALF, IMAGENET, prompts};
 use crate::pack::Arithmetic;
 use crate::plan::{Floats, Inside, Lane, Role};
 use crate::resample::Filter;
 use crate::spec::{
-    ArraySpec, Backends, Convert, CutSpec, FactSpec, Form, Group, Key, Number, Part, Per, Preset,
-    Recipe, Rows, TokenSpec, Upstream, ViewSpec, What,
+    ArraySpec, Backends, Convert, Counts, CutSpec, FactSpec, Form, Group, Key, Number, Part, Per,
+    Preset, Prompt, Recipe, Rows, TokenSpec, Upstream, ViewSpec, What, Word,
 };
 use crate::strategy::{
     BoxPad, Clamped, Downsample, FitCanvas, FixedSize, LongestEdge, OverlappingCrops, Page,
@@ -97,7 +97,8 @@ fn scaled() -> Vec<Family> {
             SPLIT,
             SPLIT_KEYS,
             Upstream::of("Idefics3ImageProcessor", &["idefics3"]),
-        ),
+        )
+        .says(prompts::SPLIT),
         family(
             "smolvlm",
             Strategy::LongestEdge(LongestEdge {
@@ -115,13 +116,15 @@ fn scaled() -> Vec<Family> {
                 defaults: &[("longest_edge", Preset::Int(1456)), ("tile_size", Preset::Int(364))],
                 ..Upstream::of("SmolVLMImageProcessor", &["smolvlm"])
             },
-        ),
+        )
+        .says(prompts::SPLIT),
         family(
             "idefics2",
             Strategy::Clamped(Clamped::default()),
             Bilinear,
             HALF,
             Recipe {
+                tokens: TokenSpec { parts: &[Part::Pooled(Role::Crop), Part::Pooled(Role::Whole)] },
                 arrays: const {
                     &[SAMPLES.padded().as_floats(Backends::Torchvision).filled_if("do_pad")]
                 },
@@ -140,7 +143,8 @@ fn scaled() -> Vec<Family> {
                 )]
             },
             Upstream::of("Idefics2ImageProcessor", &["idefics2"]),
-        ),
+        )
+        .says(prompts::IDEFICS2),
         family(
             "pi0",
             Strategy::FixedSize(FixedSize {
@@ -159,7 +163,8 @@ fn scaled() -> Vec<Family> {
             },
             const { &[super::encoders::SIZE, super::encoders::CROP, Key::Sides("pad_size", "pad_size")] },
             torchvision(Upstream::of("PI0ImageProcessor", &["pi0"])),
-        ),
+        )
+        .says(Prompt::of(&[Word::Tokens("<image>")]).counting(Counts::One)),
         Family {
             convert: Convert::Never,
             ..family(
@@ -221,7 +226,8 @@ fn fitted() -> Vec<Family> {
             },
             const { &[Key::Square("size", "image_size"), Key::Alias("max_patches", "max_num")] },
             torchvision(Upstream::of("Llama4ImageProcessor", &["llama4"])),
-        ),
+        )
+        .says(prompts::LLAMA4),
         family(
             "mllama",
             Strategy::FitCanvas(FitCanvas {
@@ -233,6 +239,7 @@ fn fitted() -> Vec<Family> {
             Bilinear,
             CLIP,
             Recipe {
+                tokens: TokenSpec { parts: &[Part::Image(1)] },
                 arrays: const {
                     &[ArraySpec::PIXEL_VALUES
                         .stacked(Group::SampleImage, Rows::Option("max_num"))
@@ -259,7 +266,8 @@ fn fitted() -> Vec<Family> {
                 ],
                 ..Upstream::of("MllamaImageProcessor", &["mllama"])
             },
-        ),
+        )
+        .says(Prompt::of(&[Word::Tokens("<|image|>")]).counting(Counts::One)),
         Family {
             convert: Convert::Never,
             apart: true,
@@ -269,6 +277,7 @@ fn fitted() -> Vec<Family> {
                 Bilinear,
                 HALF,
                 Recipe {
+                    tokens: TokenSpec { parts: &[Part::Reached] },
                     arrays: const {
                         &[ArraySpec::concatenated("images").stacked(Group::Sample, Rows::Own)]
                     },
@@ -295,6 +304,7 @@ fn fitted() -> Vec<Family> {
                 },
                 Upstream::of("FuyuImageProcessor", &["fuyu"]),
             )
+            .says(prompts::FUYU)
         },
         also(
             family(
@@ -324,7 +334,8 @@ fn fitted() -> Vec<Family> {
                     ]
                 },
                 Upstream::of("GraniteDoclingImageProcessor", &["granite_docling"]),
-            ),
+            )
+            .says(prompts::DOCLING),
             &["granite_docling"],
         ),
     ]
@@ -340,6 +351,13 @@ fn cut() -> Vec<Family> {
             Bilinear,
             CLIP,
             Recipe {
+                tokens: TokenSpec {
+                    parts: &[
+                        Part::UnitRows(Role::Tiles),
+                        Part::UnitRows(Role::Crop),
+                        Part::Units(Role::Global),
+                    ],
+                },
                 views: const {
                     &[
                         ViewSpec::tiles(Role::Global),
@@ -366,7 +384,8 @@ fn cut() -> Vec<Family> {
             },
             const { &[Key::Square("size", "image_size")] },
             torchvision(Upstream::of("Step3p7ImageProcessor", &["step3p7"])),
-        ),
+        )
+        .says(prompts::STEP3),
         also(
             family(
                 "minicpm-v4.6",
@@ -376,7 +395,8 @@ fn cut() -> Vec<Family> {
                 STRIP,
                 const { &[Key::Ignore("use_image_id")] },
                 Upstream::of("MiniCPMV4_6ImageProcessor", &["minicpmv4_6", "minicpmv4_7"]),
-            ),
+            )
+            .says(prompts::MINICPM),
             &["minicpmv4_6"],
         ),
         family(
@@ -417,7 +437,8 @@ fn cut() -> Vec<Family> {
                 Recipe { lacks: &["image_feature_size"], ..STRIP },
                 const { &[Key::Ignore("use_image_id")] },
                 torchvision(Upstream::of("MiniCPMOcrImageProcessor", &["minicpm_ocr"])),
-            ),
+            )
+            .says(prompts::MINICPM),
             &["minicpm_ocr"],
         ),
     ]

@@ -4,15 +4,18 @@
 
 mod batch;
 mod pooling;
+mod prompt;
 mod view;
 
+use crate::coords::Kind;
 use crate::error::{Error, Result, Size, collected, filled, gathered, push, reserved};
 use crate::resample::Filter;
 use crate::sizing::Grid;
 use crate::spec::{Coords, CutSpec, Form, Group, Part, Prepared, Recipe, ViewSpec, What};
-use crate::strategy::{self, Context, Layout, Measure, Shape, Strategy};
+use crate::strategy::{self, Context, Layout, Measure, Reached, Shape, Span, Strategy};
 
 pub use batch::{Array, Batch, FactArray, FactForm, Samples, Slot, Tree, row_shape};
+pub use prompt::PatchCounts;
 pub use view::{
     Cells, Cut, Fact, First, Floats, From, Inside, Lane, Order, Output, Rect, Role, Run, View,
 };
@@ -402,18 +405,20 @@ fn seen(spec: &Prepared, shape: &Shape) -> (strategy::Cells, Grid) {
 
 /// Tokens of an image, or of a temporal patch of a video.
 fn tokens(spec: &Prepared, layout: &Layout) -> usize {
-    if let Some(count) = spec.strategy.tokens(layout) {
-        return count;
-    }
     let of = |role: Role| layout.shapes.iter().filter(move |shape| shape.role == role);
+    let units = |role: Role| {
+        let count = |shape| {
+            let (cells, tiles) = seen(spec, shape);
+            tiles.count() * cells.tokens
+        };
+        of(role).map(count).sum::<usize>()
+    };
     let part = |part: &Part| match *part {
         Part::Mark(_) => 1,
-        Part::Units(role) => of(role)
-            .map(|shape| {
-                let (cells, tiles) = seen(spec, shape);
-                tiles.count() * cells.tokens
-            })
-            .sum(),
+        Part::Image(count) => count,
+        Part::Units(role) | Part::Pooled(role) => units(role),
+        Part::Ended(role) => units(role) + usize::from(of(role).next().is_some()),
+        Part::UnitRows(role) => units(role) + unit_rows(spec, layout, role).saturating_sub(1),
         Part::Rows(role) => of(role)
             .map(|shape| {
                 let (cells, tiles) = seen(spec, shape);
@@ -421,36 +426,110 @@ fn tokens(spec: &Prepared, layout: &Layout) -> usize {
                 tiles.count() * cells.tokens + tiles.rows * rows
             })
             .sum(),
+        Part::Reached => spec
+            .strategy
+            .reached(layout)
+            .map_or(0, |reached| reached.rows.tokens * (reached.columns.tokens + 1)),
     };
     spec.recipe.tokens.parts.iter().map(part).sum()
+}
+
+/// Rows of units of the shapes of a role: those of a shape that has several, else of the layout's parts.
+fn unit_rows(spec: &Prepared, layout: &Layout, role: Role) -> usize {
+    let mut shapes = layout.shapes.iter().filter(|shape| shape.role == role);
+    match (shapes.next(), shapes.next()) {
+        (None, _) => 0,
+        (Some(only), None) => seen(spec, only).1.rows.max(layout.parts.rows),
+        _ => layout.parts.rows,
+    }
 }
 
 /// What each token of an image sees; nothing where its units are no grid of cells.
 fn runs(spec: &Prepared, layout: &Layout) -> Result<Vec<Run>> {
     let mut runs = Vec::new();
-    if spec.strategy.tokens(layout).is_some() {
-        return Ok(runs);
-    }
     for part in spec.recipe.tokens.parts {
-        let (role, newline) = match *part {
+        let (role, newline, row_ends) = match *part {
             Part::Mark(kind) => {
                 push(&mut runs, Run::Mark(kind))?;
                 continue;
             }
-            Part::Units(role) => (role, false),
-            Part::Rows(role) => (role, true),
+            Part::Image(count) => {
+                push(&mut runs, Run::Image(count))?;
+                continue;
+            }
+            Part::Reached => {
+                if let Some(run) = spec.strategy.reached(layout).and_then(|it| taken(layout, &it)) {
+                    push(&mut runs, run)?;
+                }
+                continue;
+            }
+            Part::Units(role) | Part::Ended(role) | Part::Pooled(role) => (role, false, false),
+            Part::UnitRows(role) => (role, false, true),
+            Part::Rows(role) => (role, true, false),
         };
+        let mut number = 0;
         for (view, shape) in layout.shapes.iter().enumerate() {
             if shape.role != role {
                 continue;
             }
+            // Units that are shapes of their own: a row of them ends before this one.
+            let columns = layout.parts.columns.max(1);
+            if row_ends && number > 0 && number % columns == 0 {
+                push(&mut runs, Run::Mark(Kind::Newline))?;
+            }
+            number += 1;
             let (cells, tiles) = seen(spec, shape);
-            let Some(grid) = cells.grid else { return Ok(Vec::new()) };
             let tile = if tiles.count() == 1 { shape.canvas } else { shape.unit };
-            let (side, seen) = (cells.side, cells.seen);
-            let cells = Cells { view, tiles, tile, seen, cell: side, grid, newline };
-            push(&mut runs, Run::Cells(cells))?;
+            if matches!(part, Part::Pooled(_)) {
+                push(&mut runs, Run::Pooled { view, tiles, tile, tokens: cells.tokens })?;
+                continue;
+            }
+            let Some(grid) = cells.grid else { return Ok(Vec::new()) };
+            let whole = Cells {
+                view,
+                tiles,
+                tile,
+                seen: cells.seen,
+                cell: cells.side,
+                grid,
+                newline,
+                rows: Span::whole(tiles.rows * grid.rows),
+                columns: Span::whole(tiles.columns * grid.columns),
+            };
+            if row_ends {
+                for row in 0..tiles.rows {
+                    if row > 0 {
+                        push(&mut runs, Run::Mark(Kind::Newline))?;
+                    }
+                    let rows = Span { first: row * grid.rows, ..Span::whole(grid.rows) };
+                    push(&mut runs, Run::Cells(Cells { rows, ..whole }))?;
+                }
+            } else {
+                push(&mut runs, Run::Cells(whole))?;
+            }
+            if matches!(part, Part::Ended(_)) {
+                push(&mut runs, Run::Mark(Kind::Newline))?;
+            }
         }
     }
     Ok(runs)
+}
+
+/// The cells of the main shape that the model takes.
+fn taken(layout: &Layout, reached: &Reached) -> Option<Run> {
+    let Reached { cells, tiles, rows, columns } = *reached;
+    let canvas = layout.main().canvas;
+    let tile = (canvas.0 / tiles.rows.max(1), canvas.1 / tiles.columns.max(1));
+    let grid = cells.grid?;
+    Some(Run::Cells(Cells {
+        view: layout.main,
+        tiles,
+        tile,
+        seen: cells.seen,
+        cell: cells.side,
+        grid,
+        newline: true,
+        rows,
+        columns,
+    }))
 }

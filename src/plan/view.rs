@@ -6,6 +6,7 @@ use crate::names::names;
 use crate::pack::Standardise;
 use crate::resample::{Filter, Float};
 use crate::sizing::Grid;
+use crate::strategy::Span;
 
 names! {
     /// What a view is to the model.
@@ -273,6 +274,19 @@ impl Fact {
 pub enum Run {
     /// The cells of a view.
     Cells(Cells),
+    /// So many tokens for each tile of a view, row by row, that see all of it.
+    Pooled {
+        /// The view.
+        view: usize,
+        /// Tiles.
+        tiles: Grid,
+        /// Height and width of a tile in pixels.
+        tile: Size,
+        /// Tokens of a tile.
+        tokens: usize,
+    },
+    /// So many tokens that see all of the image.
+    Image(usize),
     /// One token that sees no pixel.
     Mark(Kind),
 }
@@ -294,13 +308,16 @@ pub struct Cells {
     pub grid: Grid,
     /// Rows of cells run over all tiles and end in a newline token each; else tile after tile.
     pub newline: bool,
+    /// The rows that become tokens; all of them where there are no newlines.
+    pub rows: Span,
+    /// The columns that become tokens, likewise.
+    pub columns: Span,
 }
 
 impl Cells {
     /// How many tokens.
     #[must_use]
     pub const fn count(&self) -> usize {
-        let rows = self.tiles.rows * self.grid.rows;
-        rows * (self.tiles.columns * self.grid.columns + if self.newline { 1 } else { 0 })
+        self.rows.tokens * (self.columns.tokens + if self.newline { 1 } else { 0 })
     }
 }

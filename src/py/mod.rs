@@ -50,6 +50,8 @@ fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(schema::markers, module)?)?;
     module.add_function(wrap_pyfunction!(schema::upstream, module)?)?;
     module.add_function(wrap_pyfunction!(schema::remote, module)?)?;
+    module.add_function(wrap_pyfunction!(schema::strategy, module)?)?;
+    module.add_function(wrap_pyfunction!(schema::positions, module)?)?;
     module.add_function(wrap_pyfunction!(functions::smart_resize_qwen_vl_utils, module)?)?;
     module.add_function(wrap_pyfunction!(functions::smart_resize, module)?)?;
     module.add_function(wrap_pyfunction!(functions::smart_resize_video, module)?)?;

@@ -11,10 +11,11 @@ use super::error::{guard, to_python};
 use super::value;
 use crate::coords::Kind;
 use crate::error::{Result, filled};
+use crate::families;
 use crate::pack::{Element, Normalise};
-use crate::plan::{Array, Batch, Cut, From, Inside, Lane, Order, Plan, Run, View};
-use crate::spec::Prepared;
-use crate::strategy::Measure;
+use crate::plan::{Array, Batch, Cut, From, Inside, Lane, Order, PatchCounts, Plan, Run, View};
+use crate::spec::{Counts, Prepared, Prompt};
+use crate::strategy::{Measure, Span};
 
 /// Calls a function of the facade with the object first.
 fn facade<'py>(
@@ -195,6 +196,15 @@ pub(super) struct PyPlan {
 }
 
 impl PyPlan {
+    /// The family's words for an image; none for a video, or where no text holds images.
+    fn prompt(&self) -> Option<&'static Prompt> {
+        if self.spec.strategy.is_video() {
+            return None;
+        }
+        let family = families::find(self.plan.family).ok()?;
+        (!family.prompt.words.is_empty()).then_some(&family.prompt)
+    }
+
     /// The arrays of this image alone.
     fn alone(&self) -> Result<Vec<Array>> {
         let elements = filled(Element::Float32, self.plan.outputs.len())?;
@@ -303,6 +313,72 @@ impl PyPlan {
         self.plan.num_tokens
     }
 
+    /// Tokens that transformers' processor counts for the image in a prompt (`_get_num_multimodal_tokens`), as far as it
+    /// has such a function; else the words of `placeholder()`, each special one a token. None where no text holds images.
+    #[getter]
+    fn num_prompt_tokens(&self) -> PyResult<Option<usize>> {
+        guard(|| {
+            let Some(prompt) = self.prompt() else { return Ok(None) };
+            let found = self.plan.prompt_tokens(&self.spec, prompt);
+            found.map(Some).map_err(|error| to_python(&error))
+        })
+    }
+
+    /// The text that transformers' processor puts into a prompt for the image.
+    ///
+    /// Args:
+    ///     image: the number of the image in its sample, from 0, which some families spell out.
+    ///     tokens: other texts for some of its words, by the family's own, for a tokenizer that spells them another way.
+    ///
+    /// Returns:
+    ///     the text as upstream's processor has it before the tokenizer: markers, an image token for each embedding, and
+    ///     the tokens and numbers between rows, columns and tiles. Empty where no text holds images.
+    ///
+    /// Raises:
+    ///     TypeError: an argument of the wrong type.
+    ///     ValueError: a negative number, or a plan of a video.
+    ///     MemoryError: no room for it.
+    #[pyo3(signature = (image=None, tokens=None))]
+    fn placeholder<'py>(
+        slf: &Bound<'py, Self>,
+        image: Option<Bound<'py, PyAny>>,
+        tokens: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let none = || slf.py().None().into_bound(slf.py());
+        let arguments = [image.unwrap_or_else(none), tokens.unwrap_or_else(none)];
+        facade(slf, PLANNING, "placeholder", arguments)
+    }
+
+    /// The text, of the image of that number; None for a video.
+    fn _placeholder(&self, image: usize) -> PyResult<Option<String>> {
+        guard(|| {
+            let Some(prompt) = self.prompt() else { return Ok(None) };
+            let text = self.plan.placeholder(&self.spec, prompt, image);
+            text.map(Some).map_err(|error| to_python(&error))
+        })
+    }
+
+    /// What upstream's `get_number_of_image_patches` returns, and the number of it that its processor counts.
+    #[getter]
+    fn _patch_counts<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, usize)> {
+        guard(|| {
+            let counts =
+                families::find(self.plan.family).map_or(Counts::Units, |it| it.prompt.counts);
+            let found = self.plan.patch_counts(&self.spec, counts);
+            let (object, count) = match found.map_err(|error| to_python(&error))? {
+                PatchCounts::Number(count) => (count.into_pyobject(py)?.into_any(), count),
+                PatchCounts::Sides(rows, columns) => {
+                    ((rows, columns).into_pyobject(py)?.into_any(), rows * columns)
+                }
+                PatchCounts::Split(count, rows, columns) => {
+                    ((count, rows, columns).into_pyobject(py)?.into_any(), count)
+                }
+            };
+            let one = matches!(counts, Counts::One | Counts::Tokens);
+            Ok((object, if one { 1 } else { count }))
+        })
+    }
+
     /// The shape of the first array of pixels for this one image, a still image repeated over time as upstream does.
     #[getter]
     fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
@@ -385,23 +461,35 @@ impl PyPlan {
     }
 
     /// How views become tokens: (view, rows and columns of tiles, height and width of a tile, of its part that is
-    /// seen, side of a cell, rows and columns of cells of a tile, newlines); None is a separator.
+    /// seen, side of a cell, rows and columns of cells of a tile, newlines, (first, cells, tokens) of the rows and of the
+    /// columns that are taken); None is a token that is no cell.
     #[getter]
     fn _runs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         guard(|| {
+            let span = |span: Span| (span.first, span.seen, span.tokens);
             let runs = PyList::empty(py);
             for run in &self.plan.runs {
-                match run {
-                    Run::Mark(_) => runs.append(py.None())?,
-                    Run::Cells(cells) => runs.append((
-                        cells.view,
-                        (cells.tiles.rows, cells.tiles.columns),
-                        cells.tile,
-                        cells.seen,
-                        cells.cell,
-                        (cells.grid.rows, cells.grid.columns),
-                        cells.newline,
-                    ))?,
+                let others = match run {
+                    Run::Mark(_) => 1,
+                    Run::Image(count) => *count,
+                    Run::Pooled { tiles, tokens, .. } => tiles.count() * tokens,
+                    Run::Cells(cells) => {
+                        runs.append((
+                            cells.view,
+                            (cells.tiles.rows, cells.tiles.columns),
+                            cells.tile,
+                            cells.seen,
+                            cells.cell,
+                            (cells.grid.rows, cells.grid.columns),
+                            cells.newline,
+                            span(cells.rows),
+                            span(cells.columns),
+                        ))?;
+                        0
+                    }
+                };
+                for _ in 0..others {
+                    runs.append(py.None())?;
                 }
             }
             Ok(runs)

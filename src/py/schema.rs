@@ -7,7 +7,7 @@ use super::error::{guard, to_python};
 use super::value;
 use crate::families::{self, Family, Video};
 use crate::options::{Options, Value};
-use crate::spec::{Key, Preset, Sign, Spec, Upstream};
+use crate::spec::{Key, Positions, Preset, Sign, Spec, Upstream};
 
 /// The options of a family, or of its videos, by name: a dict of kind, whether None is a value, rule, choices and doc.
 #[pyfunction]
@@ -94,6 +94,22 @@ fn object(py: Python<'_>, preset: Preset) -> PyResult<Bound<'_, PyAny>> {
 #[pyfunction]
 pub(super) fn markers(family: &str) -> PyResult<usize> {
     guard(|| Ok(families::find(family).map_err(|error| to_python(&error))?.markers))
+}
+
+/// The strategy of a family, or of its videos' frames: its name, and what it does in a sentence.
+#[pyfunction]
+#[pyo3(signature = (family, video=false))]
+pub(super) fn strategy(family: &str, video: bool) -> PyResult<(&'static str, &'static str)> {
+    guard(|| Ok(parts(family, video)?.0.strategy.told()))
+}
+
+/// How the model of a family counts the positions of tokens; None where they are those of a text.
+#[pyfunction]
+pub(super) fn positions(family: &str) -> PyResult<Option<&'static str>> {
+    guard(|| {
+        let found = families::find(family).map_err(|error| to_python(&error))?;
+        Ok(found.prompt.positions.map(Positions::name))
+    })
 }
 
 /// Upstream's classes, each with the families that it is: a dict a family.

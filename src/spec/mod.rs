@@ -5,9 +5,11 @@
 //! | `view` | what becomes of a strategy's shapes, by role |
 //! | `array` | arrays of pixels: keys and how images join; facts: all other arrays |
 //! | `tokens` | what the language model sees, in order |
+//! | `prompt` | the text that stands for an image, and upstream's counts |
 //! | `upstream` | the words of upstream's config files and arguments |
 
 mod array;
+mod prompt;
 mod tokens;
 mod upstream;
 mod view;
@@ -23,6 +25,7 @@ use crate::resample::{Filter, Numerics};
 use crate::strategy::{Measure, Ready, Strategy};
 
 pub use array::{ArraySpec, FactSpec, Form, Group, Number, Per, Rows, What};
+pub use prompt::{Counts, Digits, Mark, NOTHING, Positions, Prompt, Word};
 pub use tokens::{Part, TokenSpec};
 pub use upstream::{Backends, Key, Preset, Sign, Upstream};
 pub use view::{CutSpec, ViewSpec};

@@ -1,6 +1,6 @@
 //! Shrink into a box and pad to it, as Fuyu; or scale by the shorter side, shrink into a page and centre it, as Donut.
 
-use super::{Cells, Context, Layout, Measure, Shape};
+use super::{Cells, Context, Layout, Measure, Reached, Shape, Span};
 use crate::error::{Error, Result, Size};
 use crate::options::{Count, Flag, Number, SideOrSize, options};
 use crate::plan::Role;
@@ -112,14 +112,18 @@ impl Measure for BoxPad {
         Cells { tokens: grid.count(), side, grid: Some(grid), seen }
     }
 
-    /// Patches that the image reaches, with a newline after each of their rows.
-    fn tokens(&self, layout: &Layout) -> Option<usize> {
+    /// Patches that the image reaches.
+    fn reached(&self, layout: &Layout) -> Option<Reached> {
         let main = layout.main();
         let along = |side: usize, canvas: usize| {
-            side.div_ceil(self.patch_size).min(canvas / self.patch_size)
+            Span::whole(side.div_ceil(self.patch_size).min(canvas / self.patch_size))
         };
-        let rows = along(main.resized.0, main.canvas.0);
-        Some(rows * (along(main.resized.1, main.canvas.1) + 1))
+        Some(Reached {
+            cells: self.cells(main),
+            tiles: Grid { rows: 1, columns: 1 },
+            rows: along(main.resized.0, main.canvas.0),
+            columns: along(main.resized.1, main.canvas.1),
+        })
     }
 
     fn smallest(&self) -> Size {

@@ -1,6 +1,6 @@
 //! Videos: which frames are taken, and any other strategy for each of them.
 
-use super::{Cells, Context, Layout, Measure, Pooling, Ready, Shape, Strategy};
+use super::{Cells, Context, Layout, Measure, Pooling, Reached, Ready, Shape, Strategy};
 use crate::error::{Result, Size};
 use crate::names::names;
 use crate::options::{
@@ -171,8 +171,8 @@ impl Measure for EveryFrame {
         self.of.cells(shape)
     }
 
-    fn tokens(&self, layout: &Layout) -> Option<usize> {
-        self.of.tokens(layout)
+    fn reached(&self, layout: &Layout) -> Option<Reached> {
+        self.of.reached(layout)
     }
 
     fn values_of(&self, common: &Common) -> Vec<MeanStd> {

@@ -84,11 +84,6 @@ impl Measure for FitCanvas {
         shuffled(shape.unit, self.patch_size, self.downsample_ratio)
     }
 
-    /// Llama 3.2 attends to its tiles from one token of the text.
-    fn tokens(&self, _layout: &Layout) -> Option<usize> {
-        (!self.llama4).then_some(1)
-    }
-
     fn smallest(&self) -> Size {
         (self.image_size, self.image_size)
     }

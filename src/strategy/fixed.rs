@@ -164,7 +164,9 @@ impl Measure for FixedSize {
 
     fn cells(&self, shape: &Shape) -> Cells {
         let side = self.patch_size;
-        let grid = Grid { rows: shape.unit.0 / side, columns: shape.unit.1 / side };
+        // The model sees what is padded, whoever pads it.
+        let (height, width) = self.pad_size.unwrap_or(shape.unit);
+        let grid = Grid { rows: height / side, columns: width / side };
         let seen = (grid.rows * side, grid.columns * side);
         Cells { tokens: grid.count(), side, grid: Some(grid), seen }
     }

@@ -160,6 +160,38 @@ impl Layout {
     }
 }
 
+/// Cells along one axis of a canvas that a model takes, and how many tokens it makes of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The first cell.
+    pub first: usize,
+    /// How many cells.
+    pub seen: usize,
+    /// How many tokens they become, all as wide.
+    pub tokens: usize,
+}
+
+impl Span {
+    /// That many cells from the first on, a token each.
+    #[must_use]
+    pub const fn whole(count: usize) -> Self {
+        Self { first: 0, seen: count, tokens: count }
+    }
+}
+
+/// The cells of the main shape that a model takes, where it leaves some out or merges them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reached {
+    /// Cells of one tile.
+    pub cells: Cells,
+    /// Tiles.
+    pub tiles: Grid,
+    /// Rows that are taken.
+    pub rows: Span,
+    /// Columns that are taken.
+    pub columns: Span,
+}
+
 /// How the language model sees one unit or canvas: square cells, a token each.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cells {

@@ -54,7 +54,7 @@ pub use fixed::{FixedSize, Padding};
 pub use frames::{FrameBudget, Frames, Scaling};
 pub use grid::{AspectGrid, MultiImage};
 pub use grid_patches::GridPatches;
-pub use layout::{Cells, Context, Layout, Pooling, Shape};
+pub use layout::{Cells, Context, Layout, Pooling, Reached, Shape, Span};
 pub use local::LocalGlobal;
 pub use longest::{Clamped, LongestEdge};
 pub use naflex::NaFlex;
@@ -168,8 +168,8 @@ pub trait Measure: Options {
         Cells::filling(shape.unit, self.patch_size())
     }
 
-    /// Tokens of an image, where they do not follow from the units of its shapes.
-    fn tokens(&self, _layout: &Layout) -> Option<usize> {
+    /// The cells of the main shape that the model takes, where it leaves some out or merges them.
+    fn reached(&self, _layout: &Layout) -> Option<Reached> {
         None
     }
 
@@ -223,16 +223,24 @@ pub trait Measure: Options {
 }
 
 macro_rules! strategies {
-    ($( $(#[$doc:meta])* $strategy:ident ),+ $(,)?) => {
+    ($( #[doc = $doc:literal] $strategy:ident ),+ $(,)?) => {
         /// A strategy with its options.
         #[derive(Clone, Debug, PartialEq)]
         pub enum Strategy {
-            $( $(#[$doc])* $strategy($strategy), )+
+            $( #[doc = $doc] $strategy($strategy), )+
         }
 
         /// What a strategy made once.
         pub enum Ready {
-            $( $(#[$doc])* $strategy(<$strategy as Measure>::Ready), )+
+            $( #[doc = $doc] $strategy(<$strategy as Measure>::Ready), )+
+        }
+
+        impl Strategy {
+            /// Its name, and what it does in a sentence.
+            #[must_use]
+            pub const fn told(&self) -> (&'static str, &'static str) {
+                match self { $(Self::$strategy(_) => (stringify!($strategy), $doc.trim_ascii()),)+ }
+            }
         }
 
         impl Options for Strategy {
@@ -284,8 +292,8 @@ macro_rules! strategies {
                 match self { $(Self::$strategy(it) => it.cells(shape),)+ }
             }
 
-            fn tokens(&self, layout: &Layout) -> Option<usize> {
-                match self { $(Self::$strategy(it) => it.tokens(layout),)+ }
+            fn reached(&self, layout: &Layout) -> Option<Reached> {
+                match self { $(Self::$strategy(it) => it.reached(layout),)+ }
             }
 
             fn values_of(&self, common: &Common) -> Vec<MeanStd> {

@@ -1,6 +1,6 @@
 //! Pad into a grid of tiles, as Phi-4-multimodal.
 
-use super::{Cells, Context, Layout, Measure, Shape};
+use super::{Cells, Context, Layout, Measure, Reached, Shape, Span};
 use crate::error::{Error, Result, Size};
 use crate::options::{Count, options};
 use crate::plan::Role;
@@ -24,8 +24,6 @@ options! {
 
 /// Fewest pixels of a side that an image is scaled to.
 const FEWEST: usize = 10;
-/// Tokens that an image has whatever its tiles: of the whole canvas, of the ends of its rows, and a separator.
-const ALWAYS: usize = 256 + 16 + 1;
 
 impl PaddedGrid {
     fn grid(&self, ready: &Ratios, size: Size) -> Result<Grid> {
@@ -82,15 +80,28 @@ impl Measure for PaddedGrid {
         self.patch_size
     }
 
+    /// Each second patch of a side is a token.
     fn cells(&self, shape: &Shape) -> Cells {
-        Cells::filling(shape.unit, self.patch_size)
+        let along = |side: usize| (side / self.patch_size).div_ceil(2);
+        let grid = Grid { rows: along(shape.unit.0), columns: along(shape.unit.1) };
+        let seen = |side: usize| side / self.patch_size * self.patch_size;
+        Cells {
+            tokens: grid.count(),
+            side: 2 * self.patch_size,
+            grid: Some(grid),
+            seen: (seen(shape.unit.0), seen(shape.unit.1)),
+        }
     }
 
-    /// Each second patch of a side that holds something of the image, and a newline after each of their rows.
-    fn tokens(&self, layout: &Layout) -> Option<usize> {
+    /// The tokens of the tiles that hold something of the image.
+    fn reached(&self, layout: &Layout) -> Option<Reached> {
         let main = layout.main();
-        let rows = self.seen(main.resized.0, main.canvas.0);
-        Some(ALWAYS + rows * (self.seen(main.resized.1, main.canvas.1) + 1))
+        Some(Reached {
+            cells: self.cells(main),
+            tiles: main.grid(),
+            rows: Span::whole(self.seen(main.resized.0, main.canvas.0)),
+            columns: Span::whole(self.seen(main.resized.1, main.canvas.1)),
+        })
     }
 
     fn smallest(&self) -> Size {

@@ -2,7 +2,7 @@
 //! such a canvas and pad every part to a square.
 
 use super::fixed::center_cropped;
-use super::{Cells, Context, Layout, Measure, Shape};
+use super::{Cells, Context, Layout, Measure, Reached, Shape, Span};
 use crate::error::{Error, Result, Size};
 use crate::options::{Count, Flag, Maybe, Pairs, SideOrSize, options};
 use crate::plan::{Rect, Role};
@@ -197,19 +197,19 @@ impl Measure for Pinpoints {
         Cells { tokens: grid.count(), side, grid: Some(grid), seen }
     }
 
-    /// The whole image's cells, and those of the tiles that the image reaches, with a newline after each of their rows:
-    /// the model cuts off whole rows or columns of padding.
-    fn tokens(&self, layout: &Layout) -> Option<usize> {
+    /// The cells of the tiles that the image reaches: the model cuts off whole rows or columns of padding, and merges
+    /// what is left where it is more than so many tiles.
+    fn reached(&self, layout: &Layout) -> Option<Reached> {
         let base = self.base().ok()?;
         let side = base.0 / self.patch_size;
         let main = layout.main();
         if main.role == Role::Whole {
-            // Images padded to squares have one newline.
-            return Some(side * side + 1);
+            return None;
         }
         let tile = self.tile(base);
-        let mut rows = side * (main.canvas.0 / tile);
-        let mut columns = side * (main.canvas.1 / tile);
+        let tiles = Grid { rows: main.canvas.0 / tile, columns: main.canvas.1 / tile };
+        let all = (side * tiles.rows, side * tiles.columns);
+        let (mut rows, mut columns) = all;
         let (height, width) = main.source.size;
         let rounded = |side: f64| ((side * 1e7).round_ties_even() / 1e7) as usize;
         if width as f64 / height as f64 > columns as f64 / rows as f64 {
@@ -219,6 +219,7 @@ impl Measure for Pinpoints {
             let reached = rounded(width as f64 * (rows as f64 / height as f64));
             columns -= columns.saturating_sub(reached) / 2 * 2;
         }
+        let (seen_rows, seen_columns) = (rows, columns);
         if let Some(most) = self.most_tiles_seen {
             let ratio = ((rows * columns) as f64 / (most * side * side) as f64).sqrt();
             if ratio > 1.1 {
@@ -226,7 +227,14 @@ impl Measure for Pinpoints {
                 (rows, columns) = (shrunk(rows), shrunk(columns));
             }
         }
-        Some(side * side + rows * columns + rows)
+        let span = |all: usize, seen: usize, tokens| Span { first: (all - seen) / 2, seen, tokens };
+        let cells = self.cells(&Shape { unit: (tile, tile), ..*main });
+        Some(Reached {
+            cells,
+            tiles,
+            rows: span(all.0, seen_rows, rows),
+            columns: span(all.1, seen_columns, columns),
+        })
     }
 
     fn smallest(&self) -> Size {

@@ -115,7 +115,7 @@ impl Measure for TiledPatches {
         // Upstream returns the thumbnail's size even where there is none.
         let shown = self.use_thumbnail && grid.count() > 1;
         let last = whole(if shown { Role::Thumbnail } else { Role::Step });
-        let mut layout = Layout::of([all]);
+        let mut layout = Layout { parts: grid, ..Layout::of([all]) };
         for shape in (0..grid.count()).map(crop).chain([last]) {
             layout.push(shape)?;
         }

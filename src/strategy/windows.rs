@@ -132,14 +132,6 @@ impl Measure for Windows {
         Cells { tokens: grid.count(), side, grid: Some(grid), seen }
     }
 
-    /// The tokens of every view, and one between two rows of windows.
-    fn tokens(&self, layout: &Layout) -> Option<usize> {
-        let side = self.vision_patch_size * self.downsampler_stride;
-        let square = |pixels: usize| (pixels / side) * (pixels / side);
-        let windows = layout.parts.count() * square(self.patch_size);
-        Some(windows + layout.parts.rows.saturating_sub(1) + square(self.image_size))
-    }
-
     fn smallest(&self) -> Size {
         (self.image_size, self.image_size)
     }

@@ -151,10 +151,10 @@ def _legend(plan: Plan, sheets: Sequence[Sheet]) -> str:
     runs = runs_of(plan)
     if not runs:
         return ""
-    if not any(run_length(run) for _, _, run in runs):
+    if not any(run_length(run) for _, parts in runs for _, run in parts):
         return ""
     patch = patch_side(plan)
-    _, _, run = runs[-1]
+    _, run = runs[-1][1][-1]
     merge = run[4] // patch
     what = f"{merge} x {merge} patches" if merge > 1 else "a patch"
     text = f"A square is a token: {what} of {patch} px. Numbers are places in the sequence"

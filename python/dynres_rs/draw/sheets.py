@@ -92,63 +92,87 @@ def canvas_of(plan: Plan, view: View, image: Picture) -> Picture:
     return canvas
 
 
-def runs_of(plan: Plan) -> list[tuple[int, int, Any]]:
-    """(number of the view, first token, run) of each run of cells."""
-    found, start = [], 0
+def runs_of(plan: Plan) -> list[tuple[int, list[tuple[int, Any]]]]:
+    """(number of the view, (first token, run) of each run of its cells), in the order of tokens:
+    runs of one view that follow one another, such as rows of its tiles, belong together."""
+    found: list[tuple[int, list[tuple[int, Any]]]] = []
+    start = 0
     for run in plan._runs:
         if run is None:
             start += 1
             continue
-        view, tiles, _, _, _, cells, newline = run
-        found.append((view, start, run))
-        start += tiles[0] * cells[0] * (tiles[1] * cells[1] + newline)
+        if found and found[-1][0] == run[0]:
+            found[-1][1].append((start, run))
+        else:
+            found.append((run[0], [(start, run)]))
+        start += run_length(run)
     return found
 
 
 def token_numbers(start: int, run: Any) -> NDArray[np.int64]:
-    _, tiles, _, _, _, cells, newline = run
-    rows, columns = tiles[0] * cells[0], tiles[1] * cells[1]
+    _, tiles, _, _, _, cells, newline, (_, _, rows), (_, _, columns) = run
     if newline:
         return start + np.arange(rows * (columns + 1)).reshape(rows, columns + 1)[:, :-1]
-    numbers = np.arange(rows * columns).reshape(tiles[0], tiles[1], *cells)
+    numbers = np.arange(rows * columns).reshape(rows // max(1, cells[0]), tiles[1], *cells)
     return start + numbers.transpose(0, 2, 1, 3).reshape(rows, columns)
 
 
-def _on_canvas(plan: Plan, start: int, run: Any) -> Cells:
-    _, tiles, tile, seen, cell, cells, _ = run
-
-    def edges(axis: int) -> NDArray[np.float64]:
+def _edges(run: Any, axis: int) -> NDArray[np.float64]:
+    """Where each row or column of tokens begins and ends on the canvas."""
+    _, tiles, tile, seen, cell, cells, _, *spans = run
+    first, taken, tokens = spans[axis]
+    if tokens == taken:
         inner = np.minimum(np.arange(cells[axis] + 1) * cell, seen[axis])
         pairs = np.stack([inner[:-1], inner[1:]], 1)
-        return np.concatenate([pairs + t * tile[axis] for t in range(tiles[axis])]).astype(float)
+        every = np.concatenate([pairs + t * tile[axis] for t in range(tiles[axis])])
+        return every[first : first + taken].astype(float)
+    at = first + np.arange(tokens + 1) * taken / tokens
+    number, inside = np.divmod(at, cells[axis])
+    ends = number * tile[axis] + np.minimum(inside * cell, seen[axis])
+    return np.stack([ends[:-1], ends[1:]], 1)
 
-    return Cells(edges(1), edges(0), token_numbers(start, run), cell // patch_side(plan), cells)
+
+def _on_canvas(plan: Plan, parts: list[tuple[int, Any]]) -> Cells:
+    rows = np.concatenate([_edges(run, 0) for _, run in parts])
+    numbers = np.concatenate([token_numbers(start, run) for start, run in parts])
+    run = parts[0][1]
+    return Cells(_edges(run, 1), rows, numbers, run[4] // patch_side(plan), _tile(run))
 
 
-def _on_image(plan: Plan, start: int, run: Any) -> Cells:
-    numbers = token_numbers(start, run)
+def _tile(run: Any) -> tuple[int, int]:
+    """Rows and columns of tokens of a tile; all of them where only some of its cells are taken."""
+    _, _, _, _, _, cells, _, *spans = run
+    pairs = list(zip(spans, cells, strict=True))
+    sides = [count if count and a == b and not a % count else b for (_, a, b), count in pairs]
+    return sides[0], sides[1]
+
+
+def _on_image(plan: Plan, parts: list[tuple[int, Any]]) -> Cells:
+    numbers = np.concatenate([token_numbers(start, run) for start, run in parts])
     boxes = plan.token_boxes()[numbers]
+    run = parts[0][1]
     merge = run[4] // patch_side(plan)
-    return Cells(boxes[0][:, 0::2], boxes[:, 0][:, 1::2], numbers, merge, run[5])
+    return Cells(boxes[0][:, 0::2], boxes[:, 0][:, 1::2], numbers, merge, _tile(run))
 
 
 def patch_side(plan: Plan) -> int:
     """The side of a patch in pixels of a canvas: from the patches that the plan counts in a view,
     and the cells over them. Patches that fill a cell only in part count as if they filled it."""
-    _, _, run = next(found for found in runs_of(plan) if run_length(found[2]))
-    view, tiles, _, _, cell, cells, _ = run
+    filled = (found for _, parts in runs_of(plan) for found in parts if run_length(found[1]))
+    _, run = next(filled)
+    view, tiles, _, _, cell, cells, *_ = run
     count = plan.views[view].count
     patches = count * plan.num_patches / plan.num_tiles if plan.num_tiles else count
     across = round(math.sqrt(patches / (math.prod(tiles) * math.prod(cells))))
     return int(cell) // max(1, across)
 
 
-def _main(plan: Plan, runs: list[tuple[int, int, Any]]) -> int:
+def _main(plan: Plan, runs: list[tuple[int, Any]]) -> int:
     """The number of the view whose tokens are drawn on the image: of those that show all of it
     the one with most tiles; of two with as many the later one, for a local view is more than the
     global one."""
     views = plan.views
-    found = [view for view, _, _ in runs] or list(range(len(views)))
+    found = [view for view, _ in runs] or list(range(len(views)))
     seen = [number for number in found if views[number].role != "step"]
     whole = [number for number in seen if views[number].role != "crop"] or seen
     return max(
@@ -163,16 +187,16 @@ def sheets_of(
     """The image, and the views: in the order of their tokens, then those without any."""
     runs, views = runs_of(plan), plan.views
     on = _main(plan, runs)
-    shown = [view for view, _, _ in runs] or [on]
+    shown = [view for view, _ in runs] or [on]
     # What later views are made from is on their canvases: no model sees it itself. Where tokens lie
     # over it, they say so.
     others = (number for number, view in enumerate(views) if view.role != "step")
     shown += [number for number in others if number not in shown]
     first = Sheet(image, ROLES["whole"], f"the image: {by(plan.source)}", boxes=boxes)
     if 0 not in views[on].resized:
-        run_on = next((found for found in runs if found[0] == on and run_length(found[2])), None)
+        run_on = next((parts for view, parts in runs if view == on and _length(parts)), None)
         if tokens and run_on is not None:
-            first.cells = _on_image(plan, *run_on[1:])
+            first.cells = _on_image(plan, run_on)
         first.borders = _borders(plan, views[on])
     crops = [number for number in shown if views[number].role == "crop"]
     sheets = []
@@ -185,10 +209,10 @@ def sheets_of(
         sheet.main = number == on
         if plan.num_tiles:
             sheet.tiles = view.grid
-        if place < len(runs) and run_length(runs[place][2]):
-            _, start, run = runs[place]
-            sheet.cells = _on_canvas(plan, start, run) if tokens else None
-            last = start + run_length(run) - 1
+        if place < len(runs) and _length(runs[place][1]):
+            _, parts = runs[place]
+            sheet.cells = _on_canvas(plan, parts) if tokens else None
+            start, last = parts[0][0], parts[-1][0] + run_length(parts[-1][1]) - 1
             sheet.caption += f", tokens {start:,}-{last:,}"
         top, left, bottom, right = view.padding
         height, width = view.canvas
@@ -222,8 +246,12 @@ def _through(plan: Plan, view: View) -> list[float]:
 
 
 def run_length(run: Any) -> int:
-    _, tiles, _, _, _, cells, newline = run
-    return int(tiles[0] * cells[0] * (tiles[1] * cells[1] + newline))
+    _, _, _, _, _, _, newline, (_, _, rows), (_, _, columns) = run
+    return int(rows * (columns + newline))
+
+
+def _length(parts: list[tuple[int, Any]]) -> int:
+    return sum(run_length(run) for _, run in parts)
 
 
 def _borders(plan: Plan, main: View) -> tuple[list[float], list[float]]:
@@ -272,7 +300,8 @@ def _caption(plan: Plan, view: View) -> str:
     if view.output is None:
         return text
     # Some arrays are larger than the canvas in them: what is around it is not the view's.
-    sides, (height, width) = plan.shapes[view.output][-2:], view.canvas
-    if plan.num_tiles and sides != (height // view.grid[0], width // view.grid[1]):
+    (height, width) = view.canvas
+    sides = plan.shapes[view.output][-2:] if view.role != "step" else ()
+    if plan.num_tiles and sides and sides != (height // view.grid[0], width // view.grid[1]):
         text += f", padded to {by((sides[0], sides[1]))}"
     return text

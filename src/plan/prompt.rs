@@ -1,0 +1,230 @@
+//! The text that stands for an image in a prompt, from the family's words and the image's layout.
+
+use crate::error::{Error, Result, Size, reserved};
+use crate::sizing::Grid;
+use crate::spec::{Counts, Digits, Mark, Prepared, Prompt, Word};
+use crate::strategy::{Layout, Measure, Shape};
+
+use super::{Plan, Role, measured, seen, tokens};
+
+/// Digits of the largest number.
+const DIGITS: usize = 20;
+
+/// Walks the words of an image; gives `emit` each text, how often it stands there, and what upstream counts for it.
+struct Walker<'a, F> {
+    spec: &'a Prepared,
+    layout: &'a Layout,
+    image: usize,
+    silent: bool,
+    emit: F,
+}
+
+/// The unit that words are said for.
+#[derive(Clone, Copy)]
+struct Unit {
+    tokens: usize,
+    row: usize,
+    column: usize,
+    index: usize,
+}
+
+impl<F: FnMut(&str, usize, usize)> Walker<'_, F> {
+    fn say(&mut self, (text, count): Mark) {
+        if !text.is_empty() {
+            (self.emit)(text, 1, if self.silent { 0 } else { count });
+        }
+    }
+
+    fn repeat(&mut self, text: &str, times: usize) {
+        (self.emit)(text, times, if self.silent { 0 } else { times });
+    }
+
+    fn shapes(&self, role: Role) -> impl Iterator<Item = &Shape> {
+        self.layout.shapes.iter().filter(move |shape| shape.role == role)
+    }
+
+    /// Rows and columns of units of a role.
+    fn grid(&self, role: Role) -> Grid {
+        match self.shapes(role).count() {
+            0 => Grid { rows: 0, columns: 0 },
+            1 => self.shapes(role).next().map_or(Grid::NONE, |shape| seen(self.spec, shape).1),
+            _ if self.layout.parts.count() > 0 => self.layout.parts,
+            count => Grid { rows: 1, columns: count },
+        }
+    }
+
+    /// Tokens of the unit of that number of a role.
+    fn unit(&self, role: Role, number: usize) -> usize {
+        let mut before = 0;
+        for shape in self.shapes(role) {
+            let (cells, tiles) = seen(self.spec, shape);
+            before += tiles.count();
+            if number < before {
+                return cells.tokens;
+            }
+        }
+        0
+    }
+
+    fn walk(&mut self, words: &[Word], unit: Option<Unit>) {
+        for word in words {
+            match *word {
+                Word::Text(mark) => self.say(mark),
+                Word::Tokens(text) => self.repeat(text, tokens(self.spec, self.layout)),
+                Word::Cells(role, text) => {
+                    let cells = |shape| {
+                        let (cells, tiles) = seen(self.spec, shape);
+                        tiles.count() * cells.tokens
+                    };
+                    let count = self.shapes(role).map(cells).sum();
+                    self.repeat(text, count);
+                }
+                Word::Unit(text) => self.repeat(text, unit.map_or(0, |unit| unit.tokens)),
+                Word::Rows { role, token, end, last } => self.rows(role, token, end, last),
+                Word::Number(digits) => self.number(digits, unit),
+                Word::Each { role, words, column, row, last } => {
+                    let grid = self.grid(role);
+                    for index in 0..grid.count() {
+                        let place = (index / grid.columns, index % grid.columns);
+                        let tokens = self.unit(role, index);
+                        let unit = Unit { tokens, row: place.0, column: place.1, index };
+                        self.walk(words, Some(unit));
+                        let (row_ends, all_end) =
+                            (place.1 + 1 == grid.columns, place.0 + 1 == grid.rows);
+                        self.say(match (row_ends, all_end) {
+                            (false, _) => column,
+                            (true, false) => row,
+                            (true, true) => last,
+                        });
+                    }
+                }
+                Word::Either { role, with, without } => {
+                    let has = self.shapes(role).next().is_some();
+                    self.walk(if has { with } else { without }, unit);
+                }
+                Word::Silent(words) => {
+                    let before = std::mem::replace(&mut self.silent, true);
+                    self.walk(words, unit);
+                    self.silent = before;
+                }
+            }
+        }
+    }
+
+    fn rows(&mut self, role: Role, token: &str, end: Mark, last: Mark) {
+        let Some(shape) = self.shapes(role).next() else { return };
+        let (rows, columns) = if let Some(reached) = self.spec.strategy.reached(self.layout) {
+            (reached.rows.tokens, reached.columns.tokens)
+        } else {
+            let (cells, tiles) = seen(self.spec, shape);
+            let grid = cells.grid.unwrap_or(Grid::NONE);
+            (tiles.rows * grid.rows, tiles.columns * grid.columns)
+        };
+        for row in 0..rows {
+            self.repeat(token, columns);
+            self.say(if row + 1 < rows { end } else { last });
+        }
+    }
+
+    fn number(&mut self, digits: Digits, unit: Option<Unit>) {
+        let main = seen(self.spec, self.layout.main()).0.grid.unwrap_or(Grid::NONE);
+        let place = |of: fn(Unit) -> usize| unit.map_or(0, of) + 1;
+        let mut number = match digits {
+            Digits::CellRows => main.rows,
+            Digits::CellColumns => main.columns,
+            Digits::Row => place(|unit| unit.row),
+            Digits::Column => place(|unit| unit.column),
+            Digits::Index => place(|unit| unit.index),
+            Digits::Image => self.image,
+        };
+        let (mut bytes, mut start) = ([b'0'; DIGITS], DIGITS - 1);
+        loop {
+            bytes[start] = b'0' + (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                break;
+            }
+            start -= 1;
+        }
+        if let Ok(text) = std::str::from_utf8(&bytes[start..]) {
+            (self.emit)(text, 1, 0);
+        }
+    }
+}
+
+/// What upstream counts of an image as its patches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatchCounts {
+    /// A number.
+    Number(usize),
+    /// Rows and columns.
+    Sides(usize, usize),
+    /// A number, rows and columns.
+    Split(usize, usize, usize),
+}
+
+impl Plan {
+    fn again(&self, spec: &Prepared) -> Result<Layout> {
+        let count = if spec.strategy.is_video() { self.frames } else { self.num_images };
+        let size: Size = self.source;
+        Ok(measured(spec, size, count)?.0)
+    }
+
+    fn say(
+        &self,
+        spec: &Prepared,
+        prompt: &Prompt,
+        image: usize,
+        emit: impl FnMut(&str, usize, usize),
+    ) -> Result<()> {
+        let layout = self.again(spec)?;
+        let mut walker = Walker { spec, layout: &layout, image, silent: false, emit };
+        walker.walk(prompt.words, None);
+        Ok(())
+    }
+
+    /// The text that stands for the image of that number of a sample.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn placeholder(&self, spec: &Prepared, prompt: &Prompt, image: usize) -> Result<String> {
+        let mut length = 0;
+        self.say(spec, prompt, image, |text, times, _| length += text.len() * times)?;
+        let mut bytes: Vec<u8> = reserved(length)?;
+        self.say(spec, prompt, image, |text, times, _| {
+            for _ in 0..times {
+                bytes.extend_from_slice(text.as_bytes());
+            }
+        })?;
+        String::from_utf8(bytes).map_err(|_| Error::Unprepared)
+    }
+
+    /// Tokens that upstream's processor counts for it.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn prompt_tokens(&self, spec: &Prepared, prompt: &Prompt) -> Result<usize> {
+        let mut count = 0;
+        self.say(spec, prompt, 0, |_, _, tokens| count += tokens)?;
+        Ok(count)
+    }
+
+    /// What upstream counts as its patches.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn patch_counts(&self, spec: &Prepared, counts: Counts) -> Result<PatchCounts> {
+        let units = if self.num_tiles > 0 { self.num_tiles } else { self.num_patches };
+        let views = || self.outputs.iter().map(|output| output.rows).sum::<usize>();
+        let Grid { rows, columns } = self.grid;
+        Ok(match counts {
+            Counts::Units | Counts::One => PatchCounts::Number(units),
+            Counts::Views => PatchCounts::Number(views()),
+            Counts::Parts => PatchCounts::Number(self.again(spec)?.parts.count()),
+            Counts::Tokens => PatchCounts::Number(self.num_tokens),
+            Counts::Sides => PatchCounts::Sides(rows, columns),
+            Counts::Split if rows * columns > 1 => PatchCounts::Split(views(), rows, columns),
+            Counts::Split => PatchCounts::Split(0, 0, 0),
+        })
+    }
+}
