@@ -85,8 +85,8 @@ FACADE_LINES = 4760
 #: interface, and data.
 OUTSIDE = {
     "_jpeg_samples", "cli", "cutting", "deepseek_vl2", "draw", "internvl", "llamafactory",
-    "patching", "qwen_vl_utils", "ray", "ring", "sglang", "text", "torch", "transformers",
-    "verify", "vllm",
+    "patching", "positions", "qwen_vl_utils", "ray", "ring", "sglang", "text", "torch",
+    "transformers", "verify", "vllm",
 }  # fmt: skip
 
 
