@@ -222,7 +222,7 @@ def test_every_role_has_a_place(family: str) -> None:
         plan = sized(dr.Processor(family)).plan(*size)
         image = photo(size)
         first, sheets = sheets_of(plan, image, [], True)
-        seen = {number for number, _, _ in runs_of(plan)}
+        seen = {number for number, _ in runs_of(plan)}
         views = [v for n, v in enumerate(plan.views) if v.role != "step" or n in seen]
         assert len(sheets) == len(views)
         assert sorted(s.colour for s in sheets) == sorted(ROLES[view.role] for view in views)
