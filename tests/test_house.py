@@ -80,13 +80,13 @@ def test_families_are_named_in_their_entries_alone() -> None:
 
 
 #: Lines of code of the facade at most: see `test_the_facade_is_thin`.
-FACADE_LINES = 4700
+FACADE_LINES = 4750
 #: What is no part of the facade: the command line, drawing, modules that have another library's
 #: interface, and data.
 OUTSIDE = {
     "_jpeg_samples", "cli", "cutting", "deepseek_vl2", "draw", "internvl", "llamafactory",
-    "patching", "qwen_vl_utils", "ray", "ring", "sglang", "text", "torch", "transformers",
-    "verify", "vllm",
+    "patching", "positions", "qwen_vl_utils", "ray", "ring", "sglang", "text", "torch",
+    "transformers", "verify", "vllm",
 }  # fmt: skip
 
 

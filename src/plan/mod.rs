@@ -505,10 +505,19 @@ fn runs(spec: &Prepared, layout: &Layout) -> Result<Vec<Run>> {
 fn taken(layout: &Layout, reached: &Reached) -> Option<Run> {
     let Reached { cells, tiles, rows, columns } = *reached;
     let canvas = layout.main().canvas;
+    // Tiles of the main shape's own canvas, where it fills no array itself.
+    let tiled = |shape: &Shape| {
+        let whole = Rect { top: 0, left: 0, size: canvas };
+        let from = From::View(layout.main);
+        shape.role == Role::Tiles
+            && shape.from == from
+            && (shape.source, shape.canvas) == (whole, canvas)
+    };
+    let view = layout.shapes.iter().position(tiled).unwrap_or(layout.main);
     let tile = (canvas.0 / tiles.rows.max(1), canvas.1 / tiles.columns.max(1));
     let grid = cells.grid?;
     Some(Run::Cells(Cells {
-        view: layout.main,
+        view,
         tiles,
         tile,
         seen: cells.seen,

@@ -103,7 +103,7 @@ def runs_of(plan: Plan) -> list[tuple[int, list[tuple[int, Any]]]]:
             continue
         if found and found[-1][0] == run[0]:
             found[-1][1].append((start, run))
-        else:
+        elif plan.views[run[0]].role != "step":  # no model sees it: parts of it are shown
             found.append((run[0], [(start, run)]))
         start += run_length(run)
     return found
