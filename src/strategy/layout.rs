@@ -143,7 +143,7 @@ impl Layout {
     /// Adds a shape behind the others.
     ///
     /// # Errors
-    /// `Option` for more than [`MOST_SHAPES`], `OutOfMemory`.
+    /// `Option` for more than `MOST_SHAPES`, `OutOfMemory`.
     pub fn push(&mut self, shape: Shape) -> Result<()> {
         if self.shapes.len() == MOST_SHAPES {
             let rule = "one that is cut into at most 8192 parts";
