@@ -108,6 +108,7 @@ def test_a_bad_file_is_one_line_and_the_rest_goes_on(images: list[Path], tmp_pat
 
 def test_a_model_folder(images: list[Path], tmp_path: Path) -> None:
     config = {"image_processor_type": "Qwen2VLImageProcessor", "max_pixels": 20000}
+    config["processor_class"] = "Qwen2VLProcessor"
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(config))
     done = dynres("run", images[0], "--model", tmp_path, "--numerics", "pillow-12.0")
     assert (done.returncode, done.stderr) == (0, "")

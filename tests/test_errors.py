@@ -274,7 +274,7 @@ ROWS: list[Row] = [
     # configs
     ("config type", lambda: dr.Processor.from_config([]), TypeError, "config: must be a dict, got list"),  # type: ignore[arg-type]
     ("config without class", lambda: dr.Processor.from_config({}), ValueError, "config: must have 'image_processor_type', or be a file of a known model"),
-    ("config of a video", lambda: dr.Processor.from_config({"video_processor_type": "Molmo2VideoProcessor"}), ValueError, "video_processor_type: must be one of " + VIDEO_CLASSES + "; got 'Molmo2VideoProcessor'"),
+    ("config of a video", lambda: dr.Processor.from_config({"video_processor_type": "SamVideoProcessor"}), ValueError, "video_processor_type: must be one of " + VIDEO_CLASSES + "; got 'SamVideoProcessor'"),
     ("config of another class", lambda: dr.Processor.from_config({"image_processor_type": "SamImageProcessor"}), ValueError, "image_processor_type: must be a class that `dynres families` lists, or one with 'Fast' or 'Pil' at the end; got 'SamImageProcessor', and the nearest are " + NEAREST_CLASSES),
     ("config of arrays", lambda: dr.Processor.from_config({"image_processor_type": np.zeros(2)}), TypeError, "image_processor_type: must be a string, got ndarray"),
     ("config size array", lambda: dr.Processor.from_config({"image_processor_type": "GotOcr2ImageProcessor", "size": np.zeros(2)}), TypeError, "size: must be an integer, got ndarray"),

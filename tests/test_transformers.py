@@ -748,7 +748,7 @@ def test_by_model_type(enabled: ModuleType, transformers: ModuleType, tmp_path: 
 def test_other_models_are_left_alone(
     enabled: ModuleType, transformers: ModuleType, tmp_path: Path
 ) -> None:
-    for name in ("MaskFormerImageProcessor", "DetrImageProcessor"):
+    for name in ("SamImageProcessor", "DetrImageProcessor"):
         folder = model_folder(tmp_path / name, name)
         processor = transformers.AutoImageProcessor.from_pretrained(folder)
         assert not isinstance(processor, enabled.ExactImages)

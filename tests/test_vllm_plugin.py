@@ -52,7 +52,7 @@ def test_the_entry_point(plugin: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "ours"), [("Qwen2VLImageProcessor", True), ("MaskFormerImageProcessor", False)]
+    ("name", "ours"), [("Qwen2VLImageProcessor", True), ("DetrImageProcessor", False)]
 )
 def test_transformers_is_replaced_when_a_class_of_ours_is_asked_for(
     plugin: Any, tmp_path: Path, name: str, ours: bool

@@ -120,7 +120,8 @@ def _transformers(
     given: dict[str, Any], overrides: Mapping[str, Any], model_type: str | None
 ) -> Config:
     own = _own_code(given)
-    kind = given.get("image_processor_type") or own or given.get("feature_extractor_type")
+    named = (given.get("image_processor_type"), own, given.get("feature_extractor_type"))
+    kind = next((each for each in named if each is not None), None)
     if kind is None:
         if given.get("video_processor_type") is not None:
             raise ValueError("config: video processors are not supported, only image processors")

@@ -61,6 +61,10 @@ def make(name: str, module: str) -> dict[str, dict[str, Any]]:
     made: dict[str, dict[str, Any]] = {}
     classes = []
     for backend, theirs in backends.items():
+        try:
+            hasattr(auto.upstream(theirs), "backend")
+        except ImportError:  # a stand-in for a class that needs another package
+            raise ValueError(f"name: {name} needs a package that is not here") from None
         default = backend == "torchvision" or len(backends) == 1
         plain = name if default else theirs
         where = module if default else f"{module}.pil"
