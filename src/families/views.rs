@@ -427,7 +427,8 @@ fn cut() -> Vec<Family> {
             },
             const { &[Key::Square("size", "image_size")] },
             torchvision(Upstream::of("Molmo2ImageProcessor", &["molmo2"])),
-        ),
+        )
+        .says(Prompt::NONE.counting(Counts::Windows)),
         also(
             family(
                 "minicpm-ocr",
