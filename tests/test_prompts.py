@@ -161,17 +161,9 @@ def test_numbers_and_other_tokens() -> None:
         plan.placeholder(tokens=3)  # type: ignore[arg-type]
 
 
-#: Families whose tokens are queries that look at all of a view, so that none has a rectangle.
-QUERIES = {"minicpm-v2.6", "minicpm-v4.5"}
-
-
 @pytest.mark.parametrize("family", sorted(dr.families()))
 def test_every_token_has_a_box(family: str) -> None:
     processor = sized(family)
-    if family in QUERIES:
-        with pytest.raises(ValueError, match="token_boxes: must be asked"):
-            processor.plan(480, 640).token_boxes()
-        return
     for size in ((480, 640), (1700, 1275), (300, 900)):
         plan = processor.plan(*size)
         boxes, kinds = plan.token_boxes(), plan.token_kinds()

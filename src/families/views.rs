@@ -428,7 +428,7 @@ fn cut() -> Vec<Family> {
             const { &[Key::Square("size", "image_size")] },
             torchvision(Upstream::of("Molmo2ImageProcessor", &["molmo2"])),
         )
-        .says(Prompt::of(&[]).counting(Counts::Tokens)),
+        .says(Prompt::NONE.counting(Counts::Windows)),
         also(
             family(
                 "minicpm-ocr",

@@ -221,7 +221,7 @@ impl Plan {
             Counts::Units | Counts::One => PatchCounts::Number(units),
             Counts::Views => PatchCounts::Number(views()),
             Counts::Parts => PatchCounts::Number(self.again(spec)?.parts.count()),
-            Counts::Tokens => PatchCounts::Number(self.num_tokens),
+            Counts::Tokens | Counts::Windows => PatchCounts::Number(self.num_tokens),
             Counts::Sides => PatchCounts::Sides(rows, columns),
             Counts::Split if rows * columns > 1 => PatchCounts::Split(views(), rows, columns),
             Counts::Split => PatchCounts::Split(0, 0, 0),

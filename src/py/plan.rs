@@ -374,8 +374,14 @@ impl PyPlan {
                     ((count, rows, columns).into_pyobject(py)?.into_any(), count)
                 }
             };
-            let one = matches!(counts, Counts::One | Counts::Tokens);
-            Ok((object, if one { 1 } else { count }))
+            let count = match counts {
+                Counts::One | Counts::Tokens => 1,
+                Counts::Windows => {
+                    self.plan.views.iter().filter(|view| view.output == Some(0)).count()
+                }
+                _ => count,
+            };
+            Ok((object, count))
         })
     }
 

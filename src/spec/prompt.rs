@@ -71,6 +71,8 @@ pub enum Counts {
     Split,
     /// Tokens; the processor counts an image as one.
     Tokens,
+    /// Tokens that pool windows; the processor counts views.
+    Windows,
     /// Nothing: upstream's class has no such function, and its processor counts an image as one.
     One,
 }
