@@ -41,6 +41,15 @@ elif kind == "large jpeg":
         sources.append(stream.getvalue())
     opened = lambda: Image.open(io.BytesIO(sources[0]))
     call = lambda: p([*sources, opened()], num_threads=2)
+elif kind == "jpeg alone":
+    from dynres_rs import _dynres_rs as native
+    noise = np.random.default_rng(1).integers(0, 256, (250, 300, 3), np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(noise).resize((1200, 900)).save(stream, "JPEG")
+    data = stream.getvalue()
+    def call():
+        native.jpeg_decode(data, np.empty((900, 1200, 3), np.uint8))
+        native.jpeg_verdict(data)
 elif kind == "floats and chains":
     noise = np.random.default_rng(1).integers(0, 256, (900, 1200, 3), np.uint8)
     names = ("dinov3-vit", "deepseek-vl-hybrid", "kosmos2-5", "idefics3")
@@ -68,8 +77,8 @@ time.sleep(wait)
 """
 
 KINDS = (
-    "array", "pillow", "pillow of several blocks", "jpeg", "large jpeg", "floats and chains",
-    "video", "numbers",
+    "array", "pillow", "pillow of several blocks", "jpeg", "large jpeg", "jpeg alone",
+    "floats and chains", "video", "numbers",
 )  # fmt: skip
 THREADS = (1, 4, 8)
 

@@ -511,14 +511,12 @@ def _guard(name: str, decode: Any) -> Any:
     except UnidentifiedImageError:
         raise OSError(f"{name}: is not an image that Pillow can read") from None
     except OSError as error:
-        _native.go_on()  # no error for what the process's end has stopped
         if error.errno is not None:
             kind = _builtin(type(error))
             raise kind(f"{name}: {os.strerror(error.errno)}") from None
         why = "is truncated" if "truncated" in str(error) else "cannot be decoded"
         raise _builtin(type(error))(f"{name}: {why}") from None
     except Exception:
-        _native.go_on()
         raise OSError(f"{name}: cannot be decoded") from None
 
 

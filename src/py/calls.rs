@@ -101,12 +101,6 @@ pub(super) fn end(py: Python<'_>) {
     });
 }
 
-/// Goes on, but for ever stays where the process ends on another thread: an error of work that the end stopped is nobody's.
-#[pyfunction]
-pub(super) fn go_on() -> PyResult<()> {
-    Call::begin().map(drop)
-}
-
 /// Called in a forked child: the calls of the parent's other threads do not go on here.
 #[pyfunction]
 pub(super) fn forked() {

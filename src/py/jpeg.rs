@@ -7,6 +7,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::array::OutBuffer;
 use super::arrow::PilImage;
+use super::calls::watched;
 use super::error::{guard, to_python};
 use super::processor::simd;
 use crate::error::{Error, Result, Size};
@@ -75,33 +76,14 @@ pub(super) fn jpeg_decode(
             _ => Pixel::Rgb,
         };
         let mut buffer = OutBuffer::get(out, "out", height * width * pixel.bytes())?;
-        let interrupt: Mutex<Option<PyErr>> = Mutex::new(None);
-        let poll = || {
-            #[expect(
-                clippy::redundant_closure_for_method_calls,
-                reason = "the method is not general enough"
-            )]
-            let checked = Python::try_attach(|py| py.check_signals());
-            let Some(Err(error)) = checked else { return false };
-            *interrupt.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-            true
-        };
-        let simd = simd();
-        let result = {
-            let bytes = buffer.bytes();
-            py.detach(|| {
-                let watch = Watch::new(Some(&poll));
-                if turn == Turn::NONE {
-                    let stop = || watch.check().is_err();
-                    return jpeg::decode(&data, &header, simd, pixel, bytes, &stop);
-                }
-                let decoder = Decoder::new(&data, &header, simd).turned(turn);
-                decoder.copy_to(bytes, &watch)
-            })
-        };
-        if let Some(interrupted) = interrupt.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            return Err(interrupted);
-        }
+        let (simd, bytes) = (simd(), buffer.bytes());
+        let result = watched(py, |watch| {
+            if turn == Turn::NONE {
+                let stop = || watch.check().is_err();
+                return jpeg::decode(&data, &header, simd, pixel, bytes, &stop);
+            }
+            Decoder::new(&data, &header, simd).turned(turn).copy_to(bytes, watch)
+        })?;
         match result {
             Ok(()) => Ok(true),
             Err(Reject::Failed(error)) => Err(to_python(&error)),
@@ -116,12 +98,13 @@ pub(super) fn jpeg_decode(
 pub(super) fn jpeg_verdict(py: Python<'_>, data: PyBackedBytes) -> PyResult<Option<&'static str>> {
     guard(|| {
         let simd = simd();
-        let result = py.detach(|| {
+        let result = watched(py, |watch| {
             let header = jpeg::open(&data)?;
             let (height, width) = header.size();
             let mut out = crate::error::zeroed(height * width * 3)?;
-            jpeg::decode(&data, &header, simd, Pixel::Rgb, &mut out, &|| false)
-        });
+            let stop = || watch.check().is_err();
+            jpeg::decode(&data, &header, simd, Pixel::Rgb, &mut out, &stop)
+        })?;
         match result {
             Ok(()) => Ok(None),
             Err(Reject::Failed(error)) => Err(to_python(&error)),

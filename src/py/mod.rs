@@ -46,7 +46,6 @@ fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(functions::families, module)?)?;
     module.add_function(wrap_pyfunction!(functions::video_families, module)?)?;
     module.add_function(wrap_pyfunction!(schema::schema, module)?)?;
-    module.add_function(wrap_pyfunction!(calls::go_on, module)?)?;
     module.add_function(wrap_pyfunction!(schema::keys, module)?)?;
     module.add_function(wrap_pyfunction!(schema::markers, module)?)?;
     module.add_function(wrap_pyfunction!(schema::upstream, module)?)?;
