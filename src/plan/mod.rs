@@ -3,6 +3,7 @@
 //! A plan interprets data: the layout that the strategy measured, and the recipe of the family (`crate::spec`).
 
 mod batch;
+mod facts;
 mod pooling;
 mod prompt;
 mod view;
@@ -14,7 +15,8 @@ use crate::sizing::Grid;
 use crate::spec::{Coords, CutSpec, Form, Group, Part, Prepared, Recipe, ViewSpec, What};
 use crate::strategy::{self, Context, Layout, Measure, Reached, Shape, Span, Strategy};
 
-pub use batch::{Array, Batch, FactArray, FactForm, Samples, Slot, Tree, row_shape};
+pub use batch::{Array, Batch, Samples, Slot, row_shape};
+pub use facts::{FactArray, FactForm, Tree};
 pub use prompt::PatchCounts;
 pub use view::{
     Cells, Cut, Fact, First, Floats, From, Inside, Lane, Order, Output, Rect, Role, Run, View,

@@ -1,6 +1,6 @@
 //! Which patches each token pools, of models that are told.
 
-use super::batch::FactForm;
+use super::facts::FactForm;
 use super::{From, Plan, View};
 use crate::error::{Result, collected, push, reserved};
 use crate::spec::{Number, Prepared};
