@@ -4,7 +4,9 @@
 //! memory: upstream's torchvision backend holds plane after plane, its PIL backend an image as it came. torch's sums are
 //! those of one thread.
 
-use crate::error::{Error, Result, filled};
+use std::ops::Range;
+
+use crate::error::{Error, Result};
 
 /// The mean and what values are divided by.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,18 +60,16 @@ impl Standardise {
     /// Those of `check`.
     pub fn statistics(self, values: &[f32], check: Check<'_>) -> Result<Statistics> {
         let n = values.len() as f64;
-        let (mean, deviation, least) = match self {
-            Self::TorchDouble => (torch_mean(values, check)?, None, (1.0 / n.sqrt()) as f32),
-            Self::TorchSingle => (torch_mean(values, check)?, None, 1.0 / (n as f32).sqrt()),
+        let (mean, least) = match self {
+            Self::TorchDouble => (torch_mean(values, check)?, (1.0 / n.sqrt()) as f32),
+            Self::TorchSingle => (torch_mean(values, check)?, 1.0 / (n as f32).sqrt()),
             Self::Numpy => {
-                let (mean, deviation) = numpy(values, check)?;
-                (mean, Some(deviation), (1.0 / n.sqrt()) as f32)
+                let read =
+                    |at: usize, to: &mut [f32]| to.copy_from_slice(&values[at..][..to.len()]);
+                return numpy(values.len(), &read, check);
             }
         };
-        let deviation = match deviation {
-            Some(deviation) => deviation,
-            None => torch_deviation(values, mean, check)?,
-        };
+        let deviation = torch_deviation(values, mean, check)?;
         Ok(Statistics { mean, deviation: if deviation >= least { deviation } else { least } })
     }
 
@@ -82,14 +82,18 @@ impl Standardise {
         if self != Self::Numpy {
             return self.statistics(planes, check);
         }
-        let mut pixels = filled(0.0, planes.len())?;
-        for (c, plane) in planes.chunks_exact((planes.len() / 3).max(1)).enumerate() {
-            check()?;
-            for (pixel, value) in pixels.chunks_exact_mut(3).zip(plane) {
-                pixel[c] = *value;
+        let area = planes.len() / 3;
+        let read = |at: usize, to: &mut [f32]| {
+            let (mut pixel, mut c) = (at / 3, at % 3);
+            for value in to {
+                *value = planes[c * area + pixel];
+                c += 1;
+                if c == 3 {
+                    (pixel, c) = (pixel + 1, 0);
+                }
             }
-        }
-        self.statistics(&pixels, check)
+        };
+        numpy(3 * area, &read, check)
     }
 }
 
@@ -231,24 +235,39 @@ fn torch_deviation(values: &[f32], mean: f32, check: Check<'_>) -> Result<f32> {
     Ok(root(sum))
 }
 
-/// Mean and standard deviation as `numpy.mean` and `numpy.std` give them.
-fn numpy(values: &[f32], check: Check<'_>) -> Result<(f32, f32)> {
-    let n = values.len() as f32;
-    let mean = pairwise(values, &|value| value, check)? / n;
+/// Mean and standard deviation of `n` values as `numpy.mean` and `numpy.std` give them; `read` copies those from a place on.
+fn numpy(n: usize, read: &impl Fn(usize, &mut [f32]), check: Check<'_>) -> Result<Statistics> {
+    let count = n as f32;
+    let mean = pairwise(0..n, read, &|value| value, check)? / count;
     let square = |value: f32| (value - mean) * (value - mean);
-    Ok((mean, (pairwise(values, &square, check)? / n).sqrt()))
+    let deviation = (pairwise(0..n, read, &square, check)? / count).sqrt();
+    let least = (1.0 / (n as f64).sqrt()) as f32;
+    Ok(Statistics { mean, deviation: if deviation >= least { deviation } else { least } })
 }
 
-/// numpy's sum: halves of a multiple of eight down to 128 values, which eight sums share.
-fn pairwise(values: &[f32], of: &impl Fn(f32) -> f32, check: Check<'_>) -> Result<f32> {
-    if values.len() > CHECK_EVERY {
+/// Values that numpy does not halve again.
+const BLOCK: usize = 128;
+
+/// numpy's sum: halves of a multiple of eight down to a block, which eight sums share.
+fn pairwise(
+    part: Range<usize>,
+    read: &impl Fn(usize, &mut [f32]),
+    of: &impl Fn(f32) -> f32,
+    check: Check<'_>,
+) -> Result<f32> {
+    let len = part.len();
+    if len > CHECK_EVERY {
         check()?;
     }
-    if values.len() > 128 {
-        let half = values.len() / 2;
-        let (left, right) = values.split_at(half - half % 8);
-        return Ok(pairwise(left, of, check)? + pairwise(right, of, check)?);
+    if len > BLOCK {
+        let half = len / 2;
+        let middle = part.start + half - half % 8;
+        let left = pairwise(part.start..middle, read, of, check)?;
+        return Ok(left + pairwise(middle..part.end, read, of, check)?);
     }
+    let mut block = [0.0; BLOCK];
+    let values = &mut block[..len];
+    read(part.start, values);
     let (groups, rest) = values.as_chunks::<8>();
     let Some((first, groups)) = groups.split_first() else {
         return Ok(rest.iter().fold(-0.0, |sum, value| sum + of(*value)));
