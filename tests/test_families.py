@@ -1,8 +1,4 @@
-"""Every recorded case of every class of upstream, images and videos: bit for bit.
-
-`ROADMAP` lists the classes that are not here yet. Their cases are strict expected failures: a class
-that works must be taken off the list.
-"""
+"""Every recorded case of every image class of upstream: bit for bit."""
 
 from __future__ import annotations
 
@@ -15,9 +11,6 @@ import numpy as np
 import pytest
 from dynres_rs import _dynres_rs as native
 from PIL import Image
-
-#: Classes that are still to come.
-ROADMAP: frozenset[str] = frozenset()
 
 FILES = ("families.json", "families_multi.json", "configs.json", "published.json")
 EXPECTED = {
@@ -51,10 +44,7 @@ def cases() -> list[Any]:
     found = []
     for file in FILES:
         for number, case in enumerate(golden_cases.load(file)["cases"]):
-            marks = []
-            if class_of(case) in ROADMAP:
-                marks = [pytest.mark.xfail(strict=True, reason="on the roadmap")]
-            found.append(pytest.param(file, case, id=label(file, number, case), marks=marks))
+            found.append(pytest.param(file, case, id=label(file, number, case)))
     return found
 
 
@@ -94,9 +84,9 @@ def test_no_case_is_lost() -> None:
         assert len(golden_cases.load(file)["cases"]) == count, file
 
 
-def test_the_roadmap_names_what_is_not_here() -> None:
+def test_every_recorded_class_is_here() -> None:
     known = {name for name, rows in native.upstream().items() if not rows[0]["video"]}
-    assert not ROADMAP & known, "take these classes off ROADMAP"
+    assert known >= {class_of(case) for file in FILES for case in golden_cases.load(file)["cases"]}
 
 
 @pytest.mark.parametrize(("file", "case"), cases())

@@ -26,6 +26,7 @@ import dynres_rs as dr
 import numpy as np
 import pytest
 from dynres_rs import ring as rings
+from dynres_rs.largest import largest_bytes
 from dynres_rs.ring import Sample, SharedRing
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -364,7 +365,7 @@ def test_no_size_is_larger_than_the_largest(family: str) -> None:
     p = dr.Processor(family)
     if is_unlimited(p):
         return
-    room = rings._largest(p, None, "expand")
+    room = largest_bytes(p, None, "expand")
     numbers = random.Random(7)
     for _ in range(150):
         area, shape = 2 ** numbers.uniform(10, 27), 20 ** numbers.uniform(-0.99, 0.99)

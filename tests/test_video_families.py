@@ -1,8 +1,4 @@
-"""Every recorded case of every video class of upstream: bit for bit.
-
-`ROADMAP` lists the classes that are not here yet. Their cases are strict expected failures: a class
-that works must be taken off the list.
-"""
+"""Every recorded case of every video class of upstream: bit for bit."""
 
 from __future__ import annotations
 
@@ -16,8 +12,6 @@ import pytest
 from dynres_rs import _dynres_rs as native
 from test_families import differences
 
-#: Classes that are still to come.
-ROADMAP: frozenset[str] = frozenset()
 EXPECTED = {"video_families.json": 102, "video_sampled.json": 90, "sampling.json": 168}
 #: Keys of `metadata` that a recorded call had.
 KNOWN = ("total_num_frames", "fps", "duration", "height", "width")
@@ -39,12 +33,7 @@ CONFIGS = configs()
 def cases(file: str) -> list[Any]:
     found = []
     for number, case in enumerate(golden_cases.load(file)["cases"]):
-        marks = []
-        # Upstream's failures need no class to fail here as well.
-        fails = "error" in case.get("outputs", ())
-        if case["class"] in ROADMAP and not fails:
-            marks = [pytest.mark.xfail(strict=True, reason="on the roadmap")]
-        found.append(pytest.param(case, id=f"{number}-{case['class']}", marks=marks))
+        found.append(pytest.param(case, id=f"{number}-{case['class']}"))
     return found
 
 
@@ -53,12 +42,11 @@ def test_no_case_is_lost() -> None:
         assert len(golden_cases.load(file)["cases"]) == count, file
 
 
-def test_the_roadmap_names_what_is_not_here() -> None:
+def test_every_recorded_class_is_here() -> None:
     known = {name for name, rows in native.upstream().items() if rows[0]["video"]}
-    assert not ROADMAP & known, "take these classes off ROADMAP"
-    recorded_classes = {case["class"] for case in golden_cases.load("video_families.json")["cases"]}
-    # HY-V4 was recorded in `video_sampled.json` alone.
-    assert known | ROADMAP >= recorded_classes
+    assert known >= {
+        case["class"] for file in EXPECTED for case in golden_cases.load(file)["cases"]
+    }
 
 
 @pytest.mark.parametrize("case", cases("video_families.json"))

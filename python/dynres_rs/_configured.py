@@ -43,7 +43,7 @@ class Variant:
     def float_as_bytes(self) -> bool:
         """Whether integers in a float array become what they become as bytes: upstream's result is
         float32 whatever they were only with both steps on."""
-        return bool(self.options["do_rescale"] and self.options["do_normalize"])
+        return self.spec.scales
 
 
 V = TypeVar("V", bound=Variant)

@@ -606,8 +606,8 @@ class Planner(ABC):
         counted = self._counted(given)
         plans = [_plan_of(counted, height, width) for height, width in image_sizes]
         tokens = [_prompt_tokens(plan) for plan in plans]
-        if given.get("patch_size") is not None and "patch_size" in _counted_names(family):
-            # Upstream counts each tile, whatever its size, as one of the processor's own.
+        if any(form == "counted" for form, _ in _counted_names(family).values()):
+            # Upstream counts each tile, whatever a call says of its size, as the processor's own.
             each = _plan_of(spec, 1, 1)
             tile = each.num_tokens // each.num_tiles
             tokens = [markers + tile * plan.num_tiles for plan in plans]

@@ -76,6 +76,11 @@ fn video(
     }
 }
 
+/// A class whose floats change with the number of torch's threads.
+fn serial(video: Video) -> Video {
+    Video { upstream: video.upstream.map(|class| Upstream { serial: true, ..class }), ..video }
+}
+
 /// Frames in patches.
 fn patches() -> Vec<Video> {
     let of = |sampled, frames| EveryFrame::new(sampled, Strategy::Frames(frames));
@@ -629,7 +634,7 @@ fn others() -> Vec<Video> {
             Downsample::Sixteen,
         ),
         minicpm("minicpm-ocr", "MiniCPMOcrVideoProcessor", &["minicpm_ocr"], Downsample::Four),
-        video(
+        serial(video(
             "molmo2",
             "Molmo2VideoProcessor",
             &["molmo2"],
@@ -670,7 +675,7 @@ fn others() -> Vec<Video> {
                 ..PICTURES
             },
             const { &[Key::Square("size", "image_size")] },
-        ),
+        )),
         Video {
             upstream: Some(Upstream {
                 backends: Backends::Torchvision,

@@ -426,7 +426,10 @@ fn cut() -> Vec<Family> {
                 ..VIEWS
             },
             const { &[Key::Square("size", "image_size")] },
-            torchvision(Upstream::of("Molmo2ImageProcessor", &["molmo2"])),
+            torchvision(Upstream {
+                serial: true,
+                ..Upstream::of("Molmo2ImageProcessor", &["molmo2"])
+            }),
         )
         .says(Prompt::NONE.counting(Counts::Windows)),
         also(

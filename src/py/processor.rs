@@ -333,6 +333,13 @@ impl PySpec {
         self.spec.common.do_resize
     }
 
+    /// Whether values are rescaled and normalised, by the same numbers for every image.
+    #[getter]
+    fn scales(&self) -> bool {
+        let common = &self.spec.common;
+        common.do_rescale && common.do_normalize && !self.spec.recipe.hides("do_rescale")
+    }
+
     /// Whether the size of a video's frame depends on how many there are.
     #[getter]
     fn needs_frames(&self) -> bool {

@@ -27,13 +27,12 @@ PLUMBING: Final = frozenset(
         *("input_data_format", "do_convert_rgb"),
     }
 )
-#: Arguments that are read where a switch is on, and the switch: transformers' words for them.
+#: Arguments that are read where a switch is on, and the switch: transformers' words for them. The
+#: names of others begin as the switch's own, `pad_size` as that of `do_pad`.
 _SWITCHES: Final = {
     "size": "do_resize",
     "resample": "do_resize",
     "crop_size": "do_center_crop",
-    "pad_size": "do_pad",
-    "rescale_factor": "do_rescale",
     "image_mean": "do_normalize",
     "image_std": "do_normalize",
 }
@@ -73,9 +72,8 @@ class Vocabulary(NamedTuple):
         for name, value in arguments.items():
             if name in PLUMBING or name in skipped:
                 continue
-            switch = _SWITCHES.get(name)
             # What a switch that is off leaves out may be None.
-            if value is not None or switch is None or arguments.get(switch):
+            if value is not None or not _is_off(name, arguments):
                 self._put(given, name, value, base)
         for name in self.fields:
             if name not in given and name not in arguments and hasattr(owner, name):
@@ -105,6 +103,18 @@ class Vocabulary(NamedTuple):
         elif hasattr(value, "shortest_edge") or isinstance(value, Mapping):
             value = dict(value)
         given[name] = value
+
+
+def _is_off(name: str, arguments: Mapping[str, Any]) -> bool:
+    """Whether the switch without which nobody reads an argument is off."""
+    switches = [_SWITCHES[name]] if name in _SWITCHES else _before(name)
+    return any(each in arguments and not arguments[each] for each in switches)
+
+
+def _before(name: str) -> list[str]:
+    """Switches that an argument's name begins with."""
+    words = name.split("_")
+    return ["do_" + "_".join(words[:end]) for end in range(1, len(words))]
 
 
 def _targets(form: str, data: Any) -> list[str]:

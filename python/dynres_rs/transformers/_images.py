@@ -19,7 +19,7 @@ from ..images import prepare
 from ..options import canonical, preset, with_backgrounds
 from ..processor import Processor
 from ._arguments import Elsewhere, layout_of, vocabulary
-from ._mixin import _NUMERICS, Exact, Made, noise, samples_of
+from ._mixin import _NUMERICS, Exact, Made, named, noise, samples_of
 
 __all__ = ["ROOTS", "ExactImages", "Held", "LegacyImages"]
 
@@ -86,9 +86,9 @@ class ExactImages(Exact):
             def converted(one: Held) -> Any:
                 return cast(Any, self).process_image(one.image, **one.arguments)
 
-            return upstream(_mapped(converted, held), *args, **arguments)
+            return upstream(_mapped(converted, held), **arguments)
 
-        return self._dynres_call(images, args, kwargs, theirs)
+        return self._dynres_call(images, named(upstream, args, kwargs), theirs)
 
     def _dynres_make(self, inputs: Any, arguments: Mapping[str, Any]) -> Made:
         flat = _flat(inputs)
@@ -293,7 +293,7 @@ class LegacyImages(ExactImages):
         """Upstream's `preprocess`."""
         upstream = cast(Any, super()).preprocess
         listed = list(images) if isinstance(images, list | tuple) else [images]
-        settings = dict(kwargs)
+        settings = dict(named(upstream, args, kwargs))
         for name, parameter in inspect.signature(upstream).parameters.items():
             if name in _OLDER or parameter.kind is not parameter.POSITIONAL_OR_KEYWORD:
                 continue
@@ -307,7 +307,7 @@ class LegacyImages(ExactImages):
             given = images if inputs is held else [one.image for one in inputs]
             return upstream(given, *args, **kwargs)
 
-        return self._dynres_call(held, args, settings, theirs)
+        return self._dynres_call(held, settings, theirs)
 
     def _dynres_check_conversion(self, held: Held, made: Made) -> None:
         if _kind(held.image) is not None:

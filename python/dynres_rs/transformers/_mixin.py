@@ -17,9 +17,11 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import re
 import sys
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple, cast
 
@@ -118,7 +120,7 @@ class State:
         self.conversions: dict[Any, bool] = {}
 
 
-class Exact:
+class Exact(ABC):
     """Mixed in before a class of transformers, it replaces the pixel path."""
 
     _dynres_row: ClassVar[Row]
@@ -178,25 +180,24 @@ class Exact:
 
     # What images and videos differ in
 
+    @abstractmethod
     def _dynres_make(self, inputs: Any, arguments: Mapping[str, Any]) -> Made:
         """The arguments as options, ready to run."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _dynres_check_inputs(self, inputs: Any, made: Made) -> None:
         """Refuses inputs that are not known to be read as upstream reads them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _dynres_small(self, inputs: Any, made: Made) -> Sequence[Any]:
         """Small inputs in the layout of these, each to be tried if upstream refuses the one
         before."""
-        raise NotImplementedError
 
     # The call
 
     def _dynres_call(
         self,
         inputs: Any,
-        args: tuple[Any, ...],
         arguments: dict[str, Any],
         theirs: Callable[[Any, Mapping[str, Any]], Any],
     ) -> Any:
@@ -206,7 +207,7 @@ class Exact:
         stands.
         """
         try:
-            return self._dynres_ours(inputs, args, arguments, theirs)
+            return self._dynres_ours(inputs, arguments, theirs)
         except (TypeError, ValueError, OSError) as error:
             if _NUMERICS in self.__dict__:
                 raise
@@ -218,12 +219,9 @@ class Exact:
     def _dynres_ours(
         self,
         inputs: Any,
-        args: tuple[Any, ...],
         arguments: dict[str, Any],
         theirs: Callable[[Any, Mapping[str, Any]], Any],
     ) -> Any:
-        if args:
-            raise Elsewhere("positional arguments")
         state = self._dynres_state
         state.path.check(self)
         made = self._dynres_make(inputs, arguments)
@@ -358,9 +356,21 @@ _OTHER_NUMBERS: Final = "its numbers are not those of this release of transforme
 
 
 def _for_samples(arguments: dict[str, Any], inputs: Any, small: Any) -> dict[str, Any]:
-    """The arguments of a call of small inputs: numbers of images by sample are theirs."""
-    name = samples_of(arguments, inputs)
-    return arguments if name is None else {**arguments, name: [1] * len(small)}
+    """The arguments of a call of small inputs: what there is one of for each is as long as they."""
+    few = dict(arguments)
+    if (name := samples_of(arguments, inputs)) is not None:
+        few[name] = [1] * len(small)
+    if arguments.get("video_metadata"):
+        few["video_metadata"] = [arguments["video_metadata"][0]] * len(small)
+    return few
+
+
+def named(method: Any, args: tuple[Any, ...], arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a call by their names; the first one, the inputs, is not among them."""
+    if not args:
+        return arguments
+    names = list(inspect.signature(method).parameters)[1 : len(args) + 1]
+    return {**dict(zip(names, args, strict=True)), **arguments}
 
 
 def samples_of(arguments: Mapping[str, Any], inputs: Sequence[Any]) -> str | None:

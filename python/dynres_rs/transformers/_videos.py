@@ -16,16 +16,16 @@ from ..video import VideoProcessor
 from ..video import config as video_config
 from ..video.variant import ABSENT
 from ._arguments import Elsewhere, vocabulary
-from ._mixin import Exact, Made, noise
+from ._mixin import Exact, Made, named, noise
 
 __all__ = ["ROOTS", "ExactVideos"]
 
 #: Upstream's methods that ours stand for.
 ROOTS: Final = ("_preprocess",)
 #: Arguments that choose frames, which upstream has done before.
-_SAMPLING: Final = frozenset({*ABSENT, "fps", "do_sample_frames", "return_metadata"}) - {
-    "temporal_patch_size"
-}
+_SAMPLING: Final = frozenset(
+    {*ABSENT, "fps", "do_sample_frames", "return_metadata", "video_metadata"}
+) - {"temporal_patch_size"}
 #: (frames, height, width) that a check tries, in turn: see the images.
 _SMALL: Final = (
     ((4, 60, 84), (6, 90, 48)),
@@ -42,12 +42,13 @@ class ExactVideos(Exact):
         upstream = cast(Any, super())._preprocess
 
         def theirs(given: Any, arguments: Mapping[str, Any]) -> Any:
-            return upstream(given, *args, **arguments)
+            return upstream(given, **arguments)
 
-        return self._dynres_call(videos, args, kwargs, theirs)
+        return self._dynres_call(videos, named(upstream, args, kwargs), theirs)
 
     def _dynres_make(self, inputs: Any, arguments: Mapping[str, Any]) -> Made:
         floating = any(bool(video.dtype.is_floating_point) for video in inputs)
+        arguments = {key: value for key, value in arguments.items() if key != "video_metadata"}
         key = (self._dynres_key(arguments), floating)
         return self._dynres_kept(key, lambda: self._dynres_new(arguments, floating))
 
