@@ -206,40 +206,44 @@ def test_nothing_is_loaded_before_it_is_asked_for(tmp_path: Path) -> None:
 # Side by side
 
 
-@pytest.mark.torch
-@pytest.mark.parametrize("name", IMAGES)
-def test_images(adapter: ModuleType, torch: ModuleType, name: str) -> None:
-    """Every class, both backends: results, containers, errors; and our path runs."""
+@pytest.fixture
+def one_thread(torch: ModuleType) -> Iterator[None]:
+    """torch's sums of floats, in the order of one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("name", IMAGES)
+def test_images(adapter: ModuleType, one_thread: None, name: str) -> None:
+    """Every class, both backends: results, containers, errors; and our path runs."""
     calls: dict[str, Any] = {
         "picture": Image.fromarray(noise(1, 97, 140)),
         "two": [noise(2, 70, 120), noise(3, 90, 41)],
         "transparent": Image.fromarray(noise(4, 50, 60, 4)),
     }
     wrong = []
-    try:
-        for each, cls in classes_of(adapter, name).items():
-            theirs, ours = (kind(**SMALL.get(name, {})) for kind in (cls._dynres_upstream, cls))
-            for kind in (None, "np", "pt"):
-                for label, images in calls.items():
-                    kwargs = {"return_tensors": kind}
-                    want, _ = outcome(lambda t=theirs, i=images, k=kwargs: t(i, **k))
-                    adapter._mixin._warned.clear()
-                    got, said = outcome(lambda o=ours, i=images, k=kwargs: o(i, **k))
-                    difference = differs(want, got)
-                    if difference is not None:
-                        wrong.append(f"{each} {kind} {label}: {difference}")
-                    elif said and (each, kind) not in UPSTREAMS_OWN and label != "transparent":
-                        wrong.append(f"{each} {kind} {label}: {said}")
-    finally:
-        torch.set_num_threads(threads)
+    for each, cls in classes_of(adapter, name).items():
+        theirs, ours = (kind(**SMALL.get(name, {})) for kind in (cls._dynres_upstream, cls))
+        for kind in (None, "np", "pt"):
+            for label, images in calls.items():
+                kwargs = {"return_tensors": kind}
+                want, _ = outcome(lambda t=theirs, i=images, k=kwargs: t(i, **k))
+                adapter._mixin._warned.clear()
+                got, said = outcome(lambda o=ours, i=images, k=kwargs: o(i, **k))
+                difference = differs(want, got)
+                if difference is not None:
+                    wrong.append(f"{each} {kind} {label}: {difference}")
+                elif said and (each, kind) not in UPSTREAMS_OWN and label != "transparent":
+                    wrong.append(f"{each} {kind} {label}: {said}")
     assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.torch
 @pytest.mark.parametrize("name", VIDEOS)
-def test_videos(adapter: ModuleType, torch: ModuleType, name: str) -> None:
+def test_videos(adapter: ModuleType, one_thread: None, name: str) -> None:
     cls = getattr(adapter, name)
     theirs, ours = cls._dynres_upstream(), cls()
     calls = {
@@ -314,30 +318,25 @@ def random_picture(rng: random.Random) -> Any:
 
 @pytest.mark.torch
 @pytest.mark.parametrize("name", IMAGES)
-def test_random_calls(adapter: ModuleType, torch: ModuleType, name: str) -> None:
+def test_random_calls(adapter: ModuleType, one_thread: None, name: str) -> None:
     """Whatever is asked for, the result or the kind of error is upstream's."""
     rng = random.Random(name)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     wrong = []
-    try:
-        for each, cls in classes_of(adapter, name).items():
-            theirs, ours = (kind(**SMALL.get(name, {})) for kind in (cls._dynres_upstream, cls))
-            for _ in range(24):
-                images: Any = [random_picture(rng) for _ in range(rng.choice((1, 1, 2, 3)))]
-                form = rng.randrange(3)
-                given = images[0] if form == 0 else images if form == 1 else [[i] for i in images]
-                kwargs = {"return_tensors": rng.choice((None, "np", "pt")), **rng.choice(SWITCHES)}
-                want, _ = outcome(lambda t=theirs, g=given, k=kwargs: t(g, **k))
-                got, _ = outcome(lambda o=ours, g=given, k=kwargs: o(g, **k))
-                if "INTERNAL ASSERT" in str(want):
-                    continue  # torch trips over itself: no answer of upstream's
-                difference = differs(want, got)
-                if difference is not None:
-                    sizes = [getattr(i, "size", None) or i.shape for i in images]
-                    wrong.append(f"{each} {kwargs} {form} {sizes}: {difference}")
-    finally:
-        torch.set_num_threads(threads)
+    for each, cls in classes_of(adapter, name).items():
+        theirs, ours = (kind(**SMALL.get(name, {})) for kind in (cls._dynres_upstream, cls))
+        for _ in range(24):
+            images: Any = [random_picture(rng) for _ in range(rng.choice((1, 1, 2, 3)))]
+            form = rng.randrange(3)
+            given = images[0] if form == 0 else images if form == 1 else [[i] for i in images]
+            kwargs = {"return_tensors": rng.choice((None, "np", "pt")), **rng.choice(SWITCHES)}
+            want, _ = outcome(lambda t=theirs, g=given, k=kwargs: t(g, **k))
+            got, _ = outcome(lambda o=ours, g=given, k=kwargs: o(g, **k))
+            if "INTERNAL ASSERT" in str(want):
+                continue  # torch trips over itself: no answer of upstream's
+            difference = differs(want, got)
+            if difference is not None:
+                sizes = [getattr(i, "size", None) or i.shape for i in images]
+                wrong.append(f"{each} {kwargs} {form} {sizes}: {difference}")
     assert not wrong, "\n".join(wrong)
 
 

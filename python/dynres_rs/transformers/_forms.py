@@ -26,7 +26,7 @@ class Form(NamedTuple):
     """The containers around a value, and what it is."""
 
     containers: tuple[type, ...]
-    """From the outermost: list or tuple."""
+    """From the outermost: list, tuple or `torch.Size`."""
     leaf: str
     """`"tensor"`, `"array"` or `"number"`; `"unknown"` where every list was empty."""
     dtype: Any
@@ -90,12 +90,12 @@ def form_of(value: Any) -> Form:
 
 def _form(value: Any, depth: int) -> Form:
     kind = type(value)
-    if kind in (list, tuple):
+    torch = sys.modules.get("torch")
+    if kind in (list, tuple) or (torch is not None and kind is torch.Size):
         if depth == _DEEPEST:
             raise Unlearnt("lists within lists")
         inner = joined(_form(item, depth + 1) for item in value)
         return Form((kind, *inner.containers), inner.leaf, inner.dtype)
-    torch = sys.modules.get("torch")
     if torch is not None and kind is torch.Tensor:
         return Form((), "tensor", value.dtype)
     if kind is np.ndarray:

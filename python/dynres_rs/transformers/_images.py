@@ -309,9 +309,21 @@ class LegacyImages(ExactImages):
 
         return self._dynres_call(held, settings, theirs)
 
+    def _dynres_check_inputs(self, inputs: Any, made: Made) -> None:
+        super()._dynres_check_inputs(inputs, made)
+        if len({_is_channels_first(held.image) for held in inputs}) > 1:
+            # Upstream asks the first one, and takes all others for the same.
+            raise Elsewhere("images of several layouts")
+
     def _dynres_check_conversion(self, held: Held, made: Made) -> None:
         if _kind(held.image) is not None:
             raise Elsewhere(f"an image of {_kind(held.image)}")
+
+
+def _is_channels_first(image: Any) -> bool:
+    """Whether upstream takes an image for (channels, height, width)."""
+    shape = getattr(image, "shape", None)
+    return shape is not None and shape[0] in (1, 3)
 
 
 def _size(size: Any) -> Any:
