@@ -4,10 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast develop lint bench bench-e2e bench-video bench-jpeg bench-stages bench-plans count docs ci clean
+.PHONY: help demo test fast develop lint bench bench-strategies bench-e2e bench-video bench-jpeg bench-stages bench-plans count docs ci clean
 
 help:  ## this list
-	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 18
 
 demo:  ## preprocesses a photograph from the command line
 	$(PYTHON) -m venv $(VENV) && $(BIN)/pip install -q '.[cli]' && $(BIN)/dynres run examples/images/rocket.jpg --model qwen2-vl --out rocket.npz
@@ -26,6 +26,9 @@ lint:  ## formats, lints and types of both languages
 
 bench:  ## whole calls beside every competitor that is installed
 	$(BIN)/pip install -q '.[bench,cli,torch,transformers]' torchvision && $(BIN)/python benches/whole.py
+
+bench-strategies:  ## every strategy beside transformers; writes docs/performance.md
+	$(BIN)/pip install -q '.[torch,transformers]' torchvision && $(BIN)/python benches/strategies.py
 
 bench-e2e:  ## from files to batches
 	$(BIN)/pip install -q '.[bench,cli]' && $(BIN)/python benches/end_to_end.py

@@ -95,6 +95,21 @@ def deepseek_vl2(image: Image.Image, candidates: list[tuple[int, int]]) -> np.nd
     return normalise(tiles, *HALF)
 
 
+def kimi_vl(image: Image.Image, patch: int = 14, most: int = 4096) -> np.ndarray:
+    """Kimi-VL's own steps: into a number of patches, black up to whole tokens, in raster."""
+    patches = (image.width // patch) * (image.height // patch)
+    if patches > most:
+        scale = math.sqrt(most / patches)
+        size = (int(image.width * scale), int(image.height * scale))
+        image = image.resize(size, Image.Resampling.BICUBIC)
+    width, height = (-(-side // (2 * patch)) * 2 * patch for side in image.size)
+    page = Image.new("RGB", (width, height))
+    page.paste(image)
+    values = normalise([page], *HALF)[0]
+    grid = values.reshape(3, height // patch, patch, width // patch, patch)
+    return np.ascontiguousarray(grid.transpose(1, 3, 0, 2, 4)).reshape(-1, 3, patch, patch)
+
+
 def resizers(image: Image.Image, size: tuple[int, int]) -> list[Peer]:
     """Libraries that resize an RGB image of bytes to `size` (width, height), bicubic."""
     array = np.asarray(image)

@@ -59,41 +59,45 @@ impl Standardise {
     /// # Errors
     /// Those of `check`.
     pub fn statistics(self, values: &[f32], check: Check<'_>) -> Result<Statistics> {
+        self.of(values, &|mean| in_lanes(values, mean, check), check)
+    }
+
+    /// Whether it adds the values of an image in the order of its pixels, as numpy does, whose sums follow memory; else
+    /// plane after plane.
+    #[must_use]
+    pub const fn is_of_pixels(self) -> bool {
+        matches!(self, Self::Numpy)
+    }
+
+    /// The same of an image's bytes, in the order of [`Self::is_of_pixels`].
+    ///
+    /// # Errors
+    /// Those of `check`.
+    pub fn of_bytes(self, bytes: &[u8], check: Check<'_>) -> Result<Statistics> {
+        self.of(bytes, &|mean| counted(bytes, mean, check), check)
+    }
+
+    fn of<T: Copy + Into<f32>>(
+        self,
+        values: &[T],
+        near: &dyn Fn(f64) -> Result<f64>,
+        check: Check<'_>,
+    ) -> Result<Statistics> {
         let n = values.len() as f64;
         let (mean, least) = match self {
             Self::TorchDouble => (torch_mean(values, check)?, (1.0 / n.sqrt()) as f32),
             Self::TorchSingle => (torch_mean(values, check)?, 1.0 / (n as f32).sqrt()),
             Self::Numpy => {
-                let read =
-                    |at: usize, to: &mut [f32]| to.copy_from_slice(&values[at..][..to.len()]);
+                let read = |at: usize, to: &mut [f32]| {
+                    for (to, &value) in to.iter_mut().zip(&values[at..]) {
+                        *to = value.into();
+                    }
+                };
                 return numpy(values.len(), &read, check);
             }
         };
-        let deviation = torch_deviation(values, mean, check)?;
+        let deviation = torch_deviation(values, mean, near, check)?;
         Ok(Statistics { mean, deviation: if deviation >= least { deviation } else { least } })
-    }
-
-    /// The same of three planes, one after the other, of an image whose pixels lie side by side in memory: numpy adds
-    /// in the order of memory there.
-    ///
-    /// # Errors
-    /// `OutOfMemory`, and those of `check`.
-    pub fn of_planes(self, planes: &[f32], check: Check<'_>) -> Result<Statistics> {
-        if self != Self::Numpy {
-            return self.statistics(planes, check);
-        }
-        let area = planes.len() / 3;
-        let read = |at: usize, to: &mut [f32]| {
-            let (mut pixel, mut c) = (at / 3, at % 3);
-            for value in to {
-                *value = planes[c * area + pixel];
-                c += 1;
-                if c == 3 {
-                    (pixel, c) = (pixel + 1, 0);
-                }
-            }
-        };
-        numpy(3 * area, &read, check)
     }
 }
 
@@ -136,13 +140,13 @@ fn add(to: &mut Lanes, from: &Lanes) {
 }
 
 /// The mean as `torch.mean` gives it.
-fn torch_mean(values: &[f32], check: Check<'_>) -> Result<f32> {
+fn torch_mean<T: Copy + Into<f32>>(values: &[T], check: Check<'_>) -> Result<f32> {
     Ok(torch_sum(values, check)? / values.len() as f32)
 }
 
 /// torch's cascade: steps of 32 floats are added to a first level of sums, which every so many steps empties into the
 /// second, that one as often into the third, and so on; then the vectors, then what is left over, then the lanes.
-fn torch_sum(values: &[f32], check: Check<'_>) -> Result<f32> {
+fn torch_sum<T: Copy + Into<f32>>(values: &[T], check: Check<'_>) -> Result<f32> {
     let (steps, rest) = values.as_chunks::<STEP>();
     // A level takes 16 times as many steps as the one before, or more where four levels would not do.
     let bits = usize::BITS - steps.len().saturating_sub(1).leading_zeros();
@@ -158,8 +162,8 @@ fn torch_sum(values: &[f32], check: Check<'_>) -> Result<f32> {
         for step in group {
             let (vectors, _) = step.as_chunks::<LANES>();
             for (to, from) in levels[0].iter_mut().zip(vectors) {
-                for (to, from) in to.iter_mut().zip(from) {
-                    *to += from;
+                for (to, &from) in to.iter_mut().zip(from) {
+                    *to += from.into();
                 }
             }
         }
@@ -175,8 +179,8 @@ fn torch_sum(values: &[f32], check: Check<'_>) -> Result<f32> {
     for step in last {
         let (vectors, _) = step.as_chunks::<LANES>();
         for (to, from) in levels[0].iter_mut().zip(vectors) {
-            for (to, from) in to.iter_mut().zip(from) {
-                *to += from;
+            for (to, &from) in to.iter_mut().zip(from) {
+                *to += from.into();
             }
         }
     }
@@ -186,41 +190,34 @@ fn torch_sum(values: &[f32], check: Check<'_>) -> Result<f32> {
     }
     let (vectors, rest) = rest.as_chunks::<LANES>();
     let [mut sum, others @ ..] = sums;
-    for vector in vectors.iter().chain(&others) {
+    for vector in vectors {
+        for (to, &from) in sum.iter_mut().zip(vector) {
+            *to += from.into();
+        }
+    }
+    for vector in &others {
         for (to, from) in sum.iter_mut().zip(vector) {
             *to += from;
         }
     }
-    let mut total = 0.0;
-    for value in rest.iter().chain(&sum) {
-        total += value;
-    }
-    Ok(total)
+    let rest = rest.iter().fold(0.0, |total, &value| total + value.into());
+    Ok(sum.iter().fold(rest, |total, value| total + value))
 }
 
 /// The standard deviation as `torch.std` gives it: squares of differences to the mean, added one by one in float64.
 ///
-/// A sum one by one is slow. It lies within `n` roundings of the exact sum, and one in sixteen lanes within a sixteenth
-/// of that and a little; where both ends of that range give one float32, that is the answer.
-fn torch_deviation(values: &[f32], mean: f32, check: Check<'_>) -> Result<f32> {
+/// A sum one by one is slow. It lies within `n` roundings of the exact sum, and so does `near` within a sixteenth of that
+/// and a little; where both ends of that range give one float32, that is the answer.
+fn torch_deviation<T: Copy + Into<f32>>(
+    values: &[T],
+    mean: f32,
+    near: &dyn Fn(f64) -> Result<f64>,
+    check: Check<'_>,
+) -> Result<f32> {
     let mean = f64::from(mean);
-    let square = |value: &f32| {
-        let difference = f64::from(*value) - mean;
-        difference * difference
-    };
     let n = values.len() as f64;
     let root = |sum: f64| (sum / (n - 1.0).max(0.0)).sqrt() as f32;
-    let mut lanes = [0.0; 16];
-    let (groups, rest) = values.as_chunks::<16>();
-    for part in groups.chunks(CHECK_EVERY / 16) {
-        check()?;
-        for group in part {
-            for (lane, value) in lanes.iter_mut().zip(group) {
-                *lane += square(value);
-            }
-        }
-    }
-    let near = lanes.iter().sum::<f64>() + rest.iter().map(square).sum::<f64>();
+    let near = near(mean)?;
     // A rounding is half of `EPSILON`.
     let doubt = 0.55 * (n + 64.0) * f64::EPSILON;
     let (low, high) = (root(near * (1.0 - doubt)), root(near * (1.0 + doubt)));
@@ -230,9 +227,43 @@ fn torch_deviation(values: &[f32], mean: f32, check: Check<'_>) -> Result<f32> {
     let mut sum = 0.0;
     for part in values.chunks(CHECK_EVERY) {
         check()?;
-        sum = part.iter().map(square).fold(sum, |sum, square| sum + square);
+        sum = part.iter().fold(sum, |sum, &value| sum + square(value.into(), mean));
     }
     Ok(root(sum))
+}
+
+fn square(value: f32, mean: f64) -> f64 {
+    let difference = f64::from(value) - mean;
+    difference * difference
+}
+
+/// The squares added in sixteen lanes.
+fn in_lanes(values: &[f32], mean: f64, check: Check<'_>) -> Result<f64> {
+    let mut lanes = [0.0; 16];
+    let (groups, rest) = values.as_chunks::<16>();
+    for part in groups.chunks(CHECK_EVERY / 16) {
+        check()?;
+        for group in part {
+            for (lane, value) in lanes.iter_mut().zip(group) {
+                *lane += square(*value, mean);
+            }
+        }
+    }
+    Ok(lanes.iter().sum::<f64>() + rest.iter().map(|value| square(*value, mean)).sum::<f64>())
+}
+
+/// The squares of bytes, each value's times how often it is there.
+fn counted(bytes: &[u8], mean: f64, check: Check<'_>) -> Result<f64> {
+    // Four counters each: equal bytes that follow each other do not wait for one.
+    let mut counts = [[0u64; 256]; 4];
+    for part in bytes.chunks(CHECK_EVERY) {
+        check()?;
+        for (n, &byte) in part.iter().enumerate() {
+            counts[n % 4][usize::from(byte)] += 1;
+        }
+    }
+    let count = |byte: usize| counts.iter().map(|counts| counts[byte]).sum::<u64>() as f64;
+    Ok((0..256).map(|byte| count(byte) * square(byte as f32, mean)).sum())
 }
 
 /// Mean and standard deviation of `n` values as `numpy.mean` and `numpy.std` give them; `read` copies those from a place on.

@@ -3,59 +3,146 @@
 //! Images of one to seven channels are what the rules here hold for: torch sums the four samples of a bilinear resize
 //! without antialiasing in another order where a vector of channels fits.
 
+use std::ops::Range;
+
 use crate::error::{Error, Result, Size, filled, reserved};
 use crate::parallel::Watch;
 use crate::resample::{Filter, Float, FloatAxis, Sum};
 use crate::simd::{Simd, float};
 
-/// Planes of `size`, one after the other, each at `target` size.
-///
-/// Same size is a copy, and only then nothing is done to the values: torchvision returns such an image untouched.
-///
-/// # Errors
-/// `ZeroSide`, `Option` for a filter that is neither bilinear nor bicubic, `OutOfMemory`, `Interrupted`.
-pub fn resize(
-    simd: Simd,
-    planes: &[f32],
-    size: Size,
-    target: Size,
-    filter: Filter,
-    rule: Float,
-    watch: &Watch<'_>,
-) -> Result<Vec<f32>> {
-    for (what, size) in [("image", size), ("resized image", target)] {
-        if size.0 == 0 || size.1 == 0 {
-            return Err(Error::ZeroSide { what, size });
+/// Where the values of an image come from: some rows of all planes at a time, from top to bottom.
+pub trait Values {
+    /// The values of those rows, plane after plane; of rows that are not `needed`, anything.
+    ///
+    /// # Errors
+    /// Those of their source.
+    fn rows(
+        &mut self,
+        rows: Range<usize>,
+        needed: &dyn Fn(usize) -> bool,
+        to: &mut [f32],
+    ) -> Result<()>;
+}
+
+/// Values that are in memory, plane after plane, each of that height and width.
+pub struct Planes<'a>(pub &'a [f32], pub Size);
+
+impl Values for Planes<'_> {
+    fn rows(
+        &mut self,
+        rows: Range<usize>,
+        _needed: &dyn Fn(usize) -> bool,
+        to: &mut [f32],
+    ) -> Result<()> {
+        let Self(planes, (height, width)) = *self;
+        let part = rows.start * width..rows.end * width;
+        let to = to.chunks_exact_mut(part.len());
+        for (plane, to) in planes.chunks_exact(height * width).zip(to) {
+            to.copy_from_slice(&plane[part.clone()]);
         }
+        Ok(())
     }
-    let rows = FloatAxis::new(filter, size.0, target.0, rule.antialias)?;
-    let columns = FloatAxis::new(filter, size.1, target.1, rule.antialias)?;
-    let count = planes.len() / (size.0 * size.1);
-    let len = target.0.checked_mul(target.1).and_then(|area| area.checked_mul(count));
-    let mut out = room(len.unwrap_or(usize::MAX), watch)?;
-    if size == target {
-        out.copy_from_slice(&planes[..count * size.0 * size.1]);
-        return Ok(out);
+}
+
+/// Takes a row of the result, its number and its values, plane after plane; they are its to change.
+pub type Take<'a> = &'a mut dyn FnMut(usize, &mut [f32]) -> Result<()>;
+
+/// A resize in floats, but for its sizes.
+#[derive(Clone, Copy)]
+pub struct Resize<'a> {
+    /// The kernels.
+    pub simd: Simd,
+    /// Bilinear or bicubic.
+    pub filter: Filter,
+    /// What else torch is told.
+    pub rule: Float,
+    /// Looked at now and then.
+    pub watch: &'a Watch<'a>,
+}
+
+impl Resize<'_> {
+    /// `count` planes of `size`, one after the other, each at `target` size.
+    ///
+    /// # Errors
+    /// Those of [`Self::rows`].
+    pub fn planes(
+        &self,
+        (values, count): (&mut dyn Values, usize),
+        size: Size,
+        target: Size,
+    ) -> Result<Vec<f32>> {
+        let len = target.0.checked_mul(target.1).and_then(|area| area.checked_mul(count));
+        let mut out = room(len.unwrap_or(usize::MAX), self.watch)?;
+        self.rows((values, count), size, target, &mut |y, row| {
+            let planes = out.chunks_exact_mut(target.0 * target.1);
+            for (plane, row) in planes.zip(row.chunks_exact(target.1)) {
+                plane[y * target.1..][..target.1].copy_from_slice(row);
+            }
+            Ok(())
+        })?;
+        Ok(out)
     }
-    let mut held = Room::new(&rows, &columns, watch)?;
-    let planes = planes.chunks_exact(size.0 * size.1);
-    for (plane, out) in planes.zip(out.chunks_exact_mut(target.0 * target.1)) {
-        match rows.sum {
-            Sum::Square => square(simd, plane, (&rows, &columns), &mut held, out, watch)?,
-            Sum::Window | Sum::Cubic => {
-                separable(simd, plane, (&rows, &columns), &mut held, out, watch)?;
+
+    /// The same row by row, from the top. No more of the image is held than a window of the filter needs.
+    ///
+    /// Same size is a copy, and only then nothing is done to the values: torchvision returns such an image untouched.
+    ///
+    /// # Errors
+    /// `ZeroSide`, `Option` for a filter that is neither bilinear nor bicubic, `OutOfMemory`, `Interrupted`, and those of
+    /// `values` and `take`.
+    pub fn rows(
+        &self,
+        (values, count): (&mut dyn Values, usize),
+        size: Size,
+        target: Size,
+        take: Take<'_>,
+    ) -> Result<()> {
+        for (what, size) in [("image", size), ("resized image", target)] {
+            if size.0 == 0 || size.1 == 0 {
+                return Err(Error::ZeroSide { what, size });
             }
         }
-    }
-    if rule.round || rule.clamp {
-        for part in out.chunks_mut(WATCH_EVERY * target.1) {
+        let Self { simd, filter, rule, watch } = *self;
+        let axis = |source, target| FloatAxis::new(filter, source, target, rule.antialias);
+        let axes = if size == target {
+            None
+        } else {
+            Some((axis(size.0, target.0)?, axis(size.1, target.1)?))
+        };
+        if count == 0 {
+            return Ok(());
+        }
+        let mut band = filled(0.0, count * float::ROWS.min(size.0) * size.1)?;
+        let mut row = filled(0.0, count.saturating_mul(target.1))?;
+        let mut steps: Box<dyn Steps> = match &axes {
+            None => Box::new(Copied(count)),
+            Some((rows, columns)) if rows.sum == Sum::Square => {
+                Box::new(Square::new(rows, columns, count)?)
+            }
+            Some((rows, columns)) => Box::new(Separable::new(rows, columns, count, watch)?),
+        };
+        let needed = match &axes {
+            None => filled(true, size.0)?,
+            Some((rows, _)) => needed(rows)?,
+        };
+        let finishes = axes.is_some() && (rule.round || rule.clamp);
+        let mut finished = |y: usize, row: &mut [f32]| {
+            if finishes {
+                for value in row.iter_mut() {
+                    *value = rule.finish(*value);
+                }
+            }
+            take(y, row)
+        };
+        for first in (0..size.0).step_by(float::ROWS) {
             watch.check()?;
-            for value in part {
-                *value = rule.finish(*value);
-            }
+            let part = first..(first + float::ROWS).min(size.0);
+            let band = &mut band[..count * part.len() * size.1];
+            values.rows(part.clone(), &|y| needed[y], band)?;
+            steps.band(simd, (part, band), &needed, &mut row, &mut finished)?;
         }
+        Ok(())
     }
-    Ok(out)
 }
 
 /// Zeros, with a look at the watch now and then: the system clears memory as it is touched.
@@ -69,132 +156,242 @@ pub(super) fn room(len: usize, watch: &Watch<'_>) -> Result<Vec<f32>> {
     Ok(room)
 }
 
-/// Rows between two looks at the watch.
-const WATCH_EVERY: usize = 64;
-
-/// Memory of one plane's resize.
-struct Room {
-    /// The columns of a band of rows, and their sums.
-    columns: Vec<f32>,
-    sums: Vec<f32>,
-    /// The plane between the passes; or samples to the left and right of each result, for two rows.
-    between: Vec<f32>,
-    /// The weights of those samples.
-    weights: [Vec<f32>; 2],
+/// Which rows of the source any row of the target has a weight for.
+fn needed(rows: &FloatAxis) -> Result<Vec<bool>> {
+    let mut needed = filled(false, rows.source)?;
+    for i in 0..rows.target {
+        for &tap in rows.window(i).0 {
+            needed[tap as usize] = true;
+        }
+    }
+    Ok(needed)
 }
 
-impl Room {
-    fn new(rows: &FloatAxis, columns: &FloatAxis, watch: &Watch<'_>) -> Result<Self> {
-        let mut held = Self {
-            columns: Vec::new(),
-            sums: Vec::new(),
-            between: Vec::new(),
-            weights: [Vec::new(), Vec::new()],
-        };
-        if rows.sum == Sum::Square {
-            held.between = filled(0.0, 4 * columns.target)?;
-            held.weights = [filled(0.0, columns.target)?, filled(0.0, columns.target)?];
-            for x in 0..columns.target {
-                let (_, weights) = columns.window(x);
-                held.weights[0][x] = weights[0];
-                held.weights[1][x] = weights[1];
+/// A resize under way.
+trait Steps {
+    /// Takes the rows of a band of every plane, and gives the rows that are possible now, made in `row`.
+    fn band(
+        &mut self,
+        simd: Simd,
+        band: (Range<usize>, &[f32]),
+        needed: &[bool],
+        row: &mut [f32],
+        take: Take<'_>,
+    ) -> Result<()>;
+}
+
+/// The same size, of so many planes.
+struct Copied(usize);
+
+impl Steps for Copied {
+    fn band(
+        &mut self,
+        _simd: Simd,
+        (rows, band): (Range<usize>, &[f32]),
+        _needed: &[bool],
+        row: &mut [f32],
+        take: Take<'_>,
+    ) -> Result<()> {
+        // A band has as many values as its rows together, those of each plane in one piece.
+        let width = row.len() / self.0;
+        for (n, y) in rows.clone().enumerate() {
+            let planes = band.chunks_exact(rows.len() * width);
+            for (to, plane) in row.chunks_exact_mut(width).zip(planes) {
+                to.copy_from_slice(&plane[n * width..][..width]);
             }
-        } else {
-            held.columns = filled(0.0, float::ROWS * columns.source)?;
-            held.sums = filled(0.0, float::ROWS * columns.target)?;
-            held.between = room(rows.source * columns.target, watch)?;
+            take(y, row)?;
         }
-        Ok(held)
+        Ok(())
     }
 }
 
 /// The columns, then the rows. With antialiasing an axis of unchanged length is skipped.
-fn separable(
-    simd: Simd,
-    plane: &[f32],
-    (rows, columns): (&FloatAxis, &FloatAxis),
-    room: &mut Room,
-    out: &mut [f32],
-    watch: &Watch<'_>,
-) -> Result<()> {
-    let skips = |axis: &FloatAxis| axis.sum == Sum::Window && axis.source == axis.target;
-    if skips(columns) {
-        return vertical(simd, rows, columns.target, plane, out, watch);
-    }
-    let only = skips(rows);
-    let between = if only { &mut *out } else { &mut room.between[..] };
-    let bands = plane.chunks(float::ROWS * columns.source);
-    for (number, (band, to)) in
-        bands.zip(between.chunks_mut(float::ROWS * columns.target)).enumerate()
-    {
-        if (number * float::ROWS).is_multiple_of(WATCH_EVERY) {
-            watch.check()?;
-        }
-        float::horizontal(simd, columns, band, (&mut room.columns, &mut room.sums), to);
-    }
-    if only {
-        return Ok(());
-    }
-    vertical(simd, rows, columns.target, &room.between, out, watch)
+struct Separable<'a> {
+    rows: &'a FloatAxis,
+    columns: &'a FloatAxis,
+    /// The columns of a band of rows, and their sums.
+    turned: Vec<f32>,
+    sums: Vec<f32>,
+    /// Rows between the passes, `room` of them of every plane: the first is row `base`, the last the one before `ready`.
+    between: Vec<f32>,
+    room: usize,
+    base: usize,
+    ready: usize,
+    /// The next row of the target.
+    next: usize,
 }
 
-/// The rows alone, of `width` values each.
-fn vertical(
-    simd: Simd,
-    rows: &FloatAxis,
-    width: usize,
-    from: &[f32],
-    out: &mut [f32],
-    watch: &Watch<'_>,
-) -> Result<()> {
-    for (i, row) in out.chunks_exact_mut(width).enumerate() {
-        if i.is_multiple_of(WATCH_EVERY) {
-            watch.check()?;
-        }
-        float::vertical(simd, rows, i, from, row);
+impl<'a> Separable<'a> {
+    fn new(
+        rows: &'a FloatAxis,
+        columns: &'a FloatAxis,
+        planes: usize,
+        watch: &Watch<'_>,
+    ) -> Result<Self> {
+        let span = |i| match rows.window(i).0 {
+            [first, .., last] => (last - first) as usize + 1,
+            _ => 1,
+        };
+        let most = (0..rows.target).map(span).max().unwrap_or(1);
+        // Twice a window, so that rows are seldom moved.
+        let kept = (2 * most + float::ROWS).min(rows.source.max(float::ROWS));
+        let (turned, sums) =
+            if Self::skips(columns) { (0, 0) } else { (columns.source, columns.target) };
+        Ok(Self {
+            rows,
+            columns,
+            turned: filled(0.0, float::ROWS * turned)?,
+            sums: filled(0.0, float::ROWS * sums)?,
+            between: room(planes * kept * columns.target, watch)?,
+            room: kept,
+            base: 0,
+            ready: 0,
+            next: 0,
+        })
     }
-    Ok(())
+
+    fn skips(axis: &FloatAxis) -> bool {
+        axis.sum == Sum::Window && axis.source == axis.target
+    }
+
+    /// Frees room for `count` more rows.
+    fn make_room(&mut self, count: usize) {
+        if self.ready - self.base + count <= self.room {
+            return;
+        }
+        let first =
+            if self.next < self.rows.target { self.rows.window(self.next).0.first() } else { None };
+        let first = first.map_or(self.ready, |&tap| (tap as usize).min(self.ready));
+        let width = self.columns.target;
+        let kept = (first - self.base) * width..(self.ready - self.base) * width;
+        for plane in self.between.chunks_exact_mut(self.room * width) {
+            plane.copy_within(kept.clone(), 0);
+        }
+        self.base = first;
+    }
+}
+
+impl Steps for Separable<'_> {
+    fn band(
+        &mut self,
+        simd: Simd,
+        (rows, band): (Range<usize>, &[f32]),
+        _needed: &[bool],
+        row: &mut [f32],
+        take: Take<'_>,
+    ) -> Result<()> {
+        let width = self.columns.target;
+        self.make_room(rows.len());
+        for (c, band) in band.chunks_exact(rows.len() * self.columns.source).enumerate() {
+            let at = (c * self.room + rows.start - self.base) * width;
+            let to = &mut self.between[at..][..rows.len() * width];
+            if Self::skips(self.columns) {
+                to.copy_from_slice(band);
+            } else {
+                let held = (&mut self.turned[..], &mut self.sums[..]);
+                float::horizontal(simd, self.columns, band, held, to);
+            }
+        }
+        self.ready = rows.end;
+        while self.next < self.rows.target {
+            let i = self.next;
+            let last = self.rows.window(i).0.last();
+            if last.is_some_and(|&tap| tap as usize >= self.ready) {
+                break;
+            }
+            for (from, to) in
+                self.between.chunks_exact(self.room * width).zip(row.chunks_exact_mut(width))
+            {
+                if Self::skips(self.rows) {
+                    to.copy_from_slice(&from[(i - self.base) * width..][..width]);
+                } else {
+                    float::vertical(simd, self.rows, i, (from, self.base), to);
+                }
+            }
+            self.next += 1;
+            take(i, row)?;
+        }
+        Ok(())
+    }
 }
 
 /// Both axes at once, two samples each.
-fn square(
-    simd: Simd,
-    plane: &[f32],
-    (rows, columns): (&FloatAxis, &FloatAxis),
-    room: &mut Room,
-    out: &mut [f32],
-    watch: &Watch<'_>,
-) -> Result<()> {
-    let width = columns.target;
-    let (even, odd) = room.between.split_at_mut(2 * width);
-    // The samples of an even row and of an odd one; two rows that follow each other have both.
-    let mut held = [(even, usize::MAX), (odd, usize::MAX)];
-    for (i, row) in out.chunks_exact_mut(width).enumerate() {
-        if i.is_multiple_of(WATCH_EVERY) {
-            watch.check()?;
+struct Square<'a> {
+    rows: &'a FloatAxis,
+    columns: &'a FloatAxis,
+    /// Of each plane the samples to the left and to the right of each result, of an even row and of an odd one: two rows
+    /// that follow each other have both.
+    samples: Vec<f32>,
+    /// The columns of those samples, and their weights.
+    taps: Vec<[u32; 2]>,
+    weights: [Vec<f32>; 2],
+    /// The next row of the target.
+    next: usize,
+}
+
+impl<'a> Square<'a> {
+    fn new(rows: &'a FloatAxis, columns: &'a FloatAxis, planes: usize) -> Result<Self> {
+        let width = columns.target;
+        let samples = filled(0.0, 4 * planes * width)?;
+        let mut weights = [filled(0.0, width)?, filled(0.0, width)?];
+        let mut taps = filled([0; 2], width)?;
+        for x in 0..width {
+            let (at, of) = columns.window(x);
+            taps[x] = [at[0], at[1]];
+            weights[0][x] = of[0];
+            weights[1][x] = of[1];
         }
-        let (taps, weights) = rows.window(i);
-        for &tap in taps {
-            let y = tap as usize;
-            let (samples, holds) = &mut held[y % 2];
-            if *holds != y {
-                let source = &plane[y * columns.source..][..columns.source];
-                let (left, right) = samples.split_at_mut(width);
-                for (x, (left, right)) in left.iter_mut().zip(right).enumerate() {
-                    let (taps, _) = columns.window(x);
-                    *left = source[taps[0] as usize];
-                    *right = source[taps[1] as usize];
+        Ok(Self { rows, columns, samples, taps, weights, next: 0 })
+    }
+
+    /// Takes the samples of row `y` of a plane.
+    fn sample(&mut self, y: usize, plane: usize, source: &[f32]) {
+        let width = self.columns.target;
+        let samples = &mut self.samples[(4 * plane + 2 * (y % 2)) * width..][..2 * width];
+        let (left, right) = samples.split_at_mut(width);
+        for ((left, right), taps) in left.iter_mut().zip(right).zip(&self.taps) {
+            *left = source[taps[0] as usize];
+            *right = source[taps[1] as usize];
+        }
+    }
+}
+
+impl Steps for Square<'_> {
+    fn band(
+        &mut self,
+        simd: Simd,
+        (rows, band): (Range<usize>, &[f32]),
+        needed: &[bool],
+        row: &mut [f32],
+        take: Take<'_>,
+    ) -> Result<()> {
+        let width = self.columns.target;
+        for y in rows.clone().filter(|&y| needed[y]) {
+            for (c, band) in band.chunks_exact(rows.len() * self.columns.source).enumerate() {
+                let source = &band[(y - rows.start) * self.columns.source..];
+                self.sample(y, c, &source[..self.columns.source]);
+            }
+            while self.next < self.rows.target {
+                let i = self.next;
+                let (taps, weights) = self.rows.window(i);
+                if taps[1] as usize > y {
+                    break;
                 }
-                *holds = y;
+                for (samples, to) in
+                    self.samples.chunks_exact(4 * width).zip(row.chunks_exact_mut(width))
+                {
+                    let line = |tap: u32| &samples[2 * (tap as usize % 2) * width..][..2 * width];
+                    let (a, b) = line(taps[0]).split_at(width);
+                    let (c, d) = line(taps[1]).split_at(width);
+                    let sides = [&self.weights[0][..], &self.weights[1][..]];
+                    float::square(simd, [a, b, c, d], [weights[0], weights[1]], sides, to);
+                }
+                self.next += 1;
+                take(i, row)?;
             }
         }
-        let [above, below] = [taps[0], taps[1]].map(|tap| &held[tap as usize % 2].0);
-        let (a, b) = above.split_at(width);
-        let (c, d) = below.split_at(width);
-        let sides = [&room.weights[0][..], &room.weights[1][..]];
-        float::square(simd, [a, b, c, d], [weights[0], weights[1]], sides, row);
+        Ok(())
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -209,8 +406,18 @@ mod tests {
     ];
     const SIDES: [usize; 9] = [1, 2, 3, 7, 8, 31, 33, 64, 101];
 
-    fn rule(antialias: bool) -> Float {
-        Float { antialias, round: false, clamp: false }
+    fn resize(
+        simd: Simd,
+        values: &[f32],
+        size: Size,
+        target: Size,
+        filter: Filter,
+        antialias: bool,
+    ) -> Result<Vec<f32>> {
+        let rule = Float { antialias, round: false, clamp: false };
+        let resize = Resize { simd, filter, rule, watch: &Watch::new(None) };
+        let count = values.len() / (size.0 * size.1);
+        resize.planes((&mut Planes(values, size), count), size, target)
     }
 
     /// Values with all their bits.
@@ -233,19 +440,11 @@ mod tests {
                 let target = (SIDES[(n + width) % SIDES.len()], SIDES[(n * width) % SIDES.len()]);
                 for (filter, antialias) in RULES {
                     let made = |simd| {
-                        resize(
-                            simd,
-                            &planes,
-                            size,
-                            target,
-                            filter,
-                            rule(antialias),
-                            &Watch::new(None),
-                        )
-                        .expect("resized")
-                        .iter()
-                        .map(|value| value.to_bits())
-                        .collect::<Vec<u32>>()
+                        resize(simd, &planes, size, target, filter, antialias)
+                            .expect("resized")
+                            .iter()
+                            .map(|value| value.to_bits())
+                            .collect::<Vec<u32>>()
                     };
                     let plain = made(backends[0]);
                     for simd in &backends[1..] {
@@ -262,8 +461,7 @@ mod tests {
         let simd = Simd::detect("scalar").expect("scalar");
         for (filter, antialias) in RULES {
             let flat = vec![200.0; 37 * 23];
-            let out =
-                resize(simd, &flat, (37, 23), (11, 50), filter, rule(antialias), &Watch::new(None));
+            let out = resize(simd, &flat, (37, 23), (11, 50), filter, antialias);
             for value in out.expect("resized") {
                 assert!((value - 200.0).abs() < 1e-3, "{filter:?} {antialias}: {value}");
             }
@@ -274,8 +472,7 @@ mod tests {
     fn what_cannot_be_is_refused() {
         let simd = Simd::detect("scalar").expect("scalar");
         let refused = |size, target, filter| {
-            resize(simd, &[0.0; 4], size, target, filter, rule(true), &Watch::new(None))
-                .expect_err("refused")
+            resize(simd, &[0.0; 4], size, target, filter, true).expect_err("refused")
         };
         assert!(matches!(
             refused((2, 2), (0, 3), Filter::Bilinear),

@@ -3,12 +3,13 @@
 use std::ops::Range;
 
 use super::Out;
-use super::float;
+use super::float::{self, Resize, Take, Values};
 use super::source::Rows;
 use crate::error::{Result, Size, collected, reserved, zeroed};
 use crate::pack::{Element, Fill, Lut, Normalise, Standardise};
 use crate::parallel::Watch;
-use crate::plan::{Cut, First, Floats, Inside, Order, View};
+use crate::plan::{Cut, First, Floats, Inside, Order, Rect, View};
+use crate::resample::rounded;
 use crate::simd::Simd;
 use half::{bf16, f16};
 
@@ -36,60 +37,79 @@ impl Lane<'_> {
         watch: &Watch<'_>,
     ) -> Result<()> {
         let steps = Steps::new(out.as_ref().map(|(lut, _)| *lut), self.floats);
-        let mut canvases = reserved(readers.len())?;
-        for (frame, reader) in readers.iter_mut().enumerate() {
-            let planes = self.read(&mut **reader, &steps, watch)?;
-            let resized = self.resized(planes, &steps, watch)?;
-            watch.check()?;
-            canvases.push(self.canvas(&resized, &steps, watch)?);
-            if let Some(kept) = keep.get_mut(frame) {
-                self.bytes(&resized, kept, watch)?;
-            }
-        }
-        if let Some((lut, out)) = out {
-            self.write(&canvases, lut.element, out, watch)?;
-        }
-        Ok(())
-    }
-
-    /// The part of the source that it shows, plane after plane.
-    fn read(&self, rows: &mut dyn Rows, steps: &Steps, watch: &Watch<'_>) -> Result<Vec<f32>> {
-        let rect = self.view.source;
-        let (height, width) = rect.size;
-        let area = height * width;
-        let mut planes = float::room(3 * area, watch)?;
-        let mut line = zeroed(width * self.input)?;
-        let mut y = 0;
-        while y < height {
-            watch.check()?;
-            let window = rows.window(rect.top + y, WATCH_EVERY)?;
-            let end = (window.end() - rect.top).min(y + WATCH_EVERY).min(height);
-            for y in y..end {
-                let row = window.row(rect.top + y);
-                row.slice(rect.left * self.input, width * self.input).copy_to(&mut line);
-                for (c, table) in steps.before.iter().enumerate() {
-                    let plane = &mut planes[c * area + y * width..][..width];
-                    for (value, pixel) in plane.iter_mut().zip(line.chunks_exact(self.input)) {
-                        *value = table[usize::from(pixel[c])];
-                    }
+        let out = out
+            .map(|(lut, out)| (Sink { element: lut.element, out: out.bytes }, out.tile, out.fill));
+        let mut kept = keep.iter_mut();
+        let mut read = |reader: &mut dyn Rows, page: &mut Page, done: Done<'_>| {
+            let mut kept = kept.next();
+            if let Some(kept) = &mut kept {
+                for pixel in kept.chunks_exact_mut(3) {
+                    pixel.copy_from_slice(&self.view.background);
                 }
             }
-            y = end;
+            self.rows(reader, &steps, watch, &mut |y, row| {
+                if let Some(kept) = &mut kept {
+                    self.keep(y, row, kept);
+                }
+                page.row(self, &steps, y, row, done)
+            })?;
+            page.fill_to(self.view.canvas.0, done)
+        };
+        match (out, self.view.cut, readers) {
+            // A still image is cut strip by strip; the patches of a video take all its frames together.
+            (Some((mut sink, ..)), Cut::Patches { patch, merge, inside, .. }, [reader]) => {
+                let frames = self.frames()?;
+                let mut row = 0;
+                read(
+                    &mut **reader,
+                    &mut Page::new(self, &steps, patch * merge, watch)?,
+                    &mut |strip| {
+                        watch.check()?;
+                        if row < self.view.grid.rows / merge {
+                            let from = Strip { canvases: &[strip], tall: patch * merge, top: 0 };
+                            self.block((patch, merge, inside), from, row, &frames, &mut sink);
+                        }
+                        row += 1;
+                        Ok(())
+                    },
+                )
+            }
+            (out, _, readers) => {
+                let mut canvases = reserved(readers.len())?;
+                for reader in readers {
+                    let mut page = Page::new(self, &steps, self.view.canvas.0, watch)?;
+                    read(&mut **reader, &mut page, &mut |_| Ok(()))?;
+                    canvases.push(page.values);
+                }
+                match out {
+                    Some((sink, tile, fill)) => self.write(&canvases, sink, tile, &fill, watch),
+                    None => Ok(()),
+                }
+            }
         }
-        Ok(planes)
     }
 
-    fn resized(&self, mut planes: Vec<f32>, steps: &Steps, watch: &Watch<'_>) -> Result<Vec<f32>> {
-        if let Some(standardise) = steps.standardise {
-            let check = || watch.check();
-            standardise.of_planes(&planes, &check)?.apply(&mut planes, &check)?;
-        }
+    /// The part of the source that it shows at its new size, row by row; nothing where that is empty.
+    fn rows(
+        &self,
+        rows: &mut dyn Rows,
+        steps: &Steps,
+        watch: &Watch<'_>,
+        take: Take<'_>,
+    ) -> Result<()> {
         let (size, target) = (self.view.source.size, self.view.resized);
-        if size == target || target.0 == 0 || target.1 == 0 {
-            return Ok(planes);
+        if target.0 == 0 || target.1 == 0 {
+            return Ok(());
         }
-        let (filter, rule) = (self.view.filter, self.floats.rule);
-        float::resize(self.simd, &planes, size, target, filter, rule, watch)
+        let line = zeroed(size.1 * self.input)?;
+        let (from, tables) = (self.view.source, &*steps.before);
+        let mut bytes = Bytes { rows, from, input: self.input, tables, line, watch };
+        let (simd, filter, rule) = (self.simd, self.view.filter, self.floats.rule);
+        let resize = Resize { simd, filter, rule, watch };
+        match steps.standardise {
+            None => resize.rows((&mut bytes, 3), size, target, take),
+            Some(rule) => resize.rows((&mut bytes.held(rule)?, 3), size, target, take),
+        }
     }
 
     /// The part of the resized rows and columns that the canvas shows along one axis, and where it begins there.
@@ -99,112 +119,93 @@ impl Lane<'_> {
         (first..resized.min(first + canvas - at), at)
     }
 
-    /// Places `resized` on a canvas of its own: of each channel and row, its values there.
-    fn placed(
-        &self,
-        watch: &Watch<'_>,
-        mut row: impl FnMut(usize, usize, Range<usize>, usize),
-    ) -> Result<()> {
+    /// Where a resized row lies on the canvas, and which of its columns are shown from which on.
+    fn place(&self, y: usize) -> Option<(usize, Range<usize>, usize)> {
         let View { resized, offset, canvas, .. } = *self.view;
-        if resized.0 == 0 || resized.1 == 0 {
-            return Ok(());
-        }
         let (down, top) = Self::shown(resized.0, offset.0, canvas.0);
         let (across, left) = Self::shown(resized.1, offset.1, canvas.1);
-        for c in 0..3 {
-            for (n, y) in down.clone().enumerate() {
-                if n.is_multiple_of(WATCH_EVERY) {
-                    watch.check()?;
-                }
-                let from = c * resized.0 * resized.1 + y * resized.1;
-                row(c, top + n, from + across.start..from + across.end, left);
-            }
-        }
-        Ok(())
+        down.contains(&y).then(|| (top + y - down.start, across, left))
     }
 
-    /// What is written, plane after plane.
-    fn canvas(&self, resized: &[f32], steps: &Steps, watch: &Watch<'_>) -> Result<Vec<f32>> {
-        let (height, width) = self.view.canvas;
-        let mut canvas = float::room(3 * height * width, watch)?;
-        for (c, plane) in canvas.chunks_exact_mut((height * width).max(1)).enumerate() {
-            watch.check()?;
-            let background = steps.before[c][usize::from(self.view.background[c])];
-            plane.fill(steps.after(c, self.floats.outside.map_or(background, f32::from)));
+    /// Rounds a resized row to bytes, for views that come from the canvas.
+    fn keep(&self, y: usize, row: &[f32], kept: &mut [u8]) {
+        let Some((y, across, left)) = self.place(y) else { return };
+        let (wide, width) = (self.view.resized.1, self.view.canvas.1);
+        let [a, b, c] = [0, 1, 2].map(|c| &row[c * wide..][across.clone()]);
+        let line = kept[(y * width + left) * 3..].as_chunks_mut::<3>().0;
+        for (((pixel, a), b), c) in line.iter_mut().zip(a).zip(b).zip(c) {
+            *pixel = [a, b, c].map(|value| rounded(*value) as u8);
         }
-        self.placed(watch, |c, y, from, left| {
-            let line = &mut canvas[(c * height + y) * width + left..][..from.len()];
-            for (value, of) in line.iter_mut().zip(&resized[from]) {
-                *value = steps.after(c, *of);
-            }
-        })?;
-        Ok(canvas)
     }
 
-    /// The canvas as bytes, for views that come from it.
-    fn bytes(&self, resized: &[f32], kept: &mut [u8], watch: &Watch<'_>) -> Result<()> {
+    /// Writes a row of merge blocks.
+    fn block(
+        &self,
+        (patch, merge, inside): (usize, usize, Inside),
+        from: Strip<'_>,
+        row: usize,
+        frames: &[usize],
+        sink: &mut Sink<'_>,
+    ) {
         let width = self.view.canvas.1;
-        for pixel in kept.chunks_exact_mut(3) {
-            pixel.copy_from_slice(&self.view.background);
-        }
-        self.placed(watch, |c, y, from, left| {
-            let line = &mut kept[(y * width + left) * 3..];
-            for (pixel, of) in line.chunks_exact_mut(3).zip(&resized[from]) {
-                pixel[c] = of.round_ties_even() as u8;
+        let line = |frame: usize, c: usize, y: usize, x: usize| {
+            &from.canvases[frame][(c * from.tall + from.top + y) * width + x..][..patch]
+        };
+        for (down, column) in places(self.view.grid.columns, merge) {
+            let (top, left) = (down * patch, column * patch);
+            let plane = |sink: &mut Sink<'_>, frame: usize, c: usize| {
+                for y in top..top + patch {
+                    sink.put(line(frame, c, y, left));
+                }
+            };
+            let pixels = |sink: &mut Sink<'_>, frame: usize| {
+                for y in top..top + patch {
+                    sink.interleave([0, 1, 2].map(|c| line(frame, c, y, left)));
+                }
+            };
+            match inside {
+                Inside::Ctpp => {
+                    for c in 0..3 {
+                        for &frame in frames {
+                            plane(sink, frame, c);
+                        }
+                    }
+                }
+                Inside::Tcpp => {
+                    for &frame in frames {
+                        (0..3).for_each(|c| plane(sink, frame, c));
+                    }
+                }
+                Inside::Tppc => frames.iter().for_each(|&frame| pixels(sink, frame)),
+                Inside::Numbered => {
+                    sink.put(&[(row * merge + down + 1) as f32, (column + 1) as f32]);
+                    pixels(sink, 0);
+                }
             }
-        })
+        }
     }
 
     fn write(
         &self,
         canvases: &[Vec<f32>],
-        element: Element,
-        out: Out<'_>,
+        mut sink: Sink<'_>,
+        allocated: Size,
+        fill: &Fill,
         watch: &Watch<'_>,
     ) -> Result<()> {
-        let Out { bytes, .. } = out;
         let (height, width) = self.view.canvas;
-        let line = |frame: usize, c: usize, y: usize, x: usize, len: usize| {
-            &canvases[frame][(c * height + y) * width + x..][..len]
+        let line = |c: usize, y: usize, x: usize, len: usize| {
+            &canvases[0][(c * height + y) * width + x..][..len]
         };
-        let mut sink = Sink { element, out: bytes };
         match self.view.cut {
             Cut::Patches { patch, merge, inside, .. } => {
                 let frames = self.frames()?;
-                for (row, column) in places(self.view, merge) {
-                    if column == 0 {
-                        watch.check()?;
-                    }
-                    let (top, left) = (row * patch, column * patch);
-                    let plane = |sink: &mut Sink<'_>, frame: usize, c: usize| {
-                        for y in top..top + patch {
-                            sink.put(line(frame, c, y, left, patch));
-                        }
-                    };
-                    let pixels = |sink: &mut Sink<'_>, frame: usize| {
-                        for y in top..top + patch {
-                            sink.interleave([0, 1, 2].map(|c| line(frame, c, y, left, patch)));
-                        }
-                    };
-                    match inside {
-                        Inside::Ctpp => {
-                            for c in 0..3 {
-                                for &frame in &frames {
-                                    plane(&mut sink, frame, c);
-                                }
-                            }
-                        }
-                        Inside::Tcpp => {
-                            for &frame in &frames {
-                                (0..3).for_each(|c| plane(&mut sink, frame, c));
-                            }
-                        }
-                        Inside::Tppc => frames.iter().for_each(|&f| pixels(&mut sink, f)),
-                        Inside::Numbered => {
-                            sink.put(&[(row + 1) as f32, (column + 1) as f32]);
-                            pixels(&mut sink, 0);
-                        }
-                    }
+                let canvases = collected(canvases.iter().map(|canvas| &canvas[..]))?;
+                for row in 0..self.view.grid.rows / merge {
+                    watch.check()?;
+                    let from =
+                        Strip { canvases: &canvases, tall: height, top: row * patch * merge };
+                    self.block((patch, merge, inside), from, row, &frames, &mut sink);
                 }
             }
             Cut::Tiles { tile, step, order } => {
@@ -213,28 +214,26 @@ impl Lane<'_> {
                     for column in 0..self.view.grid.columns {
                         let (top, left) = (row * step.0, column * step.1);
                         let rows = (top..top + tile.0).map(Some);
-                        let rows = rows.chain(std::iter::repeat_n(None, out.tile.0 - tile.0));
-                        let margin = out.tile.1 - tile.1;
+                        let rows = rows.chain(std::iter::repeat_n(None, allocated.0 - tile.0));
+                        let margin = allocated.1 - tile.1;
                         match order {
                             Order::ChannelsFirst => {
                                 for c in 0..3 {
                                     for y in rows.clone() {
-                                        let used =
-                                            y.map_or(&[][..], |y| line(0, c, y, left, tile.1));
+                                        let used = y.map_or(&[][..], |y| line(c, y, left, tile.1));
                                         sink.put(used);
-                                        let fill = margin + tile.1 - used.len();
-                                        sink.fill(&out.fill, c, fill);
+                                        let rest = margin + tile.1 - used.len();
+                                        sink.fill(fill, c, rest);
                                     }
                                 }
                             }
                             Order::ChannelsLast => {
                                 for y in rows {
-                                    let used =
-                                        |c| y.map_or(&[][..], |y| line(0, c, y, left, tile.1));
+                                    let used = |c| y.map_or(&[][..], |y| line(c, y, left, tile.1));
                                     let lines = [0, 1, 2].map(used);
                                     sink.interleave(lines);
-                                    let fill = margin + tile.1 - lines[0].len();
-                                    (0..3 * fill).for_each(|n| sink.fill(&out.fill, n % 3, 1));
+                                    let rest = margin + tile.1 - lines[0].len();
+                                    (0..3 * rest).for_each(|n| sink.fill(fill, n % 3, 1));
                                 }
                             }
                         }
@@ -243,7 +242,7 @@ impl Lane<'_> {
             }
             Cut::Rows { .. } => {
                 for y in 0..height {
-                    sink.interleave([0, 1, 2].map(|c| line(0, c, y, 0, width)));
+                    sink.interleave([0, 1, 2].map(|c| line(c, y, 0, width)));
                 }
             }
         }
@@ -257,13 +256,93 @@ impl Lane<'_> {
     }
 }
 
-/// Rows and columns of patches, merge block by merge block.
-fn places(view: &View, merge: usize) -> impl Iterator<Item = Size> {
-    let (rows, columns) = (view.grid.rows / merge, view.grid.columns / merge);
-    let blocks = (0..rows).flat_map(move |row| (0..columns).map(move |column| (row, column)));
-    blocks.flat_map(move |(row, column)| {
-        (0..merge * merge).map(move |n| (row * merge + n / merge, column * merge + n % merge))
-    })
+/// Rows within a row of merge blocks, and columns, of its patches in order.
+fn places(columns: usize, merge: usize) -> impl Iterator<Item = Size> {
+    let block = move |column: usize| {
+        (0..merge * merge).map(move |n| (n / merge, column * merge + n % merge))
+    };
+    (0..columns / merge).flat_map(block)
+}
+
+/// Canvases of `tall` rows, plane after plane, of every frame, from row `top` on.
+#[derive(Clone, Copy)]
+struct Strip<'a> {
+    canvases: &'a [&'a [f32]],
+    tall: usize,
+    top: usize,
+}
+
+/// Takes what a page holds when it is full.
+type Done<'a> = &'a mut dyn FnMut(&[f32]) -> Result<()>;
+
+/// Some rows of the canvas under way, plane after plane: normalised values.
+struct Page {
+    values: Vec<f32>,
+    tall: usize,
+    width: usize,
+    /// The next row of the canvas.
+    next: usize,
+    background: [f32; 3],
+}
+
+impl Page {
+    fn new(lane: &Lane<'_>, steps: &Steps, tall: usize, watch: &Watch<'_>) -> Result<Self> {
+        let width = lane.view.canvas.1;
+        let background = std::array::from_fn(|c| {
+            let byte = steps.before[c][usize::from(lane.view.background[c])];
+            let mut value = [lane.floats.outside.map_or(byte, f32::from)];
+            steps.after(c, &mut value);
+            value[0]
+        });
+        let values = float::room(3 * tall * width, watch)?;
+        Ok(Self { values, tall, width, next: 0, background })
+    }
+
+    /// The next row of a plane.
+    fn line(&mut self, c: usize) -> &mut [f32] {
+        let y = self.next % self.tall;
+        &mut self.values[(c * self.tall + y) * self.width..][..self.width]
+    }
+
+    fn advance(&mut self, done: Done<'_>) -> Result<()> {
+        self.next += 1;
+        if self.next.is_multiple_of(self.tall) { done(&self.values) } else { Ok(()) }
+    }
+
+    /// Rows of background up to row `end`.
+    fn fill_to(&mut self, end: usize, done: Done<'_>) -> Result<()> {
+        while self.next < end {
+            for c in 0..3 {
+                let background = self.background[c];
+                self.line(c).fill(background);
+            }
+            self.advance(done)?;
+        }
+        Ok(())
+    }
+
+    /// A resized row, normalised.
+    fn row(
+        &mut self,
+        lane: &Lane<'_>,
+        steps: &Steps,
+        y: usize,
+        row: &[f32],
+        done: Done<'_>,
+    ) -> Result<()> {
+        let Some((y, across, left)) = lane.place(y) else { return Ok(()) };
+        self.fill_to(y, done)?;
+        for (c, row) in row.chunks_exact(lane.view.resized.1).enumerate() {
+            let background = self.background[c];
+            let (before, line) = self.line(c).split_at_mut(left);
+            let (line, after) = line.split_at_mut(across.len());
+            before.fill(background);
+            line.copy_from_slice(&row[across.clone()]);
+            steps.after(c, line);
+            after.fill(background);
+        }
+        self.advance(done)
+    }
 }
 
 /// The arithmetic around the resize.
@@ -297,11 +376,154 @@ impl Steps {
         }
     }
 
-    fn after(&self, c: usize, value: f32) -> f32 {
+    fn after(&self, c: usize, values: &mut [f32]) {
         match &self.after {
-            Some(normalise) => normalise.of_float(c, value),
-            None => value.round_ties_even().clamp(0.0, 255.0),
+            Some(normalise) => normalise.of_floats(c, values),
+            None => {
+                for value in values {
+                    *value = rounded(*value).clamp(0.0, 255.0);
+                }
+            }
         }
+    }
+}
+
+/// Rows of bytes as the values that they stand for.
+struct Bytes<'a> {
+    rows: &'a mut dyn Rows,
+    /// The part of the image that is shown.
+    from: Rect,
+    /// Bytes a pixel.
+    input: usize,
+    /// The value of every byte, by channel.
+    tables: &'a [[f32; 256]; 3],
+    /// Room for a row's bytes: they belong to somebody else, and are read once.
+    line: Vec<u8>,
+    watch: &'a Watch<'a>,
+}
+
+impl Bytes<'_> {
+    /// Those rows that are needed, each with its number and the bytes of a pixel.
+    fn lines(
+        &mut self,
+        rows: Range<usize>,
+        needed: &dyn Fn(usize) -> bool,
+        mut each: impl FnMut(usize, &[u8], usize),
+    ) -> Result<()> {
+        let Rect { top, left, size: (_, width) } = self.from;
+        let mut y = rows.start;
+        while y < rows.end {
+            self.watch.check()?;
+            let window = self.rows.window(top + y, WATCH_EVERY)?;
+            let end = (window.end() - top).min(y + WATCH_EVERY).min(rows.end);
+            for y in (y..end).filter(|&y| needed(y)) {
+                let row = window.row(top + y).slice(left * self.input, width * self.input);
+                row.copy_to(&mut self.line);
+                each(y, &self.line, self.input);
+            }
+            y = end;
+        }
+        Ok(())
+    }
+}
+
+impl Values for Bytes<'_> {
+    fn rows(
+        &mut self,
+        rows: Range<usize>,
+        needed: &dyn Fn(usize) -> bool,
+        to: &mut [f32],
+    ) -> Result<()> {
+        let (start, len, width) = (rows.start, rows.len(), self.from.size.1);
+        let (first, second) = to.split_at_mut(len * width);
+        let (second, third) = second.split_at_mut(len * width);
+        let tables = self.tables;
+        self.lines(rows, needed, |y, line, input| {
+            let planes = [&mut *first, &mut *second, &mut *third];
+            let planes = planes.map(|plane| &mut plane[(y - start) * width..][..width]);
+            match input {
+                3 => spread::<3>(line, tables, planes),
+                _ => spread::<4>(line, tables, planes),
+            }
+        })
+    }
+}
+
+/// The values of pixels of `N` bytes, channel by channel.
+fn spread<const N: usize>(line: &[u8], tables: &[[f32; 256]; 3], [a, b, c]: [&mut [f32]; 3]) {
+    let pixels = line.as_chunks::<N>().0;
+    for (((pixel, a), b), c) in pixels.iter().zip(a).zip(b).zip(c) {
+        *a = tables[0][usize::from(pixel[0])];
+        *b = tables[1][usize::from(pixel[1])];
+        *c = tables[2][usize::from(pixel[2])];
+    }
+}
+
+/// Bytes in memory, and the value of each: less the mean of all, divided by their deviation.
+struct Held {
+    /// Pixels side by side, or plane after plane, as their statistics want them.
+    bytes: Vec<u8>,
+    side_by_side: bool,
+    size: Size,
+    tables: Box<[[f32; 256]; 3]>,
+}
+
+impl Bytes<'_> {
+    /// All of it, standardised.
+    fn held(&mut self, standardise: Standardise) -> Result<Held> {
+        let size = self.from.size;
+        let (width, area) = (size.1, size.0 * size.1);
+        let side_by_side = standardise.is_of_pixels();
+        let mut bytes = zeroed(3 * area)?;
+        self.lines(0..size.0, &|_| true, |y, line, input| {
+            let pixels = line.chunks_exact(input);
+            if side_by_side {
+                let row = &mut bytes[3 * y * width..][..3 * width];
+                for (to, pixel) in row.as_chunks_mut::<3>().0.iter_mut().zip(pixels) {
+                    to.copy_from_slice(&pixel[..3]);
+                }
+                return;
+            }
+            let (a, b) = bytes.split_at_mut(area);
+            let (b, c) = b.split_at_mut(area);
+            let [a, b, c] = [a, b, c].map(|plane| &mut plane[y * width..][..width]);
+            for (((pixel, a), b), c) in pixels.zip(a).zip(b).zip(c) {
+                (*a, *b, *c) = (pixel[0], pixel[1], pixel[2]);
+            }
+        })?;
+        let of = standardise.of_bytes(&bytes, &|| self.watch.check())?;
+        let mut table = std::array::from_fn(|byte| byte as f32);
+        of.apply(&mut table, &|| Ok(()))?;
+        Ok(Held { bytes, side_by_side, size, tables: Box::new([table; 3]) })
+    }
+}
+
+impl Values for Held {
+    fn rows(
+        &mut self,
+        rows: Range<usize>,
+        needed: &dyn Fn(usize) -> bool,
+        to: &mut [f32],
+    ) -> Result<()> {
+        let (height, width) = self.size;
+        if !self.side_by_side {
+            let planes = to.chunks_exact_mut((rows.len() * width).max(1));
+            for (c, plane) in planes.enumerate() {
+                let from = &self.bytes[(c * height + rows.start) * width..][..plane.len()];
+                for (value, byte) in plane.iter_mut().zip(from) {
+                    *value = self.tables[c][usize::from(*byte)];
+                }
+            }
+            return Ok(());
+        }
+        let (first, second) = to.split_at_mut(rows.len() * width);
+        let (second, third) = second.split_at_mut(rows.len() * width);
+        for (n, y) in rows.enumerate().filter(|&(_, y)| needed(y)) {
+            let line = &self.bytes[3 * y * width..][..3 * width];
+            let planes = [&mut *first, &mut *second, &mut *third];
+            spread::<3>(line, &self.tables, planes.map(|plane| &mut plane[n * width..][..width]));
+        }
+        Ok(())
     }
 }
 
@@ -320,11 +542,26 @@ impl<'a> Sink<'a> {
 
     fn put(&mut self, values: &[f32]) {
         let (element, out) = (self.element, self.take(values.len()));
+        if element == Element::Float32 {
+            for (to, value) in out.as_chunks_mut::<4>().0.iter_mut().zip(values) {
+                *to = value.to_ne_bytes();
+            }
+            return;
+        }
         store(element, values.iter().copied(), out);
     }
 
     fn interleave(&mut self, [a, b, c]: [&[f32]; 3]) {
         let (element, out) = (self.element, self.take(3 * a.len()));
+        if element == Element::Float32 {
+            let pixels = out.as_chunks_mut::<4>().0.as_chunks_mut::<3>().0;
+            for (((pixel, a), b), c) in pixels.iter_mut().zip(a).zip(b).zip(c) {
+                pixel[0] = a.to_ne_bytes();
+                pixel[1] = b.to_ne_bytes();
+                pixel[2] = c.to_ne_bytes();
+            }
+            return;
+        }
         store(element, a.iter().zip(b).zip(c).flat_map(|((&a, &b), &c)| [a, b, c]), out);
     }
 

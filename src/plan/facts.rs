@@ -150,11 +150,7 @@ fn mask(
     if let (Per::RowOrFirst, Some(&group)) = (per, shape.last()) {
         seen.iter_mut().step_by(group.max(1)).for_each(|first| *first = 1);
     }
-    let mut bytes = reserved(count * number.size())?;
-    for one in seen {
-        number.write(f64::from(one), &mut bytes)?;
-    }
-    Ok(FactForm::Array { number, shape, bytes })
+    Ok(FactForm::Array { number, shape, bytes: number.flags(seen)? })
 }
 
 /// Clears the patches of a view's tiles, `grid` patches each, that lie in whole patches of padding below the image or on

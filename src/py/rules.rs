@@ -72,7 +72,10 @@ fn resize_float<'py>(
         let simd = backend.map_or(Ok(simd()), |name| Simd::choose(Some(name)))?;
         let rule = Float { antialias, round, clamp };
         let watch = Watch::new(None);
-        float::resize(simd, &planes, (shape[1], shape[2]), size, filter, rule, &watch)
+        let from = (shape[1], shape[2]);
+        let mut values = float::Planes(&planes, from);
+        let resize = float::Resize { simd, filter, rule, watch: &watch };
+        resize.planes((&mut values, shape[0]), from, size)
     })?;
     Ok(bytes(py, &resized))
 }

@@ -26,10 +26,21 @@ pub struct Float {
 impl Float {
     /// Applies what comes after the resize.
     #[must_use]
+    #[inline]
     pub fn finish(self, value: f32) -> f32 {
-        let value = if self.round { value.round_ties_even() } else { value };
+        let value = if self.round { rounded(value) } else { value };
         if self.clamp { value.clamp(0.0, 255.0) } else { value }
     }
+}
+
+/// `value.round_ties_even()`, in steps that become vectors on every CPU.
+#[must_use]
+#[inline]
+pub fn rounded(value: f32) -> f32 {
+    /// From here on every number is whole.
+    const WHOLE: f32 = 8_388_608.0;
+    let size = value.abs();
+    if size < WHOLE { ((size + WHOLE) - WHOLE).copysign(value) } else { value }
 }
 
 /// In which order the products of a window are summed, and which of them are fused.

@@ -144,7 +144,7 @@ fn vertical_of<L: Lanes, const N: usize>(
     lanes: L,
     axis: &FloatAxis,
     i: usize,
-    plane: &[f32],
+    (plane, base): (&[f32], usize),
     out: &mut [f32],
 ) {
     let width = out.len();
@@ -152,14 +152,14 @@ fn vertical_of<L: Lanes, const N: usize>(
     let mut x = 0;
     while x + WIDE <= width {
         let wide = sums::<L, N>(lanes, axis.sum, taps.len(), |k| {
-            (&plane[taps[k] as usize * width + x..][..WIDE], weights[k])
+            (&plane[(taps[k] as usize - base) * width + x..][..WIDE], weights[k])
         });
         put(lanes, wide, &mut out[x..x + WIDE]);
         x += WIDE;
     }
     for x in x..width {
         let [one] = sums::<Scalar, 1>(Scalar, axis.sum, taps.len(), |k| {
-            (&plane[taps[k] as usize * width + x..][..1], weights[k])
+            (&plane[(taps[k] as usize - base) * width + x..][..1], weights[k])
         });
         out[x] = one;
     }
@@ -240,8 +240,8 @@ fn square_of<L: Lanes>(
     }
 }
 
-/// Row `i` of a vertical pass over a plane with rows as long as `out`.
-pub fn vertical(simd: Simd, axis: &FloatAxis, i: usize, plane: &[f32], out: &mut [f32]) {
+/// Row `i` of a vertical pass over a plane with rows as long as `out`, of which there are those from `plane.1` on.
+pub fn vertical(simd: Simd, axis: &FloatAxis, i: usize, plane: (&[f32], usize), out: &mut [f32]) {
     match simd {
         #[cfg(target_arch = "x86_64")]
         Simd::Avx2(lanes) => x86::avx2::vertical(lanes, axis, i, plane, out),

@@ -1,6 +1,6 @@
 //! The arrays of a batch: of pixels, and all others ("facts").
 
-use crate::error::{Result, append, push};
+use crate::error::{Result, append, push, zeroed};
 use crate::names::names;
 use crate::plan::Role;
 use crate::strategy::Strategy;
@@ -351,6 +351,28 @@ impl Number {
             Self::Int32 => append(into, (value as i32).to_ne_bytes()),
             Self::Float32 => append(into, (value as f32).to_ne_bytes()),
             Self::Bool => push(into, u8::from(value != 0.0)),
+        }
+    }
+
+    /// The bytes of as many zeros and ones.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn flags(self, flags: Vec<u8>) -> Result<Vec<u8>> {
+        fn wide<const N: usize>(flags: &[u8], one: [u8; N]) -> Result<Vec<u8>> {
+            let mut bytes = zeroed(flags.len().saturating_mul(N))?;
+            for (number, &flag) in bytes.as_chunks_mut::<N>().0.iter_mut().zip(flags) {
+                if flag != 0 {
+                    *number = one;
+                }
+            }
+            Ok(bytes)
+        }
+        match self {
+            Self::Int64 => wide(&flags, 1i64.to_ne_bytes()),
+            Self::Int32 => wide(&flags, 1i32.to_ne_bytes()),
+            Self::Float32 => wide(&flags, 1f32.to_ne_bytes()),
+            Self::Bool => Ok(flags),
         }
     }
 }

@@ -132,7 +132,7 @@ macro_rules! entries {
                 p: $proof,
                 axis: &FloatAxis,
                 i: usize,
-                plane: &[f32],
+                plane: (&[f32], usize),
                 out: &mut [f32],
             ) {
                 vertical_of::<_, { WIDE / $count }>(p, axis, i, plane, out);
@@ -165,7 +165,7 @@ macro_rules! entries {
                 p: $proof,
                 axis: &FloatAxis,
                 i: usize,
-                plane: &[f32],
+                plane: (&[f32], usize),
                 out: &mut [f32],
             ) {
                 // SAFETY: the proof exists only where the CPU has the features, as in every function here.
