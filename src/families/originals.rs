@@ -6,8 +6,8 @@ use crate::plan::Role;
 use crate::resample::Numerics;
 use crate::sizing::RatioOrder;
 use crate::spec::{
-    ArraySpec, Common, Convert, Coords, FactSpec, Key, Part, Prompt, Recipe, Spec, TokenSpec,
-    ViewSpec, What, Word,
+    ArraySpec, Common, Convert, Coords, FactSpec, Key, OwnFile, OwnForm, Part, Prompt, Recipe,
+    Spec, TokenSpec, ViewSpec, What, Word,
 };
 use crate::strategy::{AspectGrid, BestCanvas, Strategy};
 
@@ -71,12 +71,82 @@ const CANVAS: Recipe = Recipe {
     has: &[],
 };
 
+/// InternVL's `config.json`, of the whole model.
+const INTERNVL_CHAT: OwnFile = OwnFile {
+    form: OwnForm::InternVlChat,
+    known: &[
+        "downsample_ratio",
+        "dynamic_image_size",
+        "force_image_size",
+        "max_dynamic_patch",
+        "min_dynamic_patch",
+        "pad2square",
+        "ps_version",
+        "use_thumbnail",
+        "vision_config",
+    ],
+    ignored: &[
+        "_attn_implementation_autoset",
+        "_commit_hash",
+        "_name_or_path",
+        "architectures",
+        "attn_implementation",
+        "auto_map",
+        "bos_token_id",
+        "dtype",
+        "eos_token_id",
+        "hidden_size",
+        "initializer_range",
+        "llm_config",
+        "model_type",
+        "num_image_token",
+        "output_attentions",
+        "output_hidden_states",
+        "pad_token_id",
+        "return_dict",
+        "select_layer",
+        "system_message",
+        "template",
+        "tie_word_embeddings",
+        "torch_dtype",
+        "transformers_version",
+        "use_backbone_lora",
+        "use_cache",
+        "use_llm_lora",
+    ],
+};
+
+/// DeepSeek-VL2's `processor_config.json`.
+const DEEPSEEK_VL2: OwnFile = OwnFile {
+    form: OwnForm::DeepseekVlV2,
+    known: &[
+        "candidate_resolutions",
+        "downsample_ratio",
+        "image_mean",
+        "image_std",
+        "normalize",
+        "patch_size",
+    ],
+    ignored: &[
+        "add_special_token",
+        "auto_map",
+        "ignore_id",
+        "image_token",
+        "mask_prompt",
+        "pad_token",
+        "processor_class",
+        "sft_format",
+        "transformers_version",
+    ],
+};
+
 pub(super) fn families() -> Vec<Family> {
     vec![
         Family {
             aliases: &["internvl2", "internvl2.5", "internvl3", "internvl_chat"],
             convert: Convert::Original,
             keys: TILE_KEYS,
+            own_file: Some(INTERNVL_CHAT),
             ..Family::of(Spec {
                 family: "internvl",
                 strategy: Strategy::AspectGrid(AspectGrid {
@@ -93,6 +163,7 @@ pub(super) fn families() -> Vec<Family> {
             aliases: &["deepseek_vl2", "deepseek_vl_v2"],
             convert: Convert::Original,
             keys: &[Key::Alias("normalize", "do_normalize")],
+            own_file: Some(DEEPSEEK_VL2),
             ..Family::of(Spec {
                 family: "deepseek-vl2",
                 strategy: Strategy::BestCanvas(BestCanvas {
