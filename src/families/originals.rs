@@ -160,7 +160,6 @@ pub(super) fn families() -> Vec<Family> {
                 family: "deepseek-ocr",
                 strategy: Strategy::LocalGlobal(LocalGlobal {
                     tile_size: 640,
-                    stretches: true,
                     original: true,
                     ..LocalGlobal::default()
                 }),
@@ -177,6 +176,8 @@ pub(super) fn families() -> Vec<Family> {
                         ]
                     },
                     tokens: LOCAL_ROWS,
+                    // Copies of the code differ in the square of an image that is not cut.
+                    lacks: &["crop_to_patches", "maximum_pad_value"],
                     ..LOCAL
                 },
             })
