@@ -99,8 +99,16 @@ fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     for stage in Stage::ALL {
         let sizes = match stage {
-            Stage::Weights | Stage::Horizontal(_) | Stage::Vertical => 0..3,
-            Stage::Interleave | Stage::SplitPatch | Stage::Elements(_) | Stage::Pixels(_) => 1..2,
+            Stage::Weights
+            | Stage::Horizontal(_)
+            | Stage::Vertical
+            | Stage::FloatHorizontal
+            | Stage::FloatVertical => 0..3,
+            Stage::Interleave
+            | Stage::SplitPatch
+            | Stage::Elements(_)
+            | Stage::Pixels(_)
+            | Stage::FloatSquare => 1..2,
             Stage::Resize | Stage::Family(_) => 0..1,
         };
         let once = !stage.has_numerics()
