@@ -550,7 +550,7 @@ impl Work for Floats {
         let (plane, middle) = (black_box(&plane[..]), rows.target / 2);
         match pass {
             Stage::FloatHorizontal => float::horizontal(*simd, columns, plane, (room, sums), out),
-            Stage::FloatVertical => float::vertical(*simd, rows, middle, plane, out),
+            Stage::FloatVertical => float::vertical(*simd, rows, middle, (plane, 0), out),
             _ => {
                 let (width, (taps, weights)) = (out.len(), rows.window(middle));
                 let line = |k: usize, x: usize| &plane[taps[k] as usize * width + x..][..width - 1];

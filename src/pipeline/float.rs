@@ -372,8 +372,8 @@ impl Steps for Square<'_> {
                 self.sample(y, c, &source[..self.columns.source]);
             }
             while self.next < self.rows.target {
-                let i = self.next;
-                let (taps, weights) = self.rows.window(i);
+                let number = self.next;
+                let (taps, weights) = self.rows.window(number);
                 if taps[1] as usize > y {
                     break;
                 }
@@ -387,7 +387,7 @@ impl Steps for Square<'_> {
                     float::square(simd, [a, b, c, d], [weights[0], weights[1]], sides, to);
                 }
                 self.next += 1;
-                take(i, row)?;
+                take(number, row)?;
             }
         }
         Ok(())
