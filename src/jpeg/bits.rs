@@ -103,7 +103,7 @@ fn destuff(from: &[u8], to: &mut [u8]) -> (usize, usize, bool) {
                 written += RUN;
                 continue;
             }
-            // Where the first one is, without a branch: that would be mispredicted.
+            // Where the first one is, without a branch, which would be mispredicted. A set bit is the top one of a byte.
             let mut clean = RUN;
             for (number, word) in bytes.as_chunks::<8>().0.iter().enumerate().rev() {
                 let zero = !u64::from_le_bytes(*word);
@@ -111,7 +111,6 @@ fn destuff(from: &[u8], to: &mut [u8]) -> (usize, usize, bool) {
                 let at = number * 8 + found.trailing_zeros() as usize / 8;
                 clean = std::hint::select_unpredictable(found == 0, clean, at);
             }
-            // After it there may be no more bytes in this chunk.
             let (at, end) = (read + clean, written + clean);
             if from.get(at + 1) != Some(&0) {
                 return (at, end, true);

@@ -49,15 +49,10 @@ const fn zigzag() -> [u8; 64] {
 const fn order(block: u8) -> Order {
     let places = zigzag();
     let mut order = [0; 256];
-    let mut next = 0;
+    let mut next = 0_usize;
     while next < 256 {
-        let place = places[if next == 0 {
-            0
-        } else if next <= 64 {
-            next - 1
-        } else {
-            63
-        }];
+        let k = next.saturating_sub(1);
+        let place = places[if k < 64 { k } else { 63 }];
         order[next] = place / 8 * 32 + block * 8 + place % 8;
         next += 1;
     }
@@ -72,18 +67,15 @@ pub(super) fn moved(block: usize, last: usize) -> Order {
 
 /// Lookups between two times that the word is filled.
 const LOOKUPS: u32 = 3;
-const _: () = assert!(
-    LOOKUPS * LONGEST + INDEX <= FILLED,
-    "the next index is there before the word is filled"
-);
+const _: () = assert!(LOOKUPS * LONGEST + INDEX <= FILLED, "an index is left after them");
 /// The bits used.
 const USED: u64 = 0xff;
 /// The position is past the last one.
 const PAST: u64 = LEAVE | END;
 
-/// Reads the coefficients from position `start` on to the end of the block. The reader is filled
-/// before and after. Gives how many bits say how many blocks more have ended, and with
-/// `NOTE` the positions that are not zero; none where the bits make no sense. `low`: what the table's coefficients are shifted by.
+/// Reads the coefficients from position `start` on to the end of the block. The reader is filled before and after. Gives how many
+/// bits say how many blocks more have ended, and with `NOTE` the positions that are not zero; none where the bits make no sense.
+/// `low`: what the table's coefficients are shifted by.
 #[inline(always)]
 pub(super) fn coefficients<const NOTE: bool>(
     reader: &mut Reader<'_>,

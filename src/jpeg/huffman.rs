@@ -234,7 +234,7 @@ impl AcTable {
                 None => {
                     beyond(word, u32::from(len), symbol, low).unwrap_or(entry(0, LEAVE, (0, 0), 0))
                 }
-                // Beyond what is written already.
+                // One more, so that what is written as the second goes to no coefficient that was read.
                 Some((bits, END, ..)) => entry(bits, END + 1, (0, 0), 0),
                 Some((bits, move_by, offset, value)) => {
                     let rest = word << bits;
