@@ -94,9 +94,11 @@ def settings(
 
 def end(arguments: list[str]) -> str | None:
     """One process; None where its end is clean, else what it was."""
-    done = subprocess.run(
-        [sys.executable, "-c", CODE, *arguments], capture_output=True, text=True, timeout=300
-    )
+    command = [sys.executable, "-c", CODE, *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    except subprocess.TimeoutExpired:
+        return f"{arguments}: no end within 300 s"
     if (done.returncode, done.stdout, done.stderr) == (0, "", ""):
         return None
     return f"{arguments}: exit {done.returncode}: {(done.stdout + done.stderr)[-400:]}"

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 COMPLETED: Counter[str] = Counter()
 """Examples that passed, by the name of their test; the end of a session prints them."""
 
-PROFILES = {"default": 60, "ci": 1000, "long": 20_000}
+PROFILES = {"default": 60, "ci": 300, "long": 20_000}
 
 
 def load_profile() -> str:

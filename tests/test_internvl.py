@@ -15,6 +15,7 @@ from dynres_rs import internvl
 from dynres_rs.numerics import installed_pillow
 from numpy.typing import NDArray
 from PIL import Image
+from reference import sizing
 from strategies import noise
 
 CASES = [case for case in golden_cases.original_cases() if case.family == "internvl"]
@@ -42,6 +43,16 @@ def test_dynamic_preprocess(case: golden_cases.Case) -> None:
     tiles = internvl.dynamic_preprocess(picture(case), **config)
     values = np.stack([normalise(tile) for tile in tiles])
     golden_cases.check(case, {"pixel_values": values})
+
+
+def test_candidates_stand_in_the_order_of_a_set() -> None:
+    """Whatever the fewest tiles: grids of as many tiles tie where an image lies between them."""
+    from dynres_rs import _dynres_rs as native
+
+    for most in (*range(1, 41), 97, 300):
+        for least in {*range(1, min(most, 40) + 1), most // 2 or 1, most}:
+            want = sizing.aspect_ratios(least, most, "internvl")
+            assert native.aspect_ratios(least, most) == list(want), (least, most)
 
 
 def test_there_are_88_cases() -> None:

@@ -1,6 +1,6 @@
 """The plan of every family over many random sizes: equal to the reference and to real tensors.
 
-How many sizes a family: `DYNRES_PLAN_SIZES`, else 250, or 2000 with hypothesis' profile `ci`.
+How many sizes a family: `DYNRES_PLAN_SIZES`, else 250, or 600 with hypothesis' profile `ci`.
 """
 
 import math
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from reference import families as reference
 from reference import plan as plans
 
-COUNT = int(os.environ.get("DYNRES_PLAN_SIZES") or (2000 if PROFILE == "ci" else 250))
+COUNT = int(os.environ.get("DYNRES_PLAN_SIZES") or (600 if PROFILE == "ci" else 250))
 MAX_IMAGE_PIXELS = plans.MAX_IMAGE_PIXELS
 ITEMSIZE = {None: 4, "float32": 4, "float16": 2, "bfloat16": 2, "uint8": 1}
 

@@ -1,6 +1,6 @@
 """Families whose released models bring their own code: what copies of it returned, bit for bit.
 
-`golden/record_remote.py` recorded it. Nothing of that code is here.
+`golden/record_remote.py` and `golden/record_copies.py` recorded it. Nothing of that code is here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from golden import inputs
 
-CASES = golden_cases.load("remote.json")["cases"]
+COPIES = golden_cases.load("copies.json")
+CASES = golden_cases.load("remote.json")["cases"] + COPIES["cases"]
 NUMERICS = {"pil": "pillow-13", "torchvision": "torchvision"}
 MINICPM = {
     "image_processor_type": "MiniCPMVImageProcessor",
@@ -71,7 +72,7 @@ def described(value: Any) -> Any:
 
 
 def test_no_case_is_lost() -> None:
-    assert len(CASES) == 61
+    assert len(CASES) == 61 + 120
 
 
 @pytest.mark.parametrize(
@@ -88,6 +89,15 @@ def test_recorded_case(case: Mapping[str, Any]) -> None:
     # A flat list is one sample to MiniCPM's code; the others have no samples.
     batch = processor([images])
     assert {key: described(value) for key, value in batch.items()} == case["outputs"]
+
+
+@pytest.mark.parametrize("family", COPIES["views"])
+def test_recorded_numbers_of_views(family: str) -> None:
+    processor = dr.Processor(family)
+    plans = [processor.plan(*size) for size in COPIES["sizes"]]
+    assert [plan.shape[0] for plan in plans] == COPIES["views"][family]
+    tokens = {plan.shape[0]: plan.num_tokens for plan in plans}
+    assert set(tokens.values()) == {256 * views for views in tokens}, "tokens a view"
 
 
 def test_files_as_published() -> None:

@@ -9,8 +9,8 @@ use _dynres_rs::pack::{Arithmetic, Element, LINE, Lut, Normalise, PAD, Run, Writ
 use _dynres_rs::parallel::Watch;
 use _dynres_rs::pipeline::{Frame, Item, Part, Settings, run};
 use _dynres_rs::plan::{Cut, Plan};
-use _dynres_rs::resample::{Axis, Filter, Numerics};
-use _dynres_rs::simd::{BAND, Backend, GROUP, Simd, group_len};
+use _dynres_rs::resample::{Axis, Filter, FloatAxis, Numerics};
+use _dynres_rs::simd::{BAND, Backend, GROUP, Simd, float, group_len};
 use _dynres_rs::sizing::{Budget, smart_resize};
 use _dynres_rs::{families, with_backend};
 
@@ -48,6 +48,12 @@ pub(crate) enum Stage {
     Elements(Element),
     /// The same of pixels whose channels lie side by side, one copy.
     Pixels(Element),
+    /// As many rows of a plane as the kernel takes at once, in float32 with antialiasing.
+    FloatHorizontal,
+    /// A row of a plane, in float32 with antialiasing.
+    FloatVertical,
+    /// A row of a plane in float32 without antialiasing, bilinear, both axes.
+    FloatSquare,
     /// A whole image of RGB to its size.
     Resize,
     /// A whole image of RGBX through a family's plan, float32.
@@ -56,7 +62,7 @@ pub(crate) enum Stage {
 
 impl Stage {
     /// Every stage, in the order of an image's path.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Weights,
         Self::Horizontal(3),
         Self::Horizontal(4),
@@ -69,6 +75,9 @@ impl Stage {
         Self::Pixels(Element::Float32),
         Self::Pixels(Element::Bfloat16),
         Self::Pixels(Element::Uint8),
+        Self::FloatHorizontal,
+        Self::FloatVertical,
+        Self::FloatSquare,
         Self::Resize,
         Self::Family("qwen2-vl"),
         Self::Family("internvl"),
@@ -86,6 +95,9 @@ impl Stage {
             Self::SplitPatch => "split_patch".into(),
             Self::Elements(element) => format!("elements {}", element.name()),
             Self::Pixels(element) => format!("pixels {}", element.name()),
+            Self::FloatHorizontal => "float horizontal".into(),
+            Self::FloatVertical => "float vertical".into(),
+            Self::FloatSquare => "float square".into(),
             Self::Resize => "resize".into(),
             Self::Family(family) => family.into(),
         }
@@ -99,6 +111,9 @@ impl Stage {
                 | Self::SplitPatch
                 | Self::Elements(Element::Uint8)
                 | Self::Pixels(Element::Uint8)
+                | Self::FloatHorizontal
+                | Self::FloatVertical
+                | Self::FloatSquare
         )
     }
 
@@ -109,7 +124,8 @@ impl Stage {
         match self {
             Self::Weights => target.0 + target.1,
             Self::Horizontal(_) | Self::Interleave => BAND * target.1,
-            Self::Vertical => target.1,
+            Self::Vertical | Self::FloatVertical | Self::FloatSquare => target.1,
+            Self::FloatHorizontal => float::ROWS * target.1,
             Self::SplitPatch | Self::Elements(_) | Self::Pixels(_) => columns * PATCH * PATCH,
             Self::Resize => target.0 * target.1,
             Self::Family(name) => {
@@ -130,6 +146,36 @@ impl Stage {
             Self::Family(name) => {
                 let (plan, normalise) = plan(name, size, numerics);
                 Box::new(Whole::new(simd, plan, Some(&normalise), numerics))
+            }
+            Self::FloatHorizontal | Self::FloatVertical | Self::FloatSquare => {
+                let (filter, antialias) = match self {
+                    Self::FloatSquare => (Filter::Bilinear, false),
+                    _ => (Filter::Bicubic, true),
+                };
+                let axis = |source, target| {
+                    FloatAxis::new(filter, source, target, antialias).expect("axis")
+                };
+                let target = target(size);
+                Box::new(Floats {
+                    simd,
+                    pass: self,
+                    plane: match self {
+                        Self::FloatHorizontal => noise(float::ROWS * size.1),
+                        _ => noise(size.0 * target.1),
+                    }
+                    .into_iter()
+                    .map(f32::from)
+                    .collect(),
+                    columns: axis(size.1, target.1),
+                    rows: axis(size.0, target.0),
+                    room: vec![0.0; float::ROWS * size.1],
+                    // Of a square's, the first two rows are the weights of its columns.
+                    sums: (0..float::ROWS * target.1).map(|i| (i % 7) as f32 / 7.0).collect(),
+                    out: match self {
+                        Self::FloatHorizontal => vec![0.0; float::ROWS * target.1],
+                        _ => vec![0.0; target.1],
+                    },
+                })
             }
             _ => with_backend!(simd, backend => self.kernel(backend, size, numerics)),
         }
@@ -483,6 +529,40 @@ impl Work for Whole {
     fn answer(&mut self) -> Vec<u8> {
         let start = self.out.as_ptr().align_offset(LINE);
         self.out[start..start + self.len].to_vec()
+    }
+}
+
+/// A pass in float32.
+struct Floats {
+    simd: Simd,
+    pass: Stage,
+    plane: Vec<f32>,
+    columns: FloatAxis,
+    rows: FloatAxis,
+    room: Vec<f32>,
+    sums: Vec<f32>,
+    out: Vec<f32>,
+}
+
+impl Work for Floats {
+    fn run(&mut self) {
+        let Self { simd, pass, plane, columns, rows, room, sums, out } = self;
+        let (plane, middle) = (black_box(&plane[..]), rows.target / 2);
+        match pass {
+            Stage::FloatHorizontal => float::horizontal(*simd, columns, plane, (room, sums), out),
+            Stage::FloatVertical => float::vertical(*simd, rows, middle, plane, out),
+            _ => {
+                let (width, (taps, weights)) = (out.len(), rows.window(middle));
+                let line = |k: usize, x: usize| &plane[taps[k] as usize * width + x..][..width - 1];
+                let samples = [line(0, 0), line(0, 1), line(1, 0), line(1, 1)];
+                let sides = [&sums[..width - 1], &sums[width..][..width - 1]];
+                float::square(*simd, samples, [weights[0], weights[1]], sides, &mut out[1..]);
+            }
+        }
+    }
+
+    fn answer(&mut self) -> Vec<u8> {
+        self.out.iter().flat_map(|value| value.to_ne_bytes()).collect()
     }
 }
 

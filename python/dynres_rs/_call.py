@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from . import _dynres_rs as _native
 from . import jpeg
-from ._configured import Variant, prepared
-from ._dynres_rs import Plan
+from ._configured import Variant
+from ._dynres_rs import Plan, Spec
 from ._types import Batch, DType, ErrorPolicy, ImagesInput, Numerics, Options, Temporal
 from .arguments import ERRORS, _check_name, _dtype, _given_outs, _integer, _torch
 from .images import Ready, is_batch_array, prepare
 from .margins import is_across
 from .memory import _empty
-from .options import family_row
+from .options import family as family_of
 from .strips import in_strip, in_strips, unstripped
 
 __all__ = ["Call", "How", "ImageVariant"]
@@ -36,12 +36,12 @@ class ImageVariant(Variant):
     __slots__ = ("plain",)
 
     def __init__(self, family: str, numerics: Numerics, options: Options) -> None:
-        convert = family_row(family)[1]["convert"]
+        convert = family_of(family)[2]
         if not options["do_convert_rgb"]:
             convert = "none"
         elif convert == "none":
             convert = "transformers"
-        super().__init__(prepared(family, numerics, options), numerics, options, convert)
+        super().__init__(Spec(family, numerics, options), numerics, options, convert)
         given = {**ABSENT, **self.options}
         # Upstream's torchvision class that also cuts margins turns other axes: the core refuses it.
         fails = self.torchvision and given["do_crop_margin"] is not None

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Final, Generic, Self, TypeVar
+from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 
 from ._dynres_rs import Spec
 from ._types import Numerics, Options
 from .files import as_key
 from .images import Policy
 from .numerics import resolve
-from .options import FACADE, core_options, freeze
+from .options import FACADE, canonical, freeze, preset
 
 __all__ = ["Configured", "Variant"]
 
@@ -54,6 +54,7 @@ class Configured(ABC, Generic[V]):
 
     __slots__ = ("_base", "_family", "_numerics", "_variants")
 
+    _of_videos: ClassVar[bool] = False
     _family: str
     _numerics: Numerics
     _base: V
@@ -63,16 +64,8 @@ class Configured(ABC, Generic[V]):
     def __init__(self, family: str, *, numerics: str | None = None, **options: Any) -> None: ...
 
     @abstractmethod
-    def _canonical(self, given: Mapping[str, Any], current: Options) -> Options:
-        """All options under their canonical names: those `given` over the `current` ones."""
-
-    @abstractmethod
     def _prepared(self, options: Options) -> V:
         """All options, ready to run."""
-
-    @abstractmethod
-    def _preset(self) -> Options:
-        """The options of the family's preset."""
 
     def _set(self, family: str, numerics: str, options: Options) -> None:
         self._family = family
@@ -134,16 +127,20 @@ class Configured(ABC, Generic[V]):
             except Exception:
                 key, found = None, None
         if found is None:
-            found = self._prepared(self._canonical(given, self._base.options))
+            found = self._prepared(self._canonical(given))
             if key is not None:
                 if len(self._variants) >= _CACHED:
                     self._variants.clear()
                 self._variants[key] = found
         return found
 
+    def _canonical(self, given: dict[str, Any]) -> Options:
+        """All options under their canonical names: those `given` over the processor's own."""
+        return canonical(given, self._base.options, "options", self._family, self._of_videos)
+
     def _said(self) -> list[str]:
         """The arguments of the call that makes this processor again."""
-        defaults = self._prepared(self._preset()).options
+        defaults = self._prepared(preset(self._family, self._of_videos)).options
         changed = {key: value for key, value in self.options.items() if value != defaults[key]}
         return [
             repr(self._family),
@@ -176,8 +173,3 @@ class Configured(ABC, Generic[V]):
 def plain(value: Any) -> Any:
     """Tuples as lists, so that a dict that went through JSON compares equal; lists as copies."""
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def prepared(family: str, numerics: Numerics, options: Options, *, video: bool = False) -> Spec:
-    """What the compiled core makes of all options."""
-    return Spec(family, numerics, core_options(options), video)

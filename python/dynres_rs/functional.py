@@ -18,7 +18,7 @@ from .files import shown
 from .images import as_array
 from .memory import _empty
 from .numerics import resolve
-from .options import canonical, core_options, preset
+from .options import canonical, preset
 
 __all__ = [
     "Grid",
@@ -398,7 +398,7 @@ def _pack(family: str, image: U8, options: Options, numerics: str, dtype: Any) -
     """Runs a family's packing on an image that has its size already."""
     name: DType | None = None if dtype is None else _dtype(dtype)
     full = canonical(options, preset(family), "options", family)
-    spec = Spec(family, resolve(numerics), core_options(full))
+    spec = Spec(family, resolve(numerics), full)
     plans = [spec.plan(image.shape[0], image.shape[1], 1)]
     batch = spec.batch(plans, [1], name, "expand")
     ((key, shape, kind, _),) = batch.arrays

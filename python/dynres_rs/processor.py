@@ -20,11 +20,12 @@ from .arguments import _side, as_numbers
 from .files import as_key
 from .headers import image_size
 from .images import Policy, Ready, prepare
-from .options import canonical, family_row, preset, with_backgrounds
+from .options import canonical, preset, with_backgrounds
+from .options import family as family_of
 from .options import names as option_names
 from .planning import Planned, Planner, count_tokens
 from .video import VideoProcessor, VideosInput
-from .video import config as video_config
+from .video.processor import read_pretrained
 
 __all__ = ["Processor"]
 
@@ -76,7 +77,7 @@ class Processor(Configured[ImageVariant], Planner):
         video: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        name, _ = family_row(family)
+        name, _, _ = family_of(family)
         decoding = jpeg.take(options)
         full = canonical(options, preset(name), "options", name)
         self._make(name, numerics, with_backgrounds(name, full, options), decoding)
@@ -92,19 +93,11 @@ class Processor(Configured[ImageVariant], Planner):
     ) -> Self:
         self._decoding = decoding
         self._video = self._video_options = self._no_video = None
-        self._set(
-            family, family_row(family)[1]["numerics"] if numerics is None else numerics, options
-        )
+        self._set(family, family_of(family)[1] if numerics is None else numerics, options)
         return self
-
-    def _canonical(self, given: Mapping[str, Any], current: Options) -> Options:
-        return canonical(given, current, "options", self._family)
 
     def _prepared(self, options: Options) -> ImageVariant:
         return ImageVariant(self._family, self._numerics, options)
-
-    def _preset(self) -> Options:
-        return preset(self._family)
 
     def _with_video(self, read: Callable[[], tuple[str, Options]], *, asked: bool) -> Processor:
         """The same with the video options of its own config, where its family has any. Where
@@ -145,7 +138,7 @@ class Processor(Configured[ImageVariant], Planner):
         video = _as_options("video", overrides.pop("video", None))
         made, _ = cls._read(config, None, numerics, overrides)
         return made._with_video(
-            lambda: video_config.read(config, video),
+            lambda: _native.read_video_config(config, video),
             asked=bool(video)
             or bool(config.get("video_processor"))
             or bool(config.get("video_processor_type")),
@@ -195,8 +188,8 @@ class Processor(Configured[ImageVariant], Planner):
                 stacklevel=2,
             )
         return made._with_video(
-            lambda: video_config.read_pretrained(path, revision, video),
-            asked=bool(video) or video_config.is_video_only(config),
+            lambda: read_pretrained(path, revision, video),
+            asked=bool(video) or hf.is_video_only(config),
         )
 
     @classmethod
@@ -206,20 +199,19 @@ class Processor(Configured[ImageVariant], Planner):
         model_type: str | None,
         numerics: str | None,
         overrides: dict[str, Any],
-    ) -> tuple[Processor, tuple[str, ...]]:
+    ) -> tuple[Processor, list[str]]:
         """The processor of a config's dict, without what it says of videos, and the families that
         it may mean as well."""
-        if isinstance(config, Mapping) and video_config.is_video_only(config):
-            family, _ = video_config.read(config, {}, model_type)
+        if isinstance(config, Mapping) and hf.is_video_only(config):
+            family, _ = _native.read_video_config(config, {}, model_type)
             if family not in _native.families():
                 raise ValueError(
                     f"config: is of '{family}', which takes videos alone: VideoProcessor reads it"
                 )
-            return cls(family, numerics=numerics, **overrides), ()
+            return cls(family, numerics=numerics, **overrides), []
         decoding = jpeg.take(overrides)
-        found = hf.read(config, overrides, model_type)
-        made = cls.__new__(cls)._make(found.family, numerics, found.options, decoding)
-        return made, found.others
+        family, options, others = _native.read_config(config, overrides, model_type)
+        return cls.__new__(cls)._make(family, numerics, options, decoding), others
 
     def to_dict(self) -> dict[str, Any]:
         """The family, the resolved numerics and all options, as values that JSON can hold."""
@@ -331,12 +323,12 @@ class Processor(Configured[ImageVariant], Planner):
         video = self.video
         own = {"video_metadata", "return_metadata"}
         alone = _as_options("videos_kwargs", options.pop("videos_kwargs", None))
-        names = video_config.names(video.family) | own
+        names = {*option_names(video.family, True), *own}
         for_videos = {key: value for key, value in options.items() if key in names} | dict(alone)
         if images is None:
             for_videos = {**options, **alone}
             return video(videos, out=out, errors=errors, **common, **for_videos)
-        only = names - option_names(self._family)
+        only = names.difference(option_names(self._family))
         for_images = {key: value for key, value in options.items() if key not in only}
         given: list[Any] = [out, out if callable(out) else None]
         if isinstance(out, Mapping):
@@ -446,7 +438,7 @@ class Processor(Configured[ImageVariant], Planner):
         return self.video.plan(height, width, num_frames=num_frames, **options)
 
     def _changed(self, options: dict[str, Any]) -> Self:
-        changed = self._canonical(options, self._base.options)
+        changed = self._canonical(options)
         made = type(self).__new__(type(self))
         made._make(self._family, self._numerics, changed, self._decoding)
         made._video, made._video_options = self._video, self._video_options
@@ -456,7 +448,7 @@ class Processor(Configured[ImageVariant], Planner):
     def _said(self) -> list[str]:
         said = super()._said()
         if self._video_options is not None:
-            usual = video_config.preset(self.video.family)
+            usual = preset(self.video.family, True)
             changed = {k: v for k, v in self._video_options.items() if v != usual[k]}
             if self.video.family != self._family:
                 changed = {"family": self.video.family, **changed}

@@ -50,7 +50,7 @@ const ANYRES: TokenSpec =
     TokenSpec { parts: &[Part::Units(Role::Global), Part::Reached, Part::Ended(Role::Whole)] };
 
 /// A padded square, and tiles in an array of their own.
-const LOCAL: Recipe = Recipe {
+pub(super) const LOCAL: Recipe = Recipe {
     views: &[ViewSpec::tiles(Role::Global), ViewSpec::tiles(Role::Tiles).in_array(1, 0)],
     arrays: &[ArraySpec::PIXEL_VALUES, ArraySpec::concatenated("pixel_values_local").if_any()],
     facts: &[FactSpec::scalar("num_local_patches", What::RowCount(1))],
@@ -58,6 +58,11 @@ const LOCAL: Recipe = Recipe {
         parts: &[Part::Units(Role::Tiles), Part::Units(Role::Global), Part::Mark(Kind::Separator)],
     },
     ..VIEWS
+};
+
+/// Rows of tiles, then of the square, each with its newline, and a separator.
+pub(super) const LOCAL_ROWS: TokenSpec = TokenSpec {
+    parts: &[Part::Rows(Role::Tiles), Part::Rows(Role::Global), Part::Mark(Kind::Separator)],
 };
 
 /// How upstream spells sizes of views that follow from an edge or are given.
@@ -470,13 +475,7 @@ fn grids() -> Vec<Family> {
                             FactSpec::row("patches_grid", What::ColumnsRows).in_form(Form::Lists),
                         ]
                     },
-                    tokens: TokenSpec {
-                        parts: &[
-                            Part::Rows(Role::Tiles),
-                            Part::Rows(Role::Global),
-                            Part::Mark(Kind::Separator),
-                        ],
-                    },
+                    tokens: LOCAL_ROWS,
                     ..LOCAL
                 },
                 TILE_KEYS,

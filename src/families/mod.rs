@@ -16,7 +16,7 @@ mod views;
 use std::sync::LazyLock;
 
 use crate::error::{Error, Result};
-use crate::spec::{Common, Convert, Key, MeanStd, Prompt, Spec, Upstream};
+use crate::spec::{Common, Convert, Key, MeanStd, OwnFile, Prompt, Spec, Upstream};
 
 /// One row of the table.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub struct Family {
     pub upstream: Option<Upstream>,
     /// The class of the code that its released models bring along, where transformers has none.
     pub remote: Option<Upstream>,
+    /// The file that its released models have beside transformers' own.
+    pub own_file: Option<OwnFile>,
     /// Tokens that upstream's processor puts around those of an image, which it then always cuts into tiles.
     pub markers: usize,
     /// The text that stands for an image in a prompt.
@@ -68,6 +70,7 @@ impl Family {
             keys: &[],
             upstream: None,
             remote: None,
+            own_file: None,
             markers: 0,
             prompt: Prompt::NONE,
             video: None,

@@ -1,15 +1,16 @@
-//! Families whose own code is upstream: InternVL and DeepSeek-VL2.
+//! Families whose own code is upstream: InternVL and its kin, DeepSeek-VL2 and DeepSeek-OCR.
 
-use super::{Family, HALF, IMAGENET, TILE_KEYS, common, prompts};
+use super::crops::{LOCAL, LOCAL_ROWS};
+use super::{CLIP, Family, HALF, IMAGENET, MeanStd, TILE_KEYS, common, prompts};
 use crate::coords::Kind;
 use crate::plan::Role;
 use crate::resample::Numerics;
 use crate::sizing::RatioOrder;
 use crate::spec::{
-    ArraySpec, Common, Convert, Coords, FactSpec, Key, Part, Prompt, Recipe, Spec, TokenSpec,
-    ViewSpec, What, Word,
+    ArraySpec, Common, Convert, Coords, FactSpec, Key, OwnFile, OwnForm, Part, Prompt, Recipe,
+    Spec, TokenSpec, ViewSpec, What, Word,
 };
-use crate::strategy::{AspectGrid, BestCanvas, Strategy};
+use crate::strategy::{AspectGrid, BestCanvas, BestGrid, LocalGlobal, Strategy, TwoGrids};
 
 /// DeepSeek-VL2's canvases as (width, height), in the order of its released file.
 const DEEPSEEK_VL2_CANVASES: [(usize, usize); 23] = [
@@ -71,28 +72,141 @@ const CANVAS: Recipe = Recipe {
     has: &[],
 };
 
+/// InternVL's `config.json`, of the whole model.
+const INTERNVL_CHAT: OwnFile = OwnFile {
+    form: OwnForm::InternVlChat,
+    known: &[
+        "downsample_ratio",
+        "dynamic_image_size",
+        "force_image_size",
+        "max_dynamic_patch",
+        "min_dynamic_patch",
+        "pad2square",
+        "ps_version",
+        "use_thumbnail",
+        "vision_config",
+    ],
+    ignored: &[
+        "_attn_implementation_autoset",
+        "_commit_hash",
+        "_name_or_path",
+        "architectures",
+        "attn_implementation",
+        "auto_map",
+        "bos_token_id",
+        "dtype",
+        "eos_token_id",
+        "hidden_size",
+        "initializer_range",
+        "llm_config",
+        "model_type",
+        "num_image_token",
+        "output_attentions",
+        "output_hidden_states",
+        "pad_token_id",
+        "return_dict",
+        "select_layer",
+        "system_message",
+        "template",
+        "tie_word_embeddings",
+        "torch_dtype",
+        "transformers_version",
+        "use_backbone_lora",
+        "use_cache",
+        "use_llm_lora",
+    ],
+};
+
+/// DeepSeek-VL2's `processor_config.json`.
+const DEEPSEEK_VL2: OwnFile = OwnFile {
+    form: OwnForm::DeepseekVlV2,
+    known: &[
+        "candidate_resolutions",
+        "downsample_ratio",
+        "image_mean",
+        "image_std",
+        "normalize",
+        "patch_size",
+    ],
+    ignored: &[
+        "add_special_token",
+        "auto_map",
+        "ignore_id",
+        "image_token",
+        "mask_prompt",
+        "pad_token",
+        "processor_class",
+        "sft_format",
+        "transformers_version",
+    ],
+};
+
+/// Tiles of a grid as InternVL's, in a model of its own.
+fn tiles(name: &'static str, strategy: Strategy, values: MeanStd) -> Family {
+    Family {
+        convert: Convert::Original,
+        keys: TILE_KEYS,
+        ..Family::of(Spec {
+            family: name,
+            strategy,
+            common: common(values),
+            numerics: Numerics::Pillow13,
+            recipe: TILES,
+        })
+        .says(prompts::INTERNVL)
+    }
+}
+
+/// Llama-Nemotron-VL's grids.
+fn nemotron() -> AspectGrid {
+    AspectGrid {
+        image_size: (512, 512),
+        patch_size: 16,
+        tie_order: RatioOrder::Set,
+        best: BestGrid::Fullest,
+        ..AspectGrid::default()
+    }
+}
+
 pub(super) fn families() -> Vec<Family> {
+    let mut nano = Family {
+        aliases: &["llama_nemotron_nano_vl", "Llama_Nemotron_Nano_VL"],
+        ..tiles("llama-nemotron-nano-vl", Strategy::AspectGrid(nemotron()), CLIP)
+            .says(prompts::NEMOTRON_NANO)
+    };
+    // The model normalises.
+    nano.spec.common.do_normalize = false;
     vec![
         Family {
             aliases: &["internvl2", "internvl2.5", "internvl3", "internvl_chat"],
-            convert: Convert::Original,
-            keys: TILE_KEYS,
-            ..Family::of(Spec {
-                family: "internvl",
-                strategy: Strategy::AspectGrid(AspectGrid {
+            own_file: Some(INTERNVL_CHAT),
+            ..tiles(
+                "internvl",
+                Strategy::AspectGrid(AspectGrid {
                     tie_order: RatioOrder::Set,
                     ..AspectGrid::default()
                 }),
-                common: common(IMAGENET),
-                numerics: Numerics::Pillow13,
-                recipe: TILES,
-            })
-            .says(prompts::INTERNVL)
+                IMAGENET,
+            )
         },
+        Family {
+            aliases: &["h2ovl_chat", "h2ovl-mississippi"],
+            ..tiles("h2ovl", Strategy::TwoGrids(TwoGrids::default()), IMAGENET)
+        },
+        Family {
+            aliases: &["llama_nemotron_vl"],
+            ..tiles(
+                "llama-nemotron-vl",
+                Strategy::AspectGrid(AspectGrid { max_num: 6, ..nemotron() }),
+                HALF,
+            )
+        },
+        nano,
         Family {
             aliases: &["deepseek_vl2", "deepseek_vl_v2"],
             convert: Convert::Original,
             keys: &[Key::Alias("normalize", "do_normalize")],
+            own_file: Some(DEEPSEEK_VL2),
             ..Family::of(Spec {
                 family: "deepseek-vl2",
                 strategy: Strategy::BestCanvas(BestCanvas {
@@ -102,6 +216,41 @@ pub(super) fn families() -> Vec<Family> {
                 common: Common { coords: Coords::Norm999, ..common(HALF) },
                 numerics: Numerics::Pillow13,
                 recipe: CANVAS,
+            })
+            .says(Prompt::of(&[Word::Tokens("<image>")]))
+        },
+        Family {
+            aliases: &["deepseek_ocr"],
+            convert: Convert::Original,
+            keys: &[
+                Key::Alias("base_size", "image_size"),
+                Key::Alias("max_crops", "max_num"),
+                Key::Alias("normalize", "do_normalize"),
+            ],
+            ..Family::of(Spec {
+                family: "deepseek-ocr",
+                strategy: Strategy::LocalGlobal(LocalGlobal {
+                    tile_size: 640,
+                    original: true,
+                    ..LocalGlobal::default()
+                }),
+                common: common(HALF),
+                numerics: Numerics::Pillow13,
+                recipe: Recipe {
+                    arrays: const {
+                        &[ArraySpec::PIXEL_VALUES, ArraySpec::concatenated("images_crop").if_any()]
+                    },
+                    facts: const {
+                        &[
+                            FactSpec::row("images_spatial_crop", What::ColumnsRows),
+                            FactSpec::scalar("num_image_tokens", What::Tokens),
+                        ]
+                    },
+                    tokens: LOCAL_ROWS,
+                    // Copies of the code differ in the square of an image that is not cut.
+                    lacks: &["crop_to_patches", "maximum_pad_value"],
+                    ..LOCAL
+                },
             })
             .says(Prompt::of(&[Word::Tokens("<image>")]))
         },

@@ -19,6 +19,9 @@ pub(super) const INTERNVL: Prompt = Prompt::of(&[
     Word::Text(("</img>", 1)),
 ]);
 
+pub(super) const NEMOTRON_NANO: Prompt =
+    Prompt::of(&[Word::Text(("<img>", 1)), Word::Tokens("<image>"), Word::Text(("</img>", 1))]);
+
 pub(super) const MINIMAX: Prompt = Prompt::of(&[
     Word::Text(("]<]start of image[>[", 0)),
     Word::Tokens("]<]image[>["),

@@ -33,9 +33,9 @@ pub(super) fn schema<'py>(
     })
 }
 
-type Parts = (&'static Spec, &'static [Key], Option<&'static Upstream>);
+pub(super) type Parts = (&'static Spec, &'static [Key], Option<&'static Upstream>);
 
-fn parts(family: &str, video: bool) -> PyResult<Parts> {
+pub(super) fn parts(family: &str, video: bool) -> PyResult<Parts> {
     let found = if video {
         families::find_video(family).map(of_videos)
     } else {
@@ -86,7 +86,7 @@ fn text<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
     Ok(text.into_pyobject(py)?.into_any())
 }
 
-fn object(py: Python<'_>, preset: Preset) -> PyResult<Bound<'_, PyAny>> {
+pub(super) fn object(py: Python<'_>, preset: Preset) -> PyResult<Bound<'_, PyAny>> {
     value::to_object(py, &Value::from(preset))
 }
 
@@ -174,7 +174,7 @@ fn add_class(
 }
 
 /// The class's defaults of the options that its row names and the family has.
-fn defaults<'py>(
+pub(super) fn defaults<'py>(
     py: Python<'py>,
     spec: &Spec,
     upstream: &Upstream,

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use super::error::to_python;
+use super::vocabulary::FACADE;
 use crate::error::{Error, reserved};
 use crate::options::Value;
 use crate::spec::Spec;
@@ -109,10 +110,13 @@ pub(super) fn to_object<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'
     })
 }
 
-/// Sets every option of a dict.
+/// Sets every option of a dict, but for those of the facade alone.
 pub(super) fn apply(spec: &mut Spec, options: &Bound<'_, PyDict>) -> PyResult<()> {
     for (name, object) in options {
         let name: String = name.extract()?;
+        if FACADE.contains(&&*name) {
+            continue;
+        }
         let value = from_python(&name, &object)?;
         spec.set(&name, &value).map_err(|error| to_python(&error))?;
     }

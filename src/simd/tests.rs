@@ -6,12 +6,12 @@ use super::{BAND, Backend, GROUP, Scalar, Simd, group_len};
 use crate::error::Size;
 use crate::image::{ImageRef, Row};
 use crate::pack::{
-    Arithmetic, Element, Fill, LINE, Lut, Normalise, PAD, Recipe, Run, Scaling, Writer,
+    Arithmetic, Element, Fill, LINE, Lut, Normalise, PAD, Recipe, Run, Scaling, Standardise, Writer,
 };
 use crate::parallel::Watch;
 use crate::pipeline::{Frame, Item, Part, Settings, run};
-use crate::plan::{Cut, Floats, From, Inside, Lane, Order, Plan, Rect, View};
-use crate::resample::{Axis, Filter, Numerics, Passes};
+use crate::plan::{Cut, First, Floats, From, Inside, Lane, Order, Plan, Rect, View};
+use crate::resample::{Axis, Filter, Float, Numerics, Passes};
 use crate::sizing::Grid;
 use crate::{families, with_backend};
 
@@ -672,6 +672,7 @@ impl Picture {
         let mut picture = Self::new(size, |y, x| self.at(top + y, left + x));
         let (height, width) = view.resized;
         if height > 0 && width > 0 {
+            let numerics = if view.lane == Lane::Torch { Numerics::Torchvision } else { numerics };
             let int16 = numerics.int16_weights();
             let order: &[bool] = match Passes::new(numerics, size, view.resized) {
                 Passes::Copy => &[],
@@ -693,9 +694,12 @@ impl Picture {
     }
 }
 
-fn cut_of(random: &mut Random, copies: usize) -> Cut {
+fn cut_of(random: &mut Random, copies: usize, floats: bool) -> Cut {
     if random.below(2) == 0 {
-        let inside = random.pick(&[Inside::Ctpp, Inside::Tcpp, Inside::Tppc]);
+        let mut inside = random.pick(&[Inside::Ctpp, Inside::Tcpp, Inside::Tppc]);
+        if floats && copies == 1 && random.below(2) == 0 {
+            inside = Inside::Numbered;
+        }
         let patch = random.pick(&[1, 3, 4, 14, 14, 16, 16]);
         Cut::Patches { patch, merge: 1 + random.below(3), temporal: copies, inside }
     } else {
@@ -708,20 +712,33 @@ fn cut_of(random: &mut Random, copies: usize) -> Cut {
 /// Bytes of one row of an output.
 fn row_of(cut: Cut, allocated: Option<Size>, copies: usize, size: usize) -> usize {
     let values = match cut {
-        Cut::Patches { patch, .. } => copies * patch * patch * 3,
+        Cut::Patches { patch, inside, .. } => inside.numbers() + copies * patch * patch * 3,
         Cut::Tiles { tile, .. } => allocated.map_or(tile.0 * tile.1, |(h, w)| h * w) * 3,
         Cut::Rows { pixel } => pixel,
     };
     values * size
 }
 
+/// Any steps of a view in floats.
+fn floats_of(random: &mut Random) -> Floats {
+    let standardise = First::Standardise(random.pick(&Standardise::ALL));
+    let mut flag = || random.below(2) == 0;
+    let rule = Float { antialias: flag(), round: flag(), clamp: flag() };
+    Floats {
+        first: random.pick(&[First::Nothing, First::Rescale, First::Normalise, standardise]),
+        rule,
+        outside: random.pick(&[None, Some(0), Some(-1), Some(300)]),
+    }
+}
+
+/// `floats`: some views are resized in floats.
 #[expect(clippy::too_many_lines, reason = "every part of a plan is drawn")]
-fn make_plan(random: &mut Random, element: Element) -> Made {
+fn make_plan(random: &mut Random, element: Element, floats: bool) -> Made {
     let copies = random.pick(&[1, 1, 2, 3]);
     let source = (random.length(70), random.length(70));
     let mut plan = Plan::resize(source, source, 3, Filter::Bicubic, u64::MAX).expect("plan");
     let template = plan.views.remove(0);
-    let cuts = [cut_of(random, copies), cut_of(random, copies)];
+    let cuts = [cut_of(random, copies, floats), cut_of(random, copies, floats)];
     let sizes_differ = random.below(2) == 0;
     for number in 0..=random.below(5) {
         let parent = random.below(number + 2).checked_sub(2);
@@ -780,14 +797,23 @@ fn make_plan(random: &mut Random, element: Element) -> Made {
         let offset = (offset(canvas.0, resized.0), offset(canvas.1, resized.1));
         // Where nothing is resized, floats must give what bytes give.
         let same = resized == rect.size || resized.0 == 0;
-        let lane =
+        let mut lane =
             if same && random.below(2) == 0 { Lane::Floats(Floats::KEPT) } else { Lane::Bytes };
+        let mut filter = random.pick(&Filter::ALL);
+        if lane == Lane::Bytes && random.below(4) == 0 {
+            lane = Lane::Torch;
+        }
+        let numbered = matches!(cut, Cut::Patches { inside: Inside::Numbered, .. });
+        if numbered || (floats && random.below(2) == 0) {
+            lane = Lane::Floats(floats_of(random));
+            filter = random.pick(&[Filter::Bilinear, Filter::Bicubic]);
+        }
         plan.views.push(View {
             from,
             source: rect,
             resized,
             lane,
-            filter: random.pick(&Filter::ALL),
+            filter,
             canvas,
             offset,
             background: [random.below(256) as u8, random.below(256) as u8, 7],
@@ -936,12 +962,20 @@ fn expected(
 /// Chains, crops, overlaps, all orders and slots with fill: every backend against the plain model.
 #[test]
 fn random_words() {
-    let count = cases(600);
-    let mut random = Random(0x00de_cade);
+    words(&mut Random(0x00de_cade), cases(600), false);
+}
+
+/// The same with views in floats, whose resizes the goldens hold: every backend against the plain one on one thread.
+#[test]
+fn random_floats() {
+    words(&mut Random(0x00f1_0a75), cases(300), true);
+}
+
+fn words(random: &mut Random, count: usize, floats: bool) {
     let mut bytes = 0;
     for case in 0..count {
         let element = random.pick(&Element::ALL);
-        let made = make_plan(&mut random, element);
+        let made = make_plan(random, element, floats);
         let (plan, copies) = (&made.plan, made.copies);
         let tiles = plan.views.iter().any(|view| matches!(view.cut, Cut::Tiles { .. }));
         let frames = if tiles { 1 } else { random.pick(&[1, copies]) };
@@ -967,7 +1001,11 @@ fn random_words() {
             1 => Fill::value(1.25, element),
             _ => Fill::colour(&luts[0], [1, 2, 200]),
         };
-        let expected = expected(&made, &pictures, &slots, &luts, numerics, fill);
+        let mut expected = if floats {
+            Vec::new()
+        } else {
+            expected(&made, &pictures, &slots, &luts, numerics, fill)
+        };
         let stream = random.below(2) == 0;
         let offset = 16 * random.below(4) + random.pick(&[0, 0, 4]);
         for simd in backends() {
@@ -991,6 +1029,11 @@ fn random_words() {
                 let settings =
                     Settings { simd, numerics, luts: &luts.each_ref(), copies, stream, threads };
                 run(&settings, vec![item], &Watch::new(None)).expect("run");
+                if expected.is_empty() {
+                    let ends = outs.iter().zip(&made.memory);
+                    let made = ends.map(|(out, &(_, len))| out[offset..offset + len].to_vec());
+                    expected = made.collect();
+                }
                 for (number, (out, expected)) in outs.iter().zip(&expected).enumerate() {
                     let end = offset + expected.len();
                     let what = (case, simd.name(), threads, number, element, pixel);
@@ -1007,7 +1050,8 @@ fn random_words() {
             }
         }
     }
-    println!("random_words: {count} cases, {bytes} bytes");
+    let name = if floats { "random_floats" } else { "random_words" };
+    println!("{name}: {count} cases, {bytes} bytes");
 }
 
 /// What fails late fails alone, where that is asked for.

@@ -55,11 +55,20 @@ pub fn aspect_ratios(
         return Err(Error::Option { name: "min_tiles", rule: "in 1..=max_tiles", given });
     }
     let mut set = PairSet::default();
-    // Upstream's comprehension runs n, then columns, then rows up to n / columns. Only the first insertion of a pair
-    // counts: that at n = columns * rows.
-    for n in min_tiles..=max_tiles {
-        for columns in (1..=n).filter(|columns| n.is_multiple_of(*columns)) {
-            set.insert((columns, n / columns))?;
+    // Upstream's comprehension runs n, then columns and rows up to n each. Only the first insertion of a pair counts: with
+    // the first n, or with the larger side.
+    let first = |columns: usize| min_tiles.div_ceil(columns)..=min_tiles.min(max_tiles / columns);
+    for columns in 1..=min_tiles {
+        for rows in first(columns) {
+            set.insert((columns, rows))?;
+        }
+    }
+    for n in min_tiles + 1..=max_tiles {
+        for columns in 1..=(n - 1).min(max_tiles / n) {
+            set.insert((columns, n))?;
+        }
+        for rows in 1..=n.min(max_tiles / n) {
+            set.insert((n, rows))?;
         }
     }
     let ratios = set.into_ordered()?;
@@ -157,12 +166,7 @@ impl Ratios {
     /// # Errors
     /// `ZeroSide`.
     pub fn closest(&self, size: Size, tile: Size) -> Result<Grid> {
-        if size.0 == 0 || size.1 == 0 {
-            return Err(Error::ZeroSide { what: "image", size });
-        }
-        if tile.0 == 0 || tile.1 == 0 {
-            return Err(Error::ZeroSide { what: "tile_size", size: tile });
-        }
+        sides(size, tile)?;
         Ok(Self::best(self.nearest(size), size, tile))
     }
 
@@ -186,8 +190,46 @@ impl Ratios {
         &self.by_ratio[start as usize..end as usize]
     }
 
+    /// The same of those grids whose sides do not divide the sides of `other`; 1 x 1 where there are none.
+    ///
+    /// # Errors
+    /// `ZeroSide`.
+    pub fn closest_beside(&self, other: Grid, size: Size, tile: Size) -> Result<Grid> {
+        sides(size, tile)?;
+        let apart = |candidate: &&Candidate| {
+            let grid = candidate.grid;
+            !other.columns.is_multiple_of(grid.columns) && !other.rows.is_multiple_of(grid.rows)
+        };
+        Ok(Self::best(self.all.iter().filter(apart), size, tile))
+    }
+
+    /// The grid whose aspect ratio, as a part of the image's, times its area, as a part of the image's and at most 0.6 of
+    /// it, is largest: the first of those, as the processor of Llama-Nemotron-VL.
+    ///
+    /// # Errors
+    /// `ZeroSide`.
+    pub fn fullest(&self, size: Size, tile: Size) -> Result<Grid> {
+        sides(size, tile)?;
+        let aspect = size.1 as f64 / size.0 as f64;
+        let area = size.0 as f64 * size.1 as f64;
+        let tile = tile.0 as f64 * tile.1 as f64;
+        let mut best = (Grid { rows: 1, columns: 1 }, f64::NEG_INFINITY);
+        for candidate in &self.all {
+            let filled = (candidate.columns * candidate.rows * tile / area).min(0.6);
+            let close = (candidate.ratio / aspect).min(aspect / candidate.ratio);
+            if filled * close > best.1 {
+                best = (candidate.grid, filled * close);
+            }
+        }
+        Ok(best.0)
+    }
+
     /// The simple algorithm.
-    fn best(candidates: &[Candidate], size: Size, tile: Size) -> Grid {
+    fn best<'a>(
+        candidates: impl IntoIterator<Item = &'a Candidate>,
+        size: Size,
+        tile: Size,
+    ) -> Grid {
         let aspect = size.1 as f64 / size.0 as f64;
         let area = size.0 as f64 * size.1 as f64;
         let half = 0.5 * (tile.0 as f64 * tile.1 as f64);
@@ -204,6 +246,16 @@ impl Ratios {
         }
         best
     }
+}
+
+fn sides(size: Size, tile: Size) -> Result<()> {
+    if size.0 == 0 || size.1 == 0 {
+        return Err(Error::ZeroSide { what: "image", size });
+    }
+    if tile.0 == 0 || tile.1 == 0 {
+        return Err(Error::ZeroSide { what: "tile_size", size: tile });
+    }
+    Ok(())
 }
 
 /// The grid for an image, of all of `min_tiles..=max_tiles`: see [`Ratios::closest`].
@@ -344,6 +396,24 @@ mod tests {
             (2, 6),
         ];
         assert_eq!(aspect_ratios(RatioOrder::Set, 1, 12), Ok(published.to_vec()));
+    }
+
+    #[test]
+    fn the_order_without_small_grids() {
+        let from_three = [
+            (3, 1),
+            (1, 3),
+            (4, 1),
+            (1, 4),
+            (2, 2),
+            (1, 5),
+            (5, 1),
+            (6, 1),
+            (2, 3),
+            (1, 6),
+            (3, 2),
+        ];
+        assert_eq!(aspect_ratios(RatioOrder::Set, 3, 6), Ok(from_three.to_vec()));
     }
 
     #[test]

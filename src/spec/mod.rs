@@ -27,7 +27,9 @@ use crate::strategy::{Measure, Ready, Strategy};
 pub use array::{ArraySpec, FactSpec, Form, Group, Number, Per, Rows, What};
 pub use prompt::{Counts, Digits, Mark, NOTHING, Positions, Prompt, Word};
 pub use tokens::{Part, TokenSpec};
-pub use upstream::{Backends, Key, Preset, Sign, Upstream};
+pub use upstream::{
+    Backends, IGNORED, Key, OwnFile, OwnForm, Preset, Sign, Upstream, VIDEO_IGNORED,
+};
 pub use view::{CutSpec, ViewSpec};
 
 /// Mean and standard deviation of each channel.

@@ -99,6 +99,99 @@ pub enum Key {
     Must(&'static str, Preset),
 }
 
+impl Key {
+    /// The key itself.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Alias(key, _)
+            | Self::Dict(key, _)
+            | Self::Choice(key, _)
+            | Self::Bare(key, _)
+            | Self::Sides(key, _)
+            | Self::Square(key, _)
+            | Self::Counted(key, _)
+            | Self::Derived(key)
+            | Self::Ignore(key)
+            | Self::Must(key, _) => key,
+        }
+    }
+}
+
+/// Upstream's keys that change no pixel of the families here: bookkeeping, and steps that these classes leave out.
+pub const IGNORED: &[&str] = &[
+    // What the file is, and who wrote it.
+    "image_processor_type",
+    "feature_extractor_type",
+    "processor_class",
+    "auto_map",
+    "transformers_version",
+    "_name_or_path",
+    "_commit_hash",
+    "_valid_kwargs_names",
+    "_valid_processor_keys",
+    // How upstream runs.
+    "use_fast",
+    "backend",
+    "disable_grouping",
+    "return_tensors",
+    "image_seq_length",
+    "data_format",
+    // Steps of other classes, which upstream's base class accepts everywhere.
+    "default_to_square",
+    "do_center_crop",
+    "crop_size",
+    "do_pad",
+    "pad_size",
+    // Of an audio extractor that shares the file.
+    "chunk_length",
+    "dither",
+    "feature_size",
+    "hop_length",
+    "n_fft",
+    "n_samples",
+    "nb_max_frames",
+    "padding_side",
+    "padding_value",
+    "return_attention_mask",
+    "sampling_rate",
+    // Read by processors and models, never by the image processor.
+    "chat_template",
+    "image_token",
+    "video_token",
+];
+
+/// The same of video processors alone.
+pub const VIDEO_IGNORED: &[&str] = &[
+    "video_processor_type",
+    "return_metadata",
+    "video_metadata",
+    "max_duration",
+    "max_image_size",
+    "num_channels",
+    "use_token_compression",
+];
+
+/// A model's own file, of another form than transformers': which it is, and its keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnFile {
+    /// Its form.
+    pub form: OwnForm,
+    /// Keys that the image side reads, in the order of the alphabet.
+    pub known: &'static [&'static str],
+    /// Keys that it does not read.
+    pub ignored: &'static [&'static str],
+}
+
+/// The form of a model's own file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnForm {
+    /// `InternVLChatConfig`: the `config.json` of the whole model.
+    InternVlChat,
+    /// The arguments of `DeepseekVLV2Processor`: a `processor_config.json`.
+    DeepseekVlV2,
+}
+
 /// The value of a default.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Preset {

@@ -44,7 +44,18 @@ options! {
     fixed {
         /// Which of two grids of as many tiles is looked at first, and so wins a tie.
         tie_order: RatioOrder = RatioOrder::Columns,
+        /// What makes a grid the best one.
+        best: BestGrid = BestGrid::Closest,
     }
+}
+
+/// What makes a grid the best one for an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BestGrid {
+    /// Its aspect ratio is closest to the image's: [`Ratios::closest`].
+    Closest,
+    /// Its aspect ratio and its area, up to 0.6 of the image's, come closest to the image's: [`Ratios::fullest`].
+    Fullest,
 }
 
 /// The candidates of the whole budget, and those of shares of it as they are asked for.
@@ -62,9 +73,16 @@ impl AspectGrid {
         self.crop_to_patches && several
     }
 
-    fn closest(&self, ready: &Candidates, size: Size, tile: Size, images: usize) -> Result<Grid> {
+    fn of(&self, ratios: &Ratios, size: Size, tile: Size) -> Result<Grid> {
+        match self.best {
+            BestGrid::Closest => ratios.closest(size, tile),
+            BestGrid::Fullest => ratios.fullest(size, tile),
+        }
+    }
+
+    fn grid(&self, ready: &Candidates, size: Size, tile: Size, images: usize) -> Result<Grid> {
         if self.multi_image == MultiImage::Full || images <= 1 {
-            return ready.whole.closest(size, tile);
+            return self.of(&ready.whole, size, tile);
         }
         let share = (self.max_num / images).max(1);
         // A share below `min_num` leaves upstream without any candidate, and its grid is then 1 x 1.
@@ -81,7 +99,7 @@ impl AspectGrid {
             ratios
         };
         drop(shares);
-        ratios.closest(size, tile)
+        self.of(&ratios, size, tile)
     }
 }
 
@@ -115,7 +133,7 @@ impl Measure for AspectGrid {
         let crops = self.crops(context);
         let tile = if crops || context.common.do_resize { self.image_size } else { size };
         let grid = if crops {
-            self.closest(ready, size, tile, context.images)?
+            self.grid(ready, size, tile, context.images)?
         } else {
             Grid { rows: 1, columns: 1 }
         };

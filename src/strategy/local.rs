@@ -4,7 +4,7 @@ use super::{Cells, Context, Layout, Measure, Shape};
 use crate::error::{Result, Size};
 use crate::options::{Colour, Count, Flag, SideOrSize, options};
 use crate::plan::Role;
-use crate::sizing::{Grid, Placement, RatioOrder, Ratios};
+use crate::sizing::{self, Grid, Placement, RatioOrder, Ratios};
 use crate::spec::Common;
 
 options! {
@@ -33,6 +33,9 @@ options! {
     fixed {
         /// Whether small squares are stretched; else the square is as large as a tile where no image has tiles.
         stretches: bool = false,
+        /// Whether sizes and ties are those of the models' own code: the square is `ImageOps.pad`'s, and grids of as many
+        /// tiles stand in the order of a CPython set.
+        original: bool = false,
     }
 }
 
@@ -46,6 +49,15 @@ impl LocalGlobal {
         };
         if self.stretches && !self.crop_to_patches && side <= self.maximum_pad_value {
             return Ok(Shape::stretched(Role::Global, size, (side, side), filter));
+        }
+        if self.original {
+            let canvas = (side, side);
+            let placement = sizing::contain(size, canvas);
+            return Ok(Shape::stretched(Role::Global, size, placement.resized, filter).placed(
+                placement,
+                canvas,
+                self.background_color,
+            ));
         }
         let scale = side as f64 / size.0.max(size.1) as f64;
         let scaled = |side: usize| (side as f64 * scale).round_ties_even() as usize;
@@ -65,7 +77,8 @@ impl Measure for LocalGlobal {
     type Ready = Ratios;
 
     fn prepare(&self, _common: &Common) -> Result<Ratios> {
-        Ratios::new(RatioOrder::Columns, self.min_num, self.max_num)
+        let order = if self.original { RatioOrder::Set } else { RatioOrder::Columns };
+        Ratios::new(order, self.min_num, self.max_num)
     }
 
     fn measure(&self, ready: &Ratios, size: Size, context: &Context<'_>) -> Result<Layout> {

@@ -39,6 +39,7 @@ mod tiled_patches;
 mod token_cap;
 mod token_limit;
 mod token_range;
+mod two_grids;
 mod windows;
 
 pub use arrangement::{Arrangement, VisionInput};
@@ -52,7 +53,7 @@ pub use every_frame::{EveryFrame, Overflow, Sampled, Sampling};
 pub use fit::FitCanvas;
 pub use fixed::{FixedSize, Padding};
 pub use frames::{FrameBudget, Frames, Scaling};
-pub use grid::{AspectGrid, MultiImage};
+pub use grid::{AspectGrid, BestGrid, MultiImage};
 pub use grid_patches::GridPatches;
 pub use layout::{Cells, Context, Layout, Pooling, Reached, Shape, Span};
 pub use local::LocalGlobal;
@@ -76,6 +77,7 @@ pub use tiled_patches::TiledPatches;
 pub use token_cap::TokenCap;
 pub use token_limit::TokenLimit;
 pub use token_range::TokenRange;
+pub use two_grids::TwoGrids;
 pub use windows::Windows;
 
 use crate::error::{Error, Result, Size};
@@ -350,6 +352,8 @@ strategies! {
     PixelBudget,
     /// Stretches to the tile grid of the closest aspect ratio.
     AspectGrid,
+    /// Stretches to two such grids, one after the other.
+    TwoGrids,
     /// Pads into the best of a list of canvases, with a padded global view before it.
     BestCanvas,
     /// Scales the longer side, pads to a square.

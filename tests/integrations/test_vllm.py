@@ -521,7 +521,10 @@ def test_another_release_of_vllm(
 
 PLANS: dict[str, tuple[str, dict[str, Any]]] = {
     "internvl_chat": ("internvl", {}),
+    "h2ovl": ("h2ovl", {}),
+    "nemotron_embed": ("llama-nemotron-vl", {}),
     "deepseek_vl2": ("deepseek-vl2", {}),
+    "deepseek_ocr": ("deepseek-ocr", {}),
     "qwen2_vl": ("qwen2-vl", {}),
     "qwen2_5_vl": ("qwen2-vl", {}),
     "qwen3_vl": ("qwen3-vl", {"min_pixels": 65536, "max_pixels": 16777216}),
@@ -540,9 +543,9 @@ def test_token_counts(vllm: Any, root: Path, name: str) -> None:
     hf = info.get_hf_processor()
     found = []
     for height, width in TOKEN_SIZES:
-        if name == "internvl_chat":
+        if COVERED[name][1][-1] == "InternVLChat calls":
             count = hf.get_num_image_tokens(image_width=width, image_height=height)
-        elif name == "deepseek_vl2":
+        elif name in ("deepseek_vl2", "deepseek_ocr"):
             count = info.get_num_image_tokens(image_width=width, image_height=height)
         else:
             count = info.get_num_image_tokens(

@@ -17,7 +17,7 @@ from PIL import Image
 from .._types import ImageInput
 from ..functional import resize
 from ..images import Policy, prepare
-from ..options import family_row
+from ..options import family
 from .boxes import Box
 from .style import ROLES, Colour, Picture, by
 
@@ -66,7 +66,7 @@ class Sheet:
 
 
 def load(plan: Plan, image: ImageInput) -> Picture:
-    convert = family_row(plan.family)[1]["convert"]
+    convert = family(plan.family)[2]
     convert = "original" if convert == "original" else "transformers"
     ready = prepare(image, Policy(convert, False, None, int(plan.options["max_image_pixels"])))
     if (ready.height, ready.width) != plan.source:

@@ -12,8 +12,8 @@ from typing import Any, Final, cast
 
 import numpy as np
 
+from ..options import canonical, preset
 from ..video import VideoProcessor
-from ..video import config as video_config
 from ..video.variant import ABSENT
 from ._arguments import Elsewhere, vocabulary
 from ._mixin import Exact, Made, named, noise
@@ -54,10 +54,10 @@ class ExactVideos(Exact):
 
     def _dynres_new(self, arguments: Mapping[str, Any], floating: bool) -> Made:
         row = self._dynres_row
-        base = {**video_config.preset(row.family), **row.defaults}
+        base = {**preset(row.family, True), **row.defaults}
         given = vocabulary(row).given(self, arguments, base, _SAMPLING)
         given = {key: value for key, value in given.items() if key not in _SAMPLING}
-        options = video_config.canonical(given, base, row.family)
+        options = canonical(given, base, "options", row.family, True)
         options |= {
             "do_convert_rgb": False,
             "input_data_format": "channels_first",

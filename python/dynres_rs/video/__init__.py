@@ -12,7 +12,6 @@ streamed: beside the output there are never more than a few frames in memory.
 |---|---|
 | `processor` | `VideoProcessor`: options, plans, the call |
 | `variant` | a set of options, ready to run |
-| `config` | config files of upstream's video processors, and the names of options |
 | `call` | one call: plans, output, frames into their places |
 | `frames` | arrays, lists, iterators and files as frames that are taken one by one |
 | `file` | video files through PyAV |

@@ -10,18 +10,28 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .. import _dynres_rs as _native
+from .. import hf
 from .._call import How
 from .._configured import Configured
 from .._dynres_rs import Plan
 from .._types import I64, Batch, ErrorPolicy, Options
 from ..arguments import _side, as_numbers
+from ..options import canonical, preset
 from .call import Call
-from .config import canonical, named, preset, read, read_pretrained
 from .frames import Frames, VideosInput, as_videos, open_video, placed
 from .metadata import VideoMetadata, read_metadata
 from .variant import VideoVariant
 
 __all__ = ["Taken", "VideoProcessor"]
+
+
+def read_pretrained(
+    path: str | os.PathLike[str], revision: str | None, overrides: dict[str, Any]
+) -> tuple[str, Options]:
+    """The family and all options of videos of a model's folder, file or hub id."""
+    config, model_type = hf.find(path, revision, hf.VIDEOS)
+    return _native.read_video_config(config, overrides, model_type)
 
 
 class Taken(NamedTuple):
@@ -62,9 +72,12 @@ class VideoProcessor(Configured[VideoVariant]):
 
     __slots__ = ()
 
+    _of_videos = True
+
     def __init__(self, family: str, *, numerics: str | None = None, **options: Any) -> None:
-        name = named(family)
-        self._set(name, numerics or "torchvision", canonical(options, preset(name), name))
+        name = _native.video_family(family)
+        full = canonical(options, preset(name, True), "options", name, True)
+        self._set(name, numerics or "torchvision", full)
 
     @classmethod
     def _of(cls, family: str, options: Options, numerics: str | None) -> Self:
@@ -72,14 +85,8 @@ class VideoProcessor(Configured[VideoVariant]):
         made._set(family, numerics or "torchvision", options)
         return made
 
-    def _canonical(self, given: Mapping[str, Any], current: Options) -> Options:
-        return canonical(given, current, self._family)
-
     def _prepared(self, options: Options) -> VideoVariant:
         return VideoVariant(self._family, self._numerics, options)
-
-    def _preset(self) -> Options:
-        return preset(self._family)
 
     @classmethod
     def from_config(
@@ -98,7 +105,7 @@ class VideoProcessor(Configured[VideoVariant]):
             TypeError: `config` is no dict, or a value has the wrong type.
             ValueError: an unknown class or key, or a value that is out of range.
         """
-        return cls._of(*read(config, overrides), numerics)
+        return cls._of(*_native.read_video_config(config, overrides), numerics)
 
     @classmethod
     def from_pretrained(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from .._configured import Variant, prepared
+from .._configured import Variant
+from .._dynres_rs import Spec
 from .._types import I64, Numerics, Options
 from .rules import RULES, Known
 from .sampling import sample_indices
@@ -29,7 +30,7 @@ class VideoVariant(Variant):
     __slots__ = ("temporal",)
 
     def __init__(self, family: str, numerics: Numerics, options: Options) -> None:
-        spec = prepared(family, numerics, options, video=True)
+        spec = Spec(family, numerics, options, True)
         convert = "transformers" if options["do_convert_rgb"] else "none"
         super().__init__(spec, numerics, options, convert)
         # A picture a frame has no temporal patches.
