@@ -12,6 +12,7 @@ import dynres_rs as dr
 import numpy as np
 from dynres_rs import _dynres_rs as native
 from PIL import Image
+from strategies import sized
 
 #: Families of videos.
 VIDEOS = sorted(
@@ -118,7 +119,7 @@ def of_family(family: str) -> Any:
 
 
 def counts_of_family(family: str) -> Any:
-    p = processor(family)
+    p = sized(processor(family))
     plan = p.plan(700, 1100)
     return [
         plan.to_dict(), plan.shapes, plan.metadata, plan.nbytes(),

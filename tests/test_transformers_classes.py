@@ -13,6 +13,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -114,6 +115,14 @@ def classes_of(adapter: ModuleType, name: str) -> dict[str, Any]:
         except AttributeError:
             continue
     return found
+
+
+def another_release(said: list[str]) -> bool:
+    """Whether ours stepped aside since transformers is not the release that the table follows."""
+    return (
+        tuple(map(int, version("transformers").split(".")[:2])) < (5, 24)
+        and "numbers are not those of this release" in said[0]
+    )
 
 
 # What is registered
@@ -236,15 +245,23 @@ def test_images(adapter: ModuleType, one_thread: None, name: str) -> None:
                 difference = differs(want, got)
                 if difference is not None:
                     wrong.append(f"{each} {kind} {label}: {difference}")
-                elif said and (each, kind) not in UPSTREAMS_OWN and label != "transparent":
+                elif (
+                    said
+                    and (each, kind) not in UPSTREAMS_OWN
+                    and label != "transparent"
+                    and not another_release(said)
+                ):
                     wrong.append(f"{each} {kind} {label}: {said}")
     assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.torch
 @pytest.mark.parametrize("name", VIDEOS)
-def test_videos(adapter: ModuleType, one_thread: None, name: str) -> None:
-    cls = getattr(adapter, name)
+def test_videos(adapter: ModuleType, transformers: ModuleType, one_thread: None, name: str) -> None:
+    cls = getattr(adapter, name, None)
+    if cls is None:
+        assert not hasattr(transformers, name)
+        pytest.skip(f"this release of transformers has no {name}")
     theirs, ours = cls._dynres_upstream(), cls()
     calls = {
         "one": np.stack([noise(n, 60, 84) for n in range(4)]),
@@ -260,7 +277,7 @@ def test_videos(adapter: ModuleType, one_thread: None, name: str) -> None:
             difference = differs(want, got)
             if difference is not None:
                 wrong.append(f"{kind} {label}: {difference}")
-            elif said and (name, kind) not in UPSTREAMS_OWN:
+            elif said and (name, kind) not in UPSTREAMS_OWN and not another_release(said):
                 wrong.append(f"{kind} {label}: {said}")
     assert not wrong, "\n".join(wrong)
 
