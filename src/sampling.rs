@@ -266,6 +266,21 @@ fn line(first: f64, last: f64, count: usize) -> impl Fn(usize) -> f64 {
     }
 }
 
+/// From both ends to the middle in float32, multiplication and addition fused, as torch's `linspace` on every
+/// processor with AVX2.
+fn torch_line(first: i64, last: i64, count: usize) -> impl Fn(usize) -> f32 {
+    let (low, high) = (first as f32, last as f32);
+    let step = f64::from((high - low) / (count.saturating_sub(1) as f32));
+    move |index| {
+        let value = if index < count / 2 {
+            f64::from(low) + step * index as f64
+        } else {
+            f64::from(high) - step * (count - index - 1) as f64
+        };
+        value as f32
+    }
+}
+
 impl Run<'_> {
     /// The video's rate, where a rule cannot do without.
     fn rate(&self) -> Result<f64> {
@@ -340,21 +355,6 @@ impl Run<'_> {
         })
     }
 
-    /// From both ends to the middle in float32, multiplication and addition fused, as torch's `linspace` on every
-    /// processor with AVX2.
-    fn torch_line(&self, first: i64, last: i64, count: usize) -> impl Fn(usize) -> f32 {
-        let (low, high) = (first as f32, last as f32);
-        let step = f64::from((high - low) / (count.saturating_sub(1) as f32));
-        move |index| {
-            let value = if index < count / 2 {
-                f64::from(low) + step * index as f64
-            } else {
-                f64::from(high) - step * (count - index - 1) as f64
-            };
-            value as f32
-        }
-    }
-
     /// `Qwen2VLVideoProcessor.sample_frames`: torch's arange, which has one element more than the number of frames where
     /// the division rounds down.
     fn arange(&self) -> Result<Vec<i64>> {
@@ -411,20 +411,19 @@ impl Run<'_> {
         let (start, end) = self.span(rate)?;
         let total = (end - start + 1) as f64;
         let even = |count: f64| (count / FRAME_FACTOR).floor() * FRAME_FACTOR;
-        let count = match asked.num_frames {
-            Some(count) => (count as f64 / FRAME_FACTOR).round_ties_even() * FRAME_FACTOR,
-            None => {
-                let fewest = (asked.min_frames as f64 / FRAME_FACTOR).ceil() * FRAME_FACTOR;
-                let most = asked.max_frames.map_or(total.min(768.0), |most| most as f64);
-                let wanted = total / rate * asked.fps.unwrap_or(2.0);
-                even(wanted.max(fewest).min(even(most)).min(total))
-            }
+        let count = if let Some(count) = asked.num_frames {
+            (count as f64 / FRAME_FACTOR).round_ties_even() * FRAME_FACTOR
+        } else {
+            let fewest = (asked.min_frames as f64 / FRAME_FACTOR).ceil() * FRAME_FACTOR;
+            let most = asked.max_frames.map_or(total.min(768.0), |most| most as f64);
+            let wanted = total / rate * asked.fps.unwrap_or(2.0);
+            even(wanted.max(fewest).min(even(most)).min(total))
         };
         if !(FRAME_FACTOR..=total).contains(&count) {
             let rule = format!("in {FRAME_FACTOR}..{total}");
             return Err(Refused::Outside { name: "num_frames", rule, given: count });
         }
-        let line = self.torch_line(start as i64, end as i64, count as usize);
+        let line = torch_line(start as i64, end as i64, count as usize);
         self.each(count as usize, |index| line(index).round_ties_even() as i64)
     }
 
@@ -648,7 +647,7 @@ impl Run<'_> {
         if count == 1 {
             return Ok(collected([0])?);
         }
-        let line = self.torch_line(0, self.last(), count);
+        let line = torch_line(0, self.last(), count);
         self.each(count, |index| line(index) as i64)
     }
 

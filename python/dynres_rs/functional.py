@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from . import _dynres_rs as _native
 from ._dynres_rs import Spec
 from ._types import U8, DType, Options
-from .arguments import _dtype, _integer, _out_view, _side
+from .arguments import _dtype, _integer, _out_view
 from .files import shown
 from .images import as_array
 from .memory import _empty

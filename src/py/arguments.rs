@@ -41,13 +41,11 @@ pub(super) fn whole_number<'py>(
 #[pyfunction]
 pub(super) fn integer(name: &str, value: &Bound<'_, PyAny>) -> PyResult<i64> {
     let number = whole_number(name, value)?;
-    match number.extract() {
-        Ok(number) => Ok(number),
-        Err(_) => {
-            let bits: usize = number.call_method0("bit_length")?.extract()?;
-            Err(value_error(format!("{name}: must fit 64 bits, got one of {bits} bits")))
-        }
+    if let Ok(number) = number.extract() {
+        return Ok(number);
     }
+    let bits: usize = number.call_method0("bit_length")?.extract()?;
+    Err(value_error(format!("{name}: must fit 64 bits, got one of {bits} bits")))
 }
 
 /// A length or a count: an integer in 1..2**31.

@@ -186,7 +186,7 @@ impl PyView {
     /// The view of that number of a plan.
     #[staticmethod]
     fn _again(plan: &Bound<'_, PyPlan>, number: usize) -> PyResult<Self> {
-        let found = plan.get().all_views().into_iter().nth(number);
+        let found = plan.get().all_views().nth(number);
         found.ok_or_else(|| PyValueError::new_err("number: must be one of the plan's views"))
     }
 
@@ -218,12 +218,11 @@ impl PyPlan {
     }
 
     /// Its views.
-    pub(super) fn all_views(&self) -> Vec<PyView> {
-        let view = |number| {
+    pub(super) fn all_views(&self) -> impl ExactSizeIterator<Item = PyView> {
+        (0..self.plan.views.len()).map(|number| {
             let (plan, spec) = (Arc::clone(&self.plan), Arc::clone(&self.spec));
             PyView { plan, spec, number }
-        };
-        (0..self.plan.views.len()).map(view).collect()
+        })
     }
 
     /// The arrays of this image alone.

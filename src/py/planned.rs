@@ -122,8 +122,12 @@ pub(super) fn plan_text(py: Python<'_>, plan: &PyPlan) -> PyResult<String> {
     }
     let views = plan.all_views();
     if views.len() > 1 {
-        for view in &views {
-            let _ = write!(text, "\n  {}", view_text(view));
+        for view in views {
+            let line = view_text(&view);
+            text.try_reserve(line.len() + 3)
+                .map_err(|_| PyMemoryError::new_err("views: no room for their text"))?;
+            text.push_str("\n  ");
+            text.push_str(&line);
         }
     }
     text.push(')');
@@ -241,7 +245,7 @@ pub(super) fn in_view<'py>(
     given: &Object<'py>,
     view: &Object<'py>,
 ) -> PyResult<Object<'py>> {
-    let views = plan.all_views();
+    let mut views = plan.all_views();
     let integer = numpy(given.py())?.getattr(intern!(given.py(), "integer"))?;
     let mut chain = Vec::new();
     if let Ok(view) = view.cast::<PyView>() {
@@ -254,14 +258,14 @@ pub(super) fn in_view<'py>(
             let (count, got) = (views.len(), shown(&view.call_method0("__int__")?, 40)?);
             return Err(value_error(format!("view: must be in 0..{count}, got {got}")));
         };
-        chain.push(views[number].again());
+        chain.extend(views.nth(number));
     } else {
         let kind = kind_of(view)?;
         return Err(type_error(format!("view: must be a View or its number, got {kind}")));
     }
     let array = points("points", given)?;
     while let Some(parent) = chain.last().and_then(PyView::parent) {
-        let Some(parent) = chain[0].plan().all_views().into_iter().nth(parent) else { break };
+        let Some(parent) = chain[0].plan().all_views().nth(parent) else { break };
         chain.push(parent);
     }
     for view in chain.iter().rev() {

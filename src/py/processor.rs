@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyDict, PyList};
 use std::sync::{Arc, OnceLock};
 
+use super::arguments::side;
 use super::array::{Claim, ImageBuffer, OutBuffer, claim, disjoint};
 use super::arrow::PilImage;
 use super::batch::PyBatch;
@@ -388,7 +389,7 @@ impl PySpec {
     fn sample<'py>(
         &self,
         py: Python<'py>,
-        total_num_frames: usize,
+        total_num_frames: &Bound<'py, PyAny>,
         video_fps: Option<&Bound<'py, PyAny>>,
         duration: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
@@ -397,7 +398,8 @@ impl PySpec {
             let Some(asked) = Asked::of(&self.spec, temporal) else {
                 return Err(PyValueError::new_err("family: must be one that takes videos"));
             };
-            let video = sampling::video(total_num_frames, video_fps, duration)?;
+            let total = side("total_num_frames", total_num_frames)?;
+            let video = sampling::video(total, video_fps, duration)?;
             sampling::frames(py, &asked, video)
         })
     }
