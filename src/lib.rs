@@ -17,6 +17,7 @@
 //! | [`families`] | the table of families: entries | `error`, `resample`, `sizing`, `spec`, `strategy`, `plan` (roles, orders), `coords` (kinds of tokens), `pack` (arithmetic) |
 //! | [`plan`] | all that will happen to an image, and the arrays of a call | `error`, `names`, `options`, `resample`, `sizing`, `spec`, `strategy`, `coords` (kinds of tokens), `pack` (elements) |
 //! | [`coords`] | where each token lies in the image | `error`, `names`, `parallel`, `plan`, `strategy` (spans) |
+//! | [`sampling`] | which frames of a video are taken | `error`, `parallel`, `spec`, `strategy` |
 //! | [`solver`] | the largest setting within a budget of tokens; packing sequences | `error`, `options`, `parallel`, `plan`, `spec`, `strategy` |
 //! | [`pack`] | what a byte becomes, and its place in the output | `error`, `names`, `image`, `resample`, `plan`, `spec`, `strategy`, `simd` |
 //! | [`simd`] | the kernels, a file an instruction set | `error`, `memory`, `image`, `resample`, `pack` (tables, writer) |
@@ -41,6 +42,7 @@ pub mod plan;
 #[cfg(feature = "python")]
 mod py;
 pub mod resample;
+pub mod sampling;
 pub mod simd;
 pub mod sizing;
 pub mod solver;

@@ -139,16 +139,27 @@ numbers = range(1, total + 1)
 if total > most:
     numbers = sorted({1 + i * (total - 1) // (most - 1) for i in range(most)})
 found = []
+
+def attempt():
+    # Of a function, since names of a module are in a dictionary, which grows. Python may have no memory for
+    # the handler either: that is one more MemoryError, and its own.
+    try:
+        return call(), None
+    except BaseException as raised:
+        return None, raised
+
 for number in numbers:
     if number < start:
         continue
     print("at", number, flush=True)
     arm(number, NEVER if persistent else number, least, everyone)
     try:
-        got, error = call(), None
-    except BaseException as raised:
+        try:
+            got, error = attempt()
+        finally:
+            disarm()
+    except MemoryError as raised:
         got, error = None, raised
-    disarm()
     if error is not None:
         kind, text = type(error).__name__, str(error)
         if not isinstance(error, MemoryError):

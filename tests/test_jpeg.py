@@ -644,7 +644,7 @@ def test_work_is_counted_alike(progressive: bool) -> None:
             )  # fmt: skip
             header = jpeg.header(data)
             assert header is not None
-            assert header.work == jpeg._work(data) > 0
+            assert header.work == _native.jpeg_work(data) > 0
             assert (header.work > 10) or not progressive
 
 

@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Mapping, Sequence
-from numbers import Real
 from typing import Any, Final, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._dynres_rs import finite_number, whole_number
+from ._dynres_rs import integer as _integer
+from ._dynres_rs import side as _side
 from ._types import DType
 from .files import shown
 
+__all__ = [
+    "DTYPES",
+    "ERRORS",
+    "_check_name",
+    "_dtype",
+    "_given_outs",
+    "_integer",
+    "_out_view",
+    "_side",
+    "_torch",
+    "as_list",
+    "as_numbers",
+    "finite_number",
+    "whole_number",
+]
+
 DTYPES: Final[tuple[DType, ...]] = get_args(DType)
 ERRORS: Final = ("raise", "collect")
-
-
-def whole_number(name: str, value: object) -> int:
-    """An integer of any kind, by `__index__`; not a bool."""
-    if not isinstance(value, bool | np.bool_):
-        try:
-            return operator.index(value)  # type: ignore[arg-type]
-        except MemoryError:
-            raise
-        except Exception:
-            pass
-    raise TypeError(f"{name}: must be an integer, got {type(value).__name__}")
 
 
 def as_numbers(name: str, given: ArrayLike) -> NDArray[Any]:
@@ -51,41 +55,11 @@ def as_list(name: str, given: Any) -> list[Any]:
         raise TypeError(f"{name}: must be a sequence, got one value") from None
 
 
-def finite_number(name: str, value: object) -> float:
-    """A finite number of any kind, as a float; not a bool."""
-    number: Any = value
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | Real | np.number):
-        raise TypeError(f"{name}: must be a number, got {type(value).__name__}")
-    try:
-        found = float(number)
-    except OverflowError:
-        found = math.inf
-    if not math.isfinite(found):
-        raise ValueError(f"{name}: must be a finite number, got {shown(value)}")
-    return found
-
-
 def _check_name(name: str, given: object, allowed: Sequence[str]) -> None:
     if not isinstance(given, str):
         raise TypeError(f"{name}: must be a string, got {type(given).__name__}")
     if given not in allowed:
         raise ValueError(f"{name}: must be one of {', '.join(allowed)}; got '{shown(given, 40)}'")
-
-
-def _integer(name: str, value: object) -> int:
-    """An integer of any kind, by `__index__`; not a bool."""
-    number = whole_number(name, value)
-    if not -(2**63) <= number < 2**63:
-        raise ValueError(f"{name}: must fit 64 bits, got one of {number.bit_length()} bits")
-    return number
-
-
-def _side(name: str, value: object) -> int:
-    """A length or a count: an integer in 1..2**31."""
-    number = _integer(name, value)
-    if not 0 < number < 2**31:
-        raise ValueError(f"{name}: must be in 1..2**31, got {number}")
-    return number
 
 
 def _dtype(dtype: object) -> DType:

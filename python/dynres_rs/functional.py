@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from . import _dynres_rs as _native
 from ._dynres_rs import Spec
 from ._types import U8, DType, Options
-from .arguments import _dtype, _integer, _out_view, _side
+from .arguments import _dtype, _integer, _out_view
 from .files import shown
 from .images import as_array
 from .memory import _empty
@@ -67,15 +67,7 @@ def closest_aspect_grid(
     Matches InternVL's `find_closest_aspect_ratio` over its `dynamic_preprocess` ratios, and
     transformers' `get_optimal_tiled_canvas`, both of which return (columns, rows).
     """
-    return Grid(
-        *_native.closest_aspect_grid(
-            _side("height", height),
-            _side("width", width),
-            _side("tile_size", tile_size),
-            _side("min_tiles", min_tiles),
-            _side("max_tiles", max_tiles),
-        )
-    )
+    return Grid(*_native.closest_aspect_grid(height, width, tile_size, min_tiles, max_tiles))
 
 
 def best_canvas(height: int, width: int, candidates: Sequence[tuple[int, int]]) -> tuple[int, int]:
@@ -98,23 +90,7 @@ def best_canvas(height: int, width: int, candidates: Sequence[tuple[int, int]]) 
     Matches transformers' `select_best_resolution`, and DeepSeek-VL2's of the same name, which has
     (width, height) throughout.
     """
-    try:
-        given = None if isinstance(candidates, str | bytes | Mapping) else list(candidates)
-    except MemoryError:
-        raise
-    except Exception:
-        given = None
-    if given is None:
-        raise TypeError(
-            f"candidates: must be (height, width) pairs, got {type(candidates).__name__}"
-        )
-    pairs = []
-    for candidate in given:
-        tall, wide = _pair("candidates", candidate)
-        pairs.append((_side("candidates", tall), _side("candidates", wide)))
-    if not pairs:
-        raise ValueError("candidates: must hold at least one (height, width), got none")
-    return _native.best_canvas(_side("height", height), _side("width", width), pairs)
+    return _native.best_canvas(height, width, candidates)
 
 
 def smart_resize(
@@ -143,13 +119,7 @@ def smart_resize(
     Matches transformers' `smart_resize` of Qwen2-VL: halves round to even, a ratio of exactly 200
     passes.
     """
-    return _native.smart_resize(
-        _side("height", height),
-        _side("width", width),
-        _side("factor", factor),
-        _budget("min_pixels", min_pixels),
-        _budget("max_pixels", max_pixels),
-    )
+    return _native.smart_resize(height, width, factor, min_pixels, max_pixels)
 
 
 def smart_resize_video(
@@ -183,13 +153,7 @@ def smart_resize_video(
     Matches transformers' `smart_resize` of Qwen3-VL's video processor.
     """
     return _native.smart_resize_video(
-        _side("num_frames", num_frames),
-        _side("height", height),
-        _side("width", width),
-        _side("temporal_factor", temporal_factor),
-        _side("factor", factor),
-        _budget("min_pixels", min_pixels),
-        _budget("max_pixels", max_pixels),
+        num_frames, height, width, temporal_factor, factor, min_pixels, max_pixels
     )
 
 
@@ -449,13 +413,6 @@ def _check_limit(name: str, height: int, width: int) -> None:
         raise _native.ImageTooLargeError(
             f"{name}: more than max_image_pixels={MAX_IMAGE_PIXELS} pixels, got {(height, width)}"
         )
-
-
-def _budget(name: str, value: object) -> int:
-    number = _integer(name, value)
-    if number < 1:
-        raise ValueError(f"{name}: must be at least 1, got {number}")
-    return number
 
 
 def _pair(name: str, value: Any) -> tuple[int, int]:

@@ -203,8 +203,8 @@ def _array(array: NDArray[Any], policy: Policy) -> Ready:
     if policy.convert == "original":
         return Ready(array[:, :, :3], height, width, None)
     if policy.convert == "checkerboard":
-        return Ready(_on_checkerboard(array), height, width, None)
-    return Ready(_on_white(array, policy.torchvision), height, width, None)
+        return Ready(_native.on_checkerboard(array), height, width, None)
+    return Ready(_native.on_white(array, policy.torchvision), height, width, None)
 
 
 _WITHOUT = "image: must have 3 channels where do_convert_rgb is off, got {}"
@@ -252,50 +252,6 @@ def _integers(array: NDArray[Any], policy: Policy) -> U8:
                     " 0..255"
                 )
     return whole
-
-
-def _on_white(array: U8, torchvision: bool) -> U8:
-    """Four channels composited on white as transformers does for arrays: each backend in its own
-    arithmetic.
-
-    Matches `TorchvisionBackend.convert_to_rgb` (float32, truncated after `* 255.999`) and
-    `image_transforms.convert_to_rgb` (float64, rounded half to even).
-    """
-    flat = np.empty((*array.shape[:2], 3), np.uint8)
-    for block in _blocks(array.shape[:2], BLOCK):
-        if torchvision:
-            unit = array[block].astype(np.float32)
-            unit *= np.float32(1.0 / 255.0)
-            alpha = unit[:, :, 3:]
-            mixed = unit[:, :, :3] * alpha
-            mixed += np.float32(1.0) - alpha
-            mixed *= np.float32(255.999)
-            flat[block] = mixed.astype(np.uint8)
-        else:
-            share = array[block][:, :, 3:] / 255
-            mixed = share * array[block][:, :, :3] + (1 - share) * 255
-            flat[block] = np.round(mixed).astype(np.uint8)
-    return flat
-
-
-def _on_checkerboard(array: U8) -> U8:
-    """Four channels composited on squares of 8 pixels, light and dark by turns, in integers.
-
-    Matches `Inkling2ImageProcessor.convert_to_rgb`.
-    """
-    height, width = array.shape[:2]
-    flat = np.empty((height, width, 3), np.uint8)
-    for block in _blocks((height, width), BLOCK):
-        rows, columns = (
-            np.arange(part.start, min(part.stop, side)) // 8
-            for part, side in zip(block, (height, width), strict=True)
-        )
-        dark = (rows[:, None] + columns[None, :]) % 2
-        square = np.where(dark == 0, 204, 153)[:, :, None]
-        alpha = array[block][:, :, 3:].astype(np.int32)
-        mixed = array[block][:, :, :3] * alpha + square * (255 - alpha)
-        flat[block] = (mixed + 127) // 255
-    return flat
 
 
 def _blocks(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:
@@ -367,7 +323,7 @@ def _rgb(image: PillowImage.Image, policy: Policy) -> PillowImage.Image:
         if policy.convert == "checkerboard":
             if not image.has_transparency_data:
                 return image.convert("RGB")
-            return Image.fromarray(_on_checkerboard(np.asarray(image.convert("RGBA"))))
+            return Image.fromarray(_native.on_checkerboard(np.asarray(image.convert("RGBA"))))
         if policy.convert == "original" or not has_alpha:
             return image.convert("RGB")
         image = image.convert("RGBA")

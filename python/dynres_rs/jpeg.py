@@ -15,7 +15,6 @@ import base64
 import functools
 import io
 import os
-import re
 import stat
 import sys
 from collections.abc import Callable
@@ -59,14 +58,6 @@ MAX_WORK: Final = 1 << 27
 START: Final = b"\xff\xd8\xff"
 ORIENTATION: Final = 0x0112
 SEEN: Final = "_dynres_decoded"
-SOS: Final = 0xDA
-EOI: Final = 0xD9
-#: Frame headers; the others of C0 to CF are tables.
-FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-PROGRESSIVE: Final = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
-#: What ends coded data: a marker that is no restart.
-MARKER: Final = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]", re.DOTALL)
-
 #: The memory of one image, which the next one has: clearing new memory takes a tenth as long as
 #: decoding.
 DECODED: Final = _native.Kept(64 << 20, 0, single=True)
@@ -209,39 +200,11 @@ def check_work(file: File, limit: int, name: str) -> None:
     Raises:
         ImageTooLargeError: more blocks times scans than `limit`.
     """
-    work = _work(file.data) if file.header is None else file.header.work
+    work = _native.jpeg_work(file.data) if file.header is None else file.header.work
     if work > limit:
         raise _native.ImageTooLargeError(
             f"{name}: more than max_jpeg_work={limit} blocks times scans to decode, got {work}"
         )
-
-
-def _work(data: bytes) -> int:
-    """Blocks times scans of any JPEG, as libjpeg walks it; 0 where there is no frame or scan."""
-    at, blocks, components, scans, several = 2, 0, 0, 0, False
-    while (found := MARKER.search(data, at)) is not None:
-        at, marker = found.end(), data[found.end() - 1]
-        if marker == EOI:
-            break
-        if marker < 0xC0:
-            continue
-        body = data[at + 2 : at + 2 + 300]
-        if marker in FRAMES and not blocks and len(body) >= 6:
-            height, width = int.from_bytes(body[1:3]), int.from_bytes(body[3:5])
-            components = body[5]
-            several = marker in PROGRESSIVE
-            factors = [(f >> 4, f & 15) for f in body[7 : 6 + 3 * components : 3]]
-            wide = max([h for h, _ in factors], default=1) or 1
-            tall = max([v for _, v in factors], default=1) or 1
-            units = -(-height // (8 * tall)) * -(-width // (8 * wide))
-            blocks = units * sum(h * v for h, v in factors)
-        if marker == SOS:
-            scans += 1
-            several = several or body[:1] != bytes([components & 255])
-            if not several:
-                break  # one scan of everything: libjpeg reads no other
-        at += int.from_bytes(data[at : at + 2])
-    return blocks * scans
 
 
 def decode(file: File, turn: int, fallback: Callable[[], Any] | None = None) -> Any:

@@ -1,17 +1,16 @@
-"""What is known about an image before its pixels: plans, coordinates, token counts, budgets.
+"""What is known about images before their pixels: token counts, budgets, positions.
 
-The numbers come from the compiled core; here they become numpy arrays, dicts and text. `Planner` is
-the part of `Processor` that needs sizes only.
+The numbers come from the compiled core, plans from its `Spec.plan`. `Planner` is the part of
+`Processor` that needs sizes only.
 """
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,27 +22,15 @@ from .files import shown
 from .positions import Positions, position_ids
 
 if TYPE_CHECKING:
-    from ._dynres_rs import Plan, Spec, View
+    from ._dynres_rs import Plan, Spec
 
 __all__ = [
-    "COORDS",
-    "TOKEN_KINDS",
     "MultiModalTokens",
     "Packing",
     "Planner",
     "count_tokens",
     "pack",
 ]
-
-F64: TypeAlias = NDArray[np.float64]
-Coords: TypeAlias = Literal["resized", "norm1000", "norm999", "norm1"]
-
-#: What a coordinate in a model's text can mean.
-COORDS: Final[tuple[Coords, ...]] = get_args(Coords)
-#: What a token can stand for.
-TOKEN_KINDS: Final[tuple[str, ...]] = tuple(_native.TOKEN_KINDS)
-#: The largest side of the range that a normalised coordinate spans.
-RANGES: Final = {"norm1000": 1000.0, "norm999": 999.0, "norm1": 1.0}
 
 #: What upstream reads of a call's options to count the tokens of a video.
 VIDEO_KEYS: Final = (
@@ -65,223 +52,6 @@ COUNTED: Final = (
     "max_patches",
     "crop_to_patches",
 )
-
-
-# Plans as dicts and text
-
-
-def view_to_dict(view: View) -> dict[str, Any]:
-    """A view as values that JSON can hold."""
-    return {
-        "role": view.role,
-        "parent": view.parent,
-        "source": list(view.source),
-        "resized": list(view.resized),
-        "resample": view.resample,
-        "canvas": list(view.canvas),
-        "target": list(view.target),
-        "padding": list(view.padding),
-        "pad_color": None if view.pad_color is None else list(view.pad_color),
-        "grid": list(view.grid),
-        "output": view.output,
-        "index": view.index,
-        "count": view.count,
-    }
-
-
-def plan_to_dict(plan: Plan) -> dict[str, Any]:
-    """A plan as values that JSON can hold."""
-    return {
-        "family": plan.family,
-        "numerics": plan.numerics,
-        "source": list(plan.source),
-        **({"num_frames": plan.num_frames} if plan.is_video else {"num_images": plan.num_images}),
-        "resized": list(plan.resized),
-        "grid": list(plan.grid),
-        "num_tiles": plan.num_tiles,
-        "num_patches": plan.num_patches,
-        "num_tokens": plan.num_tokens,
-        "shape": list(plan.shape),
-        "shapes": {key: list(shape) for key, shape in plan.shapes.items()},
-        "nbytes": plan.nbytes(),
-        "coords": plan.coords,
-        "metadata": plan.metadata,
-        "views": [view_to_dict(view) for view in plan.views],
-    }
-
-
-def _by(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]}"
-
-
-def _view_text(view: View) -> str:
-    parts = [f"{_by(view.source[2:])} -> {_by(view.resized)}"]
-    if view.resized != view.canvas:
-        parts.append(f"on {_by(view.canvas)} at {view.offset}")
-    if view.count > 1:
-        parts.append(f"grid {_by(view.grid)}")
-    last = view.index + view.count - 1
-    rows = f"[{view.index}]" if view.count == 1 else f"[{view.index}..{last}]"
-    return f"{view.role}: {', '.join(parts)}, {view.output}{rows}"
-
-
-def view_repr(view: View) -> str:
-    """What a view shows and where it goes, on one line."""
-    return f"View({_view_text(view)})"
-
-
-def plan_repr(plan: Plan) -> str:
-    """The numbers of a plan on one line, and a line each for its views where there are several."""
-    frames = f"{plan.num_frames} frames of " if plan.is_video else ""
-    numbers = [f"{frames}{_by(plan.source)} -> {_by(plan.resized)}"]
-    if plan.num_tiles:
-        numbers.append("1 tile" if plan.num_tiles == 1 else f"{plan.num_tiles} tiles")
-    else:
-        numbers.append(f"grid {_by(plan.grid)}")
-    numbers.append(f"{plan.num_patches} patches")
-    numbers.append(f"{plan.num_tokens} tokens")
-    numbers += [f"{key} {shape}" for key, shape in plan.shapes.items()]
-    views = plan.views
-    lines = [f"\n  {_view_text(view)}" for view in views] if len(views) > 1 else []
-    return f"Plan({plan.family}: {', '.join(numbers)}{''.join(lines)})"
-
-
-def reduce_plan(plan: Plan) -> tuple[Any, ...]:
-    """A plan pickles as the call that makes it again."""
-    count = plan.num_frames if plan.is_video else plan.num_images
-    spec = (plan.family, plan.numerics, plan.options, plan.is_video)
-    return (_plan_again, (*spec, *plan.source, count))
-
-
-def reduce_view(view: View, plan: Plan) -> tuple[Any, ...]:
-    """A view pickles with its plan."""
-    return (_view_again, (plan, view.number))
-
-
-def _plan_again(
-    family: str,
-    numerics: Any,
-    options: dict[str, Any],
-    video: bool,
-    height: int,
-    width: int,
-    count: int,
-) -> Plan:
-    return _native.Spec(family, numerics, options, video).plan(height, width, count)
-
-
-def _view_again(plan: Plan, number: int) -> View:
-    return plan.views[number]
-
-
-# Coordinates
-
-
-def _points(name: str, given: ArrayLike) -> F64:
-    """float64 of shape (n, 2) or (n, 4), or (2,) or (4,) of one; an empty list is (0, 4)."""
-    array = as_numbers(name, given)
-    if array.size == 0 and array.ndim == 1:
-        array = np.empty((0, 4))
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"{name}: must be numbers, got {array.dtype.name}")
-    if array.ndim not in (1, 2) or array.shape[-1] not in (2, 4):
-        raise ValueError(
-            f"{name}: must have the shape (n, 2) of points or (n, 4) of boxes, got {array.shape}"
-        )
-    return array.astype(np.float64)
-
-
-def _scales(plan: Plan, coords: object) -> tuple[float, float]:
-    """The width and height of the image in the model's coordinates."""
-    if coords is None:
-        coords = plan.coords
-    if not isinstance(coords, str):
-        raise TypeError(f"coords: must be a string, got {type(coords).__name__}")
-    if coords == "resized":
-        height, width = plan.resized
-        if not height or not width:
-            raise ValueError("coords: nothing is left of the image in its resized pixels")
-        return float(width), float(height)
-    if coords not in RANGES:
-        raise ValueError(f"coords: must be one of {', '.join(COORDS)}; got '{shown(coords, 40)}'")
-    return RANGES[coords], RANGES[coords]
-
-
-def to_model(plan: Plan, boxes: ArrayLike, coords: str | None = None) -> F64:
-    """Points or boxes of the image in the model's coordinates: `x * W' / W`, not rounded."""
-    array, (width, height) = _points("boxes", boxes), _scales(plan, coords)
-    array[..., 0::2] = array[..., 0::2] * width / plan.source[1]
-    array[..., 1::2] = array[..., 1::2] * height / plan.source[0]
-    return array
-
-
-def to_image(plan: Plan, boxes: ArrayLike, coords: str | None = None) -> F64:
-    """Points or boxes of the model's coordinates in the image: `x * W / W'`, not rounded."""
-    array, (width, height) = _points("boxes", boxes), _scales(plan, coords)
-    array[..., 0::2] = array[..., 0::2] * plan.source[1] / width
-    array[..., 1::2] = array[..., 1::2] * plan.source[0] / height
-    return array
-
-
-def to_view(plan: Plan, points: ArrayLike, view: View | int) -> F64:
-    """Points or boxes of the image on the canvas of a view, in its pixels."""
-    if isinstance(view, _native.View):
-        found = view
-    elif isinstance(view, int | np.integer) and not isinstance(view, bool):
-        views = plan.views
-        if not 0 <= view < len(views):
-            raise ValueError(f"view: must be in 0..{len(views)}, got {view}")
-        found = views[view]
-    else:
-        raise TypeError(f"view: must be a View or its number, got {type(view).__name__}")
-    array = _points("points", points)
-    if found.parent is not None:
-        array = to_view(plan, array, found.parent)
-    top, left, height, width = found.source
-    target_top, target_left, target_height, target_width = found.target
-    array[..., 0::2] = target_left + (array[..., 0::2] - left) * target_width / width
-    array[..., 1::2] = target_top + (array[..., 1::2] - top) * target_height / height
-    return array
-
-
-def token_boxes(plan: Plan) -> F64:
-    """(num_tokens, 4) xyxy in the image, clipped to it, in token order."""
-    boxes = np.empty((plan.num_tokens, 4))
-    plan._token_boxes(boxes)
-    return boxes
-
-
-def token_kinds(plan: Plan) -> NDArray[np.str_]:
-    """(num_tokens,) of `TOKEN_KINDS`, in token order."""
-    codes, names = np.empty(plan.num_tokens, np.uint8), np.array(TOKEN_KINDS)
-    plan._token_kinds(codes)
-    kinds = np.empty(codes.shape, names.dtype)
-    for start in range(0, len(codes), _CHUNK):  # signals are answered in between
-        kinds[start : start + _CHUNK] = names[codes[start : start + _CHUNK]]
-    return kinds
-
-
-# Prompts
-
-
-def placeholder(
-    plan: Plan, image: int | None = None, tokens: Mapping[str, str] | None = None
-) -> str:
-    """The text that transformers' processor puts into a prompt for the image."""
-    number = 0 if image is None else whole_number("image", image)
-    if not 0 <= number < 2**31:
-        raise ValueError(f"image: must be in 0..2**31, got {number}")
-    if plan.is_video:
-        raise ValueError("placeholder: must be asked of an image, a video's text has its times")
-    if not isinstance(tokens, Mapping | None):
-        raise TypeError(f"tokens: must be a dict, got {type(tokens).__name__}")
-    text = plan._placeholder(number) or ""
-    if not tokens:
-        return text
-    if not all(isinstance(word, str) for pair in tokens.items() for word in pair):
-        raise TypeError("tokens: must map strings to strings")
-    known = "|".join(re.escape(word) for word in sorted(tokens, key=len, reverse=True) if word)
-    return re.sub(known, lambda found: tokens[found[0]], text) if known else text
 
 
 # Tokens of many sizes

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from . import _dynres_rs as _native
 from ._types import U8, DType
 from .files import shown
-from .images import _blocks
 
 if TYPE_CHECKING:
     from ._dynres_rs import Plan
@@ -83,34 +82,16 @@ def unpack(pixel_values: Any, plan: Plan, *, key: str = "pixel_values") -> U8 | 
         first = start * math.prod(array.shape[1:])
         _native.unpack(plan, key, values, element, copies, first, flat[rows])
     if not patch:
-        return [_channels_last(tile) for tile in flat]
-    return _image(flat, plan, patch, merge, copies)
+        return [_assembled(tile, (1, 1), 1, tile.shape[1:], 1) for tile in flat]
+    return _assembled(flat, plan.grid, merge, (patch, patch), copies)
 
 
-def _image(patches: U8, plan: Plan, patch: int, merge: int, copies: int) -> U8:
+def _assembled(
+    patches: U8, grid: tuple[int, int], merge: int, patch: tuple[int, ...], copies: int
+) -> U8:
     """(H, W, 3) from patches in merge blocks, each (channel, time, row, column)."""
-    rows, columns = plan.grid
-    blocks = patches.reshape(rows // merge, columns // merge, merge, merge, 3, copies, patch, patch)
-    side = merge * patch
-    image = np.empty((rows * patch, columns * patch, 3), np.uint8)
-    for part in _blocks(blocks.shape[:2], max(PART // (side * side * 3 * copies), 1)):
-        some = blocks[part]
-        if (some[:, :, :, :, :, 1:] != some[:, :, :, :, :, :1]).any():
-            raise ValueError(
-                "pixel_values: a patch of a still image must hold equal copies over time"
-            )
-        # block row, row in block, y, block column, column in block, x, channel
-        one = some[:, :, :, :, :, 0].transpose(0, 2, 5, 1, 3, 6, 4)
-        tall, wide = (slice(each.start * side, each.stop * side) for each in part)
-        image[tall, wide] = one.reshape(some.shape[0] * side, some.shape[1] * side, 3)
-    return image
-
-
-def _channels_last(tile: U8) -> U8:
-    """(height, width, 3) of a tile, C-contiguous."""
-    image = np.empty((*tile.shape[1:], 3), np.uint8)
-    for part in _blocks(image.shape[:2], PART):
-        image[part] = tile[(slice(None), *part)].transpose(1, 2, 0)
+    image = np.empty((grid[0] * patch[0], grid[1] * patch[1], 3), np.uint8)
+    _native.assemble(patches, image, grid, merge, patch, copies)
     return image
 
 

@@ -1,5 +1,7 @@
 //! Entropy-coded bytes to bits: stuffing is taken out first, a window at a time.
 
+use super::huffman::INDEX;
+
 /// Bytes of a window.
 const WINDOW: usize = 24 << 10;
 /// Zeros after the last byte, so that a word can be read at any bit of it.
@@ -93,11 +95,28 @@ fn destuff(from: &[u8], to: &mut [u8]) -> (usize, usize, bool) {
         // Most bytes lie in runs without one that is 0xff, which are copied as vectors.
         while let Some(bytes) = from[read..].first_chunk::<RUN>()
             && let Some(room) = to[written..].first_chunk_mut::<RUN>()
-            && bytes.iter().fold(0, |found, &byte| found | u8::from(byte == 0xff)) == 0
         {
             *room = *bytes;
-            read += RUN;
-            written += RUN;
+            let found = bytes.iter().fold(0, |found, &byte| found | u8::from(byte == 0xff));
+            if found == 0 {
+                read += RUN;
+                written += RUN;
+                continue;
+            }
+            // Where the first one is, without a branch, which would be mispredicted. A set bit is the top one of a byte.
+            let mut clean = RUN;
+            for (number, word) in bytes.as_chunks::<8>().0.iter().enumerate().rev() {
+                let zero = !u64::from_le_bytes(*word);
+                let found = zero.wrapping_sub(ONES) & !zero & (ONES << 7);
+                let at = number * 8 + found.trailing_zeros() as usize / 8;
+                clean = std::hint::select_unpredictable(found == 0, clean, at);
+            }
+            let (at, end) = (read + clean, written + clean);
+            if from.get(at + 1) != Some(&0) {
+                return (at, end, true);
+            }
+            read = at + 2;
+            written = end + 1;
         }
         // Eight at a time; the lowest set bit is that of the first 0xff.
         let found = loop {
@@ -199,6 +218,12 @@ impl<'a> Reader<'a> {
         self.at += (63 - self.count) >> 3;
         self.count |= FILLED as usize;
         Some(())
+    }
+
+    /// The bits that index a table.
+    #[inline(always)]
+    pub(super) const fn index(&self) -> usize {
+        (self.word >> (64 - INDEX)) as usize
     }
 
     /// Uses bits up, fewer than 64 and no more than there are.

@@ -4,10 +4,11 @@
 //! is at `r * 32 + b * 8 + c`. So a kernel loads a row of four blocks as one vector.
 
 use super::bits::{FILLED, Reader};
-use super::huffman::{AcTable, DcTable, INDEX, LONGEST, Symbol};
+use super::huffman::{AcTable, DcTable, END, INDEX, LEAVE, LONGEST, Symbol};
 use crate::simd::jpeg::Group;
 
-/// Where the coefficients of a block of a group go, in the order of the file. What is past the last one goes to its place.
+/// Where the coefficients of a block of a group go, in the order of the file: coefficient `k` at `k + 1`. What is past the last one
+/// goes to its place.
 pub(super) type Order = [u8; 256];
 
 /// The [`Order`] of each block of a group.
@@ -48,11 +49,12 @@ const fn zigzag() -> [u8; 64] {
 const fn order(block: u8) -> Order {
     let places = zigzag();
     let mut order = [0; 256];
-    let mut k = 0;
-    while k < 256 {
+    let mut next = 0_usize;
+    while next < 256 {
+        let k = next.saturating_sub(1);
         let place = places[if k < 64 { k } else { 63 }];
-        order[k] = place / 8 * 32 + block * 8 + place % 8;
-        k += 1;
+        order[next] = place / 8 * 32 + block * 8 + place % 8;
+        next += 1;
     }
     order
 }
@@ -60,21 +62,20 @@ const fn order(block: u8) -> Order {
 /// The order of a band of coefficients, moved so that its last one is the 64th.
 pub(super) fn moved(block: usize, last: usize) -> Order {
     let by = 63 - last;
-    std::array::from_fn(|k| ORDERS[block][k.min(63).saturating_sub(by)])
+    std::array::from_fn(|next| ORDERS[block][next.min(64).saturating_sub(by)])
 }
 
 /// Lookups between two times that the word is filled.
 const LOOKUPS: u32 = 3;
-/// Bits of a filled word that may be used up before coefficients are read.
-pub(super) const BEFORE: u32 = FILLED - LOOKUPS * LONGEST;
+const _: () = assert!(LOOKUPS * LONGEST + INDEX <= FILLED, "an index is left after them");
 /// The bits used.
 const USED: u64 = 0xff;
 /// The position is past the last one.
-const PAST: u64 = 0xc000;
+const PAST: u64 = LEAVE | END;
 
-/// Reads the coefficients from position `start` on to the end of the block. Of the reader's word, when it was filled last, at
-/// most [`BEFORE`] bits are used up; it is filled at the end. Gives how many bits say how many blocks more have ended, and with
-/// `NOTE` the positions that are not zero; none where the bits make no sense. `low`: what the table's coefficients are shifted by.
+/// Reads the coefficients from position `start` on to the end of the block. The reader is filled before and after. Gives how many
+/// bits say how many blocks more have ended, and with `NOTE` the positions that are not zero; none where the bits make no sense.
+/// `low`: what the table's coefficients are shifted by.
 #[inline(always)]
 pub(super) fn coefficients<const NOTE: bool>(
     reader: &mut Reader<'_>,
@@ -84,83 +85,82 @@ pub(super) fn coefficients<const NOTE: bool>(
     start: usize,
     low: u32,
 ) -> Option<(u32, u64)> {
-    let mut state = (start as u64) << 8;
+    let mut position = start as u64;
     let (mut noted, mut before) = (0_u64, 0_u64);
+    let mut index = reader.index();
     loop {
-        let mut last = 0;
+        let (mut used, mut last) = (0, 0);
         for _ in 0..LOOKUPS {
-            let entry = table.fast[(reader.word >> (64 - INDEX)) as usize];
-            let position = (state >> 8) as u8;
-            let second = position.wrapping_add((entry >> 24) as u8);
-            let first = position.wrapping_add((entry >> 16) as u8);
-            // What an entry uses beyond the bits that index the table are the lowest bits of its coefficient.
-            let beyond =
-                (reader.word & (u64::MAX >> INDEX)) >> ((entry as u32).wrapping_neg() & 63);
-            let value = ((entry >> 32) as i16).wrapping_add((beyond << low) as i16);
-            let values = [value, (entry >> 48) as i16];
-            // The second one first: where it is none, it may lie on the place of the first.
+            let entry = table.fast[index];
+            let beyond = (beyond(reader.word, entry) << low) as i16;
+            let values = [((entry >> 16) as i16).wrapping_add(beyond), (entry >> 32) as i16];
+            let first = (position as u8).wrapping_add((entry >> 8) as u8);
+            position += entry >> 56;
+            let second = position as u8;
+            // The second one first: where it is none, it lies on the place of the first, or past the end.
             group[usize::from(order[usize::from(second)])] = values[1];
             group[usize::from(order[usize::from(first)])] = values[0];
             if NOTE {
                 before = noted;
-                noted |= u64::from(values[0] != 0).wrapping_shl(u32::from(first));
-                noted |= u64::from(values[1] != 0).wrapping_shl(u32::from(second));
+                noted |= u64::from(values[0] != 0).wrapping_shl(u32::from(first).wrapping_sub(1));
+                noted |= u64::from(values[1] != 0).wrapping_shl(u32::from(second).wrapping_sub(1));
             }
             reader.word = reader.word.wrapping_shl(entry as u32);
-            state += entry & 0xffff;
+            index = reader.index();
+            used += entry & USED;
             last = entry;
-            if state & PAST != 0 {
+            if position & PAST != 0 {
                 break;
             }
         }
-        reader.used((state & USED) as usize);
-        state &= !USED;
-        if state & PAST == 0 {
+        reader.used(used as usize);
+        if position & PAST == 0 {
+            // The next index is known already: nobody waits for what comes in below it.
             reader.fill()?;
             continue;
         }
-        let position = state >> 8;
         if last & USED == 0 {
             // Nothing was done: a symbol whose bits say more than a lookup can. What was written has no meaning.
-            state -= 64 << 8;
+            position -= LEAVE;
             noted = before;
-            group[usize::from(order[(state >> 8) as usize])] = 0;
+            group[usize::from(order[position as usize + 1])] = 0;
             reader.fill()?;
-        } else if position == 64 || (128..192).contains(&position) {
+        } else if position == 64 || (END..END + 64).contains(&position) {
             reader.fill()?;
             return Some((0, noted));
         } else {
             // The first symbol may have been the last one, so that the second is of the next block.
-            state -= last & 0xff00;
+            position -= last >> 56;
             reader.seek(reader.pos() - (last & USED) as usize)?;
             noted = before;
         }
-        let mut position = (state >> 8) as usize;
+        let mut now = position as usize;
         let (bits, symbol) = table.next(reader.word)?;
         reader.skip(bits);
         reader.fill()?;
         match symbol {
             Symbol::Coefficient(run, value) => {
-                position += run;
-                if position > 63 {
+                now += run;
+                if now > 63 {
                     return None;
                 }
                 let value = i16::try_from(value << low).ok()?;
-                group[usize::from(order[position])] = value;
+                group[usize::from(order[now + 1])] = value;
                 if NOTE {
-                    noted |= 1 << position;
+                    noted |= 1 << now;
                 }
-                position += 1;
+                now += 1;
             }
-            Symbol::Zeros => position += 16,
+            Symbol::Zeros => now += 16,
             Symbol::End(run) => return Some((run, noted)),
         }
-        match position {
+        match now {
             64 => return Some((0, noted)),
             65.. => return None,
             _ => {}
         }
-        state = (position as u64) << 8;
+        position = now as u64;
+        index = reader.index();
     }
 }
 
@@ -180,9 +180,13 @@ pub(super) fn whole(
     let value = i16::try_from(*prediction + difference).ok()?;
     *prediction = i32::from(value);
     group[place * 8] = value;
-    if bits > BEFORE {
-        reader.fill()?;
-    }
+    reader.fill()?;
     let (run, _) = coefficients::<false>(reader, ac, &ORDERS[place], group, 1, 0)?;
     (run == 0).then_some(())
+}
+
+/// What an entry uses of a word beyond the bits that index the table: the lowest bits of its coefficient.
+#[inline(always)]
+const fn beyond(word: u64, entry: u64) -> u64 {
+    (word & (u64::MAX >> INDEX)) >> ((entry as u32).wrapping_neg() & 63)
 }

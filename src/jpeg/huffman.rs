@@ -12,9 +12,9 @@ const ENTRIES: usize = 1 << INDEX;
 /// Bits that an entry of [`AcTable`] uses at most.
 pub(super) const LONGEST: u32 = 15;
 /// Positions after the last of a block: such an entry ends the loop over symbols.
-const LEAVE: u64 = 64;
+pub(super) const LEAVE: u64 = 64;
 /// A block has ended.
-const END: u64 = 128;
+pub(super) const END: u64 = 128;
 
 /// The code of one table, as a file gives it.
 #[derive(Clone, PartialEq, Eq)]
@@ -198,9 +198,10 @@ impl DcTable {
 
 /// Runs of zeros and the coefficients after them.
 ///
-/// An entry has, from its lowest byte on: bits used; how far the position moves (64 more: nothing was done, the entry is for
-/// [`AcTable::next`]; 128 more: the block has ended); where the first coefficient goes, from the position on; where the second one
-/// goes; and the two coefficients. Where there is but one, the second is a zero after it, which is written to where a zero is.
+/// An entry has, from its lowest byte on: bits used; where the first coefficient goes, one more than how far it is from the position;
+/// the first coefficient, the second one (two bytes each); nothing; how far the position moves (64 more: nothing was done, the entry
+/// is for [`AcTable::next`]; 128 more: the block has ended). The second coefficient goes to the last place that the position moves
+/// over. Where there is but one, or the block ends, the second is a zero, written before the first to its place or to where a zero is.
 /// An entry may use more bits than index it: what they say, which are the lowest bits of a coefficient, is to be added to the first.
 pub(super) struct AcTable {
     pub(super) fast: [u64; ENTRIES],
@@ -230,23 +231,24 @@ impl AcTable {
             let (len, symbol) = table.lookup.short[index];
             let word = (index as u64) << (64 - INDEX);
             table.fast[index] = match one(word, INDEX, u32::from(len), symbol, low) {
-                None => beyond(word, u32::from(len), symbol, low).unwrap_or(LEAVE << 8 | 1 << 24),
-                Some((bits, move_by, offset, value)) if move_by >= END => {
-                    entry(bits, move_by, (offset, value), (offset + 1, 0))
+                None => {
+                    beyond(word, u32::from(len), symbol, low).unwrap_or(entry(0, LEAVE, (0, 0), 0))
                 }
+                // One more, so that what is written as the second goes to no coefficient that was read.
+                Some((bits, END, ..)) => entry(bits, END + 1, (0, 0), 0),
                 Some((bits, move_by, offset, value)) => {
                     let rest = word << bits;
                     let (len, symbol) = table.lookup.short[(rest >> (64 - INDEX)) as usize];
                     let second = one(rest, INDEX - bits, u32::from(len), symbol, low);
                     // After 16 zeros, the first coefficient is a zero where one is already.
                     match second {
-                        Some((more, further, after, other)) => entry(
-                            bits + more,
-                            move_by + further,
-                            (offset, value),
-                            (move_by + after, other),
-                        ),
-                        None => entry(bits, move_by, (offset, value), (move_by, 0)),
+                        Some((more, further, other_offset, other)) => {
+                            debug_assert!(
+                                further == END || other == 0 || further == other_offset + 1
+                            );
+                            entry(bits + more, move_by + further, (offset, value), other)
+                        }
+                        None => entry(bits, move_by, (offset, value), 0),
                     }
                 }
             };
@@ -296,16 +298,15 @@ fn beyond(word: u64, len: u32, symbol: u8, low: u32) -> Option<u64> {
     let value = i16::try_from(extend(word << len, size) << low).ok()?;
     // It fits, whatever its lowest bits are.
     i16::try_from(i32::from(value) + (((1 << size) - 1) << low)).ok()?;
-    Some(entry(len + size, run + 1, (run, value), (run + 1, 0)))
+    Some(entry(len + size, run + 1, (run, value), 0))
 }
 
-const fn entry(bits: u32, move_by: u64, first: (u64, i16), second: (u64, i16)) -> u64 {
+const fn entry(bits: u32, move_by: u64, first: (u64, i16), second: i16) -> u64 {
     bits as u64
-        | move_by << 8
-        | first.0 << 16
-        | second.0 << 24
-        | (first.1 as u16 as u64) << 32
-        | (second.1 as u16 as u64) << 48
+        | (first.0 + 1) << 8
+        | (first.1 as u16 as u64) << 16
+        | (second as u16 as u64) << 32
+        | move_by << 56
 }
 
 /// Symbols of a scan that adds a bit to coefficients. It is read from the lowest bit on, so that bits can be taken as many as

@@ -481,7 +481,8 @@ impl RowOfScan<'_, '_> {
             let (group, place) = kept.block(self.row, column);
             let order = &ORDERS[place];
             while grown != 0 {
-                let coefficient = &mut group[usize::from(order[grown.trailing_zeros() as usize])];
+                let coefficient =
+                    &mut group[usize::from(order[grown.trailing_zeros() as usize + 1])];
                 *coefficient =
                     coefficient.wrapping_add((*coefficient >> 15 | 1).wrapping_mul(unit));
                 grown &= grown - 1;
@@ -489,7 +490,7 @@ impl RowOfScan<'_, '_> {
             while new != 0 {
                 let position = new.trailing_zeros();
                 let sign = (negative >> position & 1) as i16;
-                group[usize::from(order[position as usize])] = (unit ^ -sign) + sign;
+                group[usize::from(order[position as usize + 1])] = (unit ^ -sign) + sign;
                 new &= new - 1;
             }
         }

@@ -46,6 +46,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod turned;
+mod work;
 
 use crate::error::{Error, Size, zeroed};
 use crate::image::ImageRef;
@@ -65,6 +66,7 @@ use turned::Turned;
 
 pub use header::{Component, Header, open, scans};
 pub use turned::Turn;
+pub use work::work;
 
 /// Why a file was not decoded here.
 #[derive(Clone, Debug, PartialEq)]

@@ -153,7 +153,7 @@ fn blocks_like_bit_by_bit() {
             // What lies beyond the band belongs to other scans.
             let others: Vec<usize> = (last + 1..64).chain([0]).collect();
             for &k in &others {
-                group[usize::from(ORDERS[place][k])] = 1234;
+                group[usize::from(ORDERS[place][k + 1])] = 1234;
             }
             let start = 1 + 63 - last;
             let (run, noted) =
@@ -161,12 +161,16 @@ fn blocks_like_bit_by_bit() {
                     .expect("a block");
             assert_eq!(run, 0);
             for (k, &value) in block.iter().enumerate().take(last + 1).skip(1) {
-                let found = group[usize::from(ORDERS[place][k])];
+                let found = group[usize::from(ORDERS[place][k + 1])];
                 assert_eq!(i32::from(found), value << low, "case {case}, coefficient {k}");
                 assert_eq!(noted >> (63 - last) >> k & 1 == 1, value != 0, "case {case}, note {k}");
             }
             for &k in &others {
-                assert_eq!(group[usize::from(ORDERS[place][k])], 1234, "case {case}, other {k}");
+                assert_eq!(
+                    group[usize::from(ORDERS[place][k + 1])],
+                    1234,
+                    "case {case}, other {k}"
+                );
             }
             let mine = |at: usize| at % 32 / 8 == place;
             assert!((0..256).all(|at| mine(at) || group[at] == 0), "case {case}: other blocks");

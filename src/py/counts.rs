@@ -332,3 +332,57 @@ pub(super) fn unpack(
         }
     })
 }
+
+/// Fills a picture (height, width, 3) with the bytes of patches in blocks of `merge` x `merge`, each patch (channel, time,
+/// row, column) with `copies` equal times.
+#[pyfunction]
+pub(super) fn assemble(
+    py: Python<'_>,
+    patches: &Bound<'_, PyAny>,
+    image: &Bound<'_, PyAny>,
+    grid: Size,
+    merge: usize,
+    patch: Size,
+    copies: usize,
+) -> PyResult<()> {
+    super::error::guard(|| {
+        let plane = patch.0 * patch.1;
+        let len = grid.0 * grid.1 * 3 * plane;
+        let mut patches = OutBuffer::get(patches, "pixel_values", len * copies)?;
+        let mut image = OutBuffer::get(image, "image", len)?;
+        if len == 0 {
+            return Ok(());
+        }
+        let (patches, image) = (&*patches.bytes(), image.bytes());
+        let columns = grid.1 / merge;
+        let same = watched(py, |watch| {
+            for (number, values) in patches.chunks_exact(3 * copies * plane).enumerate() {
+                if number.is_multiple_of(64) {
+                    watch.check()?;
+                }
+                let (block, place) = (number / (merge * merge), number % (merge * merge));
+                let row = block / columns * merge + place / merge;
+                let column = block % columns * merge + place % merge;
+                for (channel, times) in values.chunks_exact(copies * plane).enumerate() {
+                    let (one, others) = times.split_at(plane);
+                    if others.chunks_exact(plane).any(|other| other != one) {
+                        return Ok(false);
+                    }
+                    for (y, line) in one.chunks_exact(patch.1).enumerate() {
+                        let start = (row * patch.0 + y) * grid.1 + column;
+                        let target = image[start * patch.1 * 3..].chunks_exact_mut(3);
+                        for (pixel, &byte) in target.zip(line) {
+                            pixel[channel] = byte;
+                        }
+                    }
+                }
+            }
+            Ok(true)
+        })?;
+        if same.map_err(|error: Error| to_python(&error))? {
+            return Ok(());
+        }
+        let rule = "pixel_values: a patch of a still image must hold equal copies over time";
+        Err(PyValueError::new_err(rule))
+    })
+}

@@ -1,15 +1,20 @@
 //! The bare functions.
 
+use pyo3::exceptions::{PyException, PyMemoryError, PyTypeError};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList, PyMapping, PyString};
 use std::sync::Arc;
 
+use super::arguments::{integer, side};
 use super::array::{ImageBuffer, OutBuffer};
+use super::calls::watched;
 use super::error::{guard, to_python};
 use super::plain;
 use super::processor::{Pixels, execute, simd};
 use super::value;
-use crate::error::{Size, push};
+use super::vocabulary::{kind_of, type_error, value_error};
+use crate::error::{Error, Size, push, zeroed};
 use crate::families::{all as all_families, videos as all_videos};
 use crate::pack::{Element, Lut, Normalise};
 use crate::pipeline::Settings;
@@ -92,59 +97,101 @@ pub(super) fn smart_resize_qwen_vl_utils(
     })
 }
 
+/// A budget of pixels.
+fn budget(name: &str, value: &Bound<'_, PyAny>) -> PyResult<usize> {
+    match integer(name, value)? {
+        number @ 1.. => Ok(number as usize),
+        number => Err(value_error(format!("{name}: must be at least 1, got {number}"))),
+    }
+}
+
 #[pyfunction]
-#[pyo3(signature = (height, width, factor=28, min_pixels=3136, max_pixels=1_003_520))]
 pub(super) fn smart_resize(
-    height: usize,
-    width: usize,
-    factor: usize,
-    min_pixels: usize,
-    max_pixels: usize,
+    height: &Bound<'_, PyAny>,
+    width: &Bound<'_, PyAny>,
+    factor: &Bound<'_, PyAny>,
+    min_pixels: &Bound<'_, PyAny>,
+    max_pixels: &Bound<'_, PyAny>,
 ) -> PyResult<Size> {
     guard(|| {
-        let budget = Budget { factor, min_pixels, max_pixels };
-        sizing::smart_resize((height, width), budget).map_err(|error| to_python(&error))
+        let size = (side("height", height)?, side("width", width)?);
+        let budget = Budget {
+            factor: side("factor", factor)?,
+            min_pixels: budget("min_pixels", min_pixels)?,
+            max_pixels: budget("max_pixels", max_pixels)?,
+        };
+        sizing::smart_resize(size, budget).map_err(|error| to_python(&error))
     })
 }
 
 #[pyfunction]
-#[pyo3(signature = (num_frames, height, width, temporal_factor=2, factor=32, min_pixels=131_072, max_pixels=786_432))]
 pub(super) fn smart_resize_video(
-    num_frames: usize,
-    height: usize,
-    width: usize,
-    temporal_factor: usize,
-    factor: usize,
-    min_pixels: usize,
-    max_pixels: usize,
+    num_frames: &Bound<'_, PyAny>,
+    height: &Bound<'_, PyAny>,
+    width: &Bound<'_, PyAny>,
+    temporal_factor: &Bound<'_, PyAny>,
+    factor: &Bound<'_, PyAny>,
+    min_pixels: &Bound<'_, PyAny>,
+    max_pixels: &Bound<'_, PyAny>,
 ) -> PyResult<Size> {
     guard(|| {
-        let budget = Budget { factor, min_pixels, max_pixels };
-        sizing::smart_resize_video(num_frames, (height, width), temporal_factor, budget)
+        let frames = side("num_frames", num_frames)?;
+        let size = (side("height", height)?, side("width", width)?);
+        let temporal = side("temporal_factor", temporal_factor)?;
+        let budget = Budget {
+            factor: side("factor", factor)?,
+            min_pixels: budget("min_pixels", min_pixels)?,
+            max_pixels: budget("max_pixels", max_pixels)?,
+        };
+        sizing::smart_resize_video(frames, size, temporal, budget)
             .map_err(|error| to_python(&error))
     })
 }
 
 #[pyfunction]
-#[pyo3(signature = (height, width, tile_size=448, min_tiles=1, max_tiles=12))]
 pub(super) fn closest_aspect_grid(
-    height: usize,
-    width: usize,
-    tile_size: usize,
-    min_tiles: usize,
-    max_tiles: usize,
+    height: &Bound<'_, PyAny>,
+    width: &Bound<'_, PyAny>,
+    tile_size: &Bound<'_, PyAny>,
+    min_tiles: &Bound<'_, PyAny>,
+    max_tiles: &Bound<'_, PyAny>,
 ) -> PyResult<(usize, usize)> {
     guard(|| {
-        sizing::closest_aspect_grid(
-            RatioOrder::Set,
-            (height, width),
-            (tile_size, tile_size),
-            min_tiles,
-            max_tiles,
-        )
-        .map(|grid| (grid.rows, grid.columns))
-        .map_err(|error| to_python(&error))
+        let size = (side("height", height)?, side("width", width)?);
+        let tile = side("tile_size", tile_size)?;
+        let (least, most) = (side("min_tiles", min_tiles)?, side("max_tiles", max_tiles)?);
+        sizing::closest_aspect_grid(RatioOrder::Set, size, (tile, tile), least, most)
+            .map(|grid| (grid.rows, grid.columns))
+            .map_err(|error| to_python(&error))
     })
+}
+
+/// The two items of a pair of sides.
+fn pair<'py>(
+    name: &str,
+    value: &Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    let py = value.py();
+    let failed = |error: PyErr| {
+        let passes =
+            error.is_instance_of::<PyMemoryError>(py) || !error.is_instance_of::<PyException>(py);
+        if passes {
+            return error;
+        }
+        match kind_of(value) {
+            Ok(kind) => type_error(format!("{name}: must be (height, width), got {kind}")),
+            Err(error) => error,
+        }
+    };
+    let text = value.is_instance_of::<PyString>() || value.is_instance_of::<PyBytes>();
+    if text || value.cast::<PyMapping>().is_ok() {
+        return Err(failed(PyTypeError::new_err("")));
+    }
+    let len = value.len().map_err(failed)?;
+    if len != 2 {
+        return Err(value_error(format!("{name}: must be (height, width), got {len} numbers")));
+    }
+    Ok((value.get_item(0).map_err(failed)?, value.get_item(1).map_err(failed)?))
 }
 
 #[pyfunction]
@@ -163,16 +210,111 @@ pub(super) fn aspect_ratios(
 
 #[pyfunction]
 pub(super) fn best_canvas(
-    height: usize,
-    width: usize,
-    candidates: &Bound<'_, PyList>,
+    height: &Bound<'_, PyAny>,
+    width: &Bound<'_, PyAny>,
+    candidates: &Bound<'_, PyAny>,
 ) -> PyResult<Size> {
     guard(|| {
+        let py = candidates.py();
+        let text =
+            candidates.is_instance_of::<PyString>() || candidates.is_instance_of::<PyBytes>();
+        let listed = match candidates.try_iter() {
+            Ok(items) if !text && candidates.cast::<PyMapping>().is_err() => items,
+            Err(error) if error.is_instance_of::<PyMemoryError>(py) => return Err(error),
+            _ => {
+                let kind = kind_of(candidates)?;
+                return Err(type_error(format!(
+                    "candidates: must be (height, width) pairs, got {kind}"
+                )));
+            }
+        };
         let mut sizes: Vec<Size> = Vec::new();
-        for candidate in candidates {
-            push(&mut sizes, candidate.extract()?).map_err(|error| to_python(&error))?;
+        for candidate in listed {
+            let (tall, wide) = pair("candidates", &candidate?)?;
+            let size = (side("candidates", &tall)?, side("candidates", &wide)?);
+            push(&mut sizes, size).map_err(|error| to_python(&error))?;
         }
-        sizing::best_canvas((height, width), &sizes).map_err(|error| to_python(&error))
+        if sizes.is_empty() {
+            return Err(value_error(
+                "candidates: must hold at least one (height, width), got none".into(),
+            ));
+        }
+        let size = (side("height", height)?, side("width", width)?);
+        sizing::best_canvas(size, &sizes).map_err(|error| to_python(&error))
+    })
+}
+
+/// Every pixel (height, width, 4) of an image as the three bytes of another, (height, width, 3) of uint8.
+fn composited<'py>(
+    image: &Bound<'py, PyAny>,
+    pixel: impl Fn((usize, usize), [u8; 4]) -> [u8; 3] + Sync,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = image.py();
+    let source = ImageBuffer::get(image)?;
+    let (height, width) = source.size();
+    let made = plain::numpy(py)?
+        .call_method1(intern!(py, "empty"), ((height, width, 3), intern!(py, "uint8")))?;
+    if height == 0 || width == 0 {
+        return Ok(made);
+    }
+    let mut out = OutBuffer::get(&made, "image", height * width * 3)?;
+    let mut row = zeroed(width * 4).map_err(|error| to_python(&error))?;
+    let (view, out) = (source.view(), out.bytes());
+    watched(py, |watch| {
+        for (y, target) in out.chunks_exact_mut(width * 3).enumerate() {
+            if y.is_multiple_of(16) {
+                watch.check()?;
+            }
+            view.gather_row(y, &mut row);
+            let pixels = row.as_chunks::<4>().0.iter().zip(target.as_chunks_mut::<3>().0);
+            for (x, (from, to)) in pixels.enumerate() {
+                *to = pixel((y, x), *from);
+            }
+        }
+        Ok(())
+    })?
+    .map_err(|error: Error| to_python(&error))?;
+    Ok(made)
+}
+
+/// Four channels composited on white as transformers does for arrays: each backend in its own arithmetic.
+///
+/// Matches `TorchvisionBackend.convert_to_rgb` (float32, truncated after `* 255.999`) and
+/// `image_transforms.convert_to_rgb` (float64, rounded half to even).
+#[pyfunction]
+pub(super) fn on_white<'py>(
+    image: &Bound<'py, PyAny>,
+    torchvision: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    guard(|| {
+        if torchvision {
+            let unit = |byte: u8| f32::from(byte) * (1.0_f64 / 255.0) as f32;
+            return composited(image, |_, [red, green, blue, alpha]| {
+                let alpha = unit(alpha);
+                let mixed = |byte| ((unit(byte) * alpha + (1.0 - alpha)) * 255.999) as u8;
+                [red, green, blue].map(mixed)
+            });
+        }
+        composited(image, |_, [red, green, blue, alpha]| {
+            let share = f64::from(alpha) / 255.0;
+            let mixed = |byte| (share * f64::from(byte) + (1.0 - share) * 255.0).round_ties_even();
+            [red, green, blue].map(|byte| mixed(byte) as u8)
+        })
+    })
+}
+
+/// Four channels composited on squares of 8 pixels, light and dark by turns, in integers.
+///
+/// Matches `Inkling2ImageProcessor.convert_to_rgb`.
+#[pyfunction]
+pub(super) fn on_checkerboard<'py>(image: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    guard(|| {
+        composited(image, |(y, x), [red, green, blue, alpha]| {
+            let square = if (y / 8 + x / 8) % 2 == 0 { 204 } else { 153 };
+            let alpha = u32::from(alpha);
+            let mixed = |byte| (u32::from(byte) * alpha + square * (255 - alpha) + 127) / 255;
+            [red, green, blue].map(|byte| mixed(byte) as u8)
+        })
     })
 }
 

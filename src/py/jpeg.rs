@@ -29,6 +29,12 @@ pub(super) fn jpeg_header(data: &[u8]) -> PyResult<Option<HeaderTuple>> {
     })
 }
 
+/// Blocks times scans of any JPEG, as libjpeg walks it; 0 where there is no frame or scan.
+#[pyfunction]
+pub(super) fn jpeg_work(data: &[u8]) -> PyResult<u64> {
+    guard(|| Ok(jpeg::work(data)))
+}
+
 fn facts(data: &[u8], header: &Header) -> HeaderTuple {
     let (height, width) = header.size();
     (

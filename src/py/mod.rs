@@ -1,5 +1,6 @@
 //! The compiled module. Nothing outside this folder knows Python.
 
+mod arguments;
 mod array;
 mod arrow;
 mod batch;
@@ -12,8 +13,10 @@ mod jpeg;
 mod kept;
 mod plain;
 mod plan;
+mod planned;
 mod processor;
 mod rules;
+mod sampling;
 mod schema;
 mod value;
 mod vocabulary;
@@ -47,6 +50,11 @@ fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(functions::is_forked, module)?)?;
     module.add_function(wrap_pyfunction!(functions::families, module)?)?;
     module.add_function(wrap_pyfunction!(functions::video_families, module)?)?;
+    module.add_function(wrap_pyfunction!(arguments::whole_number, module)?)?;
+    module.add_function(wrap_pyfunction!(arguments::integer, module)?)?;
+    module.add_function(wrap_pyfunction!(arguments::side, module)?)?;
+    module.add_function(wrap_pyfunction!(arguments::finite_number, module)?)?;
+    module.add_function(wrap_pyfunction!(sampling::sample_indices, module)?)?;
     module.add_function(wrap_pyfunction!(configs::family, module)?)?;
     module.add_function(wrap_pyfunction!(configs::video_family, module)?)?;
     module.add_function(wrap_pyfunction!(configs::read_config, module)?)?;
@@ -72,16 +80,19 @@ fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(functions::aspect_ratios, module)?)?;
     module.add_function(wrap_pyfunction!(functions::best_canvas, module)?)?;
     module.add_function(wrap_pyfunction!(functions::resize, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::on_white, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::on_checkerboard, module)?)?;
     module.add_function(wrap_pyfunction!(functions::resize_plain, module)?)?;
     rules::add(module)?;
     module.add_class::<jpeg::Jpeg>()?;
     module.add_function(wrap_pyfunction!(jpeg::jpeg_header, module)?)?;
+    module.add_function(wrap_pyfunction!(jpeg::jpeg_work, module)?)?;
     module.add_function(wrap_pyfunction!(jpeg::jpeg_decode, module)?)?;
     module.add_function(wrap_pyfunction!(jpeg::jpeg_verdict, module)?)?;
-    module.add("TOKEN_KINDS", plan::TOKEN_KINDS)?;
     module.add_function(wrap_pyfunction!(counts::num_tokens, module)?)?;
     module.add_function(wrap_pyfunction!(counts::fit, module)?)?;
     module.add_function(wrap_pyfunction!(counts::pack, module)?)?;
     module.add_function(wrap_pyfunction!(counts::unpack, module)?)?;
+    module.add_function(wrap_pyfunction!(counts::assemble, module)?)?;
     Ok(())
 }

@@ -1,14 +1,18 @@
-//! Plans as Python objects. What needs numpy or Pillow is asked of `dynres_rs.planning` and `dynres_rs.draw`.
+//! Plans as Python objects. What needs Pillow is asked of `dynres_rs.draw`.
 
+use pyo3::exceptions::PyValueError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use super::array::OutBuffer;
-use super::calls::watched;
+use super::arguments::whole_number;
 use super::error::{guard, to_python};
+use super::planned;
+use super::processor::PySpec;
 use super::value;
+use super::vocabulary::{shown, value_error};
 use crate::coords::Kind;
 use crate::error::{Result, filled};
 use crate::families;
@@ -17,18 +21,11 @@ use crate::plan::{Array, Batch, Cut, From, Inside, Lane, Order, PatchCounts, Pla
 use crate::spec::{Counts, Prepared, Prompt};
 use crate::strategy::{Measure, Span};
 
-/// Calls a function of the facade with the object first.
-fn facade<'py>(
-    object: &Bound<'py, PyAny>,
-    module: &str,
-    name: &str,
-    arguments: impl IntoIterator<Item = Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let all: Vec<_> = std::iter::once(object.clone()).chain(arguments).collect();
-    guard(|| object.py().import(module)?.call_method1(name, PyTuple::new(object.py(), all)?))
-}
-
-const PLANNING: &str = "dynres_rs.planning";
+/// What makes a plan again, and the arguments that it takes.
+type Reduced<'py> = (
+    Bound<'py, PyAny>,
+    (&'static str, &'static str, Bound<'py, PyDict>, bool, (usize, usize), usize),
+);
 
 type Four = (usize, usize, usize, usize);
 
@@ -46,44 +43,50 @@ impl PyView {
     fn view(&self) -> &View {
         &self.plan.views[self.number]
     }
+
+    /// The same view once more.
+    pub(super) fn again(&self) -> Self {
+        let (plan, spec) = (Arc::clone(&self.plan), Arc::clone(&self.spec));
+        Self { plan, spec, number: self.number }
+    }
 }
 
 #[pymethods]
 impl PyView {
     /// What the view is for: `"whole"`, `"tiles"`, `"thumbnail"`, `"global"`, `"high_res"`, `"crop"` or `"step"`.
     #[getter]
-    fn role(&self) -> &'static str {
+    pub(super) fn role(&self) -> &'static str {
         self.view().role.name()
     }
 
     /// (top, left, height, width) of the part that is taken, in pixels of the image, or of the `parent` view's canvas.
     #[getter]
-    fn source(&self) -> (usize, usize, usize, usize) {
+    pub(super) fn source(&self) -> (usize, usize, usize, usize) {
         let rect = self.view().source;
         (rect.top, rect.left, rect.size.0, rect.size.1)
     }
 
     /// (height, width) in pixels that the part is scaled to.
     #[getter]
-    fn resized(&self) -> (usize, usize) {
+    pub(super) fn resized(&self) -> (usize, usize) {
         self.view().resized
     }
 
     /// (height, width) in pixels of what is cut into patches or tiles, padding included.
     #[getter]
-    fn canvas(&self) -> (usize, usize) {
+    pub(super) fn canvas(&self) -> (usize, usize) {
         self.view().canvas
     }
 
     /// (top, left) in pixels of the resized part on the canvas.
     #[getter]
-    fn offset(&self) -> (isize, isize) {
+    pub(super) fn offset(&self) -> (isize, isize) {
         self.view().offset
     }
 
     /// The number of the view that this one is made from; None is the image itself.
     #[getter]
-    fn parent(&self) -> Option<usize> {
+    pub(super) fn parent(&self) -> Option<usize> {
         match self.view().from {
             From::Image => None,
             From::View(number) => Some(number),
@@ -98,20 +101,20 @@ impl PyView {
 
     /// The filter: `"bilinear"`, `"bicubic"` or `"lanczos"`.
     #[getter]
-    fn resample(&self) -> &'static str {
+    pub(super) fn resample(&self) -> &'static str {
         self.view().filter.name()
     }
 
     /// (top, left, height, width) in pixels of the resized part on the canvas: `offset` and `resized`.
     #[getter]
-    fn target(&self) -> (isize, isize, usize, usize) {
+    pub(super) fn target(&self) -> (isize, isize, usize, usize) {
         let view = self.view();
         (view.offset.0, view.offset.1, view.resized.0, view.resized.1)
     }
 
     /// (top, left, bottom, right) in pixels around the resized part.
     #[getter]
-    fn padding(&self) -> Four {
+    pub(super) fn padding(&self) -> Four {
         let view = self.view();
         let before = |offset: isize| usize::try_from(offset).unwrap_or(0);
         let after = |canvas: usize, offset: isize, resized: usize| {
@@ -124,7 +127,7 @@ impl PyView {
 
     /// The (red, green, blue) bytes of the padding; None where there is no padding.
     #[getter]
-    fn pad_color(&self) -> Option<(u8, u8, u8)> {
+    pub(super) fn pad_color(&self) -> Option<(u8, u8, u8)> {
         let view = self.view();
         let [r, g, b] = view.background;
         (view.resized != view.canvas).then_some((r, g, b))
@@ -132,35 +135,35 @@ impl PyView {
 
     /// (rows, columns) of the patches or tiles that the canvas is cut into.
     #[getter]
-    fn grid(&self) -> (usize, usize) {
+    pub(super) fn grid(&self) -> (usize, usize) {
         (self.view().grid.rows, self.view().grid.columns)
     }
 
     /// The key of the array that it is written to, such as `"pixel_values"`.
     #[getter]
-    fn output(&self) -> Option<&'static str> {
+    pub(super) fn output(&self) -> Option<&'static str> {
         self.view().output.map(|output| self.plan.outputs[output].key)
     }
 
     /// The first row of that array which this view fills, for this image alone.
     #[getter]
-    fn index(&self) -> usize {
+    pub(super) fn index(&self) -> usize {
         self.view().index
     }
 
     /// How many rows of that array it fills.
     #[getter]
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.view().count()
     }
 
     /// The view as values that JSON can hold: a dict by the names of these attributes.
-    fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        facade(slf, PLANNING, "view_to_dict", [])
+    fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        guard(|| planned::view_dict(slf.py(), slf.get()))
     }
 
-    fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        facade(slf, PLANNING, "view_repr", [])
+    fn __repr__(&self) -> PyResult<String> {
+        guard(|| Ok(format!("View({})", planned::view_text(self))))
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
@@ -174,13 +177,22 @@ impl PyView {
         hasher.finish()
     }
 
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        facade(slf, PLANNING, "reduce_view", [slf.getattr("plan")?])
+    /// A view pickles with its plan.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (PyPlan, usize))> {
+        let again = slf.get_type().getattr(intern!(slf.py(), "_again"))?;
+        Ok((again, (slf.get().plan(), slf.get().number)))
+    }
+
+    /// The view of that number of a plan.
+    #[staticmethod]
+    fn _again(plan: &Bound<'_, PyPlan>, number: usize) -> PyResult<Self> {
+        let found = plan.get().all_views().nth(number);
+        found.ok_or_else(|| PyValueError::new_err("number: must be one of the plan's views"))
     }
 
     /// The `Plan` that it belongs to.
     #[getter]
-    fn plan(&self) -> PyPlan {
+    pub(super) fn plan(&self) -> PyPlan {
         PyPlan { plan: Arc::clone(&self.plan), spec: Arc::clone(&self.spec) }
     }
 }
@@ -205,6 +217,14 @@ impl PyPlan {
         (!family.prompt.words.is_empty()).then_some(&family.prompt)
     }
 
+    /// Its views.
+    pub(super) fn all_views(&self) -> impl ExactSizeIterator<Item = PyView> {
+        (0..self.plan.views.len()).map(|number| {
+            let (plan, spec) = (Arc::clone(&self.plan), Arc::clone(&self.spec));
+            PyView { plan, spec, number }
+        })
+    }
+
     /// The arrays of this image alone.
     fn alone(&self) -> Result<Vec<Array>> {
         let elements = filled(Element::Float32, self.plan.outputs.len())?;
@@ -224,61 +244,61 @@ fn number(py: Python<'_>, value: f64) -> PyResult<Bound<'_, PyAny>> {
 impl PyPlan {
     /// The family's name, a key of `dynres_rs.families()`.
     #[getter]
-    fn family(&self) -> &'static str {
+    pub(super) fn family(&self) -> &'static str {
         self.plan.family
     }
 
     /// (height, width) of the image in pixels, or of a video's frames.
     #[getter]
-    fn source(&self) -> (usize, usize) {
+    pub(super) fn source(&self) -> (usize, usize) {
         self.plan.source
     }
 
     /// Images in the request, for the families that plan by it.
     #[getter]
-    fn num_images(&self) -> usize {
+    pub(super) fn num_images(&self) -> usize {
         self.plan.num_images
     }
 
     /// Frames that are taken of a video; 1 for an image.
     #[getter]
-    fn num_frames(&self) -> usize {
+    pub(super) fn num_frames(&self) -> usize {
         self.plan.frames
     }
 
     /// Whether it is of a video.
     #[getter]
-    fn is_video(&self) -> bool {
+    pub(super) fn is_video(&self) -> bool {
         self.spec.strategy.is_video()
     }
 
     /// The coordinates that the family was trained to speak: `"resized"`, `"norm1000"`, `"norm999"` or `"norm1"`.
     #[getter]
-    fn coords(&self) -> &'static str {
+    pub(super) fn coords(&self) -> &'static str {
         self.plan.coords.name()
     }
 
     /// The rule in use: `"torchvision"`, `"pillow-12.0"`, `"pillow-12.2"` or `"pillow-13"`.
     #[getter]
-    fn numerics(&self) -> &'static str {
+    pub(super) fn numerics(&self) -> &'static str {
         self.spec.numerics.name()
     }
 
     /// All options of the compiled core under the names of `dynres_rs.families()`; a new dict.
     #[getter]
-    fn options<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    pub(super) fn options<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         guard(|| value::options(py, &self.spec))
     }
 
     /// (height, width) in pixels that the image is scaled to, padding not counted.
     #[getter]
-    fn resized(&self) -> (usize, usize) {
+    pub(super) fn resized(&self) -> (usize, usize) {
         self.plan.resized
     }
 
     /// (rows, columns) of tiles, or of patches where there are no tiles.
     #[getter]
-    fn grid(&self) -> (usize, usize) {
+    pub(super) fn grid(&self) -> (usize, usize) {
         (self.plan.grid.rows, self.plan.grid.columns)
     }
 
@@ -287,9 +307,8 @@ impl PyPlan {
     fn views<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         guard(|| {
             let views = PyList::empty(py);
-            for number in 0..self.plan.views.len() {
-                let (plan, spec) = (Arc::clone(&self.plan), Arc::clone(&self.spec));
-                views.append(PyView { plan, spec, number })?;
+            for view in self.all_views() {
+                views.append(view)?;
             }
             Ok(views)
         })
@@ -297,19 +316,19 @@ impl PyPlan {
 
     /// Tiles, the thumbnail or global view among them; 0 for families without tiles.
     #[getter]
-    fn num_tiles(&self) -> usize {
+    pub(super) fn num_tiles(&self) -> usize {
         self.plan.num_tiles
     }
 
     /// Patches that the vision encoder sees.
     #[getter]
-    fn num_patches(&self) -> usize {
+    pub(super) fn num_patches(&self) -> usize {
         self.plan.num_patches
     }
 
     /// Tokens that the language model sees; markers of the chat template are not counted.
     #[getter]
-    fn num_tokens(&self) -> usize {
+    pub(super) fn num_tokens(&self) -> usize {
         self.plan.num_tokens
     }
 
@@ -340,21 +359,35 @@ impl PyPlan {
     ///     MemoryError: no room for it.
     #[pyo3(signature = (image=None, tokens=None))]
     fn placeholder<'py>(
-        slf: &Bound<'py, Self>,
-        image: Option<Bound<'py, PyAny>>,
-        tokens: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let none = || slf.py().None().into_bound(slf.py());
-        let arguments = [image.unwrap_or_else(none), tokens.unwrap_or_else(none)];
-        facade(slf, PLANNING, "placeholder", arguments)
-    }
-
-    /// The text, of the image of that number; None for a video.
-    fn _placeholder(&self, image: usize) -> PyResult<Option<String>> {
+        &self,
+        image: Option<&Bound<'py, PyAny>>,
+        tokens: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<String> {
         guard(|| {
-            let Some(prompt) = self.prompt() else { return Ok(None) };
-            let text = self.plan.placeholder(&self.spec, prompt, image);
-            text.map(Some).map_err(|error| to_python(&error))
+            let image = match image {
+                None => 0,
+                Some(image) => {
+                    let number = whole_number("image", image)?;
+                    let found = number.extract::<usize>().ok().filter(|it| *it < 1 << 31);
+                    found.ok_or_else(|| {
+                        let given = shown(&number, 40).unwrap_or_default();
+                        value_error(format!("image: must be in 0..2**31, got {given}"))
+                    })?
+                }
+            };
+            if self.is_video() {
+                return Err(PyValueError::new_err(
+                    "placeholder: must be asked of an image, a video's text has its times",
+                ));
+            }
+            let text = match self.prompt() {
+                None => String::new(),
+                Some(prompt) => self
+                    .plan
+                    .placeholder(&self.spec, prompt, image)
+                    .map_err(|error| to_python(&error))?,
+            };
+            planned::placeholder(&text, tokens)
         })
     }
 
@@ -387,7 +420,7 @@ impl PyPlan {
 
     /// The shape of the first array of pixels for this one image, a still image repeated over time as upstream does.
     #[getter]
-    fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+    pub(super) fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         guard(|| {
             let arrays = self.alone().map_err(|error| to_python(&error))?;
             PyTuple::new(py, arrays.first().map_or_else(Vec::new, Array::final_shape))
@@ -396,7 +429,7 @@ impl PyPlan {
 
     /// The shape of every array of pixels for this image alone, by key.
     #[getter]
-    fn shapes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    pub(super) fn shapes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         guard(|| {
             let arrays = self.alone().map_err(|error| to_python(&error))?;
             let shapes = PyDict::new(py);
@@ -445,7 +478,7 @@ impl PyPlan {
 
     /// This image's row in every other array, by key.
     #[getter]
-    fn metadata<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    pub(super) fn metadata<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         guard(|| {
             let metadata = PyDict::new(py);
             for fact in &self.plan.facts {
@@ -502,39 +535,6 @@ impl PyPlan {
         })
     }
 
-    /// Fills float64 `(num_tokens, 4)`.
-    fn _token_boxes(&self, py: Python<'_>, out: &Bound<'_, PyAny>) -> PyResult<()> {
-        guard(|| {
-            let mut out = OutBuffer::get(out, "out", self.plan.num_tokens * 32)?;
-            let mut places = out.bytes().as_chunks_mut::<32>().0.iter_mut();
-            watched(py, |watch| {
-                self.plan.tokens(watch, |bounds, _| {
-                    let Some(place) = places.next() else { return };
-                    for (bytes, value) in place.as_chunks_mut::<8>().0.iter_mut().zip(bounds) {
-                        *bytes = value.to_ne_bytes();
-                    }
-                })
-            })?
-            .map_err(|error| to_python(&error))
-        })
-    }
-
-    /// Fills a byte a token: a number of `TOKEN_KINDS`.
-    fn _token_kinds(&self, py: Python<'_>, out: &Bound<'_, PyAny>) -> PyResult<()> {
-        guard(|| {
-            let mut out = OutBuffer::get(out, "out", self.plan.num_tokens)?;
-            let mut places = out.bytes().iter_mut();
-            watched(py, |watch| {
-                self.plan.tokens(watch, |_, kind| {
-                    if let Some(place) = places.next() {
-                        *place = kind as u8;
-                    }
-                })
-            })?
-            .map_err(|error| to_python(&error))
-        })
-    }
-
     /// Bytes of all arrays of pixels for this image.
     ///
     /// Args:
@@ -543,7 +543,7 @@ impl PyPlan {
     /// Raises:
     ///     ValueError: another name.
     #[pyo3(signature = (dtype=None))]
-    fn nbytes(&self, dtype: Option<&str>) -> PyResult<usize> {
+    pub(super) fn nbytes(&self, dtype: Option<&str>) -> PyResult<usize> {
         let element = match dtype {
             Some(name) => Element::parse(name).map_err(|error| to_python(&error))?,
             None => Normalise::of(&self.spec)[0].element(),
@@ -567,11 +567,11 @@ impl PyPlan {
     ///     ValueError: another shape, or unknown coordinates.
     #[pyo3(signature = (boxes, coords=None))]
     fn to_model<'py>(
-        slf: &Bound<'py, Self>,
-        boxes: Bound<'py, PyAny>,
-        coords: Option<Bound<'py, PyAny>>,
+        &self,
+        boxes: &Bound<'py, PyAny>,
+        coords: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        facade(slf, PLANNING, "to_model", std::iter::once(boxes).chain(coords))
+        guard(|| planned::scaled(self, boxes, coords, true))
     }
 
     /// Points or boxes of the model's coordinates in the image: `x * W / W'`, not rounded.
@@ -588,11 +588,11 @@ impl PyPlan {
     ///     ValueError: another shape, or unknown coordinates.
     #[pyo3(signature = (boxes, coords=None))]
     fn to_image<'py>(
-        slf: &Bound<'py, Self>,
-        boxes: Bound<'py, PyAny>,
-        coords: Option<Bound<'py, PyAny>>,
+        &self,
+        boxes: &Bound<'py, PyAny>,
+        coords: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        facade(slf, PLANNING, "to_image", std::iter::once(boxes).chain(coords))
+        guard(|| planned::scaled(self, boxes, coords, false))
     }
 
     /// Points or boxes of the image on the canvas of a view, in its pixels.
@@ -608,11 +608,11 @@ impl PyPlan {
     ///     TypeError: no numbers, or no view.
     ///     ValueError: another shape, or a number out of range.
     fn to_view<'py>(
-        slf: &Bound<'py, Self>,
-        points: Bound<'py, PyAny>,
-        view: Bound<'py, PyAny>,
+        &self,
+        points: &Bound<'py, PyAny>,
+        view: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        facade(slf, PLANNING, "to_view", [points, view])
+        guard(|| planned::in_view(self, points, view))
     }
 
     /// Where each token lies in the image.
@@ -623,8 +623,8 @@ impl PyPlan {
     ///
     /// Raises:
     ///     MemoryError: no room for them.
-    fn token_boxes<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        facade(slf, PLANNING, "token_boxes", [])
+    fn token_boxes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        guard(|| planned::token_boxes(py, self))
     }
 
     /// What each token stands for.
@@ -634,8 +634,8 @@ impl PyPlan {
     ///
     /// Raises:
     ///     MemoryError: no room for them.
-    fn token_kinds<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        facade(slf, PLANNING, "token_kinds", [])
+    fn token_kinds<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        guard(|| planned::token_kinds(py, self))
     }
 
     /// A picture of what becomes of an image: `dynres_rs.draw.draw(plan, image, **options)`.
@@ -661,12 +661,12 @@ impl PyPlan {
     }
 
     /// The plan as values that JSON can hold: a dict by the names of these attributes, its views as dicts.
-    fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        facade(slf, PLANNING, "plan_to_dict", [])
+    fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        guard(|| planned::plan_dict(slf.py(), slf.get()))
     }
 
-    fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        facade(slf, PLANNING, "plan_repr", [])
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        guard(|| planned::plan_text(py, self))
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
@@ -686,8 +686,26 @@ impl PyPlan {
         hasher.finish()
     }
 
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        facade(slf, PLANNING, "reduce_plan", [])
+    /// A plan pickles as the call that makes it again.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Reduced<'py>> {
+        let plan = slf.get();
+        let again = slf.get_type().getattr(intern!(slf.py(), "_again"))?;
+        let count = if plan.is_video() { plan.plan.frames } else { plan.plan.num_images };
+        let spec = (plan.family(), plan.numerics(), plan.options(slf.py())?, plan.is_video());
+        Ok((again, (spec.0, spec.1, spec.2, spec.3, plan.source(), count)))
+    }
+
+    /// The plan of a family with these options, of an image of that size or of a video of that many frames.
+    #[staticmethod]
+    fn _again(
+        family: &str,
+        numerics: &str,
+        options: &Bound<'_, PyDict>,
+        video: bool,
+        size: (usize, usize),
+        count: usize,
+    ) -> PyResult<Self> {
+        guard(|| PySpec::new(family, numerics, options, video)?.plan(size.0, size.1, count))
     }
 }
 

@@ -1,9 +1,11 @@
 //! A family with its options, and the call that fills arrays.
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyDict, PyList};
 use std::sync::{Arc, OnceLock};
 
+use super::arguments::side;
 use super::array::{Claim, ImageBuffer, OutBuffer, claim, disjoint};
 use super::arrow::PilImage;
 use super::batch::PyBatch;
@@ -13,15 +15,18 @@ use super::jpeg::JpegImage;
 use super::kept::PyKept;
 use super::plain;
 use super::plan::PyPlan;
+use super::sampling;
 use super::value;
 use crate::error::{Error, collected, push, reserved};
 use crate::families;
 use crate::image::ImageRef;
 use crate::memory::{self, pays_to_stream};
+use crate::options::Value;
 use crate::pack::{Element, Lut, Normalise};
 use crate::pipeline::{self, Frame, Item, Part, Settings, Source};
 use crate::plan::{Batch, Plan, row_shape};
 use crate::resample::Numerics;
+use crate::sampling::Asked;
 use crate::simd::Simd;
 use crate::spec::{Group, Prepared};
 use crate::strategy::Measure;
@@ -278,7 +283,7 @@ fn plans_of(plans: &Bound<'_, PyList>) -> PyResult<Vec<Arc<Plan>>> {
 impl PySpec {
     #[new]
     #[pyo3(signature = (family, numerics, options, video=false))]
-    fn new(
+    pub(super) fn new(
         family: &str,
         numerics: &str,
         options: &Bound<'_, PyDict>,
@@ -372,6 +377,44 @@ impl PySpec {
         })
     }
 
+    /// Whether upstream writes times on the frames of a video.
+    #[getter]
+    fn draws(&self) -> bool {
+        let sampled = self.spec.strategy.sampled();
+        sampled.is_some_and(|it| it.draw_on_frames) && !self.spec.recipe.hides("draw_on_frames")
+    }
+
+    /// The frames that are taken of a video, int64, whatever `do_sample_frames` says.
+    #[pyo3(signature = (total_num_frames, video_fps=None, duration=None))]
+    fn sample<'py>(
+        &self,
+        py: Python<'py>,
+        total_num_frames: &Bound<'py, PyAny>,
+        video_fps: Option<&Bound<'py, PyAny>>,
+        duration: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        guard(|| {
+            let temporal = self.temporal_option();
+            let Some(asked) = Asked::of(&self.spec, temporal) else {
+                return Err(PyValueError::new_err("family: must be one that takes videos"));
+            };
+            let total = side("total_num_frames", total_num_frames)?;
+            let video = sampling::video(total, video_fps, duration)?;
+            sampling::frames(py, &asked, video)
+        })
+    }
+
+    /// The option `temporal_patch_size`, and 1 where the family has none.
+    #[getter]
+    fn temporal_option(&self) -> usize {
+        let options = self.spec.options();
+        let found = options.iter().find(|(name, _)| *name == "temporal_patch_size");
+        match found {
+            Some((_, Value::Int(frames))) => *frames as usize,
+            _ => 1,
+        }
+    }
+
     /// Temporal patches, each in rows of its own, that one token sees together.
     #[getter]
     fn tubelet(&self) -> usize {
@@ -391,7 +434,7 @@ impl PySpec {
     }
 
     #[pyo3(signature = (height, width, num_images=1))]
-    fn plan(&self, height: usize, width: usize, num_images: usize) -> PyResult<PyPlan> {
+    pub(super) fn plan(&self, height: usize, width: usize, num_images: usize) -> PyResult<PyPlan> {
         guard(|| {
             let plan = Plan::new(&self.spec, (height, width), num_images)
                 .map_err(|error| to_python(&error))?;

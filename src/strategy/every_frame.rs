@@ -57,9 +57,9 @@ names! {
 }
 
 options! {
-    /// Which frames of a video are taken. The facade acts on it.
+    /// Which frames of a video are taken: see `sampling`.
     pub struct Sampled {
-        /// By which rule frames are taken. The facade acts on it and on all below.
+        /// By which rule frames are taken.
         sampling: Choice<Sampling> = Sampling::Uniform,
         /// Off: every frame is taken.
         do_sample_frames: Flag = false,
@@ -193,6 +193,10 @@ impl Measure for EveryFrame {
 
     fn pooling(&self) -> Option<Pooling> {
         self.of.pooling()
+    }
+
+    fn sampled(&self) -> Option<&Sampled> {
+        Some(&self.sampled)
     }
 
     fn is_video(&self) -> bool {

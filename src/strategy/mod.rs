@@ -208,6 +208,11 @@ pub trait Measure: Options {
         false
     }
 
+    /// Which frames of a video are taken.
+    fn sampled(&self) -> Option<&Sampled> {
+        None
+    }
+
     /// Whether the size of a frame depends on how many there are.
     fn needs_frames(&self) -> bool {
         false
@@ -316,6 +321,10 @@ macro_rules! strategies {
 
             fn pooling(&self) -> Option<Pooling> {
                 match self { $(Self::$strategy(it) => it.pooling(),)+ }
+            }
+
+            fn sampled(&self) -> Option<&Sampled> {
+                match self { $(Self::$strategy(it) => it.sampled(),)+ }
             }
 
             fn is_video(&self) -> bool {

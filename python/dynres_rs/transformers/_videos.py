@@ -14,7 +14,6 @@ import numpy as np
 
 from ..options import canonical, preset
 from ..video import VideoProcessor
-from ..video.variant import ABSENT
 from ._arguments import Elsewhere, vocabulary
 from ._mixin import Exact, Made, named, noise
 
@@ -24,8 +23,11 @@ __all__ = ["ROOTS", "ExactVideos"]
 ROOTS: Final = ("_preprocess",)
 #: Arguments that choose frames, which upstream has done before.
 _SAMPLING: Final = frozenset(
-    {*ABSENT, "fps", "do_sample_frames", "return_metadata", "video_metadata"}
-) - {"temporal_patch_size"}
+    {
+        *("num_frames", "fps", "min_frames", "max_frames", "video_start", "video_end"),
+        *("do_sample_frames", "draw_on_frames", "return_metadata", "video_metadata"),
+    }
+)
 #: (frames, height, width) that a check tries, in turn: see the images.
 _SMALL: Final = (
     ((4, 60, 84), (6, 90, 48)),

@@ -46,7 +46,7 @@ class Call:
     def plan(self, frames: Frames) -> Plan | None:
         """Samples a video and plans it; None where its length is only known at its end."""
         options, known = self._variant.options, frames.metadata
-        if self._variant.draws:
+        if self._variant.spec.draws:
             raise ValueError(
                 "draw_on_frames: must be False; times are not written on frames here, so draw them"
                 " yourself and pass such frames with do_sample_frames=False"
@@ -60,7 +60,9 @@ class Call:
                     "video: an iterator is sampled only where its length is known; pass"
                     " video_metadata={'total_num_frames': ...}, or do_sample_frames=False"
                 )
-            indices: list[int] = self._variant.sample(total, known.fps, known.duration).tolist()
+            indices: list[int] = self._variant.spec.sample(
+                total, known.fps, known.duration
+            ).tolist()
             if not indices:
                 raise ValueError("fps: leaves no frame of the video")
             if isinstance(frames, Listed) and indices[-1] >= len(frames):

@@ -11,8 +11,7 @@ import numpy as np
 
 from ..arguments import _side, finite_number
 from ..files import shown
-from .rules import DEFAULT_FPS
-from .sampling import as_frames, format_timestamps, timestamps
+from .sampling import DEFAULT_FPS, as_frames, format_timestamps, timestamps
 
 __all__ = ["VideoMetadata", "read_metadata"]
 

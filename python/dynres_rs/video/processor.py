@@ -185,7 +185,7 @@ class VideoProcessor(Configured[VideoVariant]):
         variant = self._variant(options)
         how = How.of(return_tensors, dtype, "expand", errors, num_threads)
         listed, single = as_videos(videos)
-        metadata = read_metadata(video_metadata, len(listed), variant.temporal)
+        metadata = read_metadata(video_metadata, len(listed), variant.spec.temporal_option)
         run = Call(variant, how.dtype, how.num_threads)
         opened: list[tuple[int, Frames, Plan | None]] = []
         failures: list[tuple[int, Exception]] = []
@@ -266,7 +266,7 @@ class VideoProcessor(Configured[VideoVariant]):
             ValueError: as a call raises it.
         """
         variant = self._variant(options)
-        (known,) = read_metadata(video_metadata, 1, variant.temporal)
+        (known,) = read_metadata(video_metadata, 1, variant.spec.temporal_option)
         frames = open_video(video, variant.policy, known, 1)
         plan = Call(variant, None, 1).plan(frames)
         if plan is None:
@@ -302,4 +302,4 @@ class VideoProcessor(Configured[VideoVariant]):
         """
         variant = self._variant(options)
         count = _side("total_num_frames", total_num_frames)
-        return variant.sample(count, video_fps, duration)
+        return variant.spec.sample(count, video_fps, duration)

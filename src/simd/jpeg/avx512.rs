@@ -11,9 +11,9 @@ use std::arch::x86_64::{
     _mm512_and_si512, _mm512_broadcast_i32x4, _mm512_castsi512_si256, _mm512_cmpge_epu16_mask,
     _mm512_dpwssd_epi32, _mm512_extracti64x4_epi64, _mm512_loadu_si512, _mm512_madd_epi16,
     _mm512_maddubs_epi16, _mm512_mask_permutexvar_epi8, _mm512_mulhrs_epi16, _mm512_mullo_epi16,
-    _mm512_packs_epi16, _mm512_packs_epi32, _mm512_packus_epi16, _mm512_permutex2var_epi8,
-    _mm512_permutexvar_epi8, _mm512_permutexvar_epi64, _mm512_set1_epi8, _mm512_set1_epi16,
-    _mm512_set1_epi32, _mm512_setr_epi64, _mm512_setzero_si512, _mm512_srai_epi16,
+    _mm512_packs_epi16, _mm512_packs_epi32, _mm512_packus_epi16, _mm512_permutexvar_epi8,
+    _mm512_permutexvar_epi64, _mm512_set1_epi8, _mm512_set1_epi16, _mm512_set1_epi32,
+    _mm512_setr_epi64, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_srai_epi16,
     _mm512_srai_epi32, _mm512_srli_epi16, _mm512_storeu_si512, _mm512_sub_epi16, _mm512_sub_epi32,
     _mm512_unpackhi_epi8, _mm512_unpackhi_epi16, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
     _mm512_unpacklo_epi8, _mm512_unpacklo_epi16, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
@@ -250,51 +250,48 @@ impl Line {
     }
 }
 
-/// Where pixel `x` is after even and odd pixels were packed to bytes.
-const fn packed(x: usize) -> usize {
-    x / 16 * 16 + x % 16 / 2 + x % 2 * 8
+/// Where pixel `x` of 64 is after even and odd pixels were packed to bytes, with quarters in order or the inner two swapped.
+const fn packed(x: usize, swapped: bool) -> usize {
+    let quarter = x / 16;
+    let quarter = if swapped && (quarter == 1 || quarter == 2) { 3 - quarter } else { quarter };
+    quarter * 16 + x % 16 / 2 + x % 2 * 8
 }
 
-/// The bytes of 64 pixels of RGB: in R (0 to 63) or G (64 to 127), and in B.
-static INTERLEAVE: [Line; 3] = {
+/// For the bytes of 64 pixels of RGB, where they are in a channel.
+const fn places(swapped: bool) -> [Line; 3] {
     let mut lines = [Line([0; 64]), Line([0; 64]), Line([0; 64])];
     let mut at = 0;
     while at < 192 {
-        let second = if at % 3 == 1 { 64 } else { 0 };
-        lines[at / 64].0[at % 64] = (packed(at / 3) + second) as u8;
+        lines[at / 64].0[at % 64] = packed(at / 3, swapped) as u8;
         at += 1;
     }
     lines
-};
+}
 
-/// The bytes that are B.
-const BLUE: [u64; 3] = {
+/// The same with quarters in order, and with the inner two swapped.
+static IN_ORDER: [Line; 3] = places(false);
+static SWAPPED: [Line; 3] = places(true);
+
+/// The bytes that are of a channel.
+const fn of_channel(channel: usize) -> [u64; 3] {
     let mut masks = [0; 3];
-    let mut at = 2;
+    let mut at = channel;
     while at < 192 {
         masks[at / 64] |= 1 << (at % 64);
         at += 3;
     }
     masks
-};
+}
 
-/// Bytes of two vectors in turn, from the first or the 33rd on.
-static TURNS: [Line; 2] = {
-    let mut lines = [Line([0; 64]), Line([0; 64])];
-    let mut i = 0;
-    while i < 128 {
-        lines[i / 64].0[i % 64] = (i / 2 + i % 2 * 64) as u8;
-        i += 1;
-    }
-    lines
-};
+const GREEN: [u64; 3] = of_channel(1);
+const BLUE: [u64; 3] = of_channel(2);
 
 /// The words of even and of odd pixels.
 type Words = [__m512i; 2];
 
-/// 64 pixels of luma and differences as three vectors of RGB.
+/// 64 pixels of luma and differences as red, green and blue, even and odd pixels packed.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vnni")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn colours(luma: __m512i, blue: Words, red: Words) -> [__m512i; 3] {
     let luma = [_mm512_and_si512(luma, _mm512_set1_epi16(0xff)), _mm512_srli_epi16::<8>(luma)];
     let mut channels = [luma; 3];
@@ -312,14 +309,22 @@ fn colours(luma: __m512i, blue: Words, red: Words) -> [__m512i; 3] {
         channels[1][half] = _mm512_sub_epi16(_mm512_add_epi16(y, g), cr);
         channels[2][half] = _mm512_add_epi16(y, b);
     }
-    let [r, g, b] = channels;
-    let r = _mm512_packus_epi16(r[0], r[1]);
-    let g = _mm512_packus_epi16(g[0], g[1]);
-    let b = _mm512_packus_epi16(b[0], b[1]);
+    let mut packed = [luma[0]; 3];
+    for channel in 0..3 {
+        packed[channel] = _mm512_packus_epi16(channels[channel][0], channels[channel][1]);
+    }
+    packed
+}
+
+/// Red, green and blue as three vectors of RGB. A lookup in one vector costs a third of one in two.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn interleave([r, g, b]: [__m512i; 3], places: &[Line; 3]) -> [__m512i; 3] {
     let mut out = [r; 3];
     for number in 0..3 {
-        let index = INTERLEAVE[number].get();
-        let two = _mm512_permutex2var_epi8(r, index, g);
+        let index = places[number].get();
+        let one = _mm512_permutexvar_epi8(index, r);
+        let two = _mm512_mask_permutexvar_epi8(one, GREEN[number], index, g);
         out[number] = _mm512_mask_permutexvar_epi8(two, BLUE[number], index, b);
     }
     out
@@ -343,16 +348,16 @@ fn emit(out: &mut [u8], x: usize, pixels: [__m512i; 3]) {
     }
 }
 
-/// Bytes of two vectors in turn.
+/// Bytes of two vectors in turn: of the first eight of each lane, and of the last.
 #[inline]
-#[target_feature(enable = "avx512f,avx512vbmi")]
+#[target_feature(enable = "avx512f,avx512bw")]
 fn turns(a: __m512i, b: __m512i) -> Halves {
-    [_mm512_permutex2var_epi8(a, TURNS[0].get(), b), _mm512_permutex2var_epi8(a, TURNS[1].get(), b)]
+    [_mm512_unpacklo_epi8(a, b), _mm512_unpackhi_epi8(a, b)]
 }
 
-/// 128 pixels' differences from 64 samples of a row from `x` on: the words of the first 64 and of the last.
+/// 128 pixels' differences from 64 samples of a row from `x` on: the words of every second 16 of them, and of the others.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+#[target_feature(enable = "avx512f,avx512bw")]
 fn wide(row: &[u8], x: usize) -> [Words; 2] {
     let this = load(row, x + 1);
     let left = turns(this, load(row, x));
@@ -371,7 +376,7 @@ fn wide(row: &[u8], x: usize) -> [Words; 2] {
 
 /// The same from two rows.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+#[target_feature(enable = "avx512f,avx512bw")]
 fn both((near, far): (&[u8], &[u8]), x: usize) -> [Words; 2] {
     let left = turns(load(near, x), load(far, x));
     let this = turns(load(near, x + 1), load(far, x + 1));
@@ -392,7 +397,7 @@ fn both((near, far): (&[u8], &[u8]), x: usize) -> [Words; 2] {
     result
 }
 
-/// The differences of 128 pixels.
+/// The differences of 128 pixels: of the first 64, and of the last.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn full(row: &[u8], x: usize) -> [Words; 2] {
@@ -406,6 +411,20 @@ fn full(row: &[u8], x: usize) -> [Words; 2] {
         ];
     }
     result
+}
+
+/// The even and the odd lanes of two vectors.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn every_second([a, b]: Halves) -> Halves {
+    [_mm512_shuffle_i32x4::<0b10_00_10_00>(a, b), _mm512_shuffle_i32x4::<0b11_01_11_01>(a, b)]
+}
+
+/// The first two and the last two lanes of two vectors: lanes 0, 2, 1 and 3 of what they were before [`every_second`].
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn side_by_side([a, b]: Halves) -> Halves {
+    [_mm512_shuffle_i32x4::<0b01_00_01_00>(a, b), _mm512_shuffle_i32x4::<0b11_10_11_10>(a, b)]
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vnni")]
@@ -422,9 +441,28 @@ fn rgb(luma: &[u8], chroma: Chroma<'_>, out: &mut [u8]) {
             };
         }
         let [blue, red] = differences;
+        // What was grown has every second 16 pixels in a vector: luma comes so, and pixels go back.
+        let grown = !matches!(chroma, Chroma::Full(_));
+        let mut luma = [load(luma, x), load(luma, x + 64)];
+        if grown {
+            luma = every_second(luma);
+        }
+        let mut halves = [luma; 3];
         for half in 0..2 {
-            let x = x + 64 * half;
-            emit(out, x, colours(load(luma, x), blue[half], red[half]));
+            let channels = colours(luma[half], blue[half], red[half]);
+            for channel in 0..3 {
+                halves[channel][half] = channels[channel];
+            }
+        }
+        if grown {
+            for channel in 0..3 {
+                halves[channel] = side_by_side(halves[channel]);
+            }
+        }
+        let places = if grown { &SWAPPED } else { &IN_ORDER };
+        for half in 0..2 {
+            let [r, g, b] = halves;
+            emit(out, x + 64 * half, interleave([r[half], g[half], b[half]], places));
         }
     }
 }
