@@ -3,6 +3,7 @@
     python benches/strategies.py                     every strategy; writes docs/performance.md
     python benches/strategies.py --only fuyu         the families with that word; printed only
     python benches/strategies.py --rounds 3          fewer rounds; printed only
+    python benches/strategies.py --again             writes the page from the last run's numbers
 
 A family of each strategy of `src/strategy`, with the configuration of a released checkpoint or its
 class's default, 1080p and 12 MP, from a Pillow image. One process a family, forked from one that
@@ -40,6 +41,7 @@ from whole import RESULTS, SIZES, cpu, photograph
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/performance.md"
+NUMBERS = RESULTS / "strategies.json"
 MARKS = ("<!-- strategies -->", "<!-- strategies end -->")
 #: How many times faster than the backends of transformers a row is meant to be: than Pillow's, than
 #: torchvision's, and than either where it resizes floats.
@@ -321,9 +323,7 @@ def table(results: dict[str, dict[str, dict[str, float]]]) -> str:
 
 
 def write(results: dict[str, dict[str, dict[str, float]]]) -> None:
-    """The table between the page's markers, the numbers as JSON."""
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "strategies.json").write_text(json.dumps(results, indent=1))
+    """The table between the page's markers."""
     unexplained = {
         row.family: found
         for row in ROWS
@@ -340,7 +340,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=0)
     parser.add_argument("--only", default="")
+    again = "writes the page from the numbers of the last whole run"
+    parser.add_argument("--again", action="store_true", help=again)
     arguments = parser.parse_args()
+    if arguments.again:
+        write(json.loads(NUMBERS.read_text(encoding="utf-8")))
+        return
 
     import torch
     import torchvision.transforms.v2  # noqa: F401
@@ -360,6 +365,8 @@ def main() -> None:
             for line in short(row, found):
                 print(f"{row.family:20} falls short: {line}", file=sys.stderr)
     if not arguments.only and not arguments.rounds:
+        NUMBERS.parent.mkdir(exist_ok=True)
+        NUMBERS.write_text(json.dumps(results, indent=1), encoding="utf-8")
         write(results)
 
 
