@@ -141,8 +141,8 @@ if total > most:
 found = []
 
 def attempt():
-    # Of a function, since names of a module are in a dictionary, which grows. Python may have no memory for
-    # the handler either: that is one more MemoryError, and its own.
+    # Of a function, since names of a module are in a dictionary, which grows. Python may have no
+    # memory for the handler either: that is one more MemoryError, and its own.
     try:
         return call(), None
     except BaseException as raised:
