@@ -135,6 +135,27 @@ def test_an_image_has_so_many_parts_at_most(
 
 
 @pytest.mark.parametrize(
+    ("family", "options"),
+    [
+        ("deit", {"width": 2**30}),
+        ("clip", {"shortest_edge": 2**30}),
+        ("bit", {"shortest_edge": 2**30}),
+    ],
+)
+def test_a_side_that_is_cut_down_has_a_limit(family: str, options: dict[str, Any]) -> None:
+    """Each sample of a resized side has weights, also where the crop shows none of them."""
+    processor = dr.Processor(family, **options)
+    image = np.zeros((40, 60, 3), np.uint8)
+    for call in (
+        lambda: processor(image),
+        lambda: processor.plan(40, 60),
+        lambda: processor.num_tokens([(40, 60)]),
+    ):
+        with pytest.raises(dr.ImageTooLargeError, match=r"resized image: .* pixels"):
+            call()
+
+
+@pytest.mark.parametrize(
     ("name", "rule"),
     [
         ("max_image_pixels", "an integer of at least 1"),

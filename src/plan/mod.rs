@@ -244,7 +244,7 @@ impl Plan {
 pub fn count_tokens(spec: &Prepared, size: Size, count: usize) -> Result<usize> {
     let (layout, frames) = measured(spec, size, count)?;
     for shape in &layout.shapes {
-        spec.check_area(what_is_resized(spec), shape.canvas)?;
+        spec.check_resized(what_is_resized(spec), shape.resized, shape.canvas)?;
     }
     let (groups, tubelet) = temporal_patches(spec, frames);
     Ok(groups / tubelet * tokens(spec, &layout))
@@ -307,7 +307,7 @@ fn views(spec: &Prepared, layout: &Layout, groups: usize) -> Result<(Vec<View>, 
     let mut outputs: Vec<Option<Output>> = filled(None, spec.recipe.arrays.len())?;
     let mut views = reserved(layout.shapes.len())?;
     for shape in &layout.shapes {
-        spec.check_area(what_is_resized(spec), shape.canvas)?;
+        spec.check_resized(what_is_resized(spec), shape.resized, shape.canvas)?;
         let found = view_spec(&spec.recipe, shape.role);
         let cut = cut(spec, shape, found.map_or(CutSpec::TILES, |found| found.cut));
         let array = found.and_then(|found| found.array);

@@ -228,4 +228,18 @@ impl Prepared {
         let area = size.0 as u128 * size.1 as u128;
         if area > u128::from(limit) { Err(Error::TooLarge { what, size, limit }) } else { Ok(()) }
     }
+
+    /// Checks that the canvas of a resized image has no more pixels than the limit, and no side of what lies on it: of a
+    /// side that is cut down to a crop every sample still has its weights.
+    ///
+    /// # Errors
+    /// `TooLarge`.
+    pub fn check_resized(&self, what: &'static str, resized: Size, canvas: Size) -> Result<()> {
+        self.check_area(what, canvas)?;
+        let limit = self.common.max_image_pixels as u64;
+        if resized.0.max(resized.1) as u64 > limit {
+            return Err(Error::TooLarge { what, size: resized, limit });
+        }
+        Ok(())
+    }
 }
