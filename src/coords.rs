@@ -85,7 +85,8 @@ impl Plan {
                 (tiles.rows, cells.tile.0, cells.seen.0, grid.rows, self.source.0, cells.rows)
             }
         };
-        if self.vanished(view) {
+        // A tile smaller than a patch has no cells.
+        if self.vanished(view) || count == 0 {
             return filled((0.0, 0.0), span.tokens);
         }
         let place = |at: f64| self.in_image(view, axis, at).clamp(0.0, end as f64);

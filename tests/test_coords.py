@@ -247,3 +247,11 @@ def test_the_image_can_vanish() -> None:
 def test_the_reference_counts_too() -> None:
     config = SETUPS["deepseek-vl2"][2]
     assert len(reference_tokens.tokens("deepseek-vl2", (1080, 1920), config)) == 1807
+
+
+def test_tiles_without_a_cell_have_no_area() -> None:
+    """A tile of half a patch: no token sees anything."""
+    plan = dr.Processor("llava-next", crop_size=7).plan(60, 80)
+    boxes = plan.token_boxes()
+    assert len(boxes) == plan.num_tokens > 0
+    assert not (boxes[:, 2:] - boxes[:, :2]).any()
