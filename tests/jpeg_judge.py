@@ -18,6 +18,7 @@ import io
 import os
 import pickle
 import random
+import re
 import subprocess
 import sys
 import time
@@ -138,13 +139,17 @@ def judge_header(data: bytes) -> str | None:
 # Damage
 
 
+#: Where coded data ends: at a marker that is neither stuffing nor a restart.
+_MARKER = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]", re.DOTALL)
+
+
 def _segments(data: bytes) -> list[tuple[int, int]]:
     """(start, end) of the segments of a whole file, coded data after a scan's header included."""
     found, at = [], 2
     while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xD9:
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
         if data[at + 1] == 0xDA:
-            match = jpeg.MARKER.search(data, end)
+            match = _MARKER.search(data, end)
             end = len(data) if match is None else match.start()
         found.append((at, min(end, len(data))))
         at = end

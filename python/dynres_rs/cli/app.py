@@ -69,7 +69,7 @@ def families(
         return
     grid = Table(box=None, pad_edge=False)
     for head in ("family", "class and model types", "numerics", "options"):
-        grid.add_column(head, overflow="fold")
+        grid.add_column(head, overflow="fold", no_wrap=head == "family")
     skip = {"numerics", "convert", "aliases", "candidate_resolutions", "image_mean", "image_std"}
     for name, row in table.items():
         options = ", ".join(
