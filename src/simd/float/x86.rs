@@ -57,7 +57,7 @@ macro_rules! lanes {
             #[inline(always)]
             fn transpose(self, from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize) {
                 // SAFETY: `self` exists only where the CPU has AVX2, which AVX-512 includes.
-                unsafe { transpose(from, from_stride, to, to_stride) }
+                unsafe { transpose_avx2(from, from_stride, to, to_stride) }
             }
         }
     };
@@ -89,7 +89,7 @@ lanes!(
 /// A block of eight rows of eight floats to its transpose.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn transpose(from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize) {
+fn transpose_avx2(from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize) {
     let mut rows = [_mm256_set1_ps(0.0); BLOCK];
     for (y, row) in rows.iter_mut().enumerate() {
         let line = &from[y * from_stride..][..BLOCK];
