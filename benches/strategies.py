@@ -282,7 +282,7 @@ def table(results: dict[str, dict[str, dict[str, float]]]) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     lines = [
         f"{cpu()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions};",
-        f"dynres_rs {version('dynres_rs')} with the `{dr.simd()}` backend; milliseconds of",
+        f"dynres_rs {dr.__version__} with the `{dr.simd()}` backend; milliseconds of",
         "processor time.",
         "",
         "| strategy | family | image | torchvision's numbers | torchvision backend | from a tensor"

@@ -30,6 +30,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dynres_rs
 import numpy as np
 from peers import Peer, deepseek_vl2, internvl, qwen_processors, resizers, version
 from PIL import Image
@@ -229,7 +230,7 @@ def table(results: list[dict[str, Any]]) -> str:
         "one thread, pinned, one process a case, medians of interleaved rounds, each row in the",
         "faster of two processes: as it starts, or with a heap that keeps what was freed (kept",
         "heap);",
-        f"dynres_rs {version('dynres_rs')} with the `{best['backend']}` backend. Exact is to",
+        f"dynres_rs {dynres_rs.__version__} with the `{best['backend']}` backend. Exact is to",
         "transformers' default where a row has torchvision's numbers, else to Pillow.",
         "",
         "| case | | ms | times ours | answer | setting |",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["in_strip", "in_strips", "stripped", "unstripped"]
+
+#: Values that are copied at a time.
+_PART: Final = 1 << 21
 
 
 def unstripped(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -24,11 +28,12 @@ def stripped(shape: tuple[int, ...]) -> tuple[int, ...]:
 def in_strip(patches: NDArray[Any], out: NDArray[Any] | None) -> NDArray[Any]:
     """Patches (patches, channels, side, side) side by side: (1, channels, side, patches * side)."""
     count, channels, side, _ = patches.shape
-    rows = patches.transpose(1, 2, 0, 3)
-    if out is None:
-        return rows.reshape(1, channels, side, count * side)
-    out.reshape(channels, side, count, side)[...] = rows
-    return out
+    strip = np.empty(stripped(patches.shape), patches.dtype) if out is None else out
+    rows = strip.reshape(channels, side, count, side)
+    step = max(1, _PART // (channels * side * side))
+    for start in range(0, count, step):  # signals are answered in between
+        rows[:, :, start : start + step] = patches[start : start + step].transpose(1, 2, 0, 3)
+    return strip
 
 
 def in_strips(patches: NDArray[Any], samples: list[list[int]]) -> list[list[NDArray[Any]]]:
