@@ -238,9 +238,10 @@ def timed(calls: dict[str, Call], rounds: int) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def measure(task: tuple[Row, int]) -> dict[str, dict[str, float]]:
-    """The times of a row for each size of image, each the faster of both heaps."""
-    row, rounds = task
+def measure(task: tuple[str, int]) -> dict[str, dict[str, float]]:
+    """The times of a family's row for each size of image, each the faster of both heaps."""
+    family, rounds = task
+    (row,) = (row for row in ROWS if row.family == family)
     made = {name: calls(row, photograph(*size)) for name, size in SIZES.items()}
     found = {name: timed(each, rounds) for name, each in made.items()}
     if keep_heap():
@@ -359,7 +360,7 @@ def main() -> None:
     results = {}
     fork = multiprocessing.get_context("fork")
     with fork.Pool(1, maxtasksperchild=1) as pool:
-        tasks = [(row, arguments.rounds or 7) for row in rows]
+        tasks = [(row.family, arguments.rounds or 7) for row in rows]
         for row, found in zip(rows, pool.imap(measure, tasks), strict=True):
             results[row.family] = found
             for line in short(row, found):
