@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reserved};
 
 static IMPORTED_IN: AtomicU32 = AtomicU32::new(0);
 
@@ -107,6 +107,20 @@ impl<'a> Watch<'a> {
         }
         let ended = self.ends && ENDING.load(Ordering::Relaxed);
         if ended || self.stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+    }
+
+    /// `len` copies of an item, with a look every few megabytes: the system clears memory as it is touched.
+    ///
+    /// # Errors
+    /// `OutOfMemory`, `Interrupted`.
+    pub fn filled<T: Clone>(&self, item: T, len: usize) -> Result<Vec<T>> {
+        let step = ((4 << 20) / size_of::<T>().max(1)).max(1);
+        let mut items = reserved(len)?;
+        while items.len() < len {
+            self.check()?;
+            items.resize(len.min(items.len() + step), item.clone());
+        }
+        Ok(items)
     }
 
     /// Stops the other threads after an error on one of them.

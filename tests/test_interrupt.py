@@ -134,6 +134,7 @@ CASES: dict[str, Callable[[], Callable[[], Any]]] = {
     "statistics of numpy": lambda: called("kosmos2-5", 3000, 4000, numerics="pillow"),
     "a chain": lambda: called("deepseek-vl-hybrid", 3000, 4000),
     "tiles in a chain": lambda: called("idefics3", 3000, 4000),
+    "many parts": lambda: called("minicpm-v4.6", 9000, 9000, max_slice_nums=400),
     "jpeg of 15 megapixels": lambda: decoded(3000, 5000),
     "jpeg of 30 megapixels": lambda: decoded(5000, 6000),
     "jpeg of hundreds of scans": scans,

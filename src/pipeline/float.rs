@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::error::{Error, Result, Size, filled, reserved};
+use crate::error::{Error, Result, Size, filled};
 use crate::parallel::Watch;
 use crate::resample::{Filter, Float, FloatAxis, Sum};
 use crate::simd::{Simd, float};
@@ -72,7 +72,7 @@ impl Resize<'_> {
         target: Size,
     ) -> Result<Vec<f32>> {
         let len = target.0.checked_mul(target.1).and_then(|area| area.checked_mul(count));
-        let mut out = room(len.unwrap_or(usize::MAX), self.watch)?;
+        let mut out = self.watch.filled(0.0, len.unwrap_or(usize::MAX))?;
         self.rows((values, count), size, target, &mut |y, row| {
             let planes = out.chunks_exact_mut(target.0 * target.1);
             for (plane, row) in planes.zip(row.chunks_exact(target.1)) {
@@ -143,17 +143,6 @@ impl Resize<'_> {
         }
         Ok(())
     }
-}
-
-/// Zeros, with a look at the watch now and then: the system clears memory as it is touched.
-pub(super) fn room(len: usize, watch: &Watch<'_>) -> Result<Vec<f32>> {
-    const STEP: usize = 1 << 20;
-    let mut room = reserved(len)?;
-    while room.len() < len {
-        watch.check()?;
-        room.resize(len.min(room.len() + STEP), 0.0);
-    }
-    Ok(room)
 }
 
 /// Which rows of the source any row of the target has a weight for.
@@ -242,7 +231,7 @@ impl<'a> Separable<'a> {
             columns,
             turned: filled(0.0, float::ROWS * turned)?,
             sums: filled(0.0, float::ROWS * sums)?,
-            between: room(planes * kept * columns.target, watch)?,
+            between: watch.filled(0.0, planes * kept * columns.target)?,
             room: kept,
             base: 0,
             ready: 0,

@@ -1,9 +1,9 @@
-//! Views in floats: read whole, resized by [`super::float`], normalised value by value, and cut as any other.
+//! Views in floats: read row by row, resized by [`super::float`], normalised, and cut as any other.
 
 use std::ops::Range;
 
 use super::Out;
-use super::float::{self, Resize, Take, Values};
+use super::float::{Resize, Take, Values};
 use super::source::Rows;
 use crate::error::{Result, Size, collected, reserved, zeroed};
 use crate::pack::{Element, Fill, Lut, Normalise, Standardise};
@@ -294,7 +294,7 @@ impl Page {
             steps.after(c, &mut value);
             value[0]
         });
-        let values = float::room(3 * tall * width, watch)?;
+        let values = watch.filled(0.0, 3 * tall * width)?;
         Ok(Self { values, tall, width, next: 0, background })
     }
 
@@ -434,19 +434,23 @@ impl Values for Bytes<'_> {
         needed: &dyn Fn(usize) -> bool,
         to: &mut [f32],
     ) -> Result<()> {
-        let (start, len, width) = (rows.start, rows.len(), self.from.size.1);
-        let (first, second) = to.split_at_mut(len * width);
-        let (second, third) = second.split_at_mut(len * width);
-        let tables = self.tables;
+        let (start, width, tables) = (rows.start, self.from.size.1, self.tables);
         self.lines(rows, needed, |y, line, input| {
-            let planes = [&mut *first, &mut *second, &mut *third];
-            let planes = planes.map(|plane| &mut plane[(y - start) * width..][..width]);
+            let planes = thirds(to).map(|plane| &mut plane[(y - start) * width..][..width]);
             match input {
                 3 => spread::<3>(line, tables, planes),
                 _ => spread::<4>(line, tables, planes),
             }
         })
     }
+}
+
+/// Three planes, one after the other.
+fn thirds<T>(planes: &mut [T]) -> [&mut [T]; 3] {
+    let len = planes.len() / 3;
+    let (first, rest) = planes.split_at_mut(len);
+    let (second, third) = rest.split_at_mut(len);
+    [first, second, third]
 }
 
 /// The values of pixels of `N` bytes, channel by channel.
@@ -474,7 +478,7 @@ impl Bytes<'_> {
         let size = self.from.size;
         let (width, area) = (size.1, size.0 * size.1);
         let side_by_side = standardise.is_of_pixels();
-        let mut bytes = zeroed(3 * area)?;
+        let mut bytes = self.watch.filled(0, 3 * area)?;
         self.lines(0..size.0, &|_| true, |y, line, input| {
             let pixels = line.chunks_exact(input);
             if side_by_side {
@@ -484,9 +488,7 @@ impl Bytes<'_> {
                 }
                 return;
             }
-            let (a, b) = bytes.split_at_mut(area);
-            let (b, c) = b.split_at_mut(area);
-            let [a, b, c] = [a, b, c].map(|plane| &mut plane[y * width..][..width]);
+            let [a, b, c] = thirds(&mut bytes).map(|plane| &mut plane[y * width..][..width]);
             for (((pixel, a), b), c) in pixels.zip(a).zip(b).zip(c) {
                 (*a, *b, *c) = (pixel[0], pixel[1], pixel[2]);
             }
@@ -516,12 +518,10 @@ impl Values for Held {
             }
             return Ok(());
         }
-        let (first, second) = to.split_at_mut(rows.len() * width);
-        let (second, third) = second.split_at_mut(rows.len() * width);
         for (n, y) in rows.enumerate().filter(|&(_, y)| needed(y)) {
             let line = &self.bytes[3 * y * width..][..3 * width];
-            let planes = [&mut *first, &mut *second, &mut *third];
-            spread::<3>(line, &self.tables, planes.map(|plane| &mut plane[n * width..][..width]));
+            let planes = thirds(to).map(|plane| &mut plane[n * width..][..width]);
+            spread::<3>(line, &self.tables, planes);
         }
         Ok(())
     }
@@ -542,12 +542,6 @@ impl<'a> Sink<'a> {
 
     fn put(&mut self, values: &[f32]) {
         let (element, out) = (self.element, self.take(values.len()));
-        if element == Element::Float32 {
-            for (to, value) in out.as_chunks_mut::<4>().0.iter_mut().zip(values) {
-                *to = value.to_ne_bytes();
-            }
-            return;
-        }
         store(element, values.iter().copied(), out);
     }
 

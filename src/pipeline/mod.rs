@@ -43,9 +43,7 @@ pub use self::source::{Beside, Divided, Rows, Source, Window};
 
 use self::tables::Tables;
 use self::view::{ViewRun, read};
-use crate::error::{
-    Error, Result, Size, append, collected, filled, gathered, push, reserved, zeroed,
-};
+use crate::error::{Error, Result, Size, append, collected, filled, gathered, push, reserved};
 use crate::image::ImageRef;
 use crate::pack::{Element, Fill, Lut, Place, Units, row_bytes};
 use crate::parallel::{self, Watch};
@@ -212,7 +210,8 @@ fn run_with<B: Backend>(
         let mut made = reserved(works.len()).map_err(of_none)?;
         let mut taken = reserved(works.len()).map_err(of_none)?;
         for &mut (item, ref mut work) in &mut works {
-            let level = work.take(level).and_then(|taken| Ok((taken, work.canvases_of(level)?)));
+            let level =
+                work.take(level).and_then(|taken| Ok((taken, work.canvases_of(level, watch)?)));
             let (pieces, canvases) = match (level, failures) {
                 (Ok(level), _) => level,
                 (Err(error), None) => return Err((item, error)),
@@ -402,15 +401,15 @@ impl<'a> Work<'a> {
     }
 
     /// Memory for the canvases that views of a level hand on.
-    fn canvases_of(&self, level: usize) -> Result<Vec<(usize, Canvases)>> {
+    fn canvases_of(&self, level: usize, watch: &Watch<'_>) -> Result<Vec<(usize, Canvases)>> {
         let parents = (0..self.plan.views.len())
             .filter(|&view| self.plan.level(view) == level && self.plan.has_children(view));
-        gathered(parents.map(|view| Ok((view, self.canvases_for(view)?))))
+        gathered(parents.map(|view| Ok((view, self.canvases_for(view, watch)?))))
     }
 
-    fn canvases_for(&self, view: usize) -> Result<Canvases> {
+    fn canvases_for(&self, view: usize, watch: &Watch<'_>) -> Result<Canvases> {
         let (height, width) = self.plan.views[view].canvas;
-        gathered(self.frames.iter().map(|_| zeroed(height * width * 3)))
+        gathered(self.frames.iter().map(|_| watch.filled(0, height * width * 3)))
     }
 
     /// Readers of what views of that origin come from, one a frame.
@@ -461,6 +460,8 @@ impl<'a> Work<'a> {
             collected(self.frames.iter().map(|frame| frame.slots.clone()))?;
         let mut runs = Vec::new();
         for (piece, mut keep) in pieces {
+            // Hundreds of views clear room for their rows before the first is read.
+            watch.check()?;
             let view = &self.plan.views[piece.view];
             if let Lane::Floats(floats) = view.lane {
                 let mut readers = self.readers(from, watch)?;
@@ -531,7 +532,7 @@ impl<'a> Work<'a> {
             let mut made = Vec::new();
             for piece in &siblings {
                 if plan.has_children(piece.view) {
-                    push(&mut made, (piece.view, self.canvases_for(piece.view)?))?;
+                    push(&mut made, (piece.view, self.canvases_for(piece.view, watch)?))?;
                 }
             }
             let mut keeps = made.iter_mut();

@@ -1,7 +1,7 @@
 //! Views that Pillow reduces by whole factors before it resizes them: rare, and whole, the plain way.
 
 use super::source::Rows;
-use crate::error::{Result, zeroed};
+use crate::error::Result;
 use crate::parallel::Watch;
 use crate::plan::View;
 use crate::resample::{Numerics, resize_with_gap};
@@ -23,7 +23,7 @@ pub(super) fn run(
     let rect = view.source;
     let (height, width) = rect.size;
     for (rows, kept) in readers.iter_mut().zip(keep) {
-        let mut whole = zeroed(height * width * input)?;
+        let mut whole = watch.filled(0, height * width * input)?;
         let mut y = 0;
         while y < height {
             watch.check()?;
