@@ -107,8 +107,11 @@ impl Normalise {
     #[must_use]
     pub fn of_float(&self, c: usize, x: f32) -> f32 {
         use Arithmetic::{Bfloat16, Divided, Fused, Offset, TwoStep};
+        if let Some((mean, std)) = self.centre(c) {
+            return (x - mean) / std;
+        }
         match (self.rescale, self.mean_std, self.arithmetic) {
-            (None, None, _) => x,
+            (None, _, _) | (Some(_), Some(_), Fused) => x,
             (Some(scale), None, Fused | Bfloat16) => x * scale as f32,
             (Some(scale), None, TwoStep) => (f64::from(x) * scale) as f32,
             (Some(scale), None, Offset) => x * scale as f32 - 1.0,
@@ -118,11 +121,6 @@ impl Normalise {
             (Some(scale), None, Divided) => x / (1.0 / scale) as f32,
             (Some(scale), Some((mean, std)), Divided) => {
                 (x / (1.0 / scale) as f32 - mean[c] as f32) / std[c] as f32
-            }
-            (None, Some((mean, std)), _) => (x - mean[c] as f32) / std[c] as f32,
-            (Some(scale), Some((mean, std)), Fused) => {
-                let inverse = (1.0 / scale) as f32;
-                (x - mean[c] as f32 * inverse) / (std[c] as f32 * inverse)
             }
             (Some(scale), Some((mean, std)), TwoStep) => {
                 ((f64::from(x) * scale) as f32 - mean[c] as f32) / std[c] as f32
@@ -139,27 +137,27 @@ impl Normalise {
 
     /// The same of every value of a slice.
     pub fn of_floats(&self, c: usize, values: &mut [f32]) {
-        // The steps are chosen once: the compiler makes vectors of the rest.
-        match (self.rescale, self.mean_std, self.arithmetic) {
-            (None, None, _) => {}
-            (None, Some((mean, std)), _) => {
-                let (mean, std) = (mean[c] as f32, std[c] as f32);
-                for x in values.iter_mut() {
-                    *x = (*x - mean) / std;
-                }
+        if let Some((mean, std)) = self.centre(c) {
+            // One step for all of them, which the compiler makes vectors of.
+            for x in values {
+                *x = (*x - mean) / std;
             }
+        } else if self.rescale.is_some() {
+            for x in values {
+                *x = self.of_float(c, *x);
+            }
+        }
+    }
+
+    /// What is taken from a value, and what it is divided by then, where no other step is left.
+    fn centre(&self, c: usize) -> Option<(f32, f32)> {
+        match (self.rescale, self.mean_std, self.arithmetic) {
+            (None, Some((mean, std)), _) => Some((mean[c] as f32, std[c] as f32)),
             (Some(scale), Some((mean, std)), Arithmetic::Fused) => {
                 let inverse = (1.0 / scale) as f32;
-                let (mean, std) = (mean[c] as f32 * inverse, std[c] as f32 * inverse);
-                for x in values.iter_mut() {
-                    *x = (*x - mean) / std;
-                }
+                Some((mean[c] as f32 * inverse, std[c] as f32 * inverse))
             }
-            _ => {
-                for x in values.iter_mut() {
-                    *x = self.of_float(c, *x);
-                }
-            }
+            _ => None,
         }
     }
 
