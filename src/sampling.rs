@@ -14,7 +14,7 @@ use crate::strategy::{Measure, Overflow, Sampled, Sampling};
 /// the rest one by one. It shows from about the 3,000th frame on, in 1 of 6 of such videos.
 const LANES: usize = 8;
 /// What upstream assumes where a rate is missing.
-const DEFAULT_FPS: f64 = 24.0;
+pub const DEFAULT_FPS: f64 = 24.0;
 /// The most frames of a video by the rules of transformers' Qwen classes and of qwen-vl-utils: six days at 30 a second.
 const MOST: i64 = 1 << 24;
 /// qwen-vl-utils: frames of a temporal patch.

@@ -7,8 +7,8 @@ use crate::plan::Role;
 use crate::resample::Numerics;
 use crate::sizing::RatioOrder;
 use crate::spec::{
-    ArraySpec, Common, Convert, Coords, FactSpec, Key, OwnFile, OwnForm, Part, Prompt, Recipe,
-    Spec, TokenSpec, ViewSpec, What, Word,
+    ArraySpec, Common, Convert, Coords, FactSpec, Key, OwnFile, OwnForm, Part, Preset, Prompt,
+    Recipe, Spec, TokenSpec, ViewSpec, What, Word,
 };
 use crate::strategy::{AspectGrid, BestCanvas, BestGrid, LocalGlobal, Strategy, TwoGrids};
 
@@ -115,6 +115,24 @@ const INTERNVL_CHAT: OwnFile = OwnFile {
         "use_cache",
         "use_llm_lora",
     ],
+    options: &[
+        ("min_dynamic_patch", "min_num"),
+        ("max_dynamic_patch", "max_num"),
+        ("use_thumbnail", "use_thumbnail"),
+        ("dynamic_image_size", "crop_to_patches"),
+        ("downsample_ratio", "downsample_ratio"),
+    ],
+    // Those of 1.1: no tiles.
+    defaults: &[
+        ("image_size", Preset::Int(224)),
+        ("patch_size", Preset::Int(14)),
+        ("min_num", Preset::Int(1)),
+        ("max_num", Preset::Int(6)),
+        ("use_thumbnail", Preset::Bool(false)),
+        ("crop_to_patches", Preset::Bool(false)),
+        ("downsample_ratio", Preset::Float(0.5)),
+    ],
+    needs: &[],
 };
 
 /// DeepSeek-VL2's `processor_config.json`.
@@ -139,6 +157,20 @@ const DEEPSEEK_VL2: OwnFile = OwnFile {
         "sft_format",
         "transformers_version",
     ],
+    options: &[
+        ("candidate_resolutions", "candidate_resolutions"),
+        ("downsample_ratio", "downsample_ratio"),
+        ("image_mean", "image_mean"),
+        ("image_std", "image_std"),
+        ("normalize", "do_normalize"),
+        ("patch_size", "patch_size"),
+    ],
+    defaults: &[
+        ("image_mean", Preset::Numbers(&HALF.0)),
+        ("image_std", Preset::Numbers(&HALF.1)),
+        ("do_normalize", Preset::Bool(true)),
+    ],
+    needs: &["candidate_resolutions", "patch_size", "downsample_ratio"],
 };
 
 /// Tiles of a grid as InternVL's, in a model of its own.

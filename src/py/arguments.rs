@@ -3,18 +3,10 @@
 use pyo3::exceptions::{PyMemoryError, PyOverflowError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyInt};
+use pyo3::types::{PyFloat, PyInt};
 
 use super::plain::numpy;
-use super::vocabulary::{kind_of, shown, type_error, value_error};
-
-/// Whether an object is a bool, Python's or numpy's.
-fn is_bool(value: &Bound<'_, PyAny>) -> PyResult<bool> {
-    if value.is_instance_of::<PyBool>() {
-        return Ok(true);
-    }
-    value.is_instance(&numpy(value.py())?.getattr(intern!(value.py(), "bool_"))?)
-}
+use super::vocabulary::{is_flag, kind_of, shown, type_error, value_error};
 
 /// An integer of any kind, by `__index__`; not a bool.
 #[pyfunction]
@@ -26,7 +18,7 @@ pub(super) fn whole_number<'py>(
     if value.is_exact_instance_of::<PyInt>() {
         return Ok(value.clone());
     }
-    if !is_bool(value)? {
+    if !is_flag(value)? {
         let index = py.import(intern!(py, "operator"))?.getattr(intern!(py, "index"))?;
         match index.call1((value,)) {
             Ok(number) => return Ok(number),
@@ -67,7 +59,7 @@ pub(super) fn finite_number(name: &str, value: &Bound<'_, PyAny>) -> PyResult<f6
         let real = py.import(intern!(py, "numbers"))?.getattr("Real")?;
         let number = value.is_instance(&real)?
             || value.is_instance(&numpy(py)?.getattr(intern!(py, "number"))?)?;
-        if !number || is_bool(value)? {
+        if !number || is_flag(value)? {
             return Err(type_error(format!("{name}: must be a number, got {}", kind_of(value)?)));
         }
     }

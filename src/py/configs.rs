@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMapping, PyString, PyTuple};
 
 use super::error::guard;
-use super::schema::defaults;
+use super::schema::{defaults, object};
 use super::vocabulary::{kind_of, laid, preset_of, shown, type_error, value_error};
 use crate::families::{self, Family};
 use crate::spec::{OwnFile, OwnForm, Sign, Spec, Upstream};
@@ -117,7 +117,7 @@ pub(super) fn read_config<'py>(
         }
         if is_deepseek_vl2(&given)? {
             let (family, file) = own_file(OwnForm::DeepseekVlV2)?;
-            return deepseek_vl2(&given, overrides, family, file);
+            return of_own_file(&given, &PyDict::new(given.py()), overrides, family, file);
         }
         if is_internvl_chat(&given)? {
             let (family, file) = own_file(OwnForm::InternVlChat)?;
@@ -391,7 +391,7 @@ fn is_deepseek_vl2(given: &Bound<'_, PyDict>) -> PyResult<bool> {
     Ok(class.as_ref().and_then(text).as_deref() == Some("DeepseekVLV2Processor"))
 }
 
-/// `InternVLChatConfig`, whose defaults are 1.1's: no tiles.
+/// `InternVLChatConfig`, with what no table says: sizes of its encoder, and what is refused.
 ///
 /// `ps_version` moves no pixel, only tokens: a file that does not say is taken for v2, as every release that tiles is.
 fn internvl_chat<'py>(
@@ -435,45 +435,26 @@ fn internvl_chat<'py>(
         Some(size) => Some(size),
         None => says(&vision, "image_size")?,
     };
-    read.set_item("image_size", 224)?;
     if let Some(size) = own {
         read.set_item("image_size", size)?;
     }
-    read.set_item("patch_size", 14)?;
     if let Some(size) = says(&vision, "patch_size")? {
         read.set_item("patch_size", size)?;
     }
-    read.set_item("min_num", 1)?;
-    read.set_item("max_num", 6)?;
-    read.set_item("use_thumbnail", false)?;
-    read.set_item("crop_to_patches", false)?;
-    read.set_item("downsample_ratio", 0.5)?;
-    for (key, option) in [
-        ("min_dynamic_patch", "min_num"),
-        ("max_dynamic_patch", "max_num"),
-        ("use_thumbnail", "use_thumbnail"),
-        ("dynamic_image_size", "crop_to_patches"),
-        ("downsample_ratio", "downsample_ratio"),
-    ] {
-        if let Some(value) = given.get_item(key)? {
-            read.set_item(option, value)?;
-        }
-    }
-    refuse_unknown(given, file)?;
-    let options = options(family, &preset_of(py, family, false)?, &read, &overrides, false)?;
-    Ok((family, options, Vec::new()))
+    of_own_file(given, &read, &overrides, family, file)
 }
 
-/// The arguments of `DeepseekVLV2Processor`.
-fn deepseek_vl2<'py>(
+/// The options that a model's own file says, over those that are `read` of it already.
+fn of_own_file<'py>(
     given: &Bound<'py, PyDict>,
+    read: &Bound<'py, PyDict>,
     overrides: &Bound<'py, PyDict>,
     family: &'static str,
     file: OwnFile,
 ) -> PyResult<Read<'py>> {
     let py = given.py();
     refuse_unknown(given, file)?;
-    for key in ["candidate_resolutions", "patch_size", "downsample_ratio"] {
+    for key in file.needs {
         let over = overrides.get_item(key)?.is_some_and(|it| !it.is_none());
         if !over && !given.contains(key)? {
             return Err(value_error(format!(
@@ -482,16 +463,15 @@ fn deepseek_vl2<'py>(
         }
     }
     let base = preset_of(py, family, false)?;
-    base.set_item("image_mean", [0.5; 3])?;
-    base.set_item("image_std", [0.5; 3])?;
-    base.set_item("do_normalize", true)?;
-    let read = PyDict::new(py);
-    for key in file.known {
+    for (option, preset) in file.defaults {
+        base.set_item(option, object(py, *preset)?)?;
+    }
+    for (key, option) in file.options {
         if let Some(value) = given.get_item(key)? {
-            read.set_item(key, value)?;
+            read.set_item(option, value)?;
         }
     }
-    Ok((family, options(family, &base, &read, overrides, false)?, Vec::new()))
+    Ok((family, options(family, &base, read, overrides, false)?, Vec::new()))
 }
 
 fn refuse_unknown(given: &Bound<'_, PyDict>, file: OwnFile) -> PyResult<()> {

@@ -60,6 +60,7 @@ fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(configs::read_config, module)?)?;
     module.add_function(wrap_pyfunction!(configs::read_video_config, module)?)?;
     module.add_function(wrap_pyfunction!(configs::versioned_type, module)?)?;
+    module.add("DEFAULT_FPS", crate::sampling::DEFAULT_FPS)?;
     module.add("FACADE", vocabulary::FACADE)?;
     module.add("IGNORED", crate::spec::IGNORED)?;
     module.add_function(wrap_pyfunction!(vocabulary::canonical, module)?)?;

@@ -18,7 +18,9 @@ use super::value;
 use crate::error::{Error, push};
 use crate::families;
 use crate::options::Field;
+use crate::sizing::{FRAME_TOKENS, LEAST_FRAME_TOKENS};
 use crate::spec::{Convert, IGNORED, Key, VIDEO_IGNORED};
+use crate::strategy::Sampling;
 
 /// Options that never reach the strategies: how images become RGB, and where their channels are.
 pub(super) const FACADE: [&str; 2] = ["do_convert_rgb", "input_data_format"];
@@ -30,13 +32,8 @@ const LONGEST: usize = 60;
 const NAMED: usize = 64;
 /// Filters by Pillow's numbers.
 const FILTERS: [&str; 6] = ["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"];
-/// Rules of sampling of which `fps` and `num_frames` exclude each other.
-const EXCLUSIVE: [&str; 7] =
-    ["arange", "linspace", "qwen-vl-utils", "uniform", "bounded", "limited", "ends"];
 /// Options of videos of which None is a value, and takes one that was there before away.
 const RESET_BY_NONE: [&str; 5] = ["fps", "num_frames", "total_pixels", "video_start", "video_end"];
-/// qwen-vl-utils' limits of a frame, in tokens, whatever a config file says.
-const QWEN_VL_UTILS: [(&str, i64); 2] = [("min_pixels", 128), ("max_pixels", 768)];
 
 type Object<'py> = Bound<'py, PyAny>;
 
@@ -69,7 +66,8 @@ fn is_numpy(object: &Object<'_>, class: &str) -> PyResult<bool> {
     object.is_instance(&numpy(object.py())?.getattr(class)?)
 }
 
-fn is_flag(object: &Object<'_>) -> PyResult<bool> {
+/// Whether an object is a bool, Python's or numpy's.
+pub(super) fn is_flag(object: &Object<'_>) -> PyResult<bool> {
     Ok(object.is_instance_of::<PyBool>() || is_numpy(object, "bool_")?)
 }
 
@@ -88,6 +86,18 @@ fn is_sequence(object: &Object<'_>) -> bool {
 
 fn is_mapping(object: &Object<'_>) -> bool {
     object.cast::<PyMapping>().is_ok()
+}
+
+/// What a mapping has that is not None: a new dict.
+fn not_null<'py>(mapping: &Object<'py>) -> PyResult<Bound<'py, PyDict>> {
+    let found = PyDict::new(mapping.py());
+    for item in mapping.cast::<PyMapping>()?.items()? {
+        let (key, value): (Object<'py>, Object<'py>) = item.extract()?;
+        if !value.is_none() {
+            found.set_item(key, value)?;
+        }
+    }
+    Ok(found)
 }
 
 /// The value of an enum's member, as libraries have names of filters and layouts; any other object as it is.
@@ -324,7 +334,8 @@ fn settle<'py>(
     let (options, place) = (&laid.options, laid.place);
     let says = |key: &str| Ok::<_, PyErr>(given.get_item(key)?.is_some_and(|it| !it.is_none()));
     let sampling = options.get_item("sampling")?;
-    if sampling.as_ref().and_then(text).is_some_and(|rule| EXCLUSIVE.contains(&rule)) {
+    let rule = sampling.as_ref().and_then(text).and_then(|rule| Sampling::parse(rule).ok());
+    if rule.is_some_and(Sampling::is_exclusive) {
         let (fps, frames) = (says("fps")?, says("num_frames")?);
         if fps && frames {
             let rule = format!("{place}: 'fps' and 'num_frames' exclude each other");
@@ -347,7 +358,7 @@ fn settle<'py>(
         Ok::<_, PyErr>(budget.as_ref().and_then(text) == Some("qwen-vl-utils"))
     };
     if utils(given)? && !utils(current)? && !says("size")? {
-        for (key, tokens) in QWEN_VL_UTILS {
+        for (key, tokens) in [("min_pixels", LEAST_FRAME_TOKENS), ("max_pixels", FRAME_TOKENS)] {
             let sides = (options.get_item("patch_size")?, options.get_item("merge_size")?);
             let ((Some(patch), Some(merge)), false) = (sides, says(key)?) else { continue };
             let side = patch.mul(merge)?;
@@ -652,13 +663,7 @@ impl Parts {
         &self,
         value: &Object<'py>,
     ) -> PyResult<(bool, Vec<(&'static str, Object<'py>)>)> {
-        let left = PyDict::new(value.py());
-        for item in value.cast::<PyMapping>()?.items()? {
-            let (key, value): (Object<'py>, Object<'py>) = item.extract()?;
-            if !value.is_none() {
-                left.set_item(key, value)?;
-            }
-        }
+        let left = not_null(value)?;
         let mut found: Vec<(&'static str, Object<'py>)> = Vec::new();
         for (key, option) in self.pairs {
             let Some(item) = left.get_item(key)? else { continue };
@@ -683,13 +688,7 @@ impl Parts {
 /// The side of a square, or (height, width), from an int, a pair, or a dict of both.
 fn sides<'py>(name: &str, size: &Object<'py>, square: bool) -> PyResult<Object<'py>> {
     let (height, width) = if is_mapping(size) {
-        let given = PyDict::new(size.py());
-        for item in size.cast::<PyMapping>()?.items()? {
-            let (key, value): (Object<'py>, Object<'py>) = item.extract()?;
-            if !value.is_none() {
-                given.set_item(key, value)?;
-            }
-        }
+        let given = not_null(size)?;
         match (given.get_item("height")?, given.get_item("width")?) {
             (Some(height), Some(width)) if given.len() == 2 => (height, width),
             _ => {

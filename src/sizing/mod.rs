@@ -16,7 +16,7 @@ pub use covering::{Arrangements, covering_area, covering_rest, covering_scale, l
 pub use edges::{between_edges, capped, shortest_edge, within};
 pub use smart_resize::{Budget, grown, smart_resize, smart_resize_clamped, smart_resize_video};
 pub use video::{
-    cap_of_context, cap_of_frame, qwen_vl_utils_max_pixels, shrink_to_share,
-    smart_resize_qwen_vl_utils,
+    FRAME_TOKENS, LEAST_FRAME_TOKENS, cap_of_context, cap_of_frame, qwen_vl_utils_max_pixels,
+    shrink_to_share, smart_resize_qwen_vl_utils,
 };
 pub use views::{clamped, longest_even, nearest_multiple, slice_grid, thumbnail, whole_tiles};

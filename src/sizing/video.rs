@@ -7,8 +7,10 @@ use crate::error::{Error, Result, Size};
 const CONTEXT_SHARE: f64 = 0.9;
 /// How far above the fewest pixels the most pixels stay.
 const HEADROOM: f64 = 1.05;
+/// qwen-vl-utils' fewest tokens of a frame, whatever a config file says.
+pub const LEAST_FRAME_TOKENS: usize = 128;
 /// qwen-vl-utils' most tokens of a frame.
-const FRAME_TOKENS: usize = 768;
+pub const FRAME_TOKENS: usize = 768;
 /// qwen-vl-utils' frames of a temporal patch.
 const FRAME_FACTOR: usize = 2;
 

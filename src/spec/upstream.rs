@@ -173,7 +173,7 @@ pub const VIDEO_IGNORED: &[&str] = &[
 ];
 
 /// A model's own file, of another form than transformers': which it is, and its keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OwnFile {
     /// Its form.
     pub form: OwnForm,
@@ -181,6 +181,12 @@ pub struct OwnFile {
     pub known: &'static [&'static str],
     /// Keys that it does not read.
     pub ignored: &'static [&'static str],
+    /// Keys that are an option each.
+    pub options: &'static [(&'static str, &'static str)],
+    /// Options of a file that does not say, where they differ from the preset.
+    pub defaults: &'static [(&'static str, Preset)],
+    /// Keys that a file must have.
+    pub needs: &'static [&'static str],
 }
 
 /// The form of a model's own file.

@@ -46,6 +46,23 @@ names! {
     }
 }
 
+impl Sampling {
+    /// Whether a rate and a number of frames exclude each other.
+    #[must_use]
+    pub const fn is_exclusive(self) -> bool {
+        matches!(
+            self,
+            Self::Arange
+                | Self::Linspace
+                | Self::QwenVlUtils
+                | Self::Uniform
+                | Self::Bounded
+                | Self::Limited
+                | Self::Ends
+        )
+    }
+}
+
 names! {
     /// How too many frames are thinned.
     pub enum Overflow: "overflow_strategy" {

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from .._dynres_rs import DEFAULT_FPS
 from ..arguments import _side, finite_number
 from ..files import shown
-from .sampling import DEFAULT_FPS, as_frames, format_timestamps, timestamps
+from .sampling import as_frames, format_timestamps, timestamps
 
 __all__ = ["VideoMetadata", "read_metadata"]
 

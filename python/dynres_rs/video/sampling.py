@@ -7,17 +7,14 @@ the video's frames from 0, rates are frames a second, times are seconds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from .. import _dynres_rs as _native
 from .._types import I64
 from ..arguments import _integer, _side, as_list, finite_number
 from ..files import shown
 
-__all__ = ["DEFAULT_FPS", "format_timestamps", "sample_indices", "timestamps"]
-
-#: What upstream assumes where a rate is missing.
-DEFAULT_FPS: Final = 24.0
+__all__ = ["format_timestamps", "sample_indices", "timestamps"]
 
 
 def sample_indices(
