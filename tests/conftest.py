@@ -110,6 +110,15 @@ def torch() -> ModuleType:
 
 
 @pytest.fixture
+def one_thread(torch: ModuleType) -> Iterator[ModuleType]:
+    """torch, whose sums of floats are in the order of one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield torch
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
 def upstream_warnings_allowed() -> Iterator[None]:
     """Upstream's own deprecations are not ours to mend."""
     with warnings.catch_warnings():

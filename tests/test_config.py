@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import dynres_rs as dr
@@ -400,8 +401,9 @@ def test_coordinates_that_a_folder_leaves_open_are_warned_about(tmp_path: Path) 
 
 
 @pytest.mark.torch
-def test_a_folder_that_transformers_saved_leaves_coordinates_open(tmp_path: Path) -> None:
-    transformers = pytest.importorskip("transformers")
+def test_a_folder_that_transformers_saved_leaves_coordinates_open(
+    transformers: ModuleType, tmp_path: Path
+) -> None:
     transformers.Qwen2VLImageProcessor().save_pretrained(tmp_path)
     with pytest.warns(UserWarning, match=r"does not say whether its model is qwen2-vl or"):
         dr.Processor.from_pretrained(tmp_path)

@@ -2,7 +2,6 @@
 are installed, and against the plain reference."""
 
 import math
-from types import ModuleType
 from typing import Any, get_args
 
 import dynres_rs as dr
@@ -29,13 +28,6 @@ FILTERS = {
 kinds = st.sampled_from(["bytes", "floats", "normal"])
 # torch repeats the first row where an antialiased result is one pixel wide.
 widths = sides.map(lambda side: max(side, 2))
-
-
-@pytest.fixture(scope="module")
-def one_thread(torch: ModuleType) -> ModuleType:
-    """torch, which shares these sums among its threads otherwise."""
-    torch.set_num_threads(1)
-    return torch
 
 
 def planes_of(seed: int, kind: str, height: int, width: int) -> floats.Floats:

@@ -9,15 +9,14 @@ import importlib
 import random
 import warnings
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import dynres_rs as dr
 import numpy as np
 import pytest
 
-transformers = pytest.importorskip("transformers")
-torch = pytest.importorskip("torch")
-pytest.importorskip("torchvision")
+pytestmark = pytest.mark.torch
 
 #: Family, its module upstream, its class, and whether upstream has it on Pillow too.
 CLASSES = [
@@ -127,38 +126,32 @@ CASES = [
 ]
 
 
-@pytest.mark.torch
 @pytest.mark.parametrize(("family", "module", "name", "pillow"), CASES)
-def test_random_images(family: str, module: str, name: str, pillow: bool) -> None:
+def test_random_images(
+    one_thread: ModuleType, family: str, module: str, name: str, pillow: bool
+) -> None:
     rng = random.Random(family)
     pixels = np.random.default_rng(len(family))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        for options in [{}, *OPTIONS[family]]:
-            config = {**options, "image_processor_type": name}
-            numerics = "pillow" if pillow else "torchvision"
+    for options in [{}, *OPTIONS[family]]:
+        config = {**options, "image_processor_type": name}
+        numerics = "pillow" if pillow else "torchvision"
 
-            def ours(
-                images: Any, config: Any = config, numerics: str = numerics, **call: Any
-            ) -> Any:
-                # Options that are refused are so where they are given.
-                return dr.Processor.from_config(config, numerics=numerics)(images, **call)
+        def ours(images: Any, config: Any = config, numerics: str = numerics, **call: Any) -> Any:
+            # Options that are refused are so where they are given.
+            return dr.Processor.from_config(config, numerics=numerics)(images, **call)
 
-            theirs = upstream(module, name, pillow, options)
-            for number in range(5 if options else 2):
-                images = [
-                    pixels.integers(0, 256, (*sizes(rng, 400), 3), dtype=np.uint8)
-                    for _ in range(1 + number % 2)
-                ]
-                switches = rng.choice(SWITCHES)
-                shapes = [image.shape[:2] for image in images]
-                where = f"{family} {options} {switches} {shapes}"
-                got = outcome(ours, images, **switches)
-                want = outcome(theirs.preprocess, images, return_tensors="pt", **switches)
-                compare(got, want, where)
-    finally:
-        torch.set_num_threads(threads)
+        theirs = upstream(module, name, pillow, options)
+        for number in range(5 if options else 2):
+            images = [
+                pixels.integers(0, 256, (*sizes(rng, 400), 3), dtype=np.uint8)
+                for _ in range(1 + number % 2)
+            ]
+            switches = rng.choice(SWITCHES)
+            shapes = [image.shape[:2] for image in images]
+            where = f"{family} {options} {switches} {shapes}"
+            got = outcome(ours, images, **switches)
+            want = outcome(theirs.preprocess, images, return_tensors="pt", **switches)
+            compare(got, want, where)
 
 
 def target(family: str, options: dict[str, Any]) -> Callable[[int, int], Any]:
@@ -222,7 +215,6 @@ def target(family: str, options: dict[str, Any]) -> Callable[[int, int], Any]:
 PADDED = {"kimi-k25", "glm5-next"}
 
 
-@pytest.mark.torch
 @pytest.mark.parametrize(
     "family",
     [
@@ -257,7 +249,6 @@ def test_random_sizes(family: str) -> None:
             assert tuple(found) == tuple(want), where
 
 
-@pytest.mark.torch
 def test_alpha_on_a_checkerboard() -> None:
     from PIL import Image
 

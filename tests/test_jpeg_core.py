@@ -112,7 +112,7 @@ def test_absurd_tables(progressive: bool) -> None:
 
 
 def test_other_encoders() -> None:
-    simplejpeg = pytest.importorskip("simplejpeg")
+    simplejpeg = pytest.importorskip("simplejpeg", reason="an encoder that only benches need")
     rng = np.random.default_rng(4)
     for size in SIZES:
         pixels = np.ascontiguousarray(np.asarray(picture(rng, size, "waves")))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
 
@@ -222,7 +222,9 @@ def images_lines(name: str, backend: str, upstream: Callable[..., Any]) -> list[
 
 @pytest.mark.torch
 @pytest.mark.parametrize("name", rows(video=False, backend="pillow"))
-def test_random_calls_on_pillow(transformers: ModuleType, one_thread: None, name: str) -> None:
+def test_random_calls_on_pillow(
+    transformers: ModuleType, one_thread: ModuleType, name: str
+) -> None:
     upstream = getattr(transformers, name if name in ONLY_PILLOW else f"{name}Pil")
     lines = images_lines(name, "pillow", upstream)
     assert not lines, "\n".join(lines)
@@ -234,17 +236,11 @@ ONLY_PILLOW: Final = frozenset(
 )
 
 
-@pytest.fixture
-def one_thread(torch: ModuleType) -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.mark.torch
 @pytest.mark.parametrize("name", rows(video=False, backend="torchvision"))
-def test_random_calls_on_torchvision(transformers: ModuleType, one_thread: None, name: str) -> None:
+def test_random_calls_on_torchvision(
+    transformers: ModuleType, one_thread: ModuleType, name: str
+) -> None:
     lines = images_lines(name, "torchvision", getattr(transformers, name))
     assert not lines, "\n".join(lines)
 
@@ -262,7 +258,7 @@ def known_of(video: np.ndarray[Any, Any], fps: float) -> dict[str, Any]:
 
 @pytest.mark.torch
 @pytest.mark.parametrize("name", rows(video=True, backend="torchvision"))
-def test_random_videos(transformers: ModuleType, one_thread: None, name: str) -> None:
+def test_random_videos(transformers: ModuleType, one_thread: ModuleType, name: str) -> None:
     from transformers.video_utils import VideoMetadata
 
     rng = random.Random(f"{name} {os.environ.get('DYNRES_LIVE_SEED', '')}")

@@ -296,7 +296,7 @@ def server(request: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     if request.param == "urllib":
         monkeypatch.setitem(sys.modules, "requests", None)
     else:
-        pytest.importorskip("requests")
+        pytest.importorskip("requests", reason="fetching takes it where it is installed")
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as running:

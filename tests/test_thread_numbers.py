@@ -7,17 +7,14 @@ they must not, or "exact" would mean nothing on a machine with more cores.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 from dynres_rs import _dynres_rs as native
 from golden import inputs
-
-transformers = pytest.importorskip("transformers")
-torch = pytest.importorskip("torch")
-pytest.importorskip("torchvision")
 
 pytestmark = pytest.mark.torch
 
@@ -40,13 +37,6 @@ NEEDED: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
 def classes(video: bool) -> list[str]:
     """Classes of the table that have a torchvision backend."""
     rows = native.upstream()
@@ -65,7 +55,7 @@ def flat(value: Any) -> list[np.ndarray[Any, Any]]:
     return [np.asarray(value)]
 
 
-def results(call: Any) -> dict[int, list[np.ndarray[Any, Any]]]:
+def results(torch: ModuleType, call: Any) -> dict[int, list[np.ndarray[Any, Any]]]:
     found = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -87,23 +77,25 @@ def difference(name: str, found: dict[int, list[np.ndarray[Any, Any]]]) -> float
 
 
 @pytest.mark.parametrize("name", classes(video=False))
-def test_images(name: str) -> None:
+def test_images(transformers: ModuleType, one_thread: ModuleType, name: str) -> None:
     made = getattr(transformers, name, None)
     if made is None:
         pytest.skip("this transformers does not have it")
     processor = made(**NEEDED.get(name, {}))
-    image = torch.from_numpy(inputs.make(IMAGE)).permute(2, 0, 1)
-    found = results(lambda: processor(image, input_data_format="channels_first"))
+    image = one_thread.from_numpy(inputs.make(IMAGE)).permute(2, 0, 1)
+    found = results(one_thread, lambda: processor(image, input_data_format="channels_first"))
     assert difference(name, found) <= MOVED.get(name, 0.0)
 
 
 @pytest.mark.parametrize("name", classes(video=True))
-def test_videos(name: str) -> None:
+def test_videos(transformers: ModuleType, one_thread: ModuleType, name: str) -> None:
     made = getattr(transformers, name, None)
     if made is None:
         pytest.skip("this transformers does not have it")
     processor = made(**NEEDED.get(name, {}))
     frames = [inputs.make({**VIDEO, "seed": seed}) for seed in range(4)]
-    clip = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
-    found = results(lambda: processor([clip], do_sample_frames=False, return_tensors="pt"))
+    clip = one_thread.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
+    found = results(
+        one_thread, lambda: processor([clip], do_sample_frames=False, return_tensors="pt")
+    )
     assert difference(name, found) <= MOVED.get(name, 0.0)

@@ -215,18 +215,9 @@ def test_nothing_is_loaded_before_it_is_asked_for(tmp_path: Path) -> None:
 # Side by side
 
 
-@pytest.fixture
-def one_thread(torch: ModuleType) -> Iterator[None]:
-    """torch's sums of floats, in the order of one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.mark.torch
 @pytest.mark.parametrize("name", IMAGES)
-def test_images(adapter: ModuleType, one_thread: None, name: str) -> None:
+def test_images(adapter: ModuleType, one_thread: ModuleType, name: str) -> None:
     """Every class, both backends: results, containers, errors; and our path runs."""
     calls: dict[str, Any] = {
         "picture": Image.fromarray(noise(1, 97, 140)),
@@ -257,7 +248,9 @@ def test_images(adapter: ModuleType, one_thread: None, name: str) -> None:
 
 @pytest.mark.torch
 @pytest.mark.parametrize("name", VIDEOS)
-def test_videos(adapter: ModuleType, transformers: ModuleType, one_thread: None, name: str) -> None:
+def test_videos(
+    adapter: ModuleType, transformers: ModuleType, one_thread: ModuleType, name: str
+) -> None:
     cls = getattr(adapter, name, None)
     if cls is None:
         assert not hasattr(transformers, name)
@@ -335,7 +328,7 @@ def random_picture(rng: random.Random) -> Any:
 
 @pytest.mark.torch
 @pytest.mark.parametrize("name", IMAGES)
-def test_random_calls(adapter: ModuleType, one_thread: None, name: str) -> None:
+def test_random_calls(adapter: ModuleType, one_thread: ModuleType, name: str) -> None:
     """Whatever is asked for, the result or the kind of error is upstream's."""
     rng = random.Random(name)
     wrong = []

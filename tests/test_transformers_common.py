@@ -38,7 +38,7 @@ FILES = {False: "test_image_processing_common.py", True: "test_video_processing_
 def folder(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, transformers: Any
 ) -> Path:
-    pytest.importorskip("parameterized")
+    pytest.importorskip("parameterized", reason="transformers' own tests need it")
     request.config.addinivalue_line("markers", "torch_compile_test: transformers' own mark")
     named = os.environ.get("DYNRES_TRANSFORMERS_TESTS")
     if named:
