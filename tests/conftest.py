@@ -109,7 +109,7 @@ def torch() -> ModuleType:
     return _import_upstream("torch", "torch")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def one_thread(torch: ModuleType) -> Iterator[ModuleType]:
     """torch, whose sums of floats are in the order of one thread."""
     threads = torch.get_num_threads()

@@ -139,6 +139,12 @@ fn add(to: &mut Lanes, from: &Lanes) {
     }
 }
 
+fn add_step<T: Copy + Into<f32>>(to: &mut Lanes, step: &[T; STEP]) {
+    for (to, &value) in to.iter_mut().flatten().zip(step) {
+        *to += value.into();
+    }
+}
+
 /// The mean as `torch.mean` gives it.
 fn torch_mean<T: Copy + Into<f32>>(values: &[T], check: Check<'_>) -> Result<f32> {
     Ok(torch_sum(values, check)? / values.len() as f32)
@@ -160,12 +166,7 @@ fn torch_sum<T: Copy + Into<f32>>(values: &[T], check: Check<'_>) -> Result<f32>
             check()?;
         }
         for step in group {
-            let (vectors, _) = step.as_chunks::<LANES>();
-            for (to, from) in levels[0].iter_mut().zip(vectors) {
-                for (to, &from) in to.iter_mut().zip(from) {
-                    *to += from.into();
-                }
-            }
+            add_step(&mut levels[0], step);
         }
         whole += often;
         for level in 1..LEVELS {
@@ -177,12 +178,7 @@ fn torch_sum<T: Copy + Into<f32>>(values: &[T], check: Check<'_>) -> Result<f32>
         }
     }
     for step in last {
-        let (vectors, _) = step.as_chunks::<LANES>();
-        for (to, from) in levels[0].iter_mut().zip(vectors) {
-            for (to, &from) in to.iter_mut().zip(from) {
-                *to += from.into();
-            }
-        }
+        add_step(&mut levels[0], step);
     }
     let [mut sums, others @ ..] = levels;
     for level in &others {
