@@ -116,6 +116,16 @@ def test_resize_is_the_references(
         same(got, want, backend)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_values_of_bytes_have_no_negative_zero(backend: str) -> None:
+    """torchvision casts them to uint8, which has none."""
+    planes = -np.abs(planes_of(3, "normal", 9, 11)) / np.float32(1000)
+    kept = ours(planes, (5, 7), "bicubic", False, round=True, backend=backend)
+    cast = ours(planes, (5, 7), "bicubic", False, round=True, clamp=True, backend=backend)
+    assert np.signbit(kept[kept == 0]).any()
+    assert not cast.any() and not np.signbit(cast).any()
+
+
 def test_same_size_is_a_copy() -> None:
     planes = planes_of(1, "normal", 5, 7) * np.float32(1000)
     same(ours(planes, (5, 7), "bicubic", False, round=True, clamp=True), planes)

@@ -34,6 +34,10 @@ VIDEO = {"kind": "noise", "height": 363, "width": 481}
 #: Arguments without which a class refuses the call.
 NEEDED: dict[str, dict[str, Any]] = {
     "Ernie4_5_VLMoeVideoProcessor": {"draw_on_frames": False},
+    "NemotronH_Omni_Reasoning_V3VideoProcessor": {
+        "norm_mean": [0.5, 0.5, 0.5],
+        "norm_std": [0.5, 0.5, 0.5],
+    },
 }
 
 
@@ -52,6 +56,9 @@ def flat(value: Any) -> list[np.ndarray[Any, Any]]:
         return [array for key in sorted(value) for array in flat(value[key])]
     if isinstance(value, list | tuple):
         return [array for item in value for array in flat(item)]
+    if hasattr(value, "view") and str(value.dtype) == "torch.bfloat16":
+        # numpy has no bfloat16; each is a float32 as well.
+        value = value.float()
     return [np.asarray(value)]
 
 

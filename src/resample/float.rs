@@ -24,12 +24,13 @@ pub struct Float {
 }
 
 impl Float {
-    /// Applies what comes after the resize.
+    /// Applies the steps after the resize. Both together make the value of a byte, which is never the negative zero.
     #[must_use]
     #[inline]
     pub fn finish(self, value: f32) -> f32 {
         let value = if self.round { rounded(value) } else { value };
-        if self.clamp { value.clamp(0.0, 255.0) } else { value }
+        let value = if self.clamp { value.clamp(0.0, 255.0) } else { value };
+        if self.round && self.clamp { value + 0.0 } else { value }
     }
 }
 

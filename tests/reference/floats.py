@@ -167,7 +167,10 @@ def resize(
         result = _bilinear(planes, size)
     if round_:
         result = np.round(result)
-    return np.clip(result, F32(0.0), F32(255.0)) if clamp else result
+    if clamp:
+        result = np.clip(result, F32(0.0), F32(255.0))
+    # The value of a byte has no negative zero.
+    return result + F32(0.0) if round_ and clamp else result
 
 
 def _antialiased(planes: Floats, axis: int, target: int, resample: Filter) -> Floats:
