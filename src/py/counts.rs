@@ -105,9 +105,11 @@ fn counted(
             across.for_each(|pair| pair.swap(0, 1));
         }
         let failed = watched(py, |watch| {
-            watch.check().map_err(|error| At { index: 0, error })?;
             let counts = out.as_chunks_mut::<8>().0;
             for (index, (&[height, width], count)) in pairs.iter().zip(counts).enumerate() {
+                if index.is_multiple_of(SIZES) {
+                    watch.check().map_err(|error| At { index, error })?;
+                }
                 match count_tokens(spec, (side(height), side(width)), num_images) {
                     Ok(tokens) => *count = (tokens as i64).to_ne_bytes(),
                     Err(error) => return Err(At { index, error }),
@@ -123,9 +125,13 @@ fn counted(
             }
             return Err(at(py, &At { index, error }));
         }
+        py.check_signals()?;
     }
     Ok(())
 }
+
+/// Sizes of a chunk between two looks at the watch.
+const SIZES: usize = 1 << 12;
 
 /// The options to change so that the images meet the one budget that is given: see `Processor.fit`.
 #[pyfunction]
