@@ -51,7 +51,7 @@ class Listed(Frames):
         if not len(frames):
             raise ValueError("video: must have at least one frame")
         self._frames = frames
-        self._policy = policy
+        self._policy = policy = _laid_out(frames[0], policy)
         if metadata.total_num_frames is None:
             metadata.total_num_frames = len(frames)
         self._first = _frame(frames[0], policy, 0)
@@ -81,10 +81,10 @@ class Streamed(Frames):
     def __init__(self, frames: Iterator[Any], policy: Policy, metadata: VideoMetadata) -> None:
         super().__init__(metadata)
         self._frames = frames
-        self._policy = policy
         first = next(frames, None)
         if first is None:
             raise ValueError("video: must have at least one frame")
+        self._policy = policy = _laid_out(first, policy)
         self._first = _frame(first, policy, 0)
         self.floating = self._first.floating
 
@@ -141,6 +141,15 @@ class Decoded(Frames):
                     f"video: all frames must have one size, got {size} and {array.shape[:2]}"
                 )
             yield array
+
+
+def _laid_out(first: Any, policy: Policy) -> Policy:
+    """The policy, with the layout of a video whose frames have four rows: upstream looks for one or
+    three channels in a video, and for four as well in an image."""
+    shape = getattr(first, "shape", ())
+    if policy.layout is None and len(shape) == 3 and shape[0] == 4 and shape[2] in (1, 3):
+        return policy._replace(layout="channels_last")
+    return policy
 
 
 def _frame(frame: Any, policy: Policy, index: int) -> Ready:
