@@ -144,12 +144,10 @@ class Decoded(Frames):
 
 
 def _laid_out(first: Any, policy: Policy) -> Policy:
-    """The policy, with the layout of a video whose frames have four rows: upstream looks for one or
-    three channels in a video, and for four as well in an image."""
-    shape = getattr(first, "shape", ())
-    if policy.layout is None and len(shape) == 3 and shape[0] == 4 and shape[2] in (1, 3):
-        return policy._replace(layout="channels_last")
-    return policy
+    """Upstream looks for one or three channels in a video, and for four as well in an image."""
+    rows, channels = (*getattr(first, "shape", ()), 0, 0, 0)[:3:2]
+    last = policy.layout is None and (rows, channels) in ((4, 1), (4, 3))
+    return policy._replace(layout="channels_last") if last else policy
 
 
 def _frame(frame: Any, policy: Policy, index: int) -> Ready:
@@ -209,15 +207,11 @@ def as_videos(videos: VideosInput) -> tuple[list[Any], bool]:
     if videos is None:
         raise TypeError("videos: must be a video or a list of videos, got None")
     if is_array(videos):
-        if videos.ndim == 5:
-            return list(videos), False
-        return [videos], True
+        return (list(videos), False) if videos.ndim == 5 else ([videos], True)
     if isinstance(videos, list | tuple):
         if not videos:
             raise ValueError("videos: must hold at least one video, got an empty list")
-        if _is_frame(videos[0]):
-            return [videos], True
-        return list(videos), False
+        return ([videos], True) if _is_frame(videos[0]) else (list(videos), False)
     return [videos], True
 
 
