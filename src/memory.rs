@@ -92,16 +92,19 @@ impl Allocator {
     }
 }
 
+// None is inlined: they stand behind every vector and text of the library, which would be a sixth larger.
 // SAFETY: what it returns is the system's, or a block that is free, large enough, aligned, and of nobody else until it
 // comes back; the system never sees a block.
 #[expect(unsafe_code, reason = "passes requests on to the system")]
 unsafe impl GlobalAlloc for Allocator {
+    #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promises are those that the system asks for.
         let pointer = unsafe { System.alloc(layout) };
         if pointer.is_null() { self.take(layout.size(), layout.align()) } else { pointer }
     }
 
+    #[inline(never)]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as above.
         let pointer = unsafe { System.alloc_zeroed(layout) };
@@ -116,6 +119,7 @@ unsafe impl GlobalAlloc for Allocator {
         pointer
     }
 
+    #[inline(never)]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         match self.number(pointer) {
             Some(number) => self.give_back(number),
@@ -124,6 +128,7 @@ unsafe impl GlobalAlloc for Allocator {
         }
     }
 
+    #[inline(never)]
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         let number = self.number(pointer);
         let new = match number {
