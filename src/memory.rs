@@ -31,11 +31,18 @@ thread_local! {
 }
 
 /// Runs an allocation that may fail.
+#[inline]
 pub fn fallible<T>(allocation: impl FnOnce() -> T) -> T {
-    let before = FALLIBLE.replace(true);
+    let before = may_fail(true);
     let result = allocation();
-    FALLIBLE.set(before);
+    may_fail(before);
     result
+}
+
+/// Says whether the next allocations of this thread may fail, and whether those before might.
+#[inline(never)]
+fn may_fail(fallible: bool) -> bool {
+    FALLIBLE.replace(fallible)
 }
 
 /// The system's allocator, and behind it a reserve for small requests that it refuses.
