@@ -325,6 +325,12 @@ pub(crate) fn add(into: &mut Vec<(&'static str, Value)>, name: &'static str, val
     into.push((name, value));
 }
 
+/// Adds the descriptions of options.
+#[inline(never)]
+pub(crate) fn describe(into: &mut Vec<Field>, fields: &[Field]) {
+    into.extend_from_slice(fields);
+}
+
 /// Declares a struct of options; each line is a doc, a name, a [`Kind`] and a default. After `fixed` come fields that a
 /// family's entry sets and nobody else: they are part of the family's rule.
 macro_rules! options {
@@ -383,7 +389,7 @@ macro_rules! options {
                     choices: <$kind as $crate::options::Kind>::CHOICES,
                     doc: concat!($($doc),+).trim_ascii(),
                 }),+];
-                into.extend_from_slice(FIELDS);
+                $crate::options::describe(into, FIELDS);
             }
         }
     };

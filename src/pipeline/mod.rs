@@ -45,6 +45,7 @@ use self::tables::Tables;
 use self::view::{ViewRun, read};
 use crate::error::{Error, Result, Size, append, collected, filled, gathered, push, reserved};
 use crate::image::ImageRef;
+use crate::order;
 use crate::pack::{Element, Fill, Lut, Place, Units, row_bytes};
 use crate::parallel::{self, Watch};
 use crate::plan::{Cut, From, Lane, Plan, View};
@@ -324,7 +325,7 @@ impl<'a> Work<'a> {
                 (0..plan.views.len()).filter(|&view| plan.views[view].output == Some(output)),
             )?;
             // No two have one index.
-            views.sort_unstable_by_key(|&view| plan.views[view].index);
+            order::sort_by_key(&mut views, &mut |view| (plan.views[view].index as u64, 0));
             for number in views {
                 let view = &plan.views[number];
                 let tile = tile_in_memory(part.tile, view.cut);

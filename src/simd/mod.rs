@@ -143,7 +143,7 @@ pub trait Backend: Copy + Send + Sync + 'static {
 pub enum Simd {
     /// Plain Rust.
     Scalar(Scalar),
-    /// AVX2, FMA and F16C.
+    /// AVX2, FMA, F16C and instructions on bits, of CPUs since 2013.
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
     /// AVX-512 with VBMI and VNNI.
