@@ -40,10 +40,12 @@ impl Avx2 {
 }
 
 impl Backend for Avx2 {
-    const TILE_ROWS: usize = 4;
-
     type Columns = horizontal::Columns;
     type Rows = vertical::Rows;
+
+    fn tile_rows(self) -> usize {
+        4
+    }
 
     fn columns(self, axis: &Axis, input: usize, output: usize) -> Result<Self::Columns> {
         // SAFETY: `self` exists only where the CPU has the features, as in every function here.

@@ -73,10 +73,12 @@ pub(super) type Rows = Weights<vertical::Rows, Axis>;
 macro_rules! backend {
     ($backend:ty, $call:ident) => {
         impl Backend for $backend {
-            const TILE_ROWS: usize = 1;
-
             type Columns = Columns;
             type Rows = Rows;
+
+            fn tile_rows(self) -> usize {
+                1
+            }
 
             fn columns(self, axis: &Axis, input: usize, output: usize) -> Result<Columns> {
                 match sums::digits(axis) {
