@@ -2,6 +2,7 @@
 //! set. Every method but those that lay out weights works on rows or patches, so that looking which one it is costs
 //! nothing beside them.
 
+use super::jpeg::{Chroma, Group, Kernels, Work};
 use super::{BAND, Backend, GROUP, Scalar, Simd};
 use crate::error::Result;
 use crate::image::Row;
@@ -78,6 +79,24 @@ macro_rules! with_weights {
 #[inline(never)]
 fn foreign() -> ! {
     panic!("weights of another backend")
+}
+
+impl Kernels for Simd {
+    fn idct(self, group: &mut Group, table: &[i16; 64], out: &mut [u8], stride: usize) {
+        with_backend!(self, backend => backend.idct(group, table, out, stride));
+    }
+
+    fn rgb(self, luma: &[u8], chroma: Chroma<'_>, out: &mut [u8]) {
+        with_backend!(self, backend => backend.rgb(luma, chroma, out));
+    }
+
+    fn grey(self, luma: &[u8], out: &mut [u8]) {
+        with_backend!(self, backend => backend.grey(luma, out));
+    }
+
+    fn work<W: Work>(self, work: W) -> W::Out {
+        with_backend!(self, backend => backend.work(work))
+    }
 }
 
 impl Backend for Simd {
