@@ -50,13 +50,13 @@ const NO_OBJECT: &str = "PyObject pointer is null";
 /// Runs an entry point as a call; a panic becomes [`InternalError`], which a worker process can catch and pickle.
 pub(super) fn guard<T>(body: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
     let _call = Call::begin()?;
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(of_panic(panic)))
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(of_panic(&*panic)))
 }
 
 /// The exception for a panic.
 #[cold]
 #[inline(never)]
-fn of_panic(panic: Box<dyn Any + Send>) -> PyErr {
+fn of_panic(panic: &(dyn Any + Send)) -> PyErr {
     let text = panic
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())

@@ -17,8 +17,8 @@ use super::{Avx2, Avx512};
 
 /// The weights of one backend's passes.
 macro_rules! weights {
-    ($(#[$doc:meta])* $name:ident, $kind:ident) => {
-        $(#[$doc])*
+    ($(#[$meta:meta])* $name:ident, $kind:ident) => {
+        $(#[$meta])*
         pub enum $name {
             /// The scalar backend's.
             Scalar(<Scalar as Backend>::$kind),
@@ -37,6 +37,7 @@ macro_rules! weights {
 
 weights!(
     /// The weights of a horizontal pass.
+    #[expect(clippy::large_enum_variant, reason = "a few a call, each in an `Arc`")]
     ColumnWeights, Columns
 );
 weights!(
