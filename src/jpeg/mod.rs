@@ -27,7 +27,7 @@
 //! | `planes` | samples to pixels |
 //! | `turned` | rows of an image that is turned |
 //!
-//! The kernels are in [`simd::jpeg`](crate::simd::jpeg). What is generic over them is inlined into code for their instruction set.
+//! The kernels are in [`simd::jpeg`](crate::simd::jpeg). A `Work` is inlined into code for their instruction set.
 
 #![expect(
     clippy::inline_always,
