@@ -1,6 +1,6 @@
 //! The arrays of a batch: of pixels, and all others ("facts").
 
-use crate::error::{Result, append, push, zeroed};
+use crate::error::{Result, extend, push, zeroed};
 use crate::names::names;
 use crate::plan::Role;
 use crate::strategy::Strategy;
@@ -354,11 +354,12 @@ impl Number {
     ///
     /// # Errors
     /// `OutOfMemory`.
+    #[inline(never)]
     pub fn write(self, value: f64, into: &mut Vec<u8>) -> Result<()> {
         match self {
-            Self::Int64 => append(into, (value as i64).to_ne_bytes()),
-            Self::Int32 => append(into, (value as i32).to_ne_bytes()),
-            Self::Float32 => append(into, (value as f32).to_ne_bytes()),
+            Self::Int64 => extend(into, &(value as i64).to_ne_bytes()),
+            Self::Int32 => extend(into, &(value as i32).to_ne_bytes()),
+            Self::Float32 => extend(into, &(value as f32).to_ne_bytes()),
             Self::Bool => push(into, u8::from(value != 0.0)),
         }
     }
