@@ -162,11 +162,18 @@ pub fn reserved<T>(len: usize) -> Result<Vec<T>> {
 /// `OutOfMemory` where the allocator refuses.
 pub fn push<T>(items: &mut Vec<T>, item: T) -> Result<()> {
     if items.len() == items.capacity() {
-        let bytes = (items.len() + 1).saturating_mul(2 * size_of::<T>());
-        fallible(|| items.try_reserve(1)).map_err(|_| Error::OutOfMemory { bytes })?;
+        grow(items, 1)?;
     }
     items.push(item);
     Ok(())
+}
+
+/// Makes room for so many items more.
+#[cold]
+#[inline(never)]
+fn grow<T>(items: &mut Vec<T>, more: usize) -> Result<()> {
+    let bytes = items.len().saturating_add(more).saturating_mul(2 * size_of::<T>());
+    fallible(|| items.try_reserve(more)).map_err(|_| Error::OutOfMemory { bytes })
 }
 
 /// The items of an iterator as a vector.
@@ -201,6 +208,18 @@ pub fn gathered<T>(items: impl IntoIterator<Item = Result<T>>) -> Result<Vec<T>>
 /// `OutOfMemory` where the allocator refuses.
 pub fn append<T>(all: &mut Vec<T>, items: impl IntoIterator<Item = T>) -> Result<()> {
     items.into_iter().try_for_each(|item| push(all, item))
+}
+
+/// Appends bytes.
+///
+/// # Errors
+/// `OutOfMemory` where the allocator refuses.
+pub fn extend(all: &mut Vec<u8>, bytes: &[u8]) -> Result<()> {
+    if all.capacity() - all.len() < bytes.len() {
+        grow(all, bytes.len())?;
+    }
+    all.extend_from_slice(bytes);
+    Ok(())
 }
 
 /// Appends an item to a vector whose first ones need no allocation.

@@ -10,19 +10,20 @@
 //! | [`margins`] | the light margins of a page | `error`, `image`, `parallel` |
 //! | [`names`] | enums with a name for each choice | `error` |
 //! | [`options`] | options declared once: kinds, values, schema | `error`, `names` |
+//! | [`order`] | sorting |  |
 //! | [`parallel`] | the only threads, and the watch that a call looks at | `error`, `memory` |
-//! | [`sizing`] | rules on sizes alone | `error` |
+//! | [`sizing`] | rules on sizes alone | `error`, `order` |
 //! | [`resample`] | filters, weights, pass order | `error`, `names` |
-//! | [`strategy`] | how sizes follow from an image's size: a strategy a file | `error`, `names`, `options`, `sizing`, `resample`, `plan` (roles, rectangles), `spec` (common options) |
+//! | [`strategy`] | how sizes follow from an image's size: a strategy a file | `error`, `names`, `options`, `order`, `sizing`, `resample`, `plan` (roles, rectangles), `spec` (common options) |
 //! | [`spec`] | what a family is, as data | `error`, `names`, `options`, `resample`, `strategy`, `plan` (roles, orders), `coords` (kinds of tokens), `pack` (arithmetic) |
 //! | [`families`] | the table of families: entries | `error`, `resample`, `sizing`, `spec`, `strategy`, `plan` (roles, orders), `coords` (kinds of tokens), `pack` (arithmetic) |
 //! | [`plan`] | all that will happen to an image, and the arrays of a call | `error`, `names`, `options`, `resample`, `sizing`, `spec`, `strategy`, `coords` (kinds of tokens), `pack` (elements) |
 //! | [`coords`] | where each token lies in the image | `error`, `names`, `parallel`, `plan`, `strategy` (spans) |
 //! | [`sampling`] | which frames of a video are taken | `error`, `parallel`, `spec`, `strategy` |
-//! | [`solver`] | the largest setting within a budget of tokens; packing sequences | `error`, `options`, `parallel`, `plan`, `spec`, `strategy` |
+//! | [`solver`] | the largest setting within a budget of tokens; packing sequences | `error`, `options`, `order`, `parallel`, `plan`, `spec`, `strategy` |
 //! | [`pack`] | what a byte becomes, and its place in the output | `error`, `names`, `image`, `parallel`, `resample`, `plan`, `spec`, `strategy`, `simd` |
 //! | [`simd`] | the kernels, a file an instruction set | `error`, `memory`, `image`, `resample`, `pack` (tables, writer) |
-//! | [`pipeline`] | the straight path of an image | `error`, `memory`, `buffer`, `image`, `parallel`, `resample`, `plan`, `pack`, `simd` |
+//! | [`pipeline`] | the straight path of an image | `error`, `memory`, `buffer`, `image`, `order`, `parallel`, `resample`, `plan`, `pack`, `simd` |
 //! | [`jpeg`] | JPEG files to rows | `error`, `memory`, `buffer`, `image`, `parallel`, `simd`, `pipeline` (`Source`) |
 //! | `py` | Python; nothing outside it knows Python | all above |
 
@@ -37,6 +38,7 @@ pub mod margins;
 pub mod memory;
 pub mod names;
 pub mod options;
+pub mod order;
 pub mod pack;
 pub mod parallel;
 pub mod pipeline;

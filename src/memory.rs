@@ -31,11 +31,18 @@ thread_local! {
 }
 
 /// Runs an allocation that may fail.
+#[inline]
 pub fn fallible<T>(allocation: impl FnOnce() -> T) -> T {
-    let before = FALLIBLE.replace(true);
+    let before = may_fail(true);
     let result = allocation();
-    FALLIBLE.set(before);
+    may_fail(before);
     result
+}
+
+/// Says whether the next allocations of this thread may fail, and whether those before might.
+#[inline(never)]
+fn may_fail(fallible: bool) -> bool {
+    FALLIBLE.replace(fallible)
 }
 
 /// The system's allocator, and behind it a reserve for small requests that it refuses.
@@ -92,16 +99,19 @@ impl Allocator {
     }
 }
 
+// None is inlined: they stand behind every vector and text of the library, which would be a sixth larger.
 // SAFETY: what it returns is the system's, or a block that is free, large enough, aligned, and of nobody else until it
 // comes back; the system never sees a block.
 #[expect(unsafe_code, reason = "passes requests on to the system")]
 unsafe impl GlobalAlloc for Allocator {
+    #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promises are those that the system asks for.
         let pointer = unsafe { System.alloc(layout) };
         if pointer.is_null() { self.take(layout.size(), layout.align()) } else { pointer }
     }
 
+    #[inline(never)]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as above.
         let pointer = unsafe { System.alloc_zeroed(layout) };
@@ -116,6 +126,7 @@ unsafe impl GlobalAlloc for Allocator {
         pointer
     }
 
+    #[inline(never)]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         match self.number(pointer) {
             Some(number) => self.give_back(number),
@@ -124,6 +135,7 @@ unsafe impl GlobalAlloc for Allocator {
         }
     }
 
+    #[inline(never)]
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         let number = self.number(pointer);
         let new = match number {

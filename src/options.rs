@@ -65,12 +65,14 @@ impl fmt::Display for Value {
 
 /// The error of a value outside its range.
 #[must_use]
+#[cold]
+#[inline(never)]
 pub fn wrong(name: &'static str, rule: &'static str, given: &Value) -> Error {
     Error::Option { name, rule, given: given.to_string() }
 }
 
 /// One option, as Python and the docs see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
     /// Its name.
     pub name: &'static str,
@@ -120,6 +122,8 @@ macro_rules! kind {
             const NAME: &'static str = $name;
             const RULE: &'static str = $rule;
 
+            // Not inlined: there are hundreds of options, and few kinds.
+            #[inline(never)]
             fn read(name: &'static str, value: &Value) -> Result<$type> {
                 let read: fn(&Value) -> Option<$type> = $read;
                 read(value).ok_or_else(|| wrong(name, Self::RULE, value))
@@ -315,6 +319,18 @@ pub trait Options {
     fn schema(&self, into: &mut Vec<Field>);
 }
 
+/// Adds an option's value.
+#[inline(never)]
+pub(crate) fn add(into: &mut Vec<(&'static str, Value)>, name: &'static str, value: Value) {
+    into.push((name, value));
+}
+
+/// Adds the descriptions of options.
+#[inline(never)]
+pub(crate) fn describe(into: &mut Vec<Field>, fields: &[Field]) {
+    into.extend_from_slice(fields);
+}
+
 /// Declares a struct of options; each line is a doc, a name, a [`Kind`] and a default. After `fixed` come fields that a
 /// family's entry sets and nobody else: they are part of the family's rule.
 macro_rules! options {
@@ -357,21 +373,23 @@ macro_rules! options {
             }
 
             fn values(&self, into: &mut Vec<(&'static str, $crate::options::Value)>) {
-                $(into.push((
+                $($crate::options::add(
+                    into,
                     stringify!($field),
                     <$kind as $crate::options::Kind>::write(&self.$field),
-                ));)+
+                );)+
             }
 
             fn schema(&self, into: &mut Vec<$crate::options::Field>) {
-                $(into.push($crate::options::Field {
+                const FIELDS: &[$crate::options::Field] = &[$($crate::options::Field {
                     name: stringify!($field),
                     kind: <$kind as $crate::options::Kind>::NAME,
                     optional: <$kind as $crate::options::Kind>::OPTIONAL,
                     rule: <$kind as $crate::options::Kind>::RULE,
                     choices: <$kind as $crate::options::Kind>::CHOICES,
                     doc: concat!($($doc),+).trim_ascii(),
-                });)+
+                }),+];
+                $crate::options::describe(into, FIELDS);
             }
         }
     };

@@ -344,7 +344,7 @@ impl<'a> Pixels<'a> {
         let drop = |end: &End| end.before > end.after && end.at > floor && end.at <= top;
         let ends = self.ends.iter().filter(|end| drop(end)).map(|end| end.at);
         let mut starts = collected(ends.chain([floor])).map_err(of_none)?;
-        starts.sort_unstable();
+        crate::order::sort(&mut starts);
         starts.dedup();
         for start in starts.into_iter().rev() {
             let found = last(start, top, |max_pixels| self.meets(max_pixels, Bound::Exact))?;

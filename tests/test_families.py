@@ -105,3 +105,58 @@ def test_recorded_case(file: str, case: Mapping[str, Any]) -> None:
     result = processor(given, **case.get("kwargs", {}))
     lines = differences(result, outputs)
     assert not lines, "\n".join([label(file, 0, case), *lines])
+
+
+@pytest.mark.parametrize("family", ["idefics2", "idefics3", "smolvlm"])
+def test_bytes_beside_zeros_are_floats(family: str) -> None:
+    """Upstream lays the views of samples over zeros of float32; its PIL backend keeps those that
+    a sample with fewer views leaves, and the array is as they are."""
+    image = np.random.default_rng(1).integers(0, 256, (60, 80, 3), np.uint8)
+    off = {"do_image_splitting": False, "do_rescale": False, "do_normalize": False}
+    results = {}
+    for numerics in ("pillow", "torchvision"):
+        processor = dr.Processor(family, numerics=numerics)
+        for samples in ([[image], [image]], [[image], [image, image]]):
+            found = processor(samples, **off)["pixel_values"]
+            results[numerics, len(samples[1])] = found.dtype.name
+            assert (found[0, 0] == found[1, 0]).all() and found.max() > 200
+    assert results == {
+        ("pillow", 1): "uint8",
+        ("pillow", 2): "float32",
+        ("torchvision", 1): "float32",
+        ("torchvision", 2): "float32",
+    }
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "unit"),
+    [
+        ("siglip2", {"max_num_patches": 20}, 16),
+        ("gemma4", {"max_soft_tokens": 70}, 48),
+        ("gemma4-unified", {"max_soft_tokens": 70}, 48),
+    ],
+)
+def test_patches_beyond_the_limit(family: str, options: dict[str, Any], unit: int) -> None:
+    """Where nothing is resized. `tests/test_grids.py` asks upstream itself."""
+    processor = dr.Processor(family, **options)
+    limit = processor.plan(500, 500).shape[1]
+    large, small = (np.full((side * unit, 9 * unit, 3), 255, np.uint8) for side in (9, 1))
+    batch = processor([large, large], do_resize=False)
+    rows = 81 * (unit // processor.to_dict()["patch_size"]) ** 2
+    rows //= 9 if family == "gemma4-unified" else 1
+    assert rows > limit
+    assert batch["pixel_values"].shape[:2] == (2, rows)
+    assert (batch["pixel_values"] == batch["pixel_values"][0, 0, 0]).all()
+    assert processor.plan(9 * unit, 9 * unit, do_resize=False).shape == (
+        1,
+        *batch["pixel_values"].shape[1:],
+    )
+    if family == "siglip2":
+        assert batch["pixel_attention_mask"].shape == (2, limit)
+        assert batch["pixel_attention_mask"].all()
+    else:
+        assert batch["image_position_ids"].shape == (2, rows, 2)
+        assert batch["image_position_ids"].min() == 0
+        assert batch["num_soft_tokens_per_image"].tolist() == [81, 81]
+    with pytest.raises(ValueError, match="pixel_values: images of one call"):
+        processor([large, small], do_resize=False)

@@ -90,6 +90,9 @@ NESTED: Final = frozenset(
         "LlavaOnevisionImageProcessor",
     }
 )
+#: Classes that take a Pillow image of one or three rows for one with its channels first, which is
+#: no image here: see docs/exactness.md.
+ROWS_AS_CHANNELS: Final = frozenset({"Emu3ImageProcessor", "VideoLlavaImageProcessor"})
 #: Configurations without which a class of videos fails, upstream or here.
 VIDEO_CONFIGS: Final[dict[str, dict[str, Any]]] = {
     "Ernie4_5_VLMoeVideoProcessor": {"draw_on_frames": False},
@@ -155,6 +158,19 @@ def outcome(call: Callable[..., Any], given: Any, **how: Any) -> dict[str, Any] 
         return error
 
 
+def made(config: dict[str, Any], numerics: str) -> Callable[..., Any]:
+    """Ours; options that are refused are so where they are given, which upstream does in a call."""
+    try:
+        return dr.Processor.from_config(config, numerics=numerics)
+    except ValueError as error:
+        refusal = error
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise refusal
+
+    return refuse
+
+
 def compared(ours: Any, theirs: Any, where: str) -> list[str]:
     if isinstance(ours, dr.ImageTooLargeError):
         return []  # a limit of ours alone
@@ -198,14 +214,13 @@ def images_lines(name: str, backend: str, upstream: Callable[..., Any]) -> list[
         number = rng.randrange(len(known))
         if number not in pairs:
             config = {**known[number], "image_processor_type": name}
-            pairs[number] = (
-                dr.Processor.from_config(config, numerics=numerics),
-                upstream(**known[number]),
-            )
+            pairs[number] = (made(config, numerics), upstream(**known[number]))
         own, theirs = pairs[number]
         sizes = [(side(rng), side(rng)) for _ in range(rng.choice([1, 1, 1, 2, 3]))]
         if rng.random() < 0.2:
             sizes = [sizes[0]] * len(sizes)
+        if name in ROWS_AS_CHANNELS:
+            sizes = [(height + (height in (1, 3)), width) for height, width in sizes]
         pictures: Any = [picture(rng, *size) for size in sizes]
         if len(sizes) == 1 and rng.random() < 0.7:
             pictures = pictures[0]
@@ -280,6 +295,9 @@ def test_random_videos(transformers: ModuleType, one_thread: ModuleType, name: s
         call: dict[str, Any] = {"do_sample_frames": rng.random() < 0.4}
         if rng.random() < 0.2:
             call["do_normalize"] = False
+        # Upstream takes all videos for what the first one looks like.
+        if count > 1 or rng.random() < 0.5:
+            call["input_data_format"] = "channels_last"
         metadata = [VideoMetadata(**one) for one in known]
         got = outcome(own, videos, video_metadata=known, **call)
         want = outcome(
@@ -287,9 +305,10 @@ def test_random_videos(transformers: ModuleType, one_thread: ModuleType, name: s
             [video.copy() for video in videos],
             video_metadata=metadata,
             return_tensors="pt",
-            input_data_format="channels_last",
             **call,
         )
+        if isinstance(want, Exception) and not isinstance(want, ValueError):
+            continue  # upstream trips over one frame, or over sampling that nothing was said of
         shapes = [video.shape for video in videos]
         lines += compared(got, want, f"{name} {shapes} {call}")
     assert not lines, "\n".join(lines)

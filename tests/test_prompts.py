@@ -18,6 +18,7 @@ import upstream_prompts as upstream
 from dynres_rs import _dynres_rs as native
 
 RECORDED = json.loads(upstream.FILE.read_text(encoding="utf-8"))
+REMOTE = golden.load("remote_prompts.json")
 SIZES = [tuple(size) for size in RECORDED["sizes"]]
 FAMILIES = sorted(RECORDED["families"])
 
@@ -113,8 +114,21 @@ def test_every_processor_of_a_family_is_recorded_or_has_a_reason() -> None:
     assert missing == WITHOUT_PROCESSOR
 
 
+@pytest.mark.parametrize("family", REMOTE["families"])
+def test_texts_of_code_that_models_bring_along(family: str) -> None:
+    processor = dr.Processor(family)
+    for size, pieces in zip(REMOTE["sizes"], REMOTE["families"][family], strict=True):
+        text = upstream.unpacked(pieces)
+        plan = processor.plan(*size)
+        assert plan.placeholder(REMOTE["number"]) == text, size
+        token = max(pieces, key=lambda piece: piece[1] if isinstance(piece, list) else 1)[0]
+        ends = 2 if family == "ovis2.5" else 0
+        assert plan.num_tokens == text.count(token) - ends, size
+
+
 #: Families whose upstream is not transformers, or that have a processor of another family.
 WITHOUT_PROCESSOR = {
+    *REMOTE["families"],
     "internvl", "h2ovl", "llama-nemotron-vl", "llama-nemotron-nano-vl", "deepseek-vl2",
     "deepseek-ocr", "glmga", "glm-image",
 }  # fmt: skip

@@ -7,6 +7,7 @@ the same results as upstream's, and calls that are left to upstream.
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import random
 import subprocess
@@ -274,6 +275,28 @@ def test_videos(
             elif said and (name, kind) not in UPSTREAMS_OWN and not another_release(said):
                 wrong.append(f"{kind} {label}: {said}")
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("name", ["Emu3ImageProcessor", "VideoLlavaImageProcessor"])
+def test_classes_without_a_backend(adapter: ModuleType, name: str) -> None:
+    """Their `preprocess` shows upstream's arguments and marks, and a Pillow image of one or three
+    rows is left to upstream, which takes the rows for channels."""
+    cls = getattr(adapter, name)
+    theirs, ours = (kind(**SMALL.get(name, {})) for kind in (cls._dynres_upstream, cls))
+    assert inspect.signature(ours.preprocess) == inspect.signature(theirs.preprocess)
+    assert vars(cls.preprocess).items() >= {
+        (key, value)
+        for key, value in vars(cls._dynres_upstream.preprocess).items()
+        if key != "__wrapped__"
+    }
+    for height in (1, 2, 3, 4):
+        picture = Image.fromarray(noise(height, height, 36))
+        adapter._mixin._warned.clear()
+        want, _ = outcome(lambda p=picture: theirs(p, return_tensors="pt"))
+        got, said = outcome(lambda p=picture: ours(p, return_tensors="pt"))
+        assert differs(want, got) is None, height
+        assert bool(said) == (height in (1, 3) and not isinstance(want, Exception))
 
 
 SWITCHES: list[dict[str, Any]] = [

@@ -19,10 +19,13 @@ import unittest
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 from dynres_rs import hf
+from PIL import Image
+from test_transformers import unlike
 from test_transformers_classes import SMALL, classes_of
 
 pytestmark = [
@@ -31,6 +34,15 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # transformers' own
 ]
 
+#: Settings that keep a call small, and those of the classes that they are no settings of.
+SMALL_VIDEOS: dict[str, Any] = {
+    "size": {"shortest_edge": 20},
+    "crop_size": {"height": 18, "width": 18},
+}
+VIDEO_SETTINGS: dict[str, dict[str, Any]] = {
+    "Ernie4_5_VLMoeVideoProcessor": {"draw_on_frames": False},
+    "Molmo2VideoProcessor": {"size": {"height": 56, "width": 56}},
+}
 FILES = {False: "test_image_processing_common.py", True: "test_video_processing_common.py"}
 
 
@@ -38,7 +50,8 @@ FILES = {False: "test_image_processing_common.py", True: "test_video_processing_
 def folder(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, transformers: Any
 ) -> Path:
-    pytest.importorskip("parameterized", reason="transformers' own tests need it")
+    if importlib.util.find_spec("parameterized") is None:
+        pytest.fail("transformers' own tests need parameterized: install it", pytrace=False)
     request.config.addinivalue_line("markers", "torch_compile_test: transformers' own mark")
     named = os.environ.get("DYNRES_TRANSFORMERS_TESTS")
     if named:
@@ -66,12 +79,23 @@ def adapter(transformers: Any) -> Iterator[Any]:
     found.disable()
 
 
-def common(folder: Path, video: bool) -> Any:
-    """transformers' module of tests. What it fetches from the hub is not here."""
+@pytest.fixture(scope="module")
+def photograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture with soft and sharp parts, in the place of those that the tests fetch."""
+    rows, columns = np.mgrid[0:480, 0:640]
+    soft = np.stack([rows / 2, columns / 3, 128 + 100 * np.sin((rows + columns) / 40)], axis=-1)
+    pixels = np.where((rows // 60 + columns // 80)[..., None] % 3 == 0, 255 - soft, soft)
+    path = tmp_path_factory.mktemp("picture") / "picture.png"
+    Image.fromarray(pixels.astype(np.uint8)).save(path)
+    return path
+
+
+def common(folder: Path, video: bool, photograph: Path) -> Any:
+    """transformers' module of tests. A picture of our own stands for those of the hub."""
     name = FILES[video].removesuffix(".py")
     if name not in sys.modules:
         stub = types.ModuleType("fetch_hub_objects_for_ci")
-        stub.url_to_local_path = lambda url: url  # type: ignore[attr-defined]
+        stub.url_to_local_path = lambda _: str(photograph)  # type: ignore[attr-defined]
         sys.modules.setdefault(stub.__name__, stub)
         spec = importlib.util.spec_from_file_location(name, folder / FILES[video])
         assert spec is not None and spec.loader is not None
@@ -85,6 +109,14 @@ def common(folder: Path, video: bool) -> Any:
     return sys.modules[name]
 
 
+class Seeded:
+    """The same random images for both classes: some tests compare within a tolerance."""
+
+    def setUp(self) -> None:
+        np.random.seed(5)
+        super().setUp()  # type: ignore[misc]
+
+
 def image_case(tests: Any, classes: dict[str, Any], settings: dict[str, Any]) -> Any:
     class Tester(tests.ImageProcessingTester):  # type: ignore[misc]
         def __init__(self, parent: Any) -> None:
@@ -93,7 +125,7 @@ def image_case(tests: Any, classes: dict[str, Any], settings: dict[str, Any]) ->
         def _get_image_processing_classes(self) -> Any:
             return classes
 
-    class Case(tests.ImageProcessingTestMixin, unittest.TestCase):  # type: ignore[misc]
+    class Case(Seeded, tests.ImageProcessingTestMixin, unittest.TestCase):  # type: ignore[misc]
         image_processor_tester_class = Tester
 
     return Case
@@ -113,17 +145,23 @@ def video_case(tests: Any, classes: dict[str, Any], settings: dict[str, Any]) ->
             )  # fmt: skip
 
         def expected_output_video_shape(self, videos: Any) -> list[int]:
-            return [self.num_frames, self.num_channels, 18, 18]
+            return []  # what a class of its own test knows: see `assert_expected_videos_shape`
 
-    class Case(tests.VideoProcessingTestMixin, unittest.TestCase):  # type: ignore[misc]
+    class Case(Seeded, tests.VideoProcessingTestMixin, unittest.TestCase):  # type: ignore[misc]
         fast_video_processing_class = classes["torchvision"]
         video_processor_tester = Tester()
         video_processor_dict = settings
+        found: ClassVar[list[tuple[str, Any]]] = []
+
+        def assert_expected_videos_shape(self, encoded_videos: Any, *_: Any) -> None:
+            """Upstream's tests know shapes; here both classes must have given the same bytes."""
+            self.found.append((self._testMethodName, encoded_videos))
 
     return Case
 
 
 def passed(case: Any) -> set[str]:
+    """The names of the tests of a case that pass."""
     result = unittest.TestResult()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -134,20 +172,31 @@ def passed(case: Any) -> set[str]:
 
 
 @pytest.mark.parametrize("name", [*hf.classes(video=False), *hf.classes(video=True)])
-def test_what_passes_with_stock_passes_with_ours(adapter: Any, folder: Path, name: str) -> None:
+def test_what_passes_with_stock_passes_with_ours(
+    adapter: Any, one_thread: Any, folder: Path, photograph: Path, name: str
+) -> None:
     video = name in hf.classes(video=True)
-    tests = common(folder, video)
+    tests = common(folder, video, photograph)
     ours = {cls._dynres_upstream.__name__: cls for cls in classes_of(adapter, name).values()}
     backends = {"torchvision" if cls._dynres_torchvision else "pil": cls for cls in ours.values()}
     theirs = {key: cls._dynres_upstream for key, cls in backends.items()}
-    settings = {"size": {"shortest_edge": 20}, "crop_size": {"height": 18, "width": 18}}
-    settings = settings if video else SMALL.get(name, {})
+    settings = VIDEO_SETTINGS.get(name, SMALL_VIDEOS) if video else SMALL.get(name, {})
     make = video_case if video else image_case
+    of_stock, of_ours = (make(tests, each, dict(settings)) for each in (theirs, backends))
     adapter.disable()
     try:
-        stock = passed(make(tests, theirs, dict(settings)))
+        stock = passed(of_stock)
     finally:
         adapter.enable()
-    assert len(stock) >= 5, stock
-    lost = stock - passed(make(tests, backends, dict(settings)))
+    assert len(stock) >= (12 if video else 14), stock
+    lost = stock - passed(of_ours)
     assert not lost
+    if video:
+        calls, results = of_stock.found, of_ours.found
+        calls, results = (
+            [(test, value) for test, value in found if test in stock] for found in (calls, results)
+        )
+        assert len(calls) >= 6
+        assert [test for test, _ in calls] == [test for test, _ in results]
+        for (test, want), (_, got) in zip(calls, results, strict=True):
+            assert unlike(want, got) is None, test

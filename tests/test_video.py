@@ -1018,3 +1018,15 @@ def test_an_iterator_of_unknown_length_is_refused_where_its_length_matters() -> 
     p = dr.VideoProcessor("video-llama-3", do_sample_frames=False)
     with pytest.raises(ValueError, match="the budget of pixels depends on the number of frames"):
         p(iter([np.zeros((64, 96, 3), np.uint8)] * 4))
+
+
+def test_frames_of_four_rows_are_no_channels() -> None:
+    """Upstream looks for one or three channels in a video; in an image it takes four as well."""
+    processor = dr.VideoProcessor("qwen2-vl")
+    video = np.random.default_rng(4).integers(0, 256, (4, 4, 60, 3), dtype=np.uint8)
+    want = processor(video, input_data_format="channels_last")
+    for given in (video, list(video), iter(video)):
+        metadata = {"total_num_frames": 4}
+        got = processor(given, video_metadata=metadata)
+        assert got["video_grid_thw"].tolist() == want["video_grid_thw"].tolist()
+        assert got["pixel_values_videos"].tobytes() == want["pixel_values_videos"].tobytes()

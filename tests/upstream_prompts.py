@@ -94,6 +94,14 @@ LLAVA = {
 }
 #: A token of HunYuan's tokenizer.
 HY = "<\uff5chy_place\u2581holder\u2581no\u2581{}\uff5c>"
+MOLMO2 = {
+    "image_token": "<|image|>",
+    "video_token": "<|video|>",
+    **{
+        name: f"<{name}>"
+        for name in ("im_patch", "im_col", "im_start", "low_res_im_start", "im_end")
+    },
+}
 PERCEPTION = {"image_token": "<|image|>", "video_token": "<|video|>"}
 IMAGE = {"image_token": "<image>"}
 
@@ -351,6 +359,16 @@ RECORDED: dict[str, Upstream] = {
         text="",
         counts=False,
     ),
+    "molmo2": Upstream(
+        "molmo2", "Molmo2Processor", "Molmo2ImageProcessor", MOLMO2, around=("<s>", "")
+    ),
+    "phi4-multimodal": Upstream(
+        "phi4_multimodal",
+        "Phi4MultimodalProcessor",
+        "Phi4MultimodalImageProcessor",
+        {"image_token": "<|endoftext10|>", "audio_token": "<|endoftext11|>"},
+        counts=False,
+    ),
     "pi0": Upstream(
         "pi0",
         "PI0Processor",
@@ -433,8 +451,9 @@ def make(family: str) -> Any:
     names = list(inspect.signature(made.__init__).parameters)
     if "video_processor" in names:
         parts["video_processor"] = _video_processor(upstream.module)
-    if "feature_extractor" in names:
-        parts["feature_extractor"] = None
+    for absent in ("feature_extractor", "audio_processor"):
+        if absent in names:
+            parts[absent] = None
     if hasattr(module, "num2words"):
         module.num2words = module.num2words or Part()  # it spells times of videos
     check = ProcessorMixin.check_argument_for_proper_class

@@ -341,7 +341,8 @@ fn canvases() -> Vec<Family> {
                 PHI4,
                 const { &[Key::Square("size", "image_size"), Key::Ignore("do_resize")] },
                 torchvision(Upstream::of("Phi4MultimodalImageProcessor", &["phi4_multimodal"])),
-            ),
+            )
+            .says(Prompt::of(&[Word::Tokens("<|endoftext10|>")]).counting(Counts::One)),
             &["phi4_multimodal"],
         ),
     ]

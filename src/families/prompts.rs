@@ -259,6 +259,53 @@ pub(super) const MINICPM: Prompt = Prompt::of(&[
 ])
 .counting(Counts::One);
 
+/// The same before it came to transformers.
+pub(super) const MINICPM_OWN: Prompt = Prompt::of(&[
+    Word::Text(("<image_id>", 1)),
+    Word::Number(Digits::Image),
+    Word::Text(("</image_id><image>", 2)),
+    Word::Cells(Role::Whole, "<unk>"),
+    Word::Text(("</image>", 1)),
+    Word::Each {
+        role: Role::Crop,
+        words: &[Word::Text(("<slice>", 1)), Word::Unit("<unk>"), Word::Text(("</slice>", 1))],
+        column: NOTHING,
+        row: ("\n", 1),
+        last: NOTHING,
+    },
+])
+.counting(Counts::One);
+
+/// Rows of windows, each with a newline, behind that beginning.
+const fn molmo2_view(role: Role, start: Mark) -> [Word; 3] {
+    let newline = ("<im_col>", 1);
+    [
+        Word::Text(start),
+        Word::Rows { role, token: "<im_patch>", end: newline, last: newline },
+        Word::Text(("<im_end>", 1)),
+    ]
+}
+
+const MOLMO2_WHOLE: [Word; 3] = molmo2_view(Role::Global, ("<low_res_im_start>", 1));
+const MOLMO2_CROPS: [Word; 3] = molmo2_view(Role::Step, ("<im_start>", 1));
+
+pub(super) const MOLMO2: Prompt = Prompt::of(&[
+    MOLMO2_WHOLE[0],
+    MOLMO2_WHOLE[1],
+    MOLMO2_WHOLE[2],
+    MOLMO2_CROPS[0],
+    MOLMO2_CROPS[1],
+    MOLMO2_CROPS[2],
+])
+.counting(Counts::Windows);
+
+/// vLLM's copy puts the same token where the image begins and ends.
+pub(super) const OVIS25: Prompt = Prompt::of(&[
+    Word::Text(("<|image_pad|>", 1)),
+    Word::Tokens("<|image_pad|>"),
+    Word::Text(("<|image_pad|>", 1)),
+]);
+
 pub(super) const LFM2: Prompt = Prompt::of(&[
     Word::Text(("<|image_start|>", 1)),
     each(

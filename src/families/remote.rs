@@ -2,12 +2,12 @@
 
 use super::patches::{PATCHES, RASTER, grid_thw};
 use super::views::STRIP;
-use super::{CLIP, Family, HALF, common};
+use super::{CLIP, Family, HALF, common, prompts};
 use crate::plan::Role;
 use crate::resample::{Filter, Numerics};
 use crate::spec::{
-    ArraySpec, Backends, Common, Convert, FactSpec, Form, Key, MeanStd, Part, Preset, Recipe, Spec,
-    TokenSpec, Upstream, What,
+    ArraySpec, Backends, Common, Convert, FactSpec, Form, Key, MeanStd, Part, Preset, Prompt,
+    Recipe, Spec, TokenSpec, Upstream, What, Word,
 };
 use crate::strategy::{PixelBudget, Slices, Small, Strategy, TokenLimit};
 
@@ -91,6 +91,7 @@ pub(super) fn families() -> Vec<Family> {
                 MINICPM,
                 Upstream::of("MiniCPMVImageProcessor", &["minicpmv", "minicpmo"]),
             )
+            .says(prompts::MINICPM_OWN)
         },
         family(
             "minicpm-v4.5",
@@ -100,7 +101,8 @@ pub(super) fn families() -> Vec<Family> {
             MINICPM,
             // Its file is that of 2.6: the model's config says which it is.
             Upstream::of("MiniCPMVImageProcessor", &["minicpmv-4.5"]),
-        ),
+        )
+        .says(prompts::MINICPM_OWN),
         Family {
             aliases: &["kimi_vl"],
             ..family(
@@ -129,6 +131,7 @@ pub(super) fn families() -> Vec<Family> {
                     ..Upstream::of("KimiVLImageProcessor", &["kimi_vl"])
                 },
             )
+            .says(Prompt::of(&[Word::Tokens("<|media_pad|>")]))
         },
         Family {
             aliases: &["ovis2_5"],
@@ -152,6 +155,7 @@ pub(super) fn families() -> Vec<Family> {
                 const { &[Key::Ignore("size"), Key::Alias("hidden_stride", "merge_size")] },
                 Upstream::of("SiglipImageProcessor", &["ovis2_5"]),
             )
+            .says(prompts::OVIS25)
         },
     ]
 }

@@ -23,6 +23,10 @@ const fn mask(key: &'static str, per: Per, number: Number) -> FactSpec {
 /// The views of a sample in one row, as many as the largest sample has.
 const SAMPLES: ArraySpec = ArraySpec::PIXEL_VALUES.stacked(Group::Sample, Rows::Most);
 
+/// The same where upstream lays them over zeros: in float32 those of torch, and those of numpy that it leaves.
+const OVER_ZEROS: ArraySpec =
+    SAMPLES.as_floats(Backends::Torchvision).holed_by_floats(Backends::Pillow).filled_if("do_pad");
+
 /// Upstream leaves images as they are where it does not pad, and joins no batch.
 const PADS: Key = Key::Must("do_pad", Preset::Bool(true));
 
@@ -31,7 +35,7 @@ const PADDED: FactSpec = mask("pixel_attention_mask", Per::Pixel, Number::Int64)
 
 /// Idefics3's and SmolVLM's recipe.
 const SPLIT: Recipe = Recipe {
-    arrays: &[SAMPLES.as_floats(Backends::Torchvision).filled_if("do_pad")],
+    arrays: &[OVER_ZEROS],
     facts: &[
         PADDED,
         FactSpec::scalar("rows", What::PartRows)
@@ -125,9 +129,7 @@ fn scaled() -> Vec<Family> {
             HALF,
             Recipe {
                 tokens: TokenSpec { parts: &[Part::Pooled(Role::Crop), Part::Pooled(Role::Whole)] },
-                arrays: const {
-                    &[SAMPLES.padded().as_floats(Backends::Torchvision).filled_if("do_pad")]
-                },
+                arrays: const { &[OVER_ZEROS.padded()] },
                 facts: &[PADDED],
                 ..SPLIT
             },
@@ -431,7 +433,7 @@ fn cut() -> Vec<Family> {
                 ..Upstream::of("Molmo2ImageProcessor", &["molmo2"])
             }),
         )
-        .says(Prompt::NONE.counting(Counts::Windows)),
+        .says(prompts::MOLMO2),
         also(
             family(
                 "minicpm-ocr",

@@ -9,6 +9,7 @@ use super::stream::{Layout, NONSENSE, Scanner};
 use super::{Reject, Result};
 use crate::error::{filled, reserved};
 use crate::parallel::Watch;
+use crate::simd::Simd;
 use crate::simd::jpeg::{Deposit, Group, Kernels, Work};
 
 /// Strips between the threads: enough that neither waits for the other to wake up.
@@ -82,12 +83,12 @@ pub(super) fn divided<'a>(
 
 impl Ahead<'_> {
     /// Decodes to the end of the file, or until nobody wants more.
-    pub(super) fn run<B: Kernels>(mut self, backend: B) {
+    pub(super) fn run(mut self, backend: Simd) {
         let verdict = self.decode(backend);
         self.shared.change(|state| state.verdict = Some(verdict));
     }
 
-    fn decode<B: Kernels>(&mut self, backend: B) -> Result<()> {
+    fn decode(&mut self, backend: Simd) -> Result<()> {
         for _ in 0..self.rows {
             let Some(mut strip) = self.clear() else { return Ok(()) };
             let work =
@@ -123,11 +124,7 @@ impl Drop for Ahead<'_> {
 
 impl Behind<'_> {
     /// Takes the next row of units, into `planes` where somebody wants it.
-    pub(super) fn row<B: Kernels>(
-        &mut self,
-        backend: B,
-        planes: Option<&mut Planes>,
-    ) -> Result<()> {
+    pub(super) fn row(&mut self, backend: Simd, planes: Option<&mut Planes>) -> Result<()> {
         let mut strip = self.wait(|state| {
             // Full strips first: what is wrong with a file is found where one thread would find it.
             let strip = state.full.pop_front().map(Ok);
@@ -192,14 +189,14 @@ impl Work for Decoding<'_, '_> {
     }
 }
 
-struct Transforming<'s, B> {
-    backend: B,
+struct Transforming<'s> {
+    backend: Simd,
     layout: &'s Layout,
     strip: &'s mut Strip,
     planes: &'s mut Planes,
 }
 
-impl<B: Kernels> Work for Transforming<'_, B> {
+impl Work for Transforming<'_> {
     type Out = ();
 
     #[inline(always)]

@@ -12,6 +12,7 @@ use super::tables::{Quantisation, Scan, Tables};
 use super::{Reject, Result};
 use crate::error::{Error, filled};
 use crate::memory::is_short;
+use crate::simd::Simd;
 use crate::simd::jpeg::{Deposit, Group, Kernels, Work};
 
 /// The coefficients of a component.
@@ -76,8 +77,8 @@ fn at_least<T: Clone>(mut spare: Vec<T>, count: usize, value: T) -> Result<Vec<T
 
 impl Coefficients {
     /// Decodes every scan. `segments` is after the first scan's header, `body`.
-    pub(super) fn read<B: Kernels>(
-        backend: B,
+    pub(super) fn read(
+        backend: Simd,
         segments: &mut Segments<'_>,
         frame: &Frame,
         tables: &mut Tables,
@@ -183,9 +184,9 @@ impl Coefficients {
         }
     }
 
-    fn scan<B: Kernels>(
+    fn scan(
         &mut self,
-        backend: B,
+        backend: Simd,
         scan: &Scan,
         tables: &Tables,
         restarts: &mut Restarts<'_>,
@@ -233,7 +234,7 @@ impl Coefficients {
     }
 
     /// Transforms the next row of units into `planes`.
-    pub(super) fn row<B: Kernels>(&mut self, backend: B, planes: &mut Planes) {
+    pub(super) fn row(&mut self, backend: Simd, planes: &mut Planes) {
         backend.work(RowOfUnits { backend, kept: self, planes });
         if let Some(rows) = &mut self.clear {
             *rows += 1;
@@ -262,13 +263,13 @@ impl Drop for Coefficients {
     }
 }
 
-struct RowOfUnits<'s, B> {
-    backend: B,
+struct RowOfUnits<'s> {
+    backend: Simd,
     kept: &'s mut Coefficients,
     planes: &'s mut Planes,
 }
 
-impl<B: Kernels> Work for RowOfUnits<'_, B> {
+impl Work for RowOfUnits<'_> {
     type Out = ();
 
     #[inline(always)]

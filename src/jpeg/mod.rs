@@ -27,7 +27,7 @@
 //! | `planes` | samples to pixels |
 //! | `turned` | rows of an image that is turned |
 //!
-//! The kernels are in [`simd::jpeg`](crate::simd::jpeg). What is generic over them is inlined into code for their instruction set.
+//! The kernels are in [`simd::jpeg`](crate::simd::jpeg). A `Work` is inlined into code for their instruction set.
 
 #![expect(
     clippy::inline_always,
@@ -53,8 +53,6 @@ use crate::image::ImageRef;
 use crate::parallel::Watch;
 use crate::pipeline::{Beside, Divided, Rows, Source, Window};
 use crate::simd::Simd;
-use crate::simd::jpeg::Kernels;
-use crate::with_backend;
 
 use ahead::{Ahead, Behind};
 use header::{Segments, marker};
@@ -128,22 +126,20 @@ pub fn decode(
     let len = width * pixel.bytes();
     assert_eq!(out.len(), height * len, "the pixels of an image of {height} x {width}");
     assert!(pixel == Pixel::Rgb || header.components().len() == 1, "grey of a file of colours");
-    with_backend!(simd, backend => {
-        let mut image = Image::new(backend, data, header, stop, false)?;
-        let mut made = 0;
-        while made < height {
-            if stop() {
-                return Err(Error::Interrupted.into());
-            }
-            image.advance()?;
-            let ready = image.rows();
-            for (y, row) in (made..ready).zip(out[made * len..].chunks_exact_mut(len)) {
-                image.row(y, pixel, row);
-            }
-            made = ready;
+    let mut image = Image::new(simd, data, header, stop, false)?;
+    let mut made = 0;
+    while made < height {
+        if stop() {
+            return Err(Error::Interrupted.into());
         }
-        image.finish(stop)
-    })
+        image.advance()?;
+        let ready = image.rows();
+        for (y, row) in (made..ready).zip(out[made * len..].chunks_exact_mut(len)) {
+            image.row(y, pixel, row);
+        }
+        made = ready;
+    }
+    image.finish(stop)
 }
 
 /// A file as a source of rows of RGB: each reader decodes it once from the top, and holds some rows at a time.
@@ -212,10 +208,7 @@ impl<'a> Decoder<'a> {
         let stop = |watch: &Watch<'_>| watch.check().is_err();
         let stop = || watch.is_some_and(stop);
         let whole = self.turn.keeps_samples();
-        with_backend!(self.simd, backend => {
-            let image = Image::new(backend, self.data, self.header, &stop, whole)?;
-            self.rows(image, watch)
-        })
+        self.rows(Image::new(self.simd, self.data, self.header, &stop, whole)?, watch)
     }
 
     /// The same, and apart from it what another thread can do meanwhile: decoding coefficients. None where that would not pay.
@@ -227,22 +220,15 @@ impl<'a> Decoder<'a> {
         if self.header.keeps_coefficients() || height * width < ALONE {
             return Ok(None);
         }
-        with_backend!(self.simd, backend => {
-            let (image, ahead) = Image::divided(
-                backend,
-                self.data,
-                self.header,
-                self.turn.keeps_samples(),
-                Some(watch),
-            )?;
-            let beside: Beside<'a> = Box::new(move || ahead.run(backend));
-            Ok(Some((self.rows(image, Some(watch))?, beside)))
-        })
+        let (simd, whole) = (self.simd, self.turn.keeps_samples());
+        let (image, ahead) = Image::divided(simd, self.data, self.header, whole, Some(watch))?;
+        let beside: Beside<'a> = Box::new(move || ahead.run(simd));
+        Ok(Some((self.rows(image, Some(watch))?, beside)))
     }
 
-    fn rows<B: Kernels>(
+    fn rows(
         self,
-        image: Image<'a, B>,
+        image: Image<'a>,
         watch: Option<&'a Watch<'a>>,
     ) -> crate::error::Result<Box<dyn Rows + 'a>> {
         if self.turn != Turn::NONE {
@@ -300,13 +286,13 @@ const BAND: usize = crate::simd::BAND;
 const WINDOW: usize = 2 * BAND;
 
 /// Rows of RGB, some at a time.
-struct Reader<'a, B> {
-    image: Image<'a, B>,
+struct Reader<'a> {
+    image: Image<'a>,
     rows: Vec<u8>,
     watch: Option<&'a Watch<'a>>,
 }
 
-impl<B: Kernels> Rows for Reader<'_, B> {
+impl Rows for Reader<'_> {
     fn window(&mut self, first: usize, _wanted: usize) -> crate::error::Result<Window<'_>> {
         let (height, width) = self.image.header.size();
         // Bands begin at multiples of eight, so that nearly always these are eight rows.
@@ -341,16 +327,16 @@ enum Way<'a> {
 }
 
 /// A file under way.
-struct Image<'a, B> {
-    backend: B,
+struct Image<'a> {
+    backend: Simd,
     header: &'a Header,
     planes: Planes,
     way: Way<'a>,
 }
 
-impl<'a, B: Kernels> Image<'a, B> {
+impl<'a> Image<'a> {
     fn new(
-        backend: B,
+        backend: Simd,
         data: &'a [u8],
         header: &'a Header,
         stop: &dyn Fn() -> bool,
@@ -369,7 +355,7 @@ impl<'a, B: Kernels> Image<'a, B> {
 
     /// The same of a file whose coefficients are not kept, which something else decodes: it must run on another thread.
     fn divided(
-        backend: B,
+        backend: Simd,
         data: &'a [u8],
         header: &'a Header,
         whole: bool,

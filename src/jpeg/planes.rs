@@ -3,6 +3,7 @@
 use super::header::{BLOCK, Component, Frame};
 use crate::buffer::Aligned;
 use crate::error::Result;
+use crate::simd::Simd;
 use crate::simd::jpeg::{Chroma, GROUP_WIDTH, Group, Kernels, STEP};
 
 /// Bytes before a row's first sample and after its last block, which kernels may read.
@@ -106,9 +107,9 @@ impl Planes {
 
     /// Puts the samples of a group of the row of units under way in its place.
     #[inline(always)]
-    pub(super) fn put<B: Kernels>(
+    pub(super) fn put(
         &mut self,
-        backend: B,
+        backend: Simd,
         component: usize,
         (row, column): (usize, usize),
         group: &mut Group,
@@ -157,7 +158,7 @@ impl Planes {
 
     /// Row `y` as RGB, as many pixels as `out` holds, from column `x` on: an even one, and the first unless all rows are held.
     #[inline(always)]
-    pub(super) fn rgb<B: Kernels>(&mut self, backend: B, y: usize, x: usize, out: &mut [u8]) {
+    pub(super) fn rgb(&mut self, backend: Simd, y: usize, x: usize, out: &mut [u8]) {
         let count = out.len() / 3;
         assert!(x.is_multiple_of(2) && x + count <= self.width, "columns of pixels");
         if let [luma] = &self.components[..] {

@@ -10,6 +10,7 @@ use super::planes::Planes;
 use super::tables::{Quantisation, Scan, Tables};
 use super::{Reject, Result};
 use crate::error::filled;
+use crate::simd::Simd;
 use crate::simd::jpeg::{Deposit, Group, Kernels, Work};
 
 /// What is said of coded data that no encoder writes.
@@ -86,9 +87,9 @@ impl Layout {
 
     /// Transforms the groups of a chunk, and clears them.
     #[inline(always)]
-    pub(super) fn transform<B: Kernels>(
+    pub(super) fn transform(
         &self,
-        backend: B,
+        backend: Simd,
         chunk: usize,
         groups: &mut [Group],
         planes: &mut Planes,
@@ -211,11 +212,7 @@ impl<'a> Stream<'a> {
     }
 
     /// Decodes a row of units, into `planes` where somebody wants it.
-    pub(super) fn row<B: Kernels>(
-        &mut self,
-        backend: B,
-        planes: Option<&mut Planes>,
-    ) -> Result<()> {
+    pub(super) fn row(&mut self, backend: Simd, planes: Option<&mut Planes>) -> Result<()> {
         backend.work(RowOfUnits { backend, stream: self, planes }).ok_or(NONSENSE)
     }
 
@@ -225,7 +222,7 @@ impl<'a> Stream<'a> {
     }
 
     #[inline(always)]
-    fn decode<B: Kernels>(&mut self, backend: B, mut planes: Option<&mut Planes>) -> Option<()> {
+    fn decode(&mut self, backend: Simd, mut planes: Option<&mut Planes>) -> Option<()> {
         for chunk in 0..self.layout.chunks() {
             self.scanner.chunk(chunk, &mut self.groups)?;
             match planes.as_deref_mut() {
@@ -237,13 +234,13 @@ impl<'a> Stream<'a> {
     }
 }
 
-struct RowOfUnits<'s, 'a, B> {
-    backend: B,
+struct RowOfUnits<'s, 'a> {
+    backend: Simd,
     stream: &'s mut Stream<'a>,
     planes: Option<&'s mut Planes>,
 }
 
-impl<B: Kernels> Work for RowOfUnits<'_, '_, B> {
+impl Work for RowOfUnits<'_, '_> {
     type Out = Option<()>;
 
     #[inline(always)]

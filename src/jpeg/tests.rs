@@ -8,7 +8,6 @@ use super::{Decoder, Image, Pixel, Reject, Turn, decode};
 use crate::parallel::Watch;
 use crate::pipeline::Source;
 use crate::simd::Simd;
-use crate::with_backend;
 use std::sync::Arc;
 
 struct Random(u64);
@@ -472,27 +471,26 @@ fn by_two(data: &[u8], simd: Simd, rows: usize) -> Option<Vec<u8>> {
     let header = open(data).ok()?;
     let (height, width) = header.size();
     let mut pixels = vec![0; height * width * 3];
-    with_backend!(simd, backend => {
-        let (mut image, ahead) = Image::divided(backend, data, &header, false, None).ok()?;
-        crate::parallel::beside(move || ahead.run(backend), || {
-            let mut made = 0;
-            while made < rows.min(height) {
-                image.advance().ok()?;
-                let ready = image.rows();
-                for (y, row) in (made..ready).zip(pixels[made * width * 3..].chunks_exact_mut(width * 3)) {
-                    image.row(y, Pixel::Rgb, row);
-                }
-                made = ready;
+    let (mut image, ahead) = Image::divided(simd, data, &header, false, None).ok()?;
+    let read = || {
+        let mut made = 0;
+        while made < rows.min(height) {
+            image.advance().ok()?;
+            let ready = image.rows();
+            let left = pixels[made * width * 3..].chunks_exact_mut(width * 3);
+            for (y, row) in (made..ready).zip(left) {
+                image.row(y, Pixel::Rgb, row);
             }
-            if rows < height {
-                // Nobody wants the rest, and the other thread ends.
-                drop(image);
-                return None;
-            }
-            image.finish(&|| false).ok()
-        })
-        .expect("a thread")?;
-    });
+            made = ready;
+        }
+        if rows < height {
+            // Nobody wants the rest, and the other thread ends.
+            drop(image);
+            return None;
+        }
+        image.finish(&|| false).ok()
+    };
+    crate::parallel::beside(move || ahead.run(simd), read).expect("a thread")?;
     Some(pixels)
 }
 

@@ -7,7 +7,6 @@ use crate::image::ImageRef;
 use crate::parallel::Watch;
 use crate::pipeline::{Rows, Window};
 use crate::simd::BAND;
-use crate::simd::jpeg::Kernels;
 
 /// How an image is turned: an EXIF orientation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +53,8 @@ const TOGETHER: usize = 8;
 const PAST: usize = TOGETHER * 3 + 1;
 
 /// The rows of an image that is turned.
-pub(super) struct Turned<'a, B> {
-    image: Image<'a, B>,
+pub(super) struct Turned<'a> {
+    image: Image<'a>,
     turn: Turn,
     /// The rows that are held, `stride` bytes each: the first of them and how many.
     rows: Vec<u8>,
@@ -66,12 +65,8 @@ pub(super) struct Turned<'a, B> {
     watch: Option<&'a Watch<'a>>,
 }
 
-impl<'a, B: Kernels> Turned<'a, B> {
-    pub(super) fn new(
-        image: Image<'a, B>,
-        turn: Turn,
-        watch: Option<&'a Watch<'a>>,
-    ) -> Result<Self> {
+impl<'a> Turned<'a> {
+    pub(super) fn new(image: Image<'a>, turn: Turn, watch: Option<&'a Watch<'a>>) -> Result<Self> {
         let (stride, rows, line) = room(image.size(), turn);
         let (rows, line) = (zeroed(rows)?, zeroed(line)?);
         Ok(Self { image, turn, rows, stride, held: (0, 0), line, watch })
@@ -156,7 +151,7 @@ fn room((height, width): Size, turn: Turn) -> (usize, usize, usize) {
     (width * 3, super::WINDOW * width * 3, if turn.mirrored { width * 3 } else { 0 })
 }
 
-impl<B: Kernels> Rows for Turned<'_, B> {
+impl Rows for Turned<'_> {
     fn window(&mut self, first: usize, _wanted: usize) -> Result<Window<'_>> {
         let stored = self.image.size();
         let (height, width) = self.turn.size(stored);

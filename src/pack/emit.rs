@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::error::{Error, Result, Size, append, zeroed};
 use crate::image::Row;
 use crate::plan::{Cut, Inside, Order, View};
-use crate::simd::Backend;
+use crate::simd::{Backend, Simd};
 
 use super::fill::Fill;
 use super::lut::{Element, Lut};
@@ -195,13 +195,7 @@ impl<'a> Emit<'a> {
 
     /// Writes the strip that begins at canvas row `y`, of each frame its rows. What no unit of the place has of it is
     /// left.
-    pub fn strip<B: Backend>(
-        &mut self,
-        backend: B,
-        y: usize,
-        frames: &[Vec<Row<'_>>],
-        pixel: usize,
-    ) {
+    pub fn strip(&mut self, backend: Simd, y: usize, frames: &[Vec<Row<'_>>], pixel: usize) {
         match self.cut {
             Cut::Patches { patch, merge, inside, .. } => {
                 let unit = y / (patch * merge);
@@ -227,9 +221,9 @@ impl<'a> Emit<'a> {
     }
 
     /// A row of merge blocks.
-    fn patches<B: Backend>(
+    fn patches(
         &mut self,
-        backend: B,
+        backend: Simd,
         unit: usize,
         (patch, merge, inside): (usize, usize, Inside),
         frames: &[Vec<Row<'_>>],
@@ -269,9 +263,9 @@ impl<'a> Emit<'a> {
     }
 
     /// Some rows of a row of tiles, from row `y` of the tiles of `unit` on.
-    fn tiles<B: Backend>(
+    fn tiles(
         &mut self,
-        backend: B,
+        backend: Simd,
         (unit, y): (usize, usize),
         ((height, width), step, order): (Size, usize, Order),
         rows: &[Row<'_>],

@@ -45,12 +45,12 @@ use self::tables::Tables;
 use self::view::{ViewRun, read};
 use crate::error::{Error, Result, Size, append, collected, filled, gathered, push, reserved};
 use crate::image::ImageRef;
+use crate::order;
 use crate::pack::{Element, Fill, Lut, Place, Units, row_bytes};
 use crate::parallel::{self, Watch};
 use crate::plan::{Cut, From, Lane, Plan, View};
 use crate::resample::Numerics;
 use crate::simd::{Backend, Simd};
-use crate::with_backend;
 
 /// Pixels that fill some of the places over time of an item's patches.
 #[derive(Clone)]
@@ -116,7 +116,7 @@ pub fn run(
     items: Vec<Item<'_>>,
     watch: &Watch<'_>,
 ) -> std::result::Result<(), (usize, Error)> {
-    with_backend!(settings.simd, backend => run_with(backend, settings, items, watch, None))
+    run_with(settings.simd, settings, items, watch, None)
 }
 
 /// Executes the plans and goes on after an item that fails: whose part of the outputs then has any values. Returns the
@@ -130,8 +130,7 @@ pub fn run_all(
     watch: &Watch<'_>,
 ) -> Result<Vec<(usize, Error)>> {
     let failures = Failures(Mutex::new(filled(None, items.len())?));
-    let ran = with_backend!(settings.simd, backend =>
-        run_with(backend, settings, items, watch, Some(&failures)));
+    let ran = run_with(settings.simd, settings, items, watch, Some(&failures));
     ran.map_err(|(_, error)| error)?;
     let failures = failures.0.into_inner().unwrap_or_else(PoisonError::into_inner);
     let numbered = failures.into_iter().enumerate();
@@ -156,8 +155,8 @@ fn of_none(error: Error) -> (usize, Error) {
     (0, error)
 }
 
-fn run_with<B: Backend>(
-    backend: B,
+fn run_with(
+    backend: Simd,
     settings: &Settings<'_>,
     items: Vec<Item<'_>>,
     watch: &Watch<'_>,
@@ -165,7 +164,7 @@ fn run_with<B: Backend>(
 ) -> std::result::Result<(), (usize, Error)> {
     let threads = parallel::threads(settings.threads);
     let shares = if threads == 1 || items.len() >= 2 * threads { 1 } else { 2 * threads };
-    let tables = Tables::<B>::new(backend);
+    let tables = Tables::new(backend);
     // A source that only reads from the top is one task's.
     let (mut alone, mut works) = (Vec::new(), Vec::new());
     for (number, item) in items.into_iter().enumerate() {
@@ -324,7 +323,7 @@ impl<'a> Work<'a> {
                 (0..plan.views.len()).filter(|&view| plan.views[view].output == Some(output)),
             )?;
             // No two have one index.
-            views.sort_unstable_by_key(|&view| plan.views[view].index);
+            order::sort_by_key(&mut views, &mut |view| (plan.views[view].index as u64, 0));
             for number in views {
                 let view = &plan.views[number];
                 let tile = tile_in_memory(part.tile, view.cut);
@@ -444,12 +443,12 @@ impl<'a> Work<'a> {
     }
 
     /// Makes pieces of views that come from one parent.
-    fn family<B: Backend>(
+    fn family(
         &self,
         from: From,
         pieces: Vec<(Piece<'_>, Vec<&mut [u8]>)>,
         settings: &Settings<'_>,
-        tables: &Tables<B>,
+        tables: &Tables,
         watch: &Watch<'_>,
     ) -> Result<()> {
         let input = match from {
@@ -496,10 +495,10 @@ impl<'a> Work<'a> {
     }
 
     /// Makes a family whose source divides its work with another thread; false where it does not, and nothing was made.
-    fn divided_family<B: Backend>(
+    fn divided_family(
         &self,
         from: From,
-        runs: &mut [ViewRun<'_, B>],
+        runs: &mut [ViewRun<'_>],
         watch: &Watch<'_>,
     ) -> Result<bool> {
         if !self.divided || from != From::Image {
@@ -513,12 +512,7 @@ impl<'a> Work<'a> {
     }
 
     /// Makes all of it, one family after the other.
-    fn whole<B: Backend>(
-        mut self,
-        settings: &Settings<'_>,
-        tables: &Tables<B>,
-        watch: &Watch<'_>,
-    ) -> Result<()> {
+    fn whole(mut self, settings: &Settings<'_>, tables: &Tables, watch: &Watch<'_>) -> Result<()> {
         let plan = self.plan;
         for blank in std::mem::take(&mut self.blanks) {
             blank.fill(settings.copies);
@@ -565,9 +559,9 @@ impl<'a> Work<'a> {
 }
 
 /// Gives back what the kernels keep on a thread, at the end of a task.
-struct Release<B: Backend>(B);
+struct Release(Simd);
 
-impl<B: Backend> Drop for Release<B> {
+impl Drop for Release {
     fn drop(&mut self) {
         self.0.release();
     }
@@ -641,12 +635,7 @@ enum Task<'w, 'a> {
 }
 
 impl Task<'_, '_> {
-    fn run<B: Backend>(
-        self,
-        settings: &Settings<'_>,
-        tables: &Tables<B>,
-        watch: &Watch<'_>,
-    ) -> Result<()> {
+    fn run(self, settings: &Settings<'_>, tables: &Tables, watch: &Watch<'_>) -> Result<()> {
         let _release = Release(tables.backend);
         match self {
             Self::Whole(work) => work.whole(settings, tables, watch),

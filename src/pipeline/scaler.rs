@@ -10,11 +10,11 @@ use crate::error::{Result, collected, zeroed};
 use crate::image::Row;
 use crate::plan::{Cut, Lane, View};
 use crate::resample::{Axis, Numerics, Passes};
-use crate::simd::{BAND, Backend, GROUP, group_len};
+use crate::simd::{BAND, Backend, ColumnWeights, GROUP, RowWeights, Simd, group_len};
 
 /// The canvas rows of a view, made in order.
-pub(super) struct Scaler<'a, B: Backend> {
-    backend: B,
+pub(super) struct Scaler<'a> {
+    backend: Simd,
     view: &'a View,
     /// Rows and columns of the resized picture that the canvas shows; no rows where it shows nothing.
     rows_shown: Range<usize>,
@@ -22,8 +22,8 @@ pub(super) struct Scaler<'a, B: Backend> {
     /// Columns of the view's source that those need.
     reads: Range<usize>,
     passes: Passes,
-    columns: Option<Arc<B::Columns>>,
-    rows: Option<(Arc<Axis>, Arc<B::Rows>)>,
+    columns: Option<Arc<ColumnWeights>>,
+    rows: Option<(Arc<Axis>, Arc<RowWeights>)>,
     /// Bytes a pixel of the source and of the finished rows.
     input: usize,
     output: usize,
@@ -70,14 +70,14 @@ struct Lines {
 /// Groups of a window that need no allocation.
 const FEW: usize = 16;
 
-impl<'a, B: Backend> Scaler<'a, B> {
+impl<'a> Scaler<'a> {
     /// Canvas rows of `view` from `first` on, from pixels of `input` bytes.
     pub(super) fn new(
         view: &'a View,
         input: usize,
         first: usize,
         numerics: Numerics,
-        tables: &Tables<B>,
+        tables: &Tables,
     ) -> Result<Self> {
         let source = view.source.size;
         let (rows_shown, columns_shown) = (
@@ -339,12 +339,12 @@ fn shown(offset: isize, resized: usize, canvas: usize) -> Range<usize> {
 }
 
 /// Weights of a horizontal pass, the band it makes, and the lines it becomes.
-type Made<'a, B> = (&'a Option<Arc<<B as Backend>::Columns>>, &'a mut Aligned, &'a mut Lines);
+type Made<'a> = (&'a Option<Arc<ColumnWeights>>, &'a mut Aligned, &'a mut Lines);
 
 /// Eight rows through the horizontal pass into lines of `len` bytes.
-fn lines<B: Backend>(
-    backend: B,
-    (columns, band, lines): Made<'_, B>,
+fn lines(
+    backend: Simd,
+    (columns, band, lines): Made<'_>,
     rows: &[Row<'_>; BAND],
     (len, ahead): (usize, bool),
     first: usize,
@@ -362,9 +362,9 @@ fn lines<B: Backend>(
     (lines.first, lines.count) = (first, count);
 }
 
-fn vertical<B: Backend>(
-    backend: B,
-    rows: Option<&(Arc<Axis>, Arc<B::Rows>)>,
+fn vertical(
+    backend: Simd,
+    rows: Option<&(Arc<Axis>, Arc<RowWeights>)>,
     ring: &Ring,
     target: usize,
     out: &mut [u8],

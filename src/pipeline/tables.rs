@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use crate::error::{Error, Result, push};
 use crate::memory;
 use crate::resample::{Axis, Filter};
-use crate::simd::Backend;
+use crate::simd::{Backend, ColumnWeights, RowWeights, Simd};
 
 /// The laid-out weights of a call, each made once, or taken from calls before it.
-pub(super) struct Tables<B: Backend> {
-    pub(super) backend: B,
+pub(super) struct Tables {
+    pub(super) backend: Simd,
     axes: Mutex<HashMap<AxisKey, Arc<Axis>>>,
-    columns: Mutex<HashMap<ColumnsKey, Arc<B::Columns>>>,
-    rows: Mutex<HashMap<AxisKey, Arc<B::Rows>>>,
+    columns: Mutex<HashMap<ColumnsKey, Arc<ColumnWeights>>>,
+    rows: Mutex<HashMap<AxisKey, Arc<RowWeights>>>,
 }
 
 /// Whose weights.
@@ -33,8 +33,8 @@ pub(super) type AxisKey = (Filter, usize, usize, Whose, (usize, usize));
 /// An axis, and bytes a pixel on both sides.
 type ColumnsKey = (AxisKey, usize, usize);
 
-impl<B: Backend> Tables<B> {
-    pub(super) fn new(backend: B) -> Self {
+impl Tables {
+    pub(super) fn new(backend: Simd) -> Self {
         Self {
             backend,
             axes: Mutex::default(),
@@ -46,7 +46,7 @@ impl<B: Backend> Tables<B> {
     pub(super) fn axis(&self, key: AxisKey) -> Result<Arc<Axis>> {
         let (filter, source, target, whose, (start, end)) = key;
         cached(&self.axes, key, || {
-            kept((key, 0, 0), || {
+            kept("", (key, 0, 0), || {
                 let whole = match whose {
                     Whose::Pillow => Axis::new(filter, source, target, false)?,
                     Whose::Torch => Axis::new(filter, source, target, true)?,
@@ -62,14 +62,18 @@ impl<B: Backend> Tables<B> {
         key: AxisKey,
         input: usize,
         output: usize,
-    ) -> Result<Arc<B::Columns>> {
+    ) -> Result<Arc<ColumnWeights>> {
         cached(&self.columns, (key, input, output), || {
-            kept((key, input, output), || self.backend.columns(&*self.axis(key)?, input, output))
+            kept(self.backend.name(), (key, input, output), || {
+                self.backend.columns(&*self.axis(key)?, input, output)
+            })
         })
     }
 
-    pub(super) fn rows(&self, key: AxisKey) -> Result<Arc<B::Rows>> {
-        cached(&self.rows, key, || kept((key, 0, 0), || self.backend.rows(&*self.axis(key)?)))
+    pub(super) fn rows(&self, key: AxisKey) -> Result<Arc<RowWeights>> {
+        cached(&self.rows, key, || {
+            kept(self.backend.name(), (key, 0, 0), || self.backend.rows(&*self.axis(key)?))
+        })
     }
 }
 
@@ -89,8 +93,8 @@ fn cached<K: std::hash::Hash + Eq, V>(
     Ok(made)
 }
 
-/// Weights of one kind for one axis, as its number of taps bounds their size.
-type Kept = (TypeId, (AxisKey, usize, usize), Arc<dyn Any + Send + Sync>);
+/// Weights of one kind and backend for one axis, as its number of taps bounds their size.
+type Kept = ((TypeId, &'static str), (AxisKey, usize, usize), Arc<dyn Any + Send + Sync>);
 
 /// How many weights are kept from call to call, and for up to how many samples of source and target each: 64 KiB or so.
 const KEPT: usize = 32;
@@ -109,10 +113,11 @@ fn last() -> Option<MutexGuard<'static, Vec<Kept>>> {
 }
 
 fn kept<V: Send + Sync + 'static>(
+    backend: &'static str,
     key: (AxisKey, usize, usize),
     make: impl FnOnce() -> Result<V>,
 ) -> Result<Arc<V>> {
-    let kind = TypeId::of::<V>();
+    let kind = (TypeId::of::<V>(), backend);
     if let Some(mut last) = last()
         && let Some(at) = last.iter().position(|(k, other, _)| *k == kind && *other == key)
     {

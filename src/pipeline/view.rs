@@ -13,11 +13,11 @@ use crate::pack::{Emit, Place};
 use crate::parallel::Watch;
 use crate::plan::{Lane, Plan, View};
 use crate::resample::Numerics;
-use crate::simd::{BAND, Backend};
+use crate::simd::{BAND, Backend, Simd};
 
 /// Makes views from readers, and makes sure that those have come to a good end.
-pub(super) fn read<B: Backend>(
-    runs: &mut [ViewRun<'_, B>],
+pub(super) fn read(
+    runs: &mut [ViewRun<'_>],
     readers: &mut [Box<dyn Rows + '_>],
     watch: &Watch<'_>,
 ) -> Result<()> {
@@ -29,8 +29,8 @@ pub(super) fn read<B: Backend>(
 }
 
 /// Advances the views of one image, or of the frames of one temporal patch, to their ends.
-fn drive<B: Backend>(
-    runs: &mut [ViewRun<'_, B>],
+fn drive(
+    runs: &mut [ViewRun<'_>],
     readers: &mut [Box<dyn Rows + '_>],
     watch: &Watch<'_>,
 ) -> Result<()> {
@@ -68,10 +68,10 @@ fn drive<B: Backend>(
 const WATCH_EVERY: usize = BAND;
 
 /// A view under way, of one image or of the frames of one temporal patch.
-pub(super) struct ViewRun<'a, B: Backend> {
-    backend: B,
+pub(super) struct ViewRun<'a> {
+    backend: Simd,
     view: &'a View,
-    scalers: Vec<Scaler<'a, B>>,
+    scalers: Vec<Scaler<'a>>,
     /// Canvas rows of the strip under way, of each frame.
     strips: Vec<Aligned>,
     /// The first row of that strip, and one past its last.
@@ -98,7 +98,7 @@ impl Keep<'_> {
     }
 }
 
-impl<'a, B: Backend> ViewRun<'a, B> {
+impl<'a> ViewRun<'a> {
     pub(super) fn new(
         plan: &'a Plan,
         input: usize,
@@ -106,7 +106,7 @@ impl<'a, B: Backend> ViewRun<'a, B> {
         canvases: Vec<&'a mut [u8]>,
         slots: &[Range<usize>],
         settings: &'a Settings<'_>,
-        tables: &Tables<B>,
+        tables: &Tables,
     ) -> Result<Self> {
         let (Range { start, end }, own) = piece.rows(plan, !canvases.is_empty());
         let view = &plan.views[piece.view];
@@ -115,7 +115,14 @@ impl<'a, B: Backend> ViewRun<'a, B> {
             (Some(output), Some(Out { bytes, tile, fill })) => {
                 let place = Place { units: piece.units, out: bytes, tile, fill };
                 let lut = settings.luts[output];
-                Some(Emit::new(view, lut, slots, settings.stream, B::TILE_ROWS, place)?)
+                Some(Emit::new(
+                    view,
+                    lut,
+                    slots,
+                    settings.stream,
+                    tables.backend.tile_rows(),
+                    place,
+                )?)
             }
             _ => None,
         };

@@ -91,6 +91,26 @@ impl Batch {
         Ok(Self { arrays, facts })
     }
 
+    /// Whether upstream's array of that number is of floats since zeros fill the rows of a sample.
+    #[must_use]
+    pub fn has_holes(
+        spec: &Prepared,
+        output: usize,
+        plans: &[&Plan],
+        samples: Samples<'_>,
+    ) -> bool {
+        let array = spec.recipe.arrays[output].with(&spec.strategy);
+        if array.holes.is_none_or(|on| !on.has(spec.numerics)) || array.group != Group::Sample {
+            return false;
+        }
+        let mut plans = plans.iter();
+        let mut counts = samples.iter().map(|&count| {
+            plans.by_ref().take(count).map(|plan| plan.outputs[output].rows).sum::<usize>()
+        });
+        let first = counts.next();
+        counts.any(|count| Some(count) != first)
+    }
+
     /// The arrays of pixels alone: the others may be as long as a video.
     ///
     /// # Errors
@@ -238,9 +258,13 @@ impl Joined<'_> {
         )?;
         let most = counts.iter().copied().max().unwrap_or(0);
         let equal = counts.iter().all(|&count| count == most);
+        let limit = self.spec.strategy.most_rows();
+        if self.array.rows == Rows::Limit && most > limit && !equal {
+            return Err(self.unequal(&counts));
+        }
         let rows = match self.array.rows {
             Rows::Option(name) => self.option(name).max(most),
-            Rows::Limit => self.spec.strategy.most_rows().max(most),
+            Rows::Limit => limit.max(most),
             Rows::Own | Rows::Most | Rows::List => most,
         };
         let made = |shape: Vec<usize>, slots: Vec<Slot>, listed| Array {
@@ -288,8 +312,7 @@ impl Joined<'_> {
             return self.of_frames(row, element, tile);
         }
         if self.array.rows == Rows::Own && !equal {
-            let (first, other) = ((counts[0], 1), (most, 1));
-            return Err(Error::Ragged { key: self.array.key, first, other });
+            return Err(self.unequal(&counts));
         }
         let mut shape = match self.array.group {
             Group::SampleImage => {
@@ -309,6 +332,13 @@ impl Joined<'_> {
             self.fill_samples(&mut slots, rows * row_bytes);
         }
         collected([made(shape, slots, false)])
+    }
+
+    /// The error of groups that have not as many rows each.
+    fn unequal(&self, counts: &[usize]) -> Error {
+        let first = counts.first().copied().unwrap_or(0);
+        let other = counts.iter().copied().find(|&count| count != first).unwrap_or(first);
+        Error::Ragged { key: self.array.key, first: (first, 1), other: (other, 1) }
     }
 
     /// Patches of each view, by samples.
@@ -337,8 +367,13 @@ impl Joined<'_> {
     ) -> Result<Vec<Array>> {
         let row_bytes = row.iter().product::<usize>() * element.size();
         let own = |image: usize| self.rows(image) / self.plans[image].frames.max(1);
-        let most = (0..self.plans.len()).map(own).max().unwrap_or(0);
-        let rows = self.spec.strategy.most_rows().max(most);
+        let counts = collected((0..self.plans.len()).map(own))?;
+        let most = counts.iter().copied().max().unwrap_or(0);
+        let limit = self.spec.strategy.most_rows();
+        if most > limit && counts.iter().any(|&count| count != most) {
+            return Err(self.unequal(&counts));
+        }
+        let rows = limit.max(most);
         let mut slots = Vec::new();
         let mut frames = 0;
         for (image, plan) in self.plans.iter().enumerate() {

@@ -4,7 +4,7 @@ use super::batch::{Array, Samples};
 use super::pooling::pooled;
 use super::{Cut, From, Plan, Rect, Role, View};
 use crate::error::{Result, Size, append, collected, filled, gathered, push, reserved};
-use crate::spec::{FactSpec, Form, Number, Per, Prepared, What};
+use crate::spec::{FactSpec, Form, Number, Per, Prepared, Rows, What};
 use crate::strategy::Measure;
 
 /// One array that holds no pixels.
@@ -92,6 +92,15 @@ fn mask(
     };
     let rows = array.shape.len() - array.row_axes;
     let mut shape = collected(array.shape[..rows].iter().copied())?;
+    let limit = spec.strategy.most_rows();
+    if let ([images, most], Rows::Limit) = (&mut shape[..], spec.recipe.arrays[of].rows)
+        && *most > limit
+    {
+        // Upstream's mask is as long as the limit, even of images that have more.
+        *most = limit;
+        let bytes = number.flags(filled(1, *images * limit)?)?;
+        return Ok(FactForm::Array { number, shape, bytes });
+    }
     let (height, width) = match per {
         Per::Row | Per::RowOrFirst => (1, 1),
         Per::Pixel => {

@@ -115,6 +115,10 @@ impl<F: FnMut(&str, usize, usize)> Walker<'_, F> {
         let Some(shape) = self.shapes(role).next() else { return };
         let (rows, columns) = if let Some(reached) = self.spec.strategy.reached(self.layout) {
             (reached.rows.tokens, reached.columns.tokens)
+        } else if let Some(pooling) = self.spec.strategy.pooling() {
+            let patch = self.spec.strategy.patch_size();
+            let windows = pooling.grid((shape.canvas.0 / patch, shape.canvas.1 / patch));
+            (windows.rows, windows.columns)
         } else {
             let (cells, tiles) = seen(self.spec, shape);
             let grid = cells.grid.unwrap_or(Grid::NONE);

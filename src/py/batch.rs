@@ -36,8 +36,14 @@ impl PyBatch {
         dtype: Option<Element>,
         copies: usize,
     ) -> PyResult<Self> {
-        let elements = spec.get().elements(dtype);
+        let mut elements = spec.get().elements(dtype);
         let views = collected(plans.iter().map(|plan| &**plan)).map_err(no_memory)?;
+        for (output, element) in elements.iter_mut().enumerate() {
+            let holes = || Batch::has_holes(&spec.get().spec, output, &views, samples);
+            if dtype.is_none() && *element == Element::Uint8 && holes() {
+                *element = Element::Float32;
+            }
+        }
         let batch = Batch::new(&spec.get().spec, &views, samples, &elements, copies)
             .map_err(|error| to_python(&error))?;
         Ok(Self { spec: spec.clone().unbind(), plans, batch, elements, copies })

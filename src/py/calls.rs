@@ -42,6 +42,7 @@ pub(super) struct Call(());
 
 impl Call {
     /// Begins a call on this thread, which has the interpreter; at exit it may never return.
+    #[inline(never)]
     pub(super) fn begin() -> PyResult<Self> {
         let depth = DEPTH.get();
         if depth == 0 {
@@ -57,6 +58,7 @@ impl Call {
 }
 
 impl Drop for Call {
+    #[inline(never)]
     fn drop(&mut self) {
         let depth = DEPTH.get() - 1;
         DEPTH.set(depth);

@@ -3,6 +3,7 @@
 use pyo3::create_exception;
 use pyo3::exceptions::{PyMemoryError, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::calls::Call;
@@ -22,6 +23,8 @@ create_exception!(
 );
 
 /// The Python exception for an error of the core.
+#[cold]
+#[inline(never)]
 pub(super) fn to_python(error: &Error) -> PyErr {
     let text = error.to_string();
     match error {
@@ -47,15 +50,20 @@ const NO_OBJECT: &str = "PyObject pointer is null";
 /// Runs an entry point as a call; a panic becomes [`InternalError`], which a worker process can catch and pickle.
 pub(super) fn guard<T>(body: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
     let _call = Call::begin()?;
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
-        let text = panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "panic".to_owned());
-        if text == NO_OBJECT {
-            return Err(PyMemoryError::new_err("cannot allocate a Python object"));
-        }
-        Err(InternalError::new_err(format!("please report this bug: {text}")))
-    })
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(of_panic(&*panic)))
+}
+
+/// The exception for a panic.
+#[cold]
+#[inline(never)]
+fn of_panic(panic: &(dyn Any + Send)) -> PyErr {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "panic".to_owned());
+    if text == NO_OBJECT {
+        return PyMemoryError::new_err("cannot allocate a Python object");
+    }
+    InternalError::new_err(format!("please report this bug: {text}"))
 }

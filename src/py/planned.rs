@@ -354,7 +354,6 @@ fn words(tokens: Option<&Object<'_>>) -> PyResult<Vec<(String, String)>> {
         }
     }
     words.retain(|(word, _)| !word.is_empty());
-    words.sort_by_key(|(word, _)| std::cmp::Reverse(word.len()));
     Ok(words)
 }
 
@@ -367,7 +366,8 @@ pub(super) fn placeholder(text: &str, tokens: Option<&Object<'_>>) -> PyResult<S
     let mut changed = String::new();
     let mut left = text;
     while let Some(letter) = left.chars().next() {
-        let found = words.iter().find(|(word, _)| left.starts_with(word.as_str()));
+        let begin = words.iter().filter(|(word, _)| left.starts_with(word.as_str()));
+        let found = begin.max_by_key(|(word, _)| word.len());
         let (read, written) = match found {
             Some((word, other)) => (word.len(), other.as_str()),
             None => (letter.len_utf8(), &left[..letter.len_utf8()]),

@@ -320,7 +320,7 @@ fn by_name<'py>(
         return Ok(());
     }
     let (place, given) = (laid.place, shown(given, LONGEST)?);
-    let known = quoted(words.names().into_iter().map(str::to_owned).collect());
+    let known = quoted(words.names());
     Err(value_error(format!("{place}: unknown key '{given}'; the keys of '{family}' are {known}")))
 }
 
@@ -369,7 +369,7 @@ fn settle<'py>(
 }
 
 /// Names as errors list them, in their order; of very many the first.
-fn quoted(mut names: Vec<String>) -> String {
+fn quoted(mut names: Vec<&str>) -> String {
     let more = if names.len() > NAMED { ", ..." } else { "" };
     names.sort_unstable();
     names.truncate(NAMED);
@@ -383,7 +383,7 @@ fn quoted_keys(mapping: &Object<'_>) -> PyResult<String> {
     for key in mapping.try_iter()?.take(NAMED + 1) {
         names.push(shown(&key?, LONGEST)?);
     }
-    Ok(quoted(names))
+    Ok(quoted(names.iter().map(String::as_str).collect()))
 }
 
 /// Whether a value of any type is the one of a table.
@@ -678,10 +678,14 @@ impl Parts {
 
     /// The keys as errors list them: of those that are one option the first.
     fn spelled(&self) -> String {
-        let mut options = self.wanted();
-        options.sort_by_key(|option| self.pairs.iter().rposition(|part| part.1 == *option));
-        let first = |option: &&str| self.pairs.iter().find(|part| part.1 == *option).map(|it| it.0);
-        options.iter().filter_map(first).collect::<Vec<_>>().join("', '")
+        let wanted = self.wanted();
+        let first = |option: &str| self.pairs.iter().find(|part| part.1 == option).map(|it| it.0);
+        // Each option where it stands last.
+        let last = self.pairs.iter().enumerate().filter(|(place, part)| {
+            let again = self.pairs[place + 1..].iter().any(|other| other.1 == part.1);
+            wanted.contains(&part.1) && !again
+        });
+        last.filter_map(|(_, part)| first(part.1)).collect::<Vec<_>>().join("', '")
     }
 }
 

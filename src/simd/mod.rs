@@ -10,6 +10,7 @@
 //! group 0: c0r0 c0r1 c0r2 c0r3  c1r0 c1r1 c1r2 c1r3  ...      group 1: c0r4 c0r5 c0r6 c0r7  ...
 //! ```
 
+mod any;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -24,6 +25,7 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 
+pub use any::{ColumnWeights, RowWeights};
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
@@ -50,14 +52,14 @@ pub const fn group_len(components: usize) -> usize {
 
 /// The kernels of one instruction set.
 pub trait Backend: Copy + Send + Sync + 'static {
-    /// Rows of tiles that are best written together: short runs of memory cost some instruction sets more than waiting
-    /// for memory does.
-    const TILE_ROWS: usize;
-
     /// The weights of a horizontal pass, laid out for its kernel.
     type Columns: Send + Sync + 'static;
     /// The weights of a vertical pass, laid out for its kernel.
     type Rows: Send + Sync + 'static;
+
+    /// Rows of tiles that are best written together: short runs of memory cost some instruction sets more than waiting
+    /// for memory does.
+    fn tile_rows(self) -> usize;
 
     /// Lays out the weights of a horizontal pass from `input` to `output` bytes a pixel (3 to 3, 4 to 4, 4 to 3).
     ///
@@ -143,7 +145,7 @@ pub trait Backend: Copy + Send + Sync + 'static {
 pub enum Simd {
     /// Plain Rust.
     Scalar(Scalar),
-    /// AVX2, FMA and F16C.
+    /// AVX2, FMA, F16C and instructions on bits, of CPUs since 2013.
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
     /// AVX-512 with VBMI and VNNI.

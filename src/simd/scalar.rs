@@ -28,10 +28,12 @@ const fn half(precision: u32) -> i32 {
 }
 
 impl Backend for Scalar {
-    const TILE_ROWS: usize = 8;
-
     type Columns = Columns;
     type Rows = Axis;
+
+    fn tile_rows(self) -> usize {
+        8
+    }
 
     fn columns(self, axis: &Axis, input: usize, output: usize) -> Result<Columns> {
         Ok(Columns { axis: axis.copied()?, input, output })

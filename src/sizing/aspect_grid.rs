@@ -1,6 +1,7 @@
 //! The tile grid whose aspect ratio is closest to the image's, as InternVL's `dynamic_preprocess`.
 
 use crate::error::{Error, Result, Size, collected, filled, push};
+use crate::order;
 
 /// Rows and columns of tiles or patches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,12 +73,13 @@ pub fn aspect_ratios(
         }
     }
     let ratios = set.into_ordered()?;
-    let mut sorted = collected(ratios.into_iter().enumerate().map(|(place, (columns, rows))| {
-        let place = if order == RatioOrder::Set { place } else { columns };
-        (columns * rows, place, (columns, rows))
-    }))?;
-    sorted.sort_unstable();
-    collected(sorted.into_iter().map(|(_, _, pair)| pair))
+    let mut numbers = collected(0..ratios.len())?;
+    order::sort_by_key(&mut numbers, &mut |number| {
+        let (columns, rows) = ratios[number];
+        let place = if order == RatioOrder::Set { number } else { columns };
+        ((columns * rows) as u64, place as u64)
+    });
+    collected(numbers.into_iter().map(|number| ratios[number]))
 }
 
 /// Pairs in the order in which a CPython set made of them gives them back.
@@ -134,8 +136,9 @@ impl Ratios {
 
     fn of(all: Vec<Candidate>) -> Result<Self> {
         let mut numbers = collected(0..all.len())?;
-        numbers.sort_unstable_by(|&a, &b| {
-            all[a].ratio.total_cmp(&all[b].ratio).then_with(|| a.cmp(&b))
+        // Positive floats are in the order of their bits.
+        order::sort_by_key(&mut numbers, &mut |number| {
+            (all[number].ratio.to_bits(), number as u64)
         });
         let by_ratio = collected(numbers.iter().map(|&number| all[number]))?;
         let (mut distinct, mut spans) = (Vec::new(), Vec::new());

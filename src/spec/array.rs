@@ -1,6 +1,6 @@
 //! The arrays of a batch: of pixels, and all others ("facts").
 
-use crate::error::{Result, append, push, zeroed};
+use crate::error::{Result, extend, push, zeroed};
 use crate::names::names;
 use crate::plan::Role;
 use crate::strategy::Strategy;
@@ -25,6 +25,8 @@ pub struct ArraySpec {
     pub optional: bool,
     /// The backends on which bytes that are neither rescaled nor normalised become float32 all the same.
     pub floats: Option<Backends>,
+    /// The backends on which they do where zeros fill the rows of a group: there the zeros are float32.
+    pub holes: Option<Backends>,
     /// The option that gives tiles their height and width, zeros below and on the right of smaller ones.
     pub sides: Option<&'static str>,
     /// Whether patches, which are of one frame and have axes, lie side by side in one strip: (1, channels, patch size,
@@ -52,6 +54,7 @@ impl ArraySpec {
             flat: true,
             optional: false,
             floats: None,
+            holes: None,
             sides: None,
             strip: false,
             split: false,
@@ -87,6 +90,12 @@ impl ArraySpec {
         Self { floats: Some(backends), ..self }
     }
 
+    /// The same with bytes as float32 on those backends where rows of a group are filled up.
+    #[must_use]
+    pub const fn holed_by_floats(self, backends: Backends) -> Self {
+        Self { holes: Some(backends), ..self }
+    }
+
     /// The same with tiles of the height and width that an option says.
     #[must_use]
     pub const fn padded_to(self, option: &'static str) -> Self {
@@ -118,7 +127,7 @@ impl ArraySpec {
             return self;
         }
         let rows = if self.rows == Rows::Most { Rows::Own } else { self.rows };
-        Self { rows, pad: false, floats: None, sides: None, ..self }
+        Self { rows, pad: false, floats: None, holes: None, sides: None, ..self }
     }
 
     /// The same with the frames that one token sees on the axis of channels.
@@ -161,7 +170,7 @@ pub enum Rows {
     Most,
     /// As many as an option says; zeros fill.
     Option(&'static str),
-    /// As many as the strategy's limit says; zeros fill.
+    /// As many as the strategy's limit says; zeros fill. Groups that have more must agree.
     Limit,
     /// As many as there are where all groups have as many, else the array is a list of arrays, one a group.
     List,
@@ -345,11 +354,12 @@ impl Number {
     ///
     /// # Errors
     /// `OutOfMemory`.
+    #[inline(never)]
     pub fn write(self, value: f64, into: &mut Vec<u8>) -> Result<()> {
         match self {
-            Self::Int64 => append(into, (value as i64).to_ne_bytes()),
-            Self::Int32 => append(into, (value as i32).to_ne_bytes()),
-            Self::Float32 => append(into, (value as f32).to_ne_bytes()),
+            Self::Int64 => extend(into, &(value as i64).to_ne_bytes()),
+            Self::Int32 => extend(into, &(value as i32).to_ne_bytes()),
+            Self::Float32 => extend(into, &(value as f32).to_ne_bytes()),
             Self::Bool => push(into, u8::from(value != 0.0)),
         }
     }

@@ -3,6 +3,7 @@
 use super::{Cells, Context, Knob, Layout, Measure, Shape};
 use crate::error::{Result, Size, collected, push};
 use crate::options::{Count, Pairs, Value, options, wrong};
+use crate::order;
 use crate::plan::Role;
 use crate::sizing::{self, Canvases, Grid};
 use crate::spec::{Common, mean_colour};
@@ -84,7 +85,7 @@ impl Measure for BestCanvas {
         let tile = self.tile();
         let areas = self.candidate_resolutions.iter().map(|canvas| Self::tiles(tile, canvas));
         let mut areas: Vec<usize> = collected(areas)?;
-        areas.sort_unstable();
+        order::sort(&mut areas);
         areas.dedup();
         areas.pop();
         let fewer = |most: usize| {

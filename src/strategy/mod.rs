@@ -246,7 +246,7 @@ macro_rules! strategies {
             /// Its name, and what it does in a sentence.
             #[must_use]
             pub const fn told(&self) -> (&'static str, &'static str) {
-                match self { $(Self::$strategy(_) => (stringify!($strategy), $doc.trim_ascii()),)+ }
+                match self { $(Self::$strategy(_) => (stringify!($strategy), const { $doc.trim_ascii() }),)+ }
             }
         }
 

@@ -2,7 +2,7 @@
 
 use super::budget::whole_patches;
 use super::{Context, Layout, Measure, Shape};
-use crate::error::{Error, Result, Size};
+use crate::error::{Result, Size};
 use crate::options::{Count, options};
 use crate::plan::Role;
 use crate::spec::Common;
@@ -52,12 +52,6 @@ impl Measure for NaFlex {
         let patch = self.patch_size;
         let resized =
             if context.common.do_resize { self.resized(size) } else { whole_patches(size, patch)? };
-        let patches = (resized.0 / patch) * (resized.1 / patch);
-        if patches > self.max_num_patches && !context.common.do_resize {
-            let rule = "at least the patches of the image where do_resize is off";
-            let given = format!("{} for {patches}", self.max_num_patches);
-            return Err(Error::Option { name: "max_num_patches", rule, given });
-        }
         let shape = Shape::stretched(Role::Whole, size, resized, context.common.resample);
         Ok(Layout::of([shape.cut((patch, patch))]))
     }

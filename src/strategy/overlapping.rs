@@ -3,6 +3,7 @@
 use super::{Cells, Context, Layout, Measure, Pooling, Shape};
 use crate::error::{Error, Result, Size, collected};
 use crate::options::{Count, SideOrSize, SidesOrZero, options};
+use crate::order;
 use crate::plan::{Rect, Role};
 use crate::sizing::{self, Grid, aspect_ratios};
 use crate::spec::Common;
@@ -67,9 +68,13 @@ impl Measure for OverlappingCrops {
         }
         let pairs = aspect_ratios(sizing::RatioOrder::Columns, 1, self.max_crops)?;
         // Upstream's candidates are sorted by the number of crops, then by rows.
-        let mut grids = collected(pairs.iter().map(|&(rows, columns)| Grid { rows, columns }))?;
-        grids.sort_unstable_by_key(|grid| (grid.count(), grid.rows));
-        Ok(Crops { own, grids })
+        let mut numbers = collected(0..pairs.len())?;
+        order::sort_by_key(&mut numbers, &mut |number| {
+            let (rows, columns) = pairs[number];
+            ((rows * columns) as u64, rows as u64)
+        });
+        let grid = |number: usize| Grid { rows: pairs[number].0, columns: pairs[number].1 };
+        Ok(Crops { own, grids: collected(numbers.into_iter().map(grid))? })
     }
 
     fn measure(&self, ready: &Crops, size: Size, context: &Context<'_>) -> Result<Layout> {

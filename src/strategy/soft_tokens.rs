@@ -74,11 +74,6 @@ impl Measure for SoftTokens {
             (false, true) => whole_units(size, unit)?,
             (false, false) => whole_patches(size, unit)?,
         };
-        if (resized.0 / unit) * (resized.1 / unit) > self.most_rows() {
-            let rule = "enough for the image where do_resize is off";
-            let given = format!("{} for {resized:?}", self.max_soft_tokens);
-            return Err(Error::Option { name: "max_soft_tokens", rule, given });
-        }
         let shape = Shape::stretched(Role::Whole, size, resized, context.common.resample);
         Ok(Layout::of([shape.cut((unit, unit))]))
     }

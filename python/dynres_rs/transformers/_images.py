@@ -322,6 +322,9 @@ class LegacyImages(ExactImages):
     def _dynres_check_conversion(self, held: Held, made: Made) -> None:
         if _kind(held.image) is not None:
             raise Elsewhere(f"an image of {_kind(held.image)}")
+        if getattr(held.image, "height", None) in (1, 3):
+            # Upstream makes an array of it, and takes the rows for channels.
+            raise Elsewhere(f"a Pillow image of height {held.image.height}")
 
 
 def _is_channels_first(image: Any) -> bool:

@@ -7,6 +7,7 @@ class the table has, and makes a class, which loads upstream's module, when one 
 
 from __future__ import annotations
 
+import functools
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -96,7 +97,7 @@ def _subclass(auto: Auto, theirs: str, name: str, module: str, torchvision: bool
         mixin, roots = ExactImages, ROOTS
         if not hasattr(base, "backend"):
             mixin, roots = LegacyImages, ("preprocess", *ROOTS)
-    body = {
+    body: dict[str, Any] = {
         "__module__": module,
         "__qualname__": name,
         "__doc__": f"transformers' `{base.__name__}`, bit for bit, through dynres_rs.",
@@ -106,7 +107,20 @@ def _subclass(auto: Auto, theirs: str, name: str, module: str, torchvision: bool
         "_dynres_other": None,
         "_dynres_state": State(Path(base, roots, _REPLACED)),
     }
+    if mixin is LegacyImages:
+        body["preprocess"] = _preprocess(base)
     return types.new_class(name, (mixin, base), {}, lambda space: space.update(body))
+
+
+def _preprocess(base: Any) -> Any:
+    """`LegacyImages.preprocess` with the arguments, text and marks of the one that it stands for:
+    callers look there for what they may pass."""
+
+    @functools.wraps(base.preprocess)
+    def preprocess(self: Any, images: Any = None, *args: Any, **kwargs: Any) -> Any:
+        return LegacyImages.preprocess(self, images, *args, **kwargs)
+
+    return preprocess
 
 
 def _argument_types(upstream: Any) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class Listed(Frames):
         if not len(frames):
             raise ValueError("video: must have at least one frame")
         self._frames = frames
-        self._policy = policy
+        self._policy = policy = _laid_out(frames[0], policy)
         if metadata.total_num_frames is None:
             metadata.total_num_frames = len(frames)
         self._first = _frame(frames[0], policy, 0)
@@ -81,10 +81,10 @@ class Streamed(Frames):
     def __init__(self, frames: Iterator[Any], policy: Policy, metadata: VideoMetadata) -> None:
         super().__init__(metadata)
         self._frames = frames
-        self._policy = policy
         first = next(frames, None)
         if first is None:
             raise ValueError("video: must have at least one frame")
+        self._policy = policy = _laid_out(first, policy)
         self._first = _frame(first, policy, 0)
         self.floating = self._first.floating
 
@@ -143,6 +143,13 @@ class Decoded(Frames):
             yield array
 
 
+def _laid_out(first: Any, policy: Policy) -> Policy:
+    """Upstream looks for one or three channels in a video, and for four as well in an image."""
+    rows, channels = (*getattr(first, "shape", ()), 0, 0, 0)[:3:2]
+    last = policy.layout is None and (rows, channels) in ((4, 1), (4, 3))
+    return policy._replace(layout="channels_last") if last else policy
+
+
 def _frame(frame: Any, policy: Policy, index: int) -> Ready:
     try:
         return prepare(frame, policy)
@@ -188,15 +195,11 @@ def as_videos(videos: VideosInput) -> tuple[list[Any], bool]:
     if videos is None:
         raise TypeError("videos: must be a video or a list of videos, got None")
     if is_array(videos):
-        if videos.ndim == 5:
-            return list(videos), False
-        return [videos], True
+        return (list(videos), False) if videos.ndim == 5 else ([videos], True)
     if isinstance(videos, list | tuple):
         if not videos:
             raise ValueError("videos: must hold at least one video, got an empty list")
-        if _is_frame(videos[0]):
-            return [videos], True
-        return list(videos), False
+        return ([videos], True) if _is_frame(videos[0]) else (list(videos), False)
     return [videos], True
 
 

@@ -293,17 +293,12 @@ fn of_pixels<const SCALING: usize, const DIVIDED: bool>(
     writer: &mut Writer,
     out: &mut [u8],
 ) {
-    match (element, writer.stream) {
+    match element {
         // Taken care of before.
-        (Element::Uint8, _) => {}
-        (Element::Float16, false) => turns::<HALF, SCALING, DIVIDED, false>(k, bytes, writer, out),
-        (Element::Float16, true) => turns::<HALF, SCALING, DIVIDED, true>(k, bytes, writer, out),
-        (Element::Bfloat16, false) => {
-            turns::<BRAIN, SCALING, DIVIDED, false>(k, bytes, writer, out);
-        }
-        (Element::Bfloat16, true) => turns::<BRAIN, SCALING, DIVIDED, true>(k, bytes, writer, out),
-        (Element::Float32, false) => turns::<FLOAT, SCALING, DIVIDED, false>(k, bytes, writer, out),
-        (Element::Float32, true) => turns::<FLOAT, SCALING, DIVIDED, true>(k, bytes, writer, out),
+        Element::Uint8 => {}
+        Element::Float16 => turns::<HALF, SCALING, DIVIDED>(k, bytes, writer, out),
+        Element::Bfloat16 => turns::<BRAIN, SCALING, DIVIDED>(k, bytes, writer, out),
+        Element::Float32 => turns::<FLOAT, SCALING, DIVIDED>(k, bytes, writer, out),
     }
 }
 
@@ -369,11 +364,7 @@ fn copies<const KIND: usize, const SCALING: usize, const DIVIDED: bool>(
         }
     }
     for _ in 0..count {
-        if writer.stream {
-            one::<KIND, SCALING, DIVIDED, true>(k, bytes, writer, out);
-        } else {
-            one::<KIND, SCALING, DIVIDED, false>(k, bytes, writer, out);
-        }
+        one::<KIND, SCALING, DIVIDED>(k, bytes, writer, out);
     }
 }
 
@@ -403,7 +394,7 @@ fn pair<const SCALING: usize, const STREAM: bool, const WHOLE: usize, const SHIF
     // Where the copies end in their last lines, which may be one farther.
     let ends = [fill + SHIFT, fill + 2 * SHIFT];
     let count = 2 * WHOLE + ends[1] / LINE;
-    let mut lines = Lines::<STREAM>::new(out, writer.at, count);
+    let mut lines = Lines::new(out, writer.at, count, STREAM);
 
     let mut before = line(0);
     lines.put(0, blend(fill, load_line(&writer.held), before));
@@ -465,7 +456,7 @@ fn blend(fill: usize, first: [__m256i; 2], then: [__m256i; 2]) -> [__m256i; 2] {
 /// readable, and the one after the last.
 #[inline(never)]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn one<const KIND: usize, const SCALING: usize, const DIVIDED: bool, const STREAM: bool>(
+fn one<const KIND: usize, const SCALING: usize, const DIVIDED: bool>(
     k: &Constants,
     Bytes { planes, mut from, mut len, .. }: Bytes<'_>,
     writer: &mut Writer,
@@ -489,7 +480,7 @@ fn one<const KIND: usize, const SCALING: usize, const DIVIDED: bool, const STREA
     let fill = writer.fill / size;
     let count = (fill + len) / step;
     let bytes = &planes[from - fill..from - fill + (count + 1) * step];
-    let mut lines = Lines::<STREAM>::new(out, writer.at, count);
+    let mut lines = Lines::new(out, writer.at, count, writer.stream);
     let mut next = line::<KIND, SCALING, DIVIDED>(&k, bytes, 0);
     next = blend(writer.fill, load_line(&writer.held), next);
     for (i, bytes) in bytes[step..].chunks_exact(step).enumerate() {
@@ -527,7 +518,7 @@ fn line_of_pixels<const KIND: usize, const SCALING: usize, const DIVIDED: bool>(
 /// A run of pixels, as [`one`] takes one of a channel.
 #[inline(never)]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn turns<const KIND: usize, const SCALING: usize, const DIVIDED: bool, const STREAM: bool>(
+fn turns<const KIND: usize, const SCALING: usize, const DIVIDED: bool>(
     k: &[Constants; 3],
     Bytes { planes, mut from, mut len, .. }: Bytes<'_>,
     writer: &mut Writer,
@@ -554,7 +545,7 @@ fn turns<const KIND: usize, const SCALING: usize, const DIVIDED: bool, const STR
     let fill = writer.fill / size;
     let count = (fill + len) / step;
     let bytes = &planes[from - fill..from - fill + (count + 1) * step];
-    let mut lines = Lines::<STREAM>::new(out, writer.at, count);
+    let mut lines = Lines::new(out, writer.at, count, writer.stream);
     channel = before(channel, fill);
     let mut next = line_of_pixels::<KIND, SCALING, DIVIDED>(k, bytes, 0, channel);
     next = blend(writer.fill, load_line(&writer.held), next);

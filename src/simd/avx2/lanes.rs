@@ -74,22 +74,23 @@ pub(super) fn store_line(line: &mut Line, [low, high]: [__m256i; 2]) {
 }
 
 /// Lines of an output, one after the other, checked once for all of them.
-pub(super) struct Lines<'a, const STREAM: bool> {
+pub(super) struct Lines<'a> {
     pointer: *mut u8,
     count: usize,
+    stream: bool,
     alive: PhantomData<&'a mut [u8]>,
 }
 
-impl<'a, const STREAM: bool> Lines<'a, STREAM> {
-    /// Those from byte `at` of `out` on; `STREAM` wants an address that is a multiple of 64.
+impl<'a> Lines<'a> {
+    /// Those from byte `at` of `out` on; `stream` wants an address that is a multiple of 64.
     #[inline]
-    pub(super) fn new(out: &'a mut [u8], at: usize, count: usize) -> Self {
+    pub(super) fn new(out: &'a mut [u8], at: usize, count: usize, stream: bool) -> Self {
         let pointer = out[at..at + count * LINE].as_mut_ptr();
-        assert!(!STREAM || pointer.addr().is_multiple_of(LINE), "streaming stores");
-        Self { pointer, count, alive: PhantomData }
+        assert!(!stream || pointer.addr().is_multiple_of(LINE), "streaming stores");
+        Self { pointer, count, stream, alive: PhantomData }
     }
 
-    /// Writes line `i`, past the cache if `STREAM`; the backend's `fence` orders those.
+    /// Writes line `i`, past the cache if they stream; the backend's `fence` orders those.
     #[inline]
     #[target_feature(enable = "avx2")]
     pub(super) fn put(&mut self, i: usize, halves: [__m256i; 2]) {
@@ -97,7 +98,7 @@ impl<'a, const STREAM: bool> Lines<'a, STREAM> {
         for (half, vector) in halves.into_iter().enumerate() {
             // SAFETY: half a line within the slice that these lines were made of.
             let to = unsafe { self.pointer.add(i * LINE + half * 32) }.cast();
-            if STREAM {
+            if self.stream {
                 // SAFETY: as above, and every line begins at a multiple of 64, as the first one does.
                 unsafe { _mm256_stream_si256(to, vector) }
             } else {

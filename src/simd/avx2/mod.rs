@@ -17,7 +17,7 @@ use crate::image::Row;
 use crate::pack::{Lut, Run, Writer};
 use crate::resample::Axis;
 
-/// Proof that the CPU has AVX2, FMA and F16C.
+/// Proof that the CPU has AVX2, FMA, F16C and the instructions on bits that came with them.
 #[derive(Clone, Copy, Debug)]
 pub struct Avx2 {
     _only_by_detect: (),
@@ -29,16 +29,23 @@ impl Avx2 {
     pub fn detect() -> Option<Self> {
         let has = is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
-            && is_x86_feature_detected!("f16c");
+            && is_x86_feature_detected!("f16c")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("lzcnt")
+            && is_x86_feature_detected!("movbe")
+            && is_x86_feature_detected!("popcnt");
         has.then_some(Self { _only_by_detect: () })
     }
 }
 
 impl Backend for Avx2 {
-    const TILE_ROWS: usize = 4;
-
     type Columns = horizontal::Columns;
     type Rows = vertical::Rows;
+
+    fn tile_rows(self) -> usize {
+        4
+    }
 
     fn columns(self, axis: &Axis, input: usize, output: usize) -> Result<Self::Columns> {
         // SAFETY: `self` exists only where the CPU has the features, as in every function here.

@@ -30,14 +30,14 @@ mod tests;
 mod vertical;
 
 use super::scalar::{self, Scalar};
-use super::{BAND, Backend, GROUP};
+use super::{Avx2, BAND, Backend, GROUP};
 use crate::error::Result;
 use crate::image::Row;
 use crate::pack::{Lut, Run, Writer};
 use crate::resample::Axis;
 use ops::Ops;
 
-/// Proof that this processor has AVX-512 F, BW, VL, VBMI and VNNI.
+/// Proof that this processor has AVX-512 F, BW, VL, VBMI and VNNI, and all that AVX2's kernels want.
 #[derive(Clone, Copy, Debug)]
 pub struct Avx512(());
 
@@ -45,7 +45,8 @@ impl Avx512 {
     /// The proof, if it is true.
     #[must_use]
     pub fn detect() -> Option<Self> {
-        let has = is_x86_feature_detected!("avx512f")
+        let has = Avx2::detect().is_some()
+            && is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512vbmi")
@@ -72,10 +73,12 @@ pub(super) type Rows = Weights<vertical::Rows, Axis>;
 macro_rules! backend {
     ($backend:ty, $call:ident) => {
         impl Backend for $backend {
-            const TILE_ROWS: usize = 1;
-
             type Columns = Columns;
             type Rows = Rows;
+
+            fn tile_rows(self) -> usize {
+                1
+            }
 
             fn columns(self, axis: &Axis, input: usize, output: usize) -> Result<Columns> {
                 match sums::digits(axis) {

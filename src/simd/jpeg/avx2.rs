@@ -24,7 +24,7 @@ use super::scalar::constants::{
     F_0_298, F_0_390, F_0_541, F_0_765, F_0_899, F_1_175, F_1_501, F_1_847, F_1_961, F_2_053,
     F_2_562, F_3_072,
 };
-use super::{Chroma, Deposit, GROUP_WIDTH, Group, Kernels, PlainDeposit, Work, scalar};
+use super::{Chroma, Deposit, GROUP_WIDTH, Group, Kernels, Work, scalar};
 use crate::simd::Avx2;
 
 impl Kernels for Avx2 {
@@ -44,23 +44,8 @@ impl Kernels for Avx2 {
     }
 
     fn work<W: Work>(self, work: W) -> W::Out {
-        with_bits(work)
-    }
-}
-
-/// Does work with shifts by any register, which decoding of bits wants most.
-pub(super) fn with_bits<W: Work>(work: W) -> W::Out {
-    let has = is_x86_feature_detected!("avx2")
-        && is_x86_feature_detected!("bmi1")
-        && is_x86_feature_detected!("bmi2")
-        && is_x86_feature_detected!("lzcnt")
-        && is_x86_feature_detected!("movbe")
-        && is_x86_feature_detected!("popcnt");
-    if has {
-        // SAFETY: just detected.
+        // SAFETY: see `idct`.
         unsafe { featured(work) }
-    } else {
-        work.run(PlainDeposit)
     }
 }
 
@@ -77,8 +62,9 @@ impl Deposit for Bmi2 {
     }
 }
 
+/// Does work with shifts by any register, which decoding of bits wants most.
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,movbe,popcnt")]
-fn featured<W: Work>(work: W) -> W::Out {
+pub(super) fn featured<W: Work>(work: W) -> W::Out {
     work.run(Bmi2(()))
 }
 

@@ -57,10 +57,12 @@ impl Neon {
 }
 
 impl Backend for Neon {
-    const TILE_ROWS: usize = 8;
-
     type Columns = horizontal::Columns;
     type Rows = vertical::Rows;
+
+    fn tile_rows(self) -> usize {
+        8
+    }
 
     fn columns(self, axis: &Axis, input: usize, output: usize) -> Result<Self::Columns> {
         horizontal::Columns::new(self.level, axis, input, output)
