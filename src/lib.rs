@@ -7,6 +7,7 @@
 //! | [`buffer`] | our own bytes, aligned | `error` |
 //! | [`kept`] | blocks of memory that are used again | `error`, `memory` |
 //! | [`image`] | views of pixels that belong to somebody else |  |
+//! | [`margins`] | the light margins of a page | `error`, `image`, `parallel` |
 //! | [`names`] | enums with a name for each choice | `error` |
 //! | [`options`] | options declared once: kinds, values, schema | `error`, `names` |
 //! | [`order`] | sorting |  |
@@ -20,7 +21,7 @@
 //! | [`coords`] | where each token lies in the image | `error`, `names`, `parallel`, `plan`, `strategy` (spans) |
 //! | [`sampling`] | which frames of a video are taken | `error`, `parallel`, `spec`, `strategy` |
 //! | [`solver`] | the largest setting within a budget of tokens; packing sequences | `error`, `options`, `order`, `parallel`, `plan`, `spec`, `strategy` |
-//! | [`pack`] | what a byte becomes, and its place in the output | `error`, `names`, `image`, `resample`, `plan`, `spec`, `strategy`, `simd` |
+//! | [`pack`] | what a byte becomes, and its place in the output | `error`, `names`, `image`, `parallel`, `resample`, `plan`, `spec`, `strategy`, `simd` |
 //! | [`simd`] | the kernels, a file an instruction set | `error`, `memory`, `image`, `resample`, `pack` (tables, writer) |
 //! | [`pipeline`] | the straight path of an image | `error`, `memory`, `buffer`, `image`, `order`, `parallel`, `resample`, `plan`, `pack`, `simd` |
 //! | [`jpeg`] | JPEG files to rows | `error`, `memory`, `buffer`, `image`, `parallel`, `simd`, `pipeline` (`Source`) |
@@ -33,6 +34,7 @@ pub mod families;
 pub mod image;
 pub mod jpeg;
 pub mod kept;
+pub mod margins;
 pub mod memory;
 pub mod names;
 pub mod options;

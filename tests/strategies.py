@@ -1,10 +1,12 @@
 """Random images, configurations of every family, and the comparison: shared by several tests."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import dynres_rs as dr
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
@@ -18,6 +20,12 @@ filters = st.sampled_from(FILTERS)
 seeds = st.integers(0, 2**32 - 1)
 # Small sides often, long ones sometimes: the rules change where an axis grows, shrinks or stays.
 sides = st.one_of(st.integers(1, 12), st.integers(1, 90), st.integers(1, 90), st.integers(91, 420))
+
+
+def one_quick(values: Iterable[Any]) -> list[Any]:
+    """Values of a test's parameter, of which the first alone is not `slow`."""
+    first, *others = values
+    return [first, *(pytest.param(value, marks=pytest.mark.slow) for value in others)]
 
 
 def sized(processor: dr.Processor) -> dr.Processor:

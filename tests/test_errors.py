@@ -383,6 +383,7 @@ def test_out_is_untouched_by_validation() -> None:
     assert (out == 7).all()
 
 
+@pytest.mark.slow
 def test_memory_that_cannot_be_had() -> None:
     """The class is the built-in one, with the size; in a batch with the image's index."""
     code = """

@@ -114,18 +114,19 @@ def test_the_backends_round_alpha_differently() -> None:
 
 @pytest.mark.parametrize("shape", [(3, 200_000, 4), (900, 1_100, 4), (1, 600_000, 4)])
 @pytest.mark.parametrize("numerics", NUMERICS)
-def test_large_alpha_and_floats_are_converted_in_parts(
-    numerics: str, shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_alpha_and_floats(numerics: str, shape: tuple[int, int, int]) -> None:
     policy = Policy("transformers", numerics == "torchvision", "channels_last", 10**6)
     image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    floats = image[:, :, :3].astype(np.float64)
-    parts = [prepare(given, policy).pixels for given in (image, floats)]
-    monkeypatch.setattr(dynres_rs.images, "BLOCK", 10**9)
-    for part, given in zip(parts, (image, floats), strict=True):
-        np.testing.assert_array_equal(part, prepare(given, policy).pixels)
-    np.testing.assert_array_equal(parts[0], on_white(image, numerics))
-    np.testing.assert_array_equal(parts[1], image[:, :, :3])
+    np.testing.assert_array_equal(prepare(image, policy).pixels, on_white(image, numerics))
+    rgb = image[:, :, :3]
+    for dtype in (np.float16, np.float32, np.float64):
+        floats = rgb.astype(dtype)
+        np.testing.assert_array_equal(prepare(floats, policy).pixels, rgb)
+        mirrored = prepare(floats[::-1, ::-1], policy).pixels
+        np.testing.assert_array_equal(mirrored, rgb[::-1, ::-1])
+        floats[-1, -1, -1] += 0.5
+        with pytest.raises(TypeError, match="values that are no integers"):
+            prepare(floats, policy)
 
 
 @pytest.mark.parametrize("family", ["internvl", "deepseek-vl2"])

@@ -26,6 +26,7 @@ from jpeg_writer import Component, Frame, Scan, segment, write
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, JpegImagePlugin
 from property_counts import property_test
+from strategies import one_quick
 
 U8 = NDArray[np.uint8]
 PILLOW = jpeg.Decoding("pillow")
@@ -200,7 +201,7 @@ def test_turned_images_have_the_rows_of_stored_ones(
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
-@pytest.mark.parametrize("family", ["qwen2-vl", "internvl", "deepseek-vl2"])
+@pytest.mark.parametrize("family", one_quick(["qwen2-vl", "internvl", "deepseek-vl2"]))
 def test_turned_files_in_calls(family: str, orientation: int) -> None:
     """Whole, and by rows from any one on; left to Pillow where the file fails late."""
     exif = Image.Exif()
@@ -244,7 +245,7 @@ def large(kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["4:2:0", "4:4:4", "L", "restarts", "turned", "progressive"])
-@pytest.mark.parametrize("family", ["qwen2-vl", "internvl"])
+@pytest.mark.parametrize("family", one_quick(["qwen2-vl", "internvl"]))
 def test_two_threads_share_a_large_image(kind: str, family: str) -> None:
     data = large(kind)
     own, pillow = (dr.Processor(family, jpeg=name) for name in ("own", "pillow"))
@@ -281,6 +282,7 @@ def test_coefficients_that_are_left_behind_are_clear() -> None:
         np.testing.assert_array_equal(out, theirs(data))
 
 
+@pytest.mark.slow
 def test_memory_is_published() -> None:
     """What a header says beside what the system gives; the file's own bytes are not in it."""
     for save, least in ((PROGRESSIVE, 3000 * 2000 * 3), ({}, 2000 * 3)):

@@ -123,6 +123,7 @@ def test_other_encoders() -> None:
         check(simplejpeg.encode_jpeg(grey, quality=83, colorspace="GRAY"), (size, "grey"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["scalar", "avx2"])
 def test_under_other_backends(backend: str) -> None:
     if backend not in core.backends() or backend == core.simd():

@@ -9,7 +9,8 @@ from types import ModuleType
 import dynres_rs as dr
 import numpy as np
 import pytest
-from dynres_rs.margins import _torch_grey, is_across, without_margins
+from dynres_rs import _dynres_rs as native
+from dynres_rs.images import prepare
 from PIL import Image
 from strategies import noise
 
@@ -21,21 +22,26 @@ def page(height: int, width: int, top: int, left: int, bottom: int, right: int) 
     return pixels
 
 
-@pytest.mark.parametrize("torchvision", [False, True])
+def without_margins(pixels: np.ndarray, numerics: str) -> np.ndarray:
+    found: np.ndarray = prepare(pixels, dr.Processor("nougat", numerics=numerics).policy).pixels
+    return found
+
+
+@pytest.mark.parametrize("numerics", ["pillow", "torchvision"])
 @pytest.mark.parametrize("box", [(0, 0, 1, 1), (3, 5, 40, 31), (59, 79, 60, 80), (0, 0, 60, 80)])
-def test_the_dark_part_is_left(box: tuple[int, int, int, int], torchvision: bool) -> None:
+def test_the_dark_part_is_left(box: tuple[int, int, int, int], numerics: str) -> None:
     top, left, bottom, right = box
     pixels = page(60, 80, *box)
-    found = without_margins(pixels, torchvision)
+    found = without_margins(pixels, numerics)
     assert found.shape == (bottom - top, right - left, 3)
     assert np.shares_memory(found, pixels)
     assert np.array_equal(found, pixels[top:bottom, left:right])
 
 
-@pytest.mark.parametrize("torchvision", [False, True])
-def test_one_colour_has_no_margins(torchvision: bool) -> None:
+@pytest.mark.parametrize("numerics", ["pillow", "torchvision"])
+def test_one_colour_has_no_margins(numerics: str) -> None:
     pixels = np.full((9, 11, 3), 200, np.uint8)
-    assert without_margins(pixels, torchvision).shape == (9, 11, 3)
+    assert without_margins(pixels, numerics).shape == (9, 11, 3)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +57,7 @@ def test_one_colour_has_no_margins(torchvision: bool) -> None:
 def test_which_images_lie_across(
     size: tuple[int, int], paper: tuple[int, int], turned: bool
 ) -> None:
-    assert is_across(size, paper) is turned
+    assert native.is_across(size, paper) is turned
 
 
 def test_a_call_is_the_call_of_what_is_left() -> None:
@@ -95,13 +101,23 @@ def test_torchvision_turns_other_axes_of_pages_with_margins() -> None:
     assert p(page(90, 50, 0, 0, 90, 50))["pixel_values"].shape == (1, 3, 896, 672)
 
 
+def colours(red: int) -> np.ndarray:
+    """Every colour of this red, (256, 256, 3) uint8."""
+    green, blue = np.meshgrid(np.arange(256), np.arange(256), indexing="ij")
+    return np.stack([np.full_like(green, red), green, blue], axis=2).astype(np.uint8)
+
+
 @pytest.mark.torch
 def test_every_grey_of_torchvision(torch: ModuleType) -> None:
     from torchvision.transforms.v2 import functional
 
     for red in range(0, 256, 5):
-        green, blue = np.meshgrid(np.arange(256), np.arange(256), indexing="ij")
-        pixels = np.stack([np.full_like(green, red), green, blue], axis=2).astype(np.uint8)
-        tensor = torch.from_numpy(pixels).permute(2, 0, 1)
+        tensor = torch.from_numpy(colours(red)).permute(2, 0, 1)
         want = functional.rgb_to_grayscale(tensor, num_output_channels=1)[0].numpy()
-        assert np.array_equal(_torch_grey(pixels), want), red
+        assert native.greys(colours(red).tobytes(), True) == want.tobytes(), red
+
+
+def test_every_grey_of_pillow() -> None:
+    for red in range(0, 256, 5):
+        want = Image.fromarray(colours(red)).convert("L").tobytes()
+        assert native.greys(colours(red).tobytes(), False) == want, red

@@ -329,6 +329,7 @@ held[...] = 1
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_exit_with_memory_in_every_state() -> None:
     """At exit some blocks are free, some in use, some in a cycle, and threads give theirs back."""
     program = """

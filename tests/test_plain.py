@@ -49,7 +49,7 @@ def test_gives_what_the_careful_way_gives(family: str, dtype: str | None, tempor
         if usual is None:
             # The careful way lays patches side by side.
             plans = [processor.plan(150, 231)]
-            assert processor._base.spec.batch(plans, [1], dtype, temporal).strips
+            assert processor._base.spec.batch(plans, [1], dtype, temporal).strip
             continue
         assert list(usual) == list(careful)
         for key, expected in careful.items():

@@ -200,6 +200,7 @@ def test_multimodal_tokens() -> None:
         dr.Processor("internvl").get_num_multimodal_tokens(video_sizes=videos)
 
 
+@pytest.mark.slow
 @pytest.mark.oracle
 def test_multimodal_tokens_of_upstream(transformers: Any, upstream_warnings_allowed: None) -> None:
     """The counting functions of both model processors, on a stand-in for the rest of them."""

@@ -22,7 +22,7 @@ import golden_cases
 import numpy as np
 import pytest
 from PIL import Image
-from strategies import noise
+from strategies import noise, one_quick
 
 pytestmark = pytest.mark.oracle
 
@@ -153,7 +153,7 @@ def picture(mode: str, seed: int, height: int, width: int) -> Image.Image:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("numerics", [None, "torchvision", "pillow-13"])
+@pytest.mark.parametrize("numerics", one_quick([None, "torchvision", "pillow-13"]))
 def test_goldens_of_images(adapter: ModuleType, numerics: str | None, backend: str) -> None:
     """Every case of `images.json`, by the backend that recorded it or with its numbers pinned."""
     wanted = numerics or {"pil": "pillow-13", "torchvision": "torchvision"}[backend]
@@ -413,7 +413,7 @@ ODD_CALLS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", one_quick(CLASSES))
 def test_odd_calls(adapter: ModuleType, name: str, backend: str) -> None:
     """Every odd input with every odd argument: the same bits or the same class of error, by
     whichever path."""
@@ -754,6 +754,7 @@ def test_other_models_are_left_alone(
         assert not isinstance(processor, enabled.ExactImages)
 
 
+@pytest.mark.slow
 def test_importing_says_nothing() -> None:
     """Nor does `import dynres_rs` import transformers or torch."""
     code = (

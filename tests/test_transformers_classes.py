@@ -195,6 +195,7 @@ print(spent, sorted(loaded))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.oracle
 def test_nothing_is_loaded_before_it_is_asked_for(tmp_path: Path) -> None:
     """Of models; the auto class of videos is no model."""
@@ -513,6 +514,7 @@ def test_no_number_of_tiles(adapter: ModuleType) -> None:
         assert differs(want, got) is None
 
 
+@pytest.mark.slow
 @pytest.mark.oracle
 def test_types_of_arguments_stand_beside_their_classes(adapter: ModuleType) -> None:
     for name in IMAGES:

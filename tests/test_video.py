@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from reference import normalise, resample
 from reference import video as reference
+from strategies import one_quick
 
 U8 = NDArray[np.uint8]
 CLASSES = ("Qwen2VLVideoProcessor", "Qwen3VLVideoProcessor")
@@ -128,6 +129,7 @@ def plain_indices(
     return reference.float32_linspace(first, last, count), count
 
 
+@pytest.mark.slow
 def test_sampling_is_that_of_the_plain_rules() -> None:
     rng = random.Random(0)
     refused = dict.fromkeys(("arange", "linspace", "qwen-vl-utils"), 0)
@@ -607,6 +609,7 @@ def test_config_files(tmp_path: Path) -> None:
 # Memory
 
 
+@pytest.mark.slow
 def test_a_stream_holds_a_few_frames() -> None:
     """Peak memory is the output plus a few frames, whether the length is known or not."""
     code = """
@@ -672,7 +675,9 @@ def encode(
         container.mux(stream.encode())
 
 
-@pytest.fixture(scope="module", params=["mpeg4 mp4", "libx264 mp4", "libx264 mkv", "mjpeg avi"])
+@pytest.fixture(
+    scope="module", params=one_quick(["mpeg4 mp4", "libx264 mp4", "libx264 mkv", "mjpeg avi"])
+)
 def clip_file(av: ModuleType, request: Any, tmp_path_factory: Any) -> Path:
     codec, suffix = request.param.split()
     path: Path = tmp_path_factory.mktemp("clip") / f"shapes.{suffix}"
@@ -734,6 +739,7 @@ def test_the_shapes_are_where_they_moved(av: ModuleType, clip_file: Path) -> Non
             assert blue < 110, (index, frame[y, x])
 
 
+@pytest.mark.slow
 def test_only_what_is_needed_is_decoded(av: ModuleType, tmp_path: Path) -> None:
     from dynres_rs.video.file import VideoFile
 
@@ -934,6 +940,7 @@ def shapes(av: ModuleType, tmp_path_factory: Any) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_run(shapes: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.npz"
     done = dynres("run", shapes, "none.mp4", "--model", "qwen3-vl", "--out", out)
@@ -957,6 +964,7 @@ def test_run(shapes: Path, tmp_path: Path) -> None:
     assert done.stderr.startswith("dynres: family: must be one that takes videos")
 
 
+@pytest.mark.slow
 def test_show(shapes: Path, tmp_path: Path) -> None:
     from dynres_rs.draw.style import PAPER
     from dynres_rs.draw.videos import contact_sheet

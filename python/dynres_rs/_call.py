@@ -7,27 +7,20 @@ from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import _dynres_rs as _native
-from . import jpeg
+from . import jpeg, memory
 from ._configured import Variant
-from ._dynres_rs import Plan, Spec
+from ._dynres_rs import Plan, Spec, integer
 from ._types import Batch, DType, ErrorPolicy, ImagesInput, Numerics, Options, Temporal
-from .arguments import ERRORS, _check_name, _dtype, _given_outs, _integer, _torch
-from .images import Ready, is_batch_array, prepare
-from .margins import is_across
-from .memory import _empty
+from .arguments import ERRORS, _check_name, _dtype, _torch
+from .failures import Failures, placed
+from .images import is_batch_array, prepare
 from .options import family as family_of
-from .strips import in_strip, in_strips, unstripped
 
 __all__ = ["Call", "How", "ImageVariant"]
 
 TEMPORAL: Final = ("expand", "compact")
-
-
-#: Of a family that does not have them.
-ABSENT: Final = {"do_crop_margin": None, "do_align_long_axis": False}
 
 
 class ImageVariant(Variant):
@@ -42,12 +35,7 @@ class ImageVariant(Variant):
         elif convert == "none":
             convert = "transformers"
         super().__init__(Spec(family, numerics, options), numerics, options, convert)
-        given = {**ABSENT, **self.options}
-        # Upstream's torchvision class that also cuts margins turns other axes: the core refuses it.
-        fails = self.torchvision and given["do_crop_margin"] is not None
-        turns = given["do_align_long_axis"] and not fails
-        page = (given["height"], given["width"]) if turns else None
-        crops = bool(given["do_crop_margin"])
+        page, crops = self.spec.page, self.spec.crops_margins
         self.policy = self.policy._replace(crop_margin=crops, page=page)
         # Whether an array is what it looks like, with nothing said about its layout or done to it.
         self.plain = self.policy.layout is None and not crops and page is None
@@ -55,7 +43,7 @@ class ImageVariant(Variant):
     def turned(self, height: int, width: int) -> tuple[int, int]:
         """The size of an image of this size once it is turned."""
         page = self.policy.page
-        lies_across = page is not None and is_across((height, width), page)
+        lies_across = page is not None and _native.is_across((height, width), page)
         return (width, height) if lies_across else (height, width)
 
 
@@ -92,29 +80,30 @@ class How(NamedTuple):
         _check_name("temporal", temporal, TEMPORAL)
         _check_name("errors", errors, ERRORS)
         if type(num_threads) is not int:
-            num_threads = _integer("num_threads", num_threads)
+            num_threads = integer("num_threads", num_threads)
         if num_threads < 0 or num_threads > 2**31:
             raise ValueError(f"num_threads: must be in 0..2**31, got {num_threads}")
         return cls(torch, kind, temporal, errors, num_threads)
 
-    def returned(self, array: NDArray[Any], *, half: bool = False) -> Any:
-        """An array as the caller asked for it. `half`: it holds the bits of bfloat16."""
-        if self.torch is None:
-            return array
+    def returned(self, made: Any, *, half: bool = False) -> Any:
+        """An array, or what a list holds of them, as the caller asked for it. `half`: arrays hold
+        the bits of bfloat16."""
+        if isinstance(made, list):
+            return [self.returned(one, half=half) for one in made]
+        if self.torch is None or not isinstance(made, np.ndarray):
+            return made
         if half:
-            return self.torch.from_numpy(array.view(np.int16)).view(self.torch.bfloat16)
-        return self.torch.from_numpy(array)
+            return self.torch.from_numpy(made.view(np.int16)).view(self.torch.bfloat16)
+        return self.torch.from_numpy(made)
 
 
 class Call:
     """One call: its images, their plans, and the arrays they become."""
 
     __slots__ = (
-        "_arrays",
         "_asked",
         "_by_rows",
         "_counts",
-        "_facts",
         "_failures",
         "_flat",
         "_given",
@@ -143,31 +132,19 @@ class Call:
         self._by_rows &= out is None or self._how.errors == "raise"
         self._plans: list[Plan] = []
         self._pixels: list[Any] = []
-        self._failures: list[tuple[int, Exception]] = []
+        self._failures = Failures("images", self._how.errors, single=self._single)
         for index, image in enumerate(self._flat):
-            failure: Exception | None = None
             try:
                 ready = prepare(image, self._policy, by_rows=self._by_rows)
                 plan = self._variant.spec.plan(ready.height, ready.width, self._counts[index])
                 if ready.floating is not None:
-                    _check_floating(ready, plan, self._variant)
+                    resized = any(view.resized != plan.source for view in plan.views)
+                    self._variant.check_floating("image", ready.floating, resized=resized)
             except Exception as error:
-                error = _plain_memory_error(error)
-                if self._single and self._how.errors == "raise":
-                    raise error from None
-                failure = error if self._single else _name_index(error, index)
-            if failure is None:
-                self._plans.append(plan)
-                self._pixels.append(ready.pixels)
+                self._failures.add(index, error)
                 continue
-            # Without its traceback, which would keep the images alive.
-            failure = failure.with_traceback(None)
-            if self._how.errors == "raise":
-                try:
-                    raise failure
-                finally:
-                    del failure
-            self._failures.append((index, failure))
+            self._plans.append(plan)
+            self._pixels.append(ready.pixels)
 
     def _indices(self) -> list[int]:
         """The numbers of the images that have pixels."""
@@ -178,28 +155,8 @@ class Call:
         """Asks the core for the arrays of the call, and finds memory for them."""
         how, samples = self._how, _samples(self._counts, self._failures)
         self._asked = self._variant.spec.batch(self._plans, samples, how.dtype, how.temporal)
-        self._facts = self._asked.facts()
-        # numpy has no bfloat16: its bits
-        self._arrays = [
-            (key, shape, "uint16" if kind == "bfloat16" else kind, listed)
-            for key, shape, kind, listed in self._asked.arrays
-        ]
-        self._given: dict[str, Any] = {}
-        if out is not None:
-            shapes = {
-                key: (fact.shape, fact.dtype.name)
-                for key, fact in self._facts.items()
-                if isinstance(fact, np.ndarray)
-            }
-            where = list(zip(self._indices(), self._pixels, strict=True))
-            self._given = _given_outs(out, self._arrays, shapes, where)
-        self._outs: list[Any] = []
-        for key, shape, kind, _ in self._arrays:
-            strip = key in self._asked.strips
-            made = None if strip else self._given.get(key)
-            if made is None:
-                made = _empty(key, unstripped(shape) if strip else shape, kind)
-            self._outs.append(made)
+        images = list(zip(self._indices(), self._pixels, strict=True))
+        self._outs, self._given = self._asked.allocate(out, memory.OUTPUTS, images)
 
     def fill(self) -> bool:
         """Runs the core. False where it came out only now that a file is broken, and the others
@@ -211,38 +168,16 @@ class Call:
         if self._how.errors == "collect" and isinstance(self._pixels[at], _native.Jpeg):
             self._by_rows = False
             return False
-        raise error if self._single else _name_index(error, self._indices()[at])
+        raise error if self._single else placed(error, f"images[{self._indices()[at]}]: ")
 
     def finish(self) -> Batch:
         """The arrays by key, as the caller asked for them."""
-        batch: Batch = {}
-        half = {key for key, _, kind, _ in self._asked.arrays if kind == "bfloat16"}
-        splits = self._asked.splits
-        for array, (key, _, _, listed) in zip(self._outs, self._arrays, strict=True):
-            if key in splits:
-                strips = in_strips(array, splits[key])
-                of = self._how.returned
-                batch[key] = [[of(one, half=key in half) for one in views] for views in strips]
-                continue
-            if key in self._asked.strips:
-                array = in_strip(array, self._given.get(key))
-            made = self._how.returned(array, half=key in half)
-            if listed:
-                batch.setdefault(key, []).append(made)
-            else:
-                batch[key] = made
-        for key, fact in self._facts.items():
-            if isinstance(fact, list):
-                # Numbers, or an array a sample.
-                arrays = any(isinstance(item, np.ndarray) for item in fact)
-                batch[key] = [self._how.returned(item) for item in fact] if arrays else fact
-                continue
-            if key in self._given:
-                self._given[key][...] = fact
-                fact = self._given[key]
-            batch[key] = self._how.returned(fact)
+        batch: Batch = self._asked.finish(self._outs, self._given)
+        if self._how.torch is not None:
+            half = {key for key, _, kind, _ in self._asked.arrays if kind == "bfloat16"}
+            batch = {key: self._how.returned(batch[key], half=key in half) for key in batch}
         if self._how.errors == "collect":
-            batch["errors"] = self._failures
+            batch["errors"] = list(self._failures)
         return batch
 
 
@@ -273,28 +208,6 @@ def _flatten(images: ImagesInput, apart: bool) -> tuple[list[Any], list[int], bo
     return flat, counts, False
 
 
-def _plain_memory_error(error: Exception) -> Exception:
-    """The same error; numpy's own `MemoryError`, which takes a shape and a dtype, as the built-in
-    one."""
-    if isinstance(error, MemoryError) and type(error) is not MemoryError:
-        return MemoryError(f"image: {error}")
-    return error
-
-
-def _name_index(error: Exception, index: int) -> Exception:
-    """The same class of error, its text with the image's index before it."""
-    kind = type(error)
-    text = str(error).removeprefix("image: ")
-    if kind.__module__ not in ("builtins", _native.__name__) and not isinstance(
-        error, _native.ImageTooLargeError | _native.InternalError
-    ):
-        return error
-    try:
-        return kind(f"images[{index}]: {text}")
-    except TypeError:
-        return error
-
-
 def _samples(counts: list[int], failures: list[tuple[int, Exception]]) -> list[int]:
     """How many good images each sample has. `counts`: by image, the images of its sample."""
     bad = {index for index, _ in failures}
@@ -305,22 +218,3 @@ def _samples(counts: list[int], failures: list[tuple[int, Exception]]) -> list[i
         samples.append(sum(number not in bad for number in range(index, index + count)))
         index += count
     return samples
-
-
-def _check_floating(ready: Ready, plan: Plan, variant: ImageVariant) -> None:
-    """Floating-point input is exact as uint8 only where upstream makes no difference between them.
-
-    transformers' PIL backend goes through uint8 itself; its torchvision backend resizes in
-    floating point and does not round, which equals the uint8 path only where nothing is resized.
-    Without rescaling and normalising the input's dtype would show in the output.
-    """
-    if not variant.float_as_bytes:
-        raise TypeError(
-            f"image: must be uint8 unless do_rescale and do_normalize are on, got {ready.floating}"
-        )
-    size = (ready.height, ready.width)
-    if variant.torchvision and any(view.resized != size for view in plan.views):
-        raise TypeError(
-            "image: must be uint8 where it is resized by numerics='torchvision', which keeps"
-            f" fractions of floating-point images; got {ready.floating}"
-        )

@@ -39,11 +39,28 @@ class Variant:
             int(self.options["max_image_pixels"]),
         )
 
-    @property
-    def float_as_bytes(self) -> bool:
-        """Whether integers in a float array become what they become as bytes: upstream's result is
-        float32 whatever they were only with both steps on."""
-        return self.spec.scales
+    def check_floating(self, name: str, floating: str, *, resized: bool) -> None:
+        """Refuses floating-point input that is not exact as uint8: upstream makes a difference.
+
+        transformers' PIL backend goes through uint8 itself; its torchvision backend resizes in
+        floating point and does not round, which equals the uint8 path only where nothing is
+        resized. Without rescaling and normalising the input's dtype would show in the output.
+
+        Args:
+            name: what errors call it: `"image"` or `"video"`.
+            floating: the name of its dtype.
+            resized: whether it is resized.
+        """
+        if not self.spec.scales:
+            raise TypeError(
+                f"{name}: must be uint8 unless do_rescale and do_normalize are on, got {floating}"
+            )
+        if self.torchvision and resized:
+            parts = "frames" if name == "video" else "images"
+            raise TypeError(
+                f"{name}: must be uint8 where it is resized by numerics='torchvision', which keeps"
+                f" fractions of floating-point {parts}; got {floating}"
+            )
 
 
 V = TypeVar("V", bound=Variant)

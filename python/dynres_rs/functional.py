@@ -4,19 +4,19 @@ numbers."""
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _dynres_rs as _native
-from ._dynres_rs import Spec
+from . import memory
+from ._dynres_rs import Spec, integer
 from ._types import U8, DType, Options
-from .arguments import _dtype, _integer, _out_view
+from .arguments import _dtype
 from .files import shown
 from .images import as_array
-from .memory import _empty
 from .numerics import resolve
 from .options import canonical, preset
 
@@ -195,24 +195,9 @@ def resize(
     ):
         return out.view()
     array = _strict(image, (3, 4))
-    height, width = _pair("size", size)
-    threads = _integer("num_threads", num_threads)
-    if not 0 <= threads < 2**31:
-        raise ValueError(f"num_threads: must be in 0..2**31, got {threads}")
-    if not isinstance(resample, str):
-        raise TypeError(f"resample: must be a string, got {type(resample).__name__}")
-    if height < 1 or width < 1:
-        raise ValueError(f"size: height and width must be at least 1, got {(height, width)}")
-    _check_limit("size", height, width)
-    shape = (height, width, array.shape[2])
-    if out is None:
-        target = _empty("size", shape, "uint8")
-    else:
-        target = _out_view("out", out, shape, np.dtype(np.uint8))
-        if np.may_share_memory(target, array):
-            raise ValueError("out: overlaps image in memory")
-    _native.resize(array, (height, width), resample, rule, target, threads, MAX_IMAGE_PIXELS)
-    return target
+    return _native.resize_careful(
+        array, size, resample, rule, out, num_threads, MAX_IMAGE_PIXELS, memory.OUTPUTS
+    )
 
 
 def patchify(
@@ -290,7 +275,7 @@ def tile(
     Matches the crops of InternVL's `dynamic_preprocess` with its `build_transform`.
     """
     array = _strict(image, (3,))
-    side = _integer("tile_size", tile_size)
+    side = integer("tile_size", tile_size)
     height, width = array.shape[:2]
     if side < 1:
         raise ValueError(f"tile_size: must be at least 1, got {side}")
@@ -337,8 +322,8 @@ def fold_patch_embedding(weight: Any, temporal_patch_size: int = 2, in_channels:
         raise TypeError(f"weight: must be a float array or tensor, got {type(weight).__name__}")
     shape = tuple(int(side) for side in shape)
     result: tuple[int, ...]
-    times = _integer("temporal_patch_size", temporal_patch_size)
-    channels = _integer("in_channels", in_channels)
+    times = integer("temporal_patch_size", temporal_patch_size)
+    channels = integer("in_channels", in_channels)
     if len(shape) == 5:
         view, result = weight, (*shape[:2], 1, *shape[3:])
     elif len(shape) == 2:
@@ -365,12 +350,11 @@ def _pack(family: str, image: U8, options: Options, numerics: str, dtype: Any) -
     spec = Spec(family, resolve(numerics), full)
     plans = [spec.plan(image.shape[0], image.shape[1], 1)]
     batch = spec.batch(plans, [1], name, "expand")
-    ((key, shape, kind, _),) = batch.arrays
-    out = _empty(key, shape, "uint16" if kind == "bfloat16" else kind)
-    failed = batch.run([image], [out], 1)
+    outs, _ = batch.allocate(None, memory.OUTPUTS, [])
+    failed = batch.run([image], outs, 1)
     if failed is not None:
         raise failed[1]
-    return out
+    return outs[0]
 
 
 def _normalise(
@@ -404,27 +388,8 @@ def _strict(image: Any, channels: tuple[int, ...]) -> U8:
     height, width = array.shape[:2]
     if height < 1 or width < 1:
         raise ValueError(f"image: height and width must be at least 1, got {(height, width)}")
-    _check_limit("image", height, width)
-    return array
-
-
-def _check_limit(name: str, height: int, width: int) -> None:
     if height * width > MAX_IMAGE_PIXELS:
         raise _native.ImageTooLargeError(
-            f"{name}: more than max_image_pixels={MAX_IMAGE_PIXELS} pixels, got {(height, width)}"
+            f"image: more than max_image_pixels={MAX_IMAGE_PIXELS} pixels, got {(height, width)}"
         )
-
-
-def _pair(name: str, value: Any) -> tuple[int, int]:
-    try:
-        count = -1 if isinstance(value, str | bytes | Mapping) else len(value)
-        first, second = (value[0], value[1]) if count == 2 else (None, None)
-    except MemoryError:
-        raise
-    except Exception:
-        count = -1
-    if count < 0:
-        raise TypeError(f"{name}: must be (height, width), got {type(value).__name__}")
-    if count != 2:
-        raise ValueError(f"{name}: must be (height, width), got {count} numbers")
-    return _integer(name, first), _integer(name, second)
+    return array

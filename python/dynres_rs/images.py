@@ -26,10 +26,9 @@ every value an integer in 0..255. The processor allows it where its upstream giv
 from __future__ import annotations
 
 import io
-import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -39,7 +38,6 @@ from . import _dynres_rs as _native
 from . import jpeg
 from ._types import U8, ImageInput
 from .files import check_openable, shown
-from .margins import arranged
 from .nested import icon_size, inner_sizes, refused
 
 if TYPE_CHECKING:
@@ -48,8 +46,6 @@ if TYPE_CHECKING:
 __all__ = ["Policy", "Ready", "as_array", "is_batch_array", "prepare"]
 
 CHANNELS = (1, 3, 4)
-#: Pixels, or numbers, that are converted at once.
-BLOCK = 1 << 18
 
 
 class Policy(NamedTuple):
@@ -103,7 +99,12 @@ def prepare(image: ImageInput, policy: Policy, *, by_rows: bool = False) -> Read
     if not policy.crop_margin and policy.page is None:
         return _as_rgb(image, policy, by_rows)
     ready = _as_rgb(image, policy, False)
-    pixels = arranged(np.asarray(ready.pixels)[:, :, :3], policy)
+    pixels = np.asarray(ready.pixels)[:, :, :3]
+    if policy.crop_margin:
+        rows, columns = _native.without_margins(pixels, policy.torchvision)
+        pixels = pixels[slice(*rows), slice(*columns)]
+    if policy.page is not None and _native.is_across(pixels.shape[:2], policy.page):
+        pixels = np.rot90(pixels, 3)
     return Ready(pixels, pixels.shape[0], pixels.shape[1], ready.floating)
 
 
@@ -242,28 +243,12 @@ def _integers(array: NDArray[Any], policy: Policy) -> U8:
     if array.ndim not in (2, 3):
         raise ValueError(f"image: must have 2 or 3 axes, got the shape {array.shape}")
     _check_size(1, array.size // 3 if array.ndim == 3 else array.size, policy.max_pixels)
-    whole = np.empty(array.shape, np.uint8)
-    with np.errstate(invalid="ignore", over="ignore"):
-        for block in _blocks(array.shape, BLOCK):
-            whole[block] = array[block].astype(np.uint8)
-            if not np.array_equal(whole[block], array[block]):
-                raise TypeError(
-                    f"image: must be uint8, got {dtype.name} with values that are no integers in"
-                    " 0..255"
-                )
+    whole = _native.whole_bytes(array)
+    if whole is None:
+        raise TypeError(
+            f"image: must be uint8, got {dtype.name} with values that are no integers in 0..255"
+        )
     return whole
-
-
-def _blocks(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:
-    """Parts of `most` elements at most, each done in milliseconds, so that Ctrl-C is answered
-    between them."""
-    steps: list[int] = []
-    for side in reversed(shape):
-        steps.insert(0, max(min(side, most), 1))
-        most //= steps[0]
-    starts = [range(0, side, step) for side, step in zip(shape, steps, strict=True)]
-    for corner in itertools.product(*starts):
-        yield tuple([slice(at, at + step) for at, step in zip(corner, steps, strict=True)])
 
 
 # Pillow

@@ -39,7 +39,7 @@ def largest_bytes(processor: Processor, dtype: Any, temporal: Temporal) -> int:
     most. That finds the largest exactly where few sizes can come out. Elsewhere a budget of pixels
     is taken as used up, or else an eighth is added, which is a margin and no proof.
     """
-    planned = processor._planned().spec
+    planned = processor._spec()
     if not planned.resizes:
         raise ValueError("processor: has no largest sample, as it does not resize")
     spec = planned.unlimited()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from numpy.typing import NDArray
-
-from ._dynres_rs import Kept
-from .arguments import _integer
+from ._dynres_rs import Kept, integer
 
 __all__ = ["OUTPUTS", "keep_memory"]
 
@@ -35,14 +32,9 @@ def keep_memory(limit: int) -> int:
         TypeError: no integer.
         ValueError: below 0, or of more than 64 bits.
     """
-    number = _integer("limit", limit)
+    number = integer("limit", limit)
     if number < 0:
         raise ValueError(f"limit: must be at least 0, got {number}")
     before = OUTPUTS.limit
     OUTPUTS.keep(number)
     return before
-
-
-def _empty(key: str, shape: tuple[int, ...], kind: str) -> NDArray[Any]:
-    """An array to return, with a `MemoryError` that names it."""
-    return OUTPUTS.empty(shape, kind, key)

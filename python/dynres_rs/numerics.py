@@ -20,8 +20,6 @@ from .files import shown
 __all__ = ["RULES", "installed_pillow", "resolve"]
 
 RULES: Final[tuple[Numerics, ...]] = get_args(Numerics)
-_NEWEST_MAJOR: Final = 13
-_VERSION: Final = re.compile(r"pillow-(\d{1,4})(?:\.(\d{1,4}))?(?:\.\d{1,4})*", re.ASCII)
 _ALLOWED: Final = (
     "'torchvision', 'pillow' (follows the installed Pillow; 'pil' is the same), or"
     " 'pillow-<version>' with a major up to 13 and, for 12, a minor: 'pillow-11', 'pillow-12.3',"
@@ -46,27 +44,10 @@ def resolve(name: object) -> Numerics:
     """
     if not isinstance(name, str):
         raise TypeError(f"numerics: must be a string, got {type(name).__name__}")
-    if name == "torchvision":
-        return "torchvision"
-    if name in ("pillow", "pil"):
-        return installed_pillow()
-    match = _VERSION.fullmatch(name)
-    rule = _rule(int(match[1]), None if match[2] is None else int(match[2])) if match else None
+    rule = installed_pillow() if name in ("pillow", "pil") else _native.numerics_rule(name)
     if rule is None:
         raise ValueError(f"numerics: must be {_ALLOWED}; got '{shown(name, 40)}'")
     return rule
-
-
-def _rule(major: int, minor: int | None) -> Numerics | None:
-    """Pillow's rule of a release; None where there is none: 0, 12 without a minor, newer than any
-    known."""
-    if major == _NEWEST_MAJOR:
-        return "pillow-13"
-    if major == 12:
-        if minor is None:
-            return None
-        return "pillow-12.2" if minor >= 2 else "pillow-12.0"
-    return "pillow-12.0" if 0 < major < 12 else None
 
 
 @functools.cache
@@ -79,9 +60,8 @@ def installed_pillow() -> Numerics:
     """
     import PIL
 
-    numbers = re.findall(r"\d+", PIL.__version__)
-    major, minor = int(numbers[0]), int(numbers[1]) if len(numbers) > 1 else 0
-    return _rule(major, minor) or _probe(PIL.__version__)
+    major, minor, *_ = [*re.findall(r"\d+", PIL.__version__), "0"]
+    return _native.numerics_rule(f"pillow-{major}.{minor}") or _probe(PIL.__version__)
 
 
 def _probe(version: str) -> Numerics:

@@ -9,16 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _dynres_rs as _native
-from ._types import I64, Numerics
-from .arguments import as_numbers, whole_number
-from .files import shown
+from ._types import I64
 from .positions import Positions, position_ids
 
 if TYPE_CHECKING:
@@ -28,7 +25,6 @@ __all__ = [
     "MultiModalTokens",
     "Packing",
     "Planner",
-    "count_tokens",
     "pack",
 ]
 
@@ -40,57 +36,6 @@ VIDEO_KEYS: Final = (
     "temporal_patch_size",
     "cap_pixels_per_frame",
 )
-
-_CHUNK: Final = 1 << 15
-#: The options of a call that counts read.
-COUNTED: Final = (
-    "min_pixels",
-    "max_pixels",
-    "patch_size",
-    "merge_size",
-    "min_patches",
-    "max_patches",
-    "crop_to_patches",
-)
-
-
-# Tokens of many sizes
-
-
-def as_sizes(sizes: ArrayLike) -> I64:
-    """(n, 2) int64, C-contiguous."""
-    if isinstance(sizes, list | tuple) and len(sizes) > _CHUNK:
-        # numpy reads a list in one go: part by part, signals are answered in between.
-        parts = [
-            as_numbers("sizes", sizes[start : start + _CHUNK])
-            for start in range(0, len(sizes), _CHUNK)
-        ]
-        if all(part.ndim == 2 and part.shape[1:] == (2,) for part in parts):
-            sizes = np.concatenate(parts)
-    array = as_numbers("sizes", sizes)
-    if array.size == 0 and array.ndim == 1:
-        array = np.empty((0, 2), np.int64)
-    if array.dtype == object and all(isinstance(side, int) for side in array.flat):
-        raise ValueError("sizes: must be below 2**63")
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"sizes: must be integers, got {array.dtype.name}")
-    if array.ndim != 2 or array.shape[1] != 2:
-        raise ValueError(f"sizes: must have the shape (n, 2), got {array.shape}")
-    if array.dtype == np.uint64 and array.size and array.max() >> np.uint64(63):
-        raise ValueError("sizes: must be below 2**63")
-    return np.ascontiguousarray(array, np.int64)
-
-
-def count_tokens(spec: Spec, sizes: ArrayLike, num_images: int) -> I64:
-    """Tokens of each size, counted without the interpreter; signals are answered on the way."""
-    array = as_sizes(sizes)
-    out = np.empty(len(array), np.int64)
-    for start in range(0, len(array), _CHUNK):
-        chunk = slice(start, start + _CHUNK)
-        out[chunk] = np.frombuffer(
-            _native.num_tokens(spec, array[chunk], num_images, start), np.int64
-        )
-    return out
 
 
 @dataclass(frozen=True)
@@ -138,33 +83,7 @@ def pack(token_counts: ArrayLike, max_len: int) -> Packing:
         TypeError: lengths that are no integers.
         ValueError: a length that is negative or above `max_len`, or another shape.
     """
-    array = as_numbers("token_counts", token_counts)
-    if array.size == 0:
-        return Packing([], [])
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"token_counts: must be integers, got {array.dtype.name}")
-    if array.ndim != 1:
-        raise ValueError(f"token_counts: must have the shape (n,), got {array.shape}")
-    longest = whole_number("max_len", max_len)
-    if not 0 < longest < 2**31:
-        raise ValueError(f"max_len: must be in 1..2**31, got {longest}")
-    lengths = np.ascontiguousarray(array, np.int64)
-    members = np.empty(len(lengths), np.int64)
-    ends = np.frombuffer(_native.pack(lengths, longest, members), np.int64).tolist()
-    bins = [members[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-    offsets = [
-        np.concatenate([[0], np.cumsum(lengths[members])]).astype(np.int32) for members in bins
-    ]
-    return Packing(bins, offsets)
-
-
-class Planned(NamedTuple):
-    """A processor as plans need it."""
-
-    spec: Spec
-    family: str
-    numerics: Numerics
-    options: dict[str, Any]
+    return Packing(*_native.pack(token_counts, max_len))
 
 
 class Planner(ABC):
@@ -173,7 +92,7 @@ class Planner(ABC):
     __slots__ = ()
 
     @abstractmethod
-    def _planned(self) -> Planned:
+    def _spec(self) -> Spec:
         """What plans are made from."""
 
     @abstractmethod
@@ -216,16 +135,10 @@ class Planner(ABC):
             ValueError: not exactly one budget; one that no setting meets; or a size that upstream
                 refuses.
         """
-        array = as_sizes(sizes)
-        name, tokens, except_for = _budget(len(array), tokens_per_image, total_tokens, quantile)
-        spec = self._planned().spec
-        count = whole_number("num_images", num_images)
-        if not 0 < count < 2**31:
-            raise ValueError(f"num_images: must be in 1..2**31, got {count}")
-        found = _native.fit(spec, array, count, tokens, except_for)
-        if found is None:
-            raise ValueError(f"{name}: must be more, no setting of this processor meets {tokens}")
-        return self._changed(found) if found else self
+        changes = _native.fit(
+            self._spec(), sizes, tokens_per_image, total_tokens, quantile, num_images
+        )
+        return self._changed(changes) if changes else self
 
     def get_number_of_image_patches(
         self, height: int, width: int, images_kwargs: Mapping[str, Any] | None = None
@@ -254,24 +167,7 @@ class Planner(ABC):
         if not isinstance(images_kwargs, Mapping | None):
             kind = type(images_kwargs).__name__
             raise TypeError(f"images_kwargs: must be a dict, got {kind}")
-        return _plan_of(self._counted(images_kwargs or {}), height, width)._patch_counts[0]
-
-    def _counted(self, given: Mapping[str, Any]) -> Spec:
-        """What counts: the processor's own options but for those of a call that counts read, always
-        with the resize and without a limit on pixels."""
-        spec, family, numerics, _ = self._planned()
-        changed = dict(spec.options)
-        names = _counted_names(family)
-        for key in COUNTED:
-            value = given.get(key)
-            form, name = names.get(key, ("", key))
-            if value is None or name not in changed:
-                continue
-            if form == "counted":
-                changed[name] = _sides(key, value)
-            else:
-                changed[name] = value if isinstance(value, bool) else _positive(key, value)
-        return _native.Spec(family, numerics, changed).unlimited()
+        return _native.patch_counts(self._spec(), height, width, images_kwargs or {})
 
     def get_num_multimodal_tokens(
         self,
@@ -306,7 +202,9 @@ class Planner(ABC):
                 raise TypeError(f"{name}: must be a dict, got {type(given).__name__}")
         tokens, patches, video_tokens = None, None, None
         if image_sizes is not None:
-            tokens, patches = self._image_tokens(image_sizes, {**alone, **kwargs})
+            sizes = ((height, width) for height, width in image_sizes)
+            read = {**alone, **kwargs}
+            tokens, patches = _native.multimodal_tokens(self._spec(), sizes, read)
         if video_sizes is not None:
             read = {**of_videos, **kwargs}
             options = {key: read[key] for key in VIDEO_KEYS if read.get(key) is not None}
@@ -349,8 +247,8 @@ class Planner(ABC):
         Matches `get_rope_index` of transformers' models: of Qwen2-VL, Qwen2.5-VL, Qwen3-VL (each
         temporal patch is a picture, its time stands in the text), GLM-4V, ERNIE 4.5 VL and others.
         """
-        spec, family, _, _ = self._planned()
-        rule = _native.positions(family)
+        spec = self._spec()
+        rule = _native.positions(spec.family)
         if rule is None:
             known = ", ".join(name for name in _native.families() if _native.positions(name))
             raise ValueError(f"family: must be one whose model places tokens by grids: {known}")
@@ -364,95 +262,3 @@ class Planner(ABC):
             second_per_grid_ts,
             attention_mask,
         )
-
-    def _image_tokens(
-        self, image_sizes: Iterable[Iterable[int]], given: dict[str, Any]
-    ) -> tuple[list[int], list[int]]:
-        """Tokens and patches (or tiles) of each image."""
-        spec, family, _, _ = self._planned()
-        markers = _native.markers(family)
-        if markers:
-            given = {"crop_to_patches": True, **given}
-        counted = self._counted(given)
-        plans = [_plan_of(counted, height, width) for height, width in image_sizes]
-        tokens = [_prompt_tokens(plan) for plan in plans]
-        if any(form == "counted" for form, _ in _counted_names(family).values()):
-            # Upstream counts each tile, whatever a call says of its size, as the processor's own.
-            each = _plan_of(spec, 1, 1)
-            tile = each.num_tokens // each.num_tiles
-            tokens = [markers + tile * plan.num_tiles for plan in plans]
-        return tokens, [plan._patch_counts[1] for plan in plans]
-
-
-def _prompt_tokens(plan: Plan) -> int:
-    counted = plan.num_prompt_tokens
-    return plan.num_tokens if counted is None else counted
-
-
-def _counted_names(family: str) -> dict[str, tuple[str, str]]:
-    """Other names of options that a family's counts read: (form, option) by key."""
-    rows = _native.keys(family, False)
-    return {key: (form, data) for form, key, data in rows if form in ("alias", "counted")}
-
-
-def _plan_of(spec: Spec, height: Any, width: Any) -> Plan:
-    height, width = whole_number("height", height), whole_number("width", width)
-    if not 0 < min(height, width) <= max(height, width) < 2**31:
-        raise ValueError(f"image: height and width must be in 1..2**31, got {(height, width)}")
-    return spec.plan(height, width, 1)
-
-
-def _sides(name: str, size: Any) -> tuple[int, int]:
-    """(height, width) of transformers' size dict or `SizeDict`."""
-    if isinstance(size, Mapping):
-        height, width = size.get("height"), size.get("width")
-    elif isinstance(size, int):
-        height = width = size
-    else:
-        height, width = getattr(size, "height", None), getattr(size, "width", None)
-    return _positive(name, height), _positive(name, width)
-
-
-def _positive(name: str, value: object) -> int:
-    number = whole_number(name, value)
-    if not 0 < number < 2**63:
-        raise ValueError(f"{name}: must be in 1..2**63, got {shown(number)}")
-    return number
-
-
-def _budget(
-    count: int,
-    tokens_per_image: int | None,
-    total_tokens: int | None,
-    quantile: float | tuple[float, int] | None,
-) -> tuple[str, int, int | None]:
-    """The argument's name, tokens, and how many images may have more (None: it is a total)."""
-    pair = isinstance(quantile, tuple | list)
-    if sum([tokens_per_image is not None, total_tokens is not None, pair]) != 1 or (
-        total_tokens is not None and quantile is not None
-    ):
-        raise ValueError(
-            "tokens_per_image, total_tokens, quantile: exactly one budget must be given"
-        )
-    share: Any = 1
-    if total_tokens is not None:
-        name, given = "total_tokens", total_tokens
-    elif tokens_per_image is not None:
-        name, given = "tokens_per_image", tokens_per_image
-        share = 1 if quantile is None else quantile
-    else:
-        name = "quantile"
-        if not isinstance(quantile, tuple | list) or len(quantile) != 2:
-            raise ValueError("quantile: must be (q, tokens)")
-        share, given = quantile
-    tokens = whole_number(name, given)
-    if not 0 <= tokens < 2**63:
-        raise ValueError(f"{name}: must be in 0..2**63, got {tokens}")
-    if total_tokens is not None:
-        return name, tokens, None
-    if isinstance(share, bool) or not isinstance(share, int | float | np.number):
-        raise TypeError(f"quantile: must be a number, got {type(share).__name__}")
-    if not 0 < share <= 1:
-        raise ValueError(f"quantile: must be above 0 and at most 1, got {share}")
-    needed = -(-Fraction(str(share)) * count // 1)
-    return name, tokens, count - int(needed)

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._dynres_rs import as_numbers
 from ._types import I64
-from .arguments import as_numbers
 
 __all__ = ["Positions", "position_ids"]
 

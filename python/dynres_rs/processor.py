@@ -7,23 +7,21 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _dynres_rs as _native
 from . import hf, jpeg, memory
 from ._call import Call, How, ImageVariant
 from ._configured import Configured
-from ._dynres_rs import Plan
+from ._dynres_rs import Plan, Spec, as_numbers, side
 from ._types import I64, Batch, ErrorPolicy, ImagesInput, Options, Temporal
-from .arguments import _side, as_numbers
 from .files import as_key
 from .headers import image_size
 from .images import Policy, Ready, prepare
 from .options import canonical, preset, with_backgrounds
 from .options import family as family_of
 from .options import names as option_names
-from .planning import Planned, Planner, count_tokens
+from .planning import Planner
 from .video import VideoProcessor, VideosInput
 from .video.processor import read_pretrained
 
@@ -377,13 +375,13 @@ class Processor(Configured[ImageVariant], Planner):
                     " follows from the pixels, which the path of a file has"
                 )
             ready = prepare(height, variant.policy._replace(decoding=self._decoding))
-            return self._plan_ready(ready, _side("num_images", num_images), variant)
+            return self._plan_ready(ready, side("num_images", num_images), variant)
         if width is None:
             height, width = self._size_of(height)
-        sides = (_side("height", height), _side("width", width))
+        sides = (side("height", height), side("width", width))
         if num_frames is not None:
             return self.video.plan(*sides, num_frames=num_frames, **options)
-        return variant.spec.plan(*variant.turned(*sides), _side("num_images", num_images))
+        return variant.spec.plan(*variant.turned(*sides), side("num_images", num_images))
 
     def _plan_ready(
         self, ready: Ready, num_images: int = 1, variant: ImageVariant | None = None
@@ -422,15 +420,10 @@ class Processor(Configured[ImageVariant], Planner):
         array = as_numbers("sizes", sizes)
         if array.ndim == 2 and array.shape[1] == 3:
             return self.video.num_tokens(array, **options)
-        count = _side("num_images", num_images)
-        if variant.policy.page is None or array.ndim != 2 or array.shape[1] != 2:
-            return count_tokens(variant.spec, array, count)
-        turned = [variant.turned(int(height), int(width)) for height, width in array]
-        return count_tokens(variant.spec, np.array(turned, array.dtype).reshape(-1, 2), count)
+        return _native.num_tokens(variant.spec, array, side("num_images", num_images))
 
-    def _planned(self) -> Planned:
-        base = self._base
-        return Planned(base.spec, self._family, self._numerics, base.options)
+    def _spec(self) -> Spec:
+        return self._base.spec
 
     def _video_plan(
         self, num_frames: int, height: int, width: int, options: dict[str, Any]

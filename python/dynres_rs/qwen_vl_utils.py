@@ -26,8 +26,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
+from ._dynres_rs import finite_number
 from ._pil import resize, rgb
-from .arguments import as_list, finite_number
+from .arguments import as_list
 from .files import check_openable, shown
 
 __all__ = [

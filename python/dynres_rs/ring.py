@@ -31,8 +31,9 @@ from typing import Any, ClassVar, Final, NamedTuple, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ._dynres_rs import integer, side
 from ._types import Batch, Temporal
-from .arguments import _dtype, _integer, _side
+from .arguments import _dtype
 from .largest import ALIGNMENT, largest_bytes, up
 from .processor import Processor
 
@@ -302,7 +303,7 @@ class SharedRing:
     tensors: ClassVar[str] = "np"
 
     def __init__(self, slots: int, slot_bytes: int) -> None:
-        slots = _side("slots", slots)
+        slots = side("slots", slots)
         size = _bytes("slot_bytes", slot_bytes)
         if fcntl is None:
             raise OSError("SharedRing: this system has no locks on files")
@@ -341,7 +342,7 @@ class SharedRing:
         if not isinstance(processor, Processor):
             raise TypeError(f"processor: must be a Processor, got {type(processor).__name__}")
         one = largest_bytes(processor, None if dtype is None else _dtype(dtype), temporal)
-        return cls(slots, one * _side("images", images))
+        return cls(slots, one * side("images", images))
 
     def _set(self, name: str, fd: int, forks: int, slots: int, slot_bytes: int) -> None:
         self._name = name
@@ -663,7 +664,7 @@ def _release(memory: _Memory, at: int, pid: int) -> None:
 
 
 def _bytes(name: str, value: object) -> int:
-    number = _integer(name, value)
+    number = integer(name, value)
     if not 0 < number < 1 << 62:
         raise ValueError(f"{name}: must be in 1..2**62, got {number}")
     return up(number, mmap.PAGESIZE)

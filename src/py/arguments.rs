@@ -50,6 +50,17 @@ pub(super) fn side(name: &str, value: &Bound<'_, PyAny>) -> PyResult<usize> {
     Err(value_error(format!("{name}: must be in 1..2**31, got {number}")))
 }
 
+/// An integer of any kind from `least` on and below 2**`bits`.
+pub(super) fn below(name: &str, value: &Bound<'_, PyAny>, least: u64, bits: u32) -> PyResult<u64> {
+    let number = whole_number(name, value)?;
+    if let Some(found) = number.extract().ok().filter(|found| (least..1 << bits).contains(found)) {
+        return Ok(found);
+    }
+    // Of an integer of very many digits Python says so instead.
+    let got = number.str()?;
+    Err(value_error(format!("{name}: must be in {least}..2**{bits}, got {got}")))
+}
+
 /// A finite number of any kind; not a bool.
 #[pyfunction]
 pub(super) fn finite_number(name: &str, value: &Bound<'_, PyAny>) -> PyResult<f64> {

@@ -13,18 +13,21 @@
 
 #![expect(unsafe_code, reason = "turns checked Python buffers into slices and views")]
 
+use half::f16;
 use pyo3::buffer::{Element, PyBuffer, PyUntypedBuffer};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::ffi::c_int;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use super::error::to_python;
-use crate::error::{Error, reserved};
+use crate::error::{Error, Result, reserved};
 use crate::image::ImageRef;
 use crate::kept::Owned;
 use crate::memory::fallible;
+use crate::parallel::Watch;
 
 /// An image in a Python buffer of uint8 (height, width, 3 or 4).
 pub(super) struct ImageBuffer {
@@ -84,6 +87,85 @@ impl ImageBuffer {
         }
         (low, high)
     }
+}
+
+/// Numbers of a floating-point buffer of two or three axes.
+pub(super) struct FloatBuffer {
+    buffer: PyUntypedBuffer,
+    kind: u8,
+    shape: [usize; 3],
+    strides: [isize; 3],
+}
+
+impl FloatBuffer {
+    pub(super) fn get(object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let buffer = PyUntypedBuffer::get(object)?;
+        let (&[kind @ (b'e' | b'f' | b'd')] | &[b'@' | b'=' | b'^', kind @ (b'e' | b'f' | b'd')]) =
+            buffer.format().to_bytes()
+        else {
+            return Err(PyTypeError::new_err("image: dtype must be a float of 16, 32 or 64 bits"));
+        };
+        let (shape, strides) = match (buffer.shape(), buffer.strides()) {
+            (&[height, width], &[row, column]) => ([1, height, width], [0, row, column]),
+            (shape, strides) => match (shape.try_into(), strides.try_into()) {
+                (Ok(shape), Ok(strides)) => (shape, strides),
+                _ => return Err(PyValueError::new_err("image: must have 2 or 3 axes")),
+            },
+        };
+        if buffer.suboffsets().is_some() {
+            return Err(PyValueError::new_err("image: buffers with suboffsets are not supported"));
+        }
+        Ok(Self { buffer, kind, shape, strides })
+    }
+
+    /// How many numbers there are.
+    pub(super) fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Fills `out`, of as many bytes, with the numbers; false where one is no integer in 0..=255.
+    pub(super) fn to_bytes(&self, out: &mut [u8], watch: &Watch<'_>) -> Result<bool> {
+        match self.kind {
+            b'e' => self.fill(out, watch, |bits: u16| whole(f16::from_bits(bits).to_f64())),
+            b'f' => self.fill(out, watch, |number: f32| whole(number.into())),
+            _ => self.fill(out, watch, whole),
+        }
+    }
+
+    /// `T` is of the buffer's kind.
+    fn fill<T: Copy>(
+        &self,
+        out: &mut [u8],
+        watch: &Watch<'_>,
+        byte: impl Fn(T) -> Option<u8>,
+    ) -> Result<bool> {
+        let start: *const u8 = self.buffer.buf_ptr().cast();
+        let [_, rows, columns] = self.shape;
+        let lines = out.chunks_exact_mut(columns.max(1));
+        for (line, out) in lines.enumerate() {
+            let (plane, row) = (line / rows, line % rows);
+            let line = plane as isize * self.strides[0] + row as isize * self.strides[1];
+            for (x, target) in out.iter_mut().enumerate() {
+                if x.is_multiple_of(CHUNK) {
+                    watch.check()?;
+                }
+                // SAFETY: the place is within the shape that the exporter vouches for, whose numbers are of this kind.
+                let place = unsafe { start.offset(line + x as isize * self.strides[2]) };
+                // SAFETY: as above; every pattern of bits is a number.
+                let number = unsafe { place.cast::<T>().read_unaligned() };
+                let Some(byte) = byte(number) else { return Ok(false) };
+                *target = byte;
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The byte that a number is.
+#[expect(clippy::float_cmp, reason = "no other number is meant")]
+fn whole(number: f64) -> Option<u8> {
+    let byte = number as u8;
+    (f64::from(byte) == number).then_some(byte)
 }
 
 /// A writeable, C-contiguous Python buffer, as bytes.
@@ -172,28 +254,39 @@ pub(super) fn copied<T: Element>(
     name: &str,
     buffer: &PyBuffer<T>,
 ) -> PyResult<Vec<T>> {
-    if !buffer.is_c_contiguous() {
-        return Err(PyValueError::new_err(format!("{name}: must be C-contiguous")));
-    }
     let len = buffer.item_count();
     let mut numbers: Vec<T> = reserved(len).map_err(|error| to_python(&error))?;
-    let source = buffer.buf_ptr().cast::<T>();
     for start in (0..len).step_by(CHUNK) {
-        let count = CHUNK.min(len - start);
-        // SAFETY: `source` is `len` numbers of `T`, held by `buffer`, and `numbers` has room for as many of its own.
-        // Whatever another thread stores there meanwhile, every pattern of bits is a number of `T`.
-        #[expect(clippy::multiple_unsafe_ops_per_block, reason = "one copy")]
-        unsafe {
-            std::ptr::copy_nonoverlapping(
-                source.add(start),
-                numbers.as_mut_ptr().add(start),
-                count,
-            );
-            numbers.set_len(start + count);
-        }
+        append(name, buffer, start..len.min(start + CHUNK), &mut numbers)?;
         py.check_signals()?;
     }
     Ok(numbers)
+}
+
+/// Appends a part of the numbers of a C-contiguous buffer; `name` is the argument it came in.
+pub(super) fn append<T: Element>(
+    name: &str,
+    buffer: &PyBuffer<T>,
+    part: Range<usize>,
+    numbers: &mut Vec<T>,
+) -> PyResult<()> {
+    if !buffer.is_c_contiguous() {
+        return Err(PyValueError::new_err(format!("{name}: must be C-contiguous")));
+    }
+    let (start, end) = (part.start.min(buffer.item_count()), part.end.min(buffer.item_count()));
+    let (len, count) = (numbers.len(), end.saturating_sub(start));
+    let bytes = count.saturating_mul(size_of::<T>());
+    let room = fallible(|| numbers.try_reserve(count));
+    room.map_err(|_| to_python(&Error::OutOfMemory { bytes }))?;
+    let source = buffer.buf_ptr().cast::<T>();
+    // SAFETY: `source` is `item_count` numbers of `T`, held by `buffer`, of which the part is within, and `numbers` has room
+    // for as many of its own. Whatever another thread stores there meanwhile, every pattern of bits is a number of `T`.
+    #[expect(clippy::multiple_unsafe_ops_per_block, reason = "one copy")]
+    unsafe {
+        std::ptr::copy_nonoverlapping(source.add(start), numbers.as_mut_ptr().add(len), count);
+        numbers.set_len(len + count);
+    }
+    Ok(())
 }
 
 /// The memory that calls are writing to, as first addresses and ones past the last. Only who has the interpreter looks,

@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use super::array::OutBuffer;
 use super::error::{guard, to_python};
+use super::kept::PyKept;
+use super::outs::{self, Wanted};
 use super::plain::numpy;
 use super::processor::{Failed, Pixels, PySpec, execute, no_memory, simd};
 use crate::error::{Error, collected, push, reserved};
 use crate::pack::Element;
 use crate::pipeline::Settings;
-use crate::plan::{Batch, FactForm, Plan, Tree};
+use crate::plan::{Array, Batch, FactArray, FactForm, Plan, Tree};
 use crate::spec::Number;
 
 /// The arrays of one call.
@@ -62,6 +64,31 @@ impl PyBatch {
         Ok(())
     }
 
+    /// The arrays of pixels as a caller may bring them.
+    fn wanted_arrays(&self) -> PyResult<Vec<Wanted>> {
+        let wanted = |array: &Array| Wanted {
+            key: array.key,
+            shape: array.final_shape(),
+            dtype: dtype(array.element),
+            listed: array.listed || array.split.is_some(),
+        };
+        collected(self.batch.arrays.iter().map(wanted)).map_err(no_memory)
+    }
+
+    /// The other arrays as a caller may bring them.
+    fn wanted_facts(&self) -> PyResult<Vec<Wanted>> {
+        let wanted = |fact: &FactArray| match &fact.form {
+            FactForm::Array { number, shape, .. } => Some(Wanted {
+                key: fact.key,
+                shape: shape.clone(),
+                dtype: number.name(),
+                listed: false,
+            }),
+            FactForm::Tree(_) | FactForm::List(_) => None,
+        };
+        collected(self.batch.facts.iter().filter_map(wanted)).map_err(no_memory)
+    }
+
     /// Fills arrays that were made as `shapes` says.
     pub(super) fn fill(
         &self,
@@ -82,6 +109,16 @@ impl PyBatch {
         };
         execute(py, &mut settings, &self.batch, &self.plans, pixels, &mut buffers)
     }
+}
+
+/// The shape of an array while it is filled: patches of a strip one after the other.
+fn filled_shape(array: &Array) -> Vec<usize> {
+    if array.strip { array.shape.clone() } else { array.final_shape() }
+}
+
+/// The dtype of an array of elements: numpy has no bfloat16, and takes its bits.
+pub(super) fn dtype(element: Element) -> &'static str {
+    if element == Element::Bfloat16 { "uint16" } else { element.name() }
 }
 
 /// The Python object of a fact.
@@ -139,33 +176,19 @@ impl PyBatch {
         })
     }
 
-    /// Keys of arrays whose patches lie side by side in one strip: `run` fills them patch after patch.
+    /// Shape and dtype of the first array as `run` fills it: patches of a strip one after the other.
     #[getter]
-    fn strips<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+    fn rows<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyTuple>, &'static str)> {
         guard(|| {
-            let strips = PyList::empty(py);
-            for array in self.batch.arrays.iter().filter(|array| array.strip) {
-                strips.append(array.key)?;
-            }
-            Ok(strips)
+            let array = &self.batch.arrays[0];
+            Ok((PyTuple::new(py, filled_shape(array))?, dtype(array.element)))
         })
     }
 
-    /// Patches of each view, a list a sample, by key of arrays of which each view is a strip of its own.
+    /// Whether the patches of the first array are to lie side by side in one strip.
     #[getter]
-    fn splits<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        guard(|| {
-            let splits = PyDict::new(py);
-            for array in &self.batch.arrays {
-                let Some(samples) = &array.split else { continue };
-                let lists = PyList::empty(py);
-                for views in samples {
-                    lists.append(PyList::new(py, views)?)?;
-                }
-                splits.set_item(array.key, lists)?;
-            }
-            Ok(splits)
-        })
+    fn strip(&self) -> bool {
+        self.batch.arrays.first().is_some_and(|array| array.strip)
     }
 
     /// Every other array by key: numpy arrays, or nested lists.
@@ -174,6 +197,78 @@ impl PyBatch {
             let facts = PyDict::new(py);
             self.add_facts(&facts)?;
             Ok(facts)
+        })
+    }
+
+    /// The arrays for `run`, in the order of `arrays`, and by key those of the call that are the caller's: `out`, as it was
+    /// given, all checked. `kept` has the memory for others; `images` are the numbers and the pixels of the call's images.
+    fn allocate<'py>(
+        &self,
+        py: Python<'py>,
+        out: &Bound<'py, PyAny>,
+        kept: &Bound<'py, PyKept>,
+        images: &Bound<'py, PyList>,
+    ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyDict>)> {
+        guard(|| {
+            let given = if out.is_none() {
+                PyDict::new(py)
+            } else {
+                outs::given(out, &self.wanted_arrays()?, &self.wanted_facts()?, images)?
+            };
+            let arrays = PyList::empty(py);
+            for array in &self.batch.arrays {
+                let own =
+                    if array.strip || array.listed { None } else { given.get_item(array.key)? };
+                let shape = PyTuple::new(py, filled_shape(array))?;
+                arrays.append(match own {
+                    Some(own) => own,
+                    None => kept.get().array(&shape, dtype(array.element), array.key)?,
+                })?;
+            }
+            Ok((arrays, given))
+        })
+    }
+
+    /// What a call returns, in numpy's arrays: those that `run` filled, and all facts, in the caller's arrays where `given`.
+    fn finish<'py>(
+        &self,
+        py: Python<'py>,
+        outs: &Bound<'py, PyList>,
+        given: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        guard(|| {
+            let made = PyDict::new(py);
+            for (array, out) in self.batch.arrays.iter().zip(outs) {
+                let value = if let Some(samples) = &array.split {
+                    let (lists, mut start) = (PyList::empty(py), 0);
+                    for views in samples {
+                        lists.append(outs::strips(&out, views, &mut start)?)?;
+                    }
+                    lists.into_any()
+                } else if array.strip {
+                    outs::in_strip(&out, given.get_item(array.key)?)?
+                } else {
+                    out
+                };
+                if !array.listed {
+                    made.set_item(array.key, value)?;
+                } else if let Some(list) = made.get_item(array.key)? {
+                    list.cast::<PyList>()?.append(value)?;
+                } else {
+                    made.set_item(array.key, [value])?;
+                }
+            }
+            self.add_facts(&made)?;
+            for fact in &self.batch.facts {
+                let (FactForm::Array { .. }, Some(own), Some(value)) =
+                    (&fact.form, given.get_item(fact.key)?, made.get_item(fact.key)?)
+                else {
+                    continue;
+                };
+                own.set_item(py.Ellipsis(), value)?;
+                made.set_item(fact.key, own)?;
+            }
+            Ok(made)
         })
     }
 

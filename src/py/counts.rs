@@ -4,16 +4,21 @@
 //! Signals are answered on the way.
 
 use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyValueError;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyDict};
+use pyo3::types::{PyBool, PyByteArray, PyDict, PyList, PyTuple};
 
-use super::array::{OutBuffer, copied};
+use super::arguments::below;
+use super::array::{OutBuffer, append, copied};
 use super::calls::watched;
 use super::error::to_python;
+use super::numbers;
+use super::pixels::is_across;
 use super::plan::PyPlan;
 use super::processor::PySpec;
 use super::value;
+use super::vocabulary::{is_number, kind_of, type_error};
 use crate::error::{Error, Result, Size, filled, reserved};
 use crate::pack::{Element, Lut, Normalise};
 use crate::parallel::Watch;
@@ -40,30 +45,19 @@ fn out_of_range(index: usize, height: i64, width: i64) -> PyErr {
     ))
 }
 
-/// C-contiguous int64.
-fn integers(name: &str, object: &Bound<'_, PyAny>) -> PyResult<PyBuffer<i64>> {
-    let buffer = PyBuffer::<i64>::get(object)
-        .map_err(|_| PyTypeError::new_err(format!("{name}: must be an array of int64")))?;
-    if buffer.is_c_contiguous() {
-        Ok(buffer)
-    } else {
-        Err(PyValueError::new_err(format!("{name}: must be C-contiguous")))
-    }
-}
-
 /// Sizes looked at between two looks at signals.
 const CHUNK: usize = 1 << 18;
 
-/// Pairs of sides, checked; `first` is the number of the first of them in errors.
-fn sizes_of(py: Python<'_>, sizes: &Bound<'_, PyAny>, first: usize) -> PyResult<Vec<Size>> {
-    let numbers = copied(py, "sizes", &integers("sizes", sizes)?)?;
+/// Pairs of sides, checked.
+fn sizes_of(py: Python<'_>, sizes: &PyBuffer<i64>) -> PyResult<Vec<Size>> {
+    let numbers = copied(py, "sizes", sizes)?;
     let pairs = numbers.as_chunks::<2>().0;
     let mut sizes: Vec<Size> = reserved(pairs.len()).map_err(|error| to_python(&error))?;
     for (number, chunk) in pairs.chunks(CHUNK).enumerate() {
         for (place, &[height, width]) in chunk.iter().enumerate() {
             let size = (side(height), side(width));
             if size.0 == 0 || size.1 == 0 {
-                return Err(out_of_range(first + number * CHUNK + place, height, width));
+                return Err(out_of_range(number * CHUNK + place, height, width));
             }
             sizes.push(size);
         }
@@ -72,121 +66,219 @@ fn sizes_of(py: Python<'_>, sizes: &Bound<'_, PyAny>, first: usize) -> PyResult<
     Ok(sizes)
 }
 
-/// The bits of an int64 a size; `first` is the number of the first size in errors.
+/// Tokens of each size, an array of int64. `sizes`: (n, 2) integers of any kind.
 #[pyfunction]
-#[pyo3(signature = (spec, sizes, num_images=1, first=0))]
+#[pyo3(signature = (spec, sizes, num_images=1))]
 pub(super) fn num_tokens<'py>(
     py: Python<'py>,
     spec: &Bound<'py, PySpec>,
     sizes: &Bound<'py, PyAny>,
     num_images: usize,
-    first: usize,
-) -> PyResult<Bound<'py, PyByteArray>> {
+) -> PyResult<Bound<'py, PyAny>> {
     super::error::guard(|| {
-        let numbers = copied(py, "sizes", &integers("sizes", sizes)?)?;
-        let pairs = numbers.as_chunks::<2>().0;
-        let spec = &spec.get().spec;
-        let counts = watched(py, |watch| {
-            let mut counts: Vec<[u8; 8]> =
-                reserved(pairs.len()).map_err(|error| At { index: 0, error })?;
-            for (index, &[height, width]) in pairs.iter().enumerate() {
-                if index.is_multiple_of(WATCH_EVERY) {
-                    watch.check().map_err(|error| At { index, error })?;
-                }
-                match count_tokens(spec, (side(height), side(width)), num_images) {
-                    Ok(tokens) => counts.push((tokens as i64).to_ne_bytes()),
-                    Err(error) => return Err(At { index, error }),
-                }
-            }
-            Ok(counts)
+        let sizes = numbers::sizes(sizes)?;
+        let len = sizes.item_count() / 2;
+        let bytes = PyByteArray::new_with(py, len * 8, |bytes| {
+            counted(py, spec.get(), &sizes, num_images, bytes)
         })?;
-        match counts {
-            Ok(counts) => PyByteArray::new_with(py, counts.len() * 8, |bytes| {
-                bytes.copy_from_slice(counts.as_flattened());
-                Ok(())
-            }),
-            Err(At { index, error }) => {
-                let [height, width] = pairs[index];
-                if side(height) == 0 || side(width) == 0 {
-                    return Err(out_of_range(first + index, height, width));
-                }
-                Err(at(py, &At { index: first + index, error }))
-            }
-        }
+        numbers::of_bytes(len, "int64", bytes)
     })
 }
 
-/// The options to change so that the budget is met, None if nothing does. `tokens` of all images together, or with
-/// `except_for` of each but so many.
+/// Fills `out` with the bits of an int64 a size, each turned to the page that the family's images are turned to.
+fn counted(
+    py: Python<'_>,
+    spec: &PySpec,
+    sizes: &PyBuffer<i64>,
+    num_images: usize,
+    out: &mut [u8],
+) -> PyResult<()> {
+    let (spec, page) = (&*spec.spec, spec.page());
+    let mut numbers = Vec::new();
+    for (number, out) in out.chunks_mut(numbers::CHUNK * 8).enumerate() {
+        let (first, count) = (number * numbers::CHUNK, out.len() / 8);
+        numbers.clear();
+        append("sizes", sizes, first * 2..(first + count) * 2, &mut numbers)?;
+        let pairs = numbers.as_chunks_mut::<2>().0;
+        if let Some(page) = page {
+            let across = pairs.iter_mut().filter(|pair| is_across(**pair, page));
+            across.for_each(|pair| pair.swap(0, 1));
+        }
+        let failed = watched(py, |watch| {
+            let counts = out.as_chunks_mut::<8>().0;
+            for (index, (&[height, width], count)) in pairs.iter().zip(counts).enumerate() {
+                if index.is_multiple_of(SIZES) {
+                    watch.check().map_err(|error| At { index, error })?;
+                }
+                match count_tokens(spec, (side(height), side(width)), num_images) {
+                    Ok(tokens) => *count = (tokens as i64).to_ne_bytes(),
+                    Err(error) => return Err(At { index, error }),
+                }
+            }
+            Ok(())
+        })?;
+        if let Err(At { index, error }) = failed {
+            let [height, width] = pairs[index];
+            let index = first + index;
+            if side(height) == 0 || side(width) == 0 {
+                return Err(out_of_range(index, height, width));
+            }
+            return Err(at(py, &At { index, error }));
+        }
+        py.check_signals()?;
+    }
+    Ok(())
+}
+
+/// Sizes of a chunk between two looks at the watch.
+const SIZES: usize = 1 << 12;
+
+/// The options to change so that the images meet the one budget that is given: see `Processor.fit`.
 #[pyfunction]
-#[pyo3(signature = (spec, sizes, num_images, tokens, except_for=None))]
 pub(super) fn fit<'py>(
     py: Python<'py>,
     spec: &Bound<'py, PySpec>,
     sizes: &Bound<'py, PyAny>,
-    num_images: usize,
-    tokens: u64,
-    except_for: Option<u64>,
-) -> PyResult<Option<Bound<'py, PyDict>>> {
+    tokens_per_image: Option<&Bound<'py, PyAny>>,
+    total_tokens: Option<&Bound<'py, PyAny>>,
+    quantile: Option<&Bound<'py, PyAny>>,
+    num_images: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyDict>> {
     super::error::guard(|| {
-        let sizes = sizes_of(py, sizes, 0)?;
-        let target = match except_for {
-            None => Target::Total(tokens),
-            Some(except) => Target::Each { tokens, except },
-        };
+        let sizes = numbers::sizes(sizes)?;
+        let count = sizes.item_count() / 2;
+        let (name, target) = budget(py, count, tokens_per_image, total_tokens, quantile)?;
+        let num_images = below("num_images", num_images, 1, 31)? as usize;
+        let sizes = sizes_of(py, &sizes)?;
         let spec = &spec.get().spec;
         let found = watched(py, |watch| solver::fit(spec, &sizes, num_images, target, watch))?;
-        let Some(settings) = found.map_err(|failure| at(py, &failure))? else { return Ok(None) };
+        let Some(settings) = found.map_err(|failure| at(py, &failure))? else {
+            let (Target::Total(tokens) | Target::Each { tokens, .. }) = target;
+            return Err(PyValueError::new_err(format!(
+                "{name}: must be more, no setting of this processor meets {tokens}"
+            )));
+        };
         let options = PyDict::new(py);
         for (name, setting) in settings {
             options.set_item(name, value::to_object(py, &setting)?)?;
         }
-        Ok(Some(options))
+        Ok(options)
     })
 }
 
-/// First-fit decreasing: fills `members` with the numbers of the items, bin after bin, and gives the bits of an int64 a
-/// bin, one past its last place.
+/// The one budget of tokens that is given for `count` images, and the name of its argument.
+fn budget<'py>(
+    py: Python<'py>,
+    count: usize,
+    tokens_per_image: Option<&Bound<'py, PyAny>>,
+    total_tokens: Option<&Bound<'py, PyAny>>,
+    quantile: Option<&Bound<'py, PyAny>>,
+) -> PyResult<(&'static str, Target)> {
+    let is_pair =
+        |it: &&Bound<'_, PyAny>| it.is_instance_of::<PyTuple>() || it.is_instance_of::<PyList>();
+    let (name, given, share) = match (tokens_per_image, total_tokens, quantile) {
+        (None, Some(total), None) => ("total_tokens", total.clone(), None),
+        (Some(each), None, share) if !share.as_ref().is_some_and(is_pair) => {
+            ("tokens_per_image", each.clone(), share.cloned())
+        }
+        (None, None, Some(pair)) if is_pair(&pair) => {
+            if pair.len()? != 2 {
+                return Err(PyValueError::new_err("quantile: must be (q, tokens)"));
+            }
+            ("quantile", pair.get_item(1)?, Some(pair.get_item(0)?))
+        }
+        _ => {
+            return Err(PyValueError::new_err(
+                "tokens_per_image, total_tokens, quantile: exactly one budget must be given",
+            ));
+        }
+    };
+    let tokens = below(name, &given, 0, 63)?;
+    if total_tokens.is_some() {
+        return Ok((name, Target::Total(tokens)));
+    }
+    let needed = match share {
+        None => count as u64,
+        Some(share) => needed(py, count, &share)?,
+    };
+    Ok((name, Target::Each { tokens, except: count as u64 - needed }))
+}
+
+/// The least number of `count` images that is this share of them. The share is the decimal that it prints as.
+fn needed(py: Python<'_>, count: usize, share: &Bound<'_, PyAny>) -> PyResult<u64> {
+    if share.is_instance_of::<PyBool>() || !is_number(share)? {
+        return Err(type_error(format!("quantile: must be a number, got {}", kind_of(share)?)));
+    }
+    if !(share.gt(0)? && share.le(1)?) {
+        return Err(PyValueError::new_err(format!(
+            "quantile: must be above 0 and at most 1, got {}",
+            share.str()?
+        )));
+    }
+    let fraction = py.import(intern!(py, "fractions"))?.getattr("Fraction")?;
+    let needed = fraction.call1((share.str()?,))?.mul(count)?;
+    py.import(intern!(py, "math"))?.call_method1(intern!(py, "ceil"), (needed,))?.extract()
+}
+
+/// First-fit decreasing: of every bin the numbers of its sequences, int64, and their offsets in it, int32. `token_counts`:
+/// (n,) integers of any kind.
 #[pyfunction]
 pub(super) fn pack<'py>(
     py: Python<'py>,
     token_counts: &Bound<'py, PyAny>,
-    max_len: u64,
-    members: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyByteArray>> {
+    max_len: &Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
     super::error::guard(|| {
-        let counts = copied(py, "token_counts", &integers("token_counts", token_counts)?)?;
-        let mut out = OutBuffer::get(members, "members", counts.len() * 8)?;
-        let out = out.bytes().as_chunks_mut::<8>().0;
-        let mut lengths = reserved(counts.len()).map_err(|error| to_python(&error))?;
-        for (index, &count) in counts.iter().enumerate() {
-            let length = u64::try_from(count).map_err(|_| {
-                PyValueError::new_err(format!(
-                    "token_counts[{index}]: must not be negative, got {count}"
-                ))
-            })?;
-            if length > max_len {
-                return Err(PyValueError::new_err(format!(
-                    "token_counts[{index}]: must be at most max_len={max_len}, got {length}"
-                )));
+        let (members, offsets) = (PyList::empty(py), PyList::empty(py));
+        let Some(counts) = numbers::lengths("token_counts", token_counts)? else {
+            return Ok((members, offsets));
+        };
+        let most = below("max_len", max_len, 1, 31)?;
+        let lengths = lengths_of(&copied(py, "token_counts", &counts)?, most)?;
+        let bins = watched(py, |watch| solver::first_fit_decreasing(&lengths, most, watch))?;
+        let bins = bins.map_err(|error| to_python(&error))?;
+        let mut start = 0;
+        for (number, &end) in bins.ends.iter().enumerate() {
+            if number.is_multiple_of(BINS) {
+                py.check_signals()?;
             }
-            lengths.push(length);
+            let bin = &bins.members[start..end];
+            let places = bin.iter().map(|&member| (member as i64).to_ne_bytes());
+            members.append(numbers::array(py, "int64", places)?)?;
+            let mut sums: Vec<[u8; 4]> =
+                reserved(bin.len() + 1).map_err(|error| to_python(&error))?;
+            let mut sum = 0_u64;
+            sums.push((sum as i32).to_ne_bytes());
+            for &member in bin {
+                sum += lengths[member];
+                sums.push((sum as i32).to_ne_bytes());
+            }
+            offsets.append(numbers::array(py, "int32", sums.into_iter())?)?;
+            start = end;
         }
-        let bins = watched(py, |watch| {
-            let bins = solver::first_fit_decreasing(&lengths, max_len, watch)?;
-            for (place, &member) in out.iter_mut().zip(&bins.members) {
-                *place = (member as i64).to_ne_bytes();
-            }
-            Ok::<_, Error>(bins)
-        })?;
-        let ends = bins.map_err(|error| to_python(&error))?.ends;
-        PyByteArray::new_with(py, ends.len() * 8, |bytes| {
-            for (place, &end) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(&ends) {
-                *place = (end as i64).to_ne_bytes();
-            }
-            Ok(())
-        })
+        Ok((members, offsets))
     })
+}
+
+/// Bins between two looks at signals.
+const BINS: usize = 1 << 10;
+
+/// Lengths of sequences, of which none is longer than a bin.
+fn lengths_of(counts: &[i64], max_len: u64) -> PyResult<Vec<u64>> {
+    let mut lengths = reserved(counts.len()).map_err(|error| to_python(&error))?;
+    for (index, &count) in counts.iter().enumerate() {
+        let Ok(length) = u64::try_from(count) else {
+            let rule = format!("token_counts[{index}]: must not be negative, got {count}");
+            return Err(PyValueError::new_err(rule));
+        };
+        if length > max_len {
+            return Err(PyValueError::new_err(format!(
+                "token_counts[{index}]: must be at most max_len={max_len}, got {length}"
+            )));
+        }
+        lengths.push(length);
+    }
+    Ok(lengths)
 }
 
 /// From elements back to bytes.

@@ -1,20 +1,21 @@
 //! The bare functions.
 
-use pyo3::exceptions::{PyException, PyMemoryError, PyTypeError};
-use pyo3::intern;
+use pyo3::exceptions::{PyMemoryError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyMapping, PyString};
+use pyo3::types::{PyBytes, PyDict, PyList, PyMapping, PyString, PyTuple};
 use std::sync::Arc;
 
 use super::arguments::{integer, side};
 use super::array::{ImageBuffer, OutBuffer};
-use super::calls::watched;
 use super::error::{guard, to_python};
+use super::kept::PyKept;
+use super::numbers::goes_on;
+use super::outs;
 use super::plain;
 use super::processor::{Pixels, execute, simd};
 use super::value;
 use super::vocabulary::{kind_of, type_error, value_error};
-use crate::error::{Error, Size, push, zeroed};
+use crate::error::{Error, Size, push};
 use crate::families::{all as all_families, videos as all_videos};
 use crate::pack::{Element, Lut, Normalise};
 use crate::pipeline::Settings;
@@ -42,6 +43,12 @@ pub(super) fn backends() -> Vec<&'static str> {
 #[pyfunction]
 pub(super) fn is_forked() -> bool {
     crate::parallel::is_forked()
+}
+
+/// The rule of numbers that a name stands for, torchvision or a release of Pillow; None where there is none.
+#[pyfunction]
+pub(super) fn numerics_rule(name: &Bound<'_, PyString>) -> Option<&'static str> {
+    name.to_str().ok().and_then(Numerics::of_release).map(Numerics::name)
 }
 
 /// The families and the values of their released checkpoints.
@@ -173,9 +180,7 @@ fn pair<'py>(
 ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     let py = value.py();
     let failed = |error: PyErr| {
-        let passes =
-            error.is_instance_of::<PyMemoryError>(py) || !error.is_instance_of::<PyException>(py);
-        if passes {
+        if goes_on(py, &error) {
             return error;
         }
         match kind_of(value) {
@@ -241,80 +246,6 @@ pub(super) fn best_canvas(
         }
         let size = (side("height", height)?, side("width", width)?);
         sizing::best_canvas(size, &sizes).map_err(|error| to_python(&error))
-    })
-}
-
-/// Every pixel (height, width, 4) of an image as the three bytes of another, (height, width, 3) of uint8.
-fn composited<'py>(
-    image: &Bound<'py, PyAny>,
-    pixel: impl Fn((usize, usize), [u8; 4]) -> [u8; 3] + Sync,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = image.py();
-    let source = ImageBuffer::get(image)?;
-    let (height, width) = source.size();
-    let made = plain::numpy(py)?
-        .call_method1(intern!(py, "empty"), ((height, width, 3), intern!(py, "uint8")))?;
-    if height == 0 || width == 0 {
-        return Ok(made);
-    }
-    let mut out = OutBuffer::get(&made, "image", height * width * 3)?;
-    let mut row = zeroed(width * 4).map_err(|error| to_python(&error))?;
-    let (view, out) = (source.view(), out.bytes());
-    watched(py, |watch| {
-        for (y, target) in out.chunks_exact_mut(width * 3).enumerate() {
-            if y.is_multiple_of(16) {
-                watch.check()?;
-            }
-            view.gather_row(y, &mut row);
-            let pixels = row.as_chunks::<4>().0.iter().zip(target.as_chunks_mut::<3>().0);
-            for (x, (from, to)) in pixels.enumerate() {
-                *to = pixel((y, x), *from);
-            }
-        }
-        Ok(())
-    })?
-    .map_err(|error: Error| to_python(&error))?;
-    Ok(made)
-}
-
-/// Four channels composited on white as transformers does for arrays: each backend in its own arithmetic.
-///
-/// Matches `TorchvisionBackend.convert_to_rgb` (float32, truncated after `* 255.999`) and
-/// `image_transforms.convert_to_rgb` (float64, rounded half to even).
-#[pyfunction]
-pub(super) fn on_white<'py>(
-    image: &Bound<'py, PyAny>,
-    torchvision: bool,
-) -> PyResult<Bound<'py, PyAny>> {
-    guard(|| {
-        if torchvision {
-            let unit = |byte: u8| f32::from(byte) * (1.0_f64 / 255.0) as f32;
-            return composited(image, |_, [red, green, blue, alpha]| {
-                let alpha = unit(alpha);
-                let mixed = |byte| ((unit(byte) * alpha + (1.0 - alpha)) * 255.999) as u8;
-                [red, green, blue].map(mixed)
-            });
-        }
-        composited(image, |_, [red, green, blue, alpha]| {
-            let share = f64::from(alpha) / 255.0;
-            let mixed = |byte| (share * f64::from(byte) + (1.0 - share) * 255.0).round_ties_even();
-            [red, green, blue].map(|byte| mixed(byte) as u8)
-        })
-    })
-}
-
-/// Four channels composited on squares of 8 pixels, light and dark by turns, in integers.
-///
-/// Matches `Inkling2ImageProcessor.convert_to_rgb`.
-#[pyfunction]
-pub(super) fn on_checkerboard<'py>(image: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    guard(|| {
-        composited(image, |(y, x), [red, green, blue, alpha]| {
-            let square = if (y / 8 + x / 8) % 2 == 0 { 204 } else { 153 };
-            let alpha = u32::from(alpha);
-            let mixed = |byte| (u32::from(byte) * alpha + square * (255 - alpha) + 127) / 255;
-            [red, green, blue].map(|byte| mixed(byte) as u8)
-        })
     })
 }
 
@@ -404,5 +335,60 @@ pub(super) fn resize_plain(
         let pixels = Pixels::Buffer(image);
         resize_into(py, pixels, size, (filter, numerics), out, threads, limit)?;
         Ok(true)
+    })
+}
+
+/// The same for an array of bytes (height, width, 3 or 4), with words for all that is wrong with the other arguments:
+/// the array that was resized into, new where `out` is None.
+#[pyfunction]
+#[expect(clippy::too_many_arguments, reason = "the whole of one call of the facade")]
+pub(super) fn resize_careful<'py>(
+    py: Python<'py>,
+    image: &Bound<'py, PyAny>,
+    size: &Bound<'py, PyAny>,
+    resample: &Bound<'py, PyAny>,
+    numerics: &str,
+    out: Option<&Bound<'py, PyAny>>,
+    num_threads: &Bound<'py, PyAny>,
+    limit: u64,
+    kept: &Bound<'py, PyKept>,
+) -> PyResult<Bound<'py, PyAny>> {
+    guard(|| {
+        let source = ImageBuffer::get(image)?;
+        let (tall, wide) = pair("size", size)?;
+        let (height, width) = (integer("size", &tall)?, integer("size", &wide)?);
+        let threads = integer("num_threads", num_threads)?;
+        if !(0..1 << 31).contains(&threads) {
+            let rule = format!("num_threads: must be in 0..2**31, got {threads}");
+            return Err(value_error(rule));
+        }
+        let Ok(resample) = resample.cast::<PyString>() else {
+            let kind = kind_of(resample)?;
+            return Err(type_error(format!("resample: must be a string, got {kind}")));
+        };
+        if height < 1 || width < 1 {
+            let rule = "size: height and width must be at least 1";
+            return Err(value_error(format!("{rule}, got ({height}, {width})")));
+        }
+        let size = (height as usize, width as usize);
+        if size.0.checked_mul(size.1).is_none_or(|pixels| pixels as u64 > limit) {
+            return Err(to_python(&Error::TooLarge { what: "size", size, limit }));
+        }
+        let shape = [size.0, size.1, source.pixel()];
+        let target = if let Some(out) = out {
+            let target = outs::view("out", out, &shape, "uint8")?;
+            if outs::may_share(&target, image)? {
+                return Err(value_error("out: overlaps image in memory".into()));
+            }
+            target
+        } else {
+            kept.get().array(&PyTuple::new(py, shape)?, "uint8", "size")?
+        };
+        let filter = Filter::parse(resample.to_str()?).map_err(|error| to_python(&error))?;
+        let numerics = Numerics::parse(numerics).map_err(|error| to_python(&error))?;
+        let out = OutBuffer::get(&target, "out", shape.iter().product())?;
+        let (pixels, rule) = (Pixels::Buffer(source), (filter, numerics));
+        resize_into(py, pixels, size, rule, out, threads as usize, limit)?;
+        Ok(target)
     })
 }

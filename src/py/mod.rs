@@ -11,6 +11,9 @@ mod error;
 mod functions;
 mod jpeg;
 mod kept;
+mod numbers;
+mod outs;
+mod pixels;
 mod plain;
 mod plan;
 mod planned;
@@ -18,6 +21,7 @@ mod processor;
 mod rules;
 mod sampling;
 mod schema;
+mod served;
 mod value;
 mod vocabulary;
 
@@ -48,12 +52,14 @@ fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(functions::simd_name, module)?)?;
     module.add_function(wrap_pyfunction!(functions::backends, module)?)?;
     module.add_function(wrap_pyfunction!(functions::is_forked, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::numerics_rule, module)?)?;
     module.add_function(wrap_pyfunction!(functions::families, module)?)?;
     module.add_function(wrap_pyfunction!(functions::video_families, module)?)?;
     module.add_function(wrap_pyfunction!(arguments::whole_number, module)?)?;
     module.add_function(wrap_pyfunction!(arguments::integer, module)?)?;
     module.add_function(wrap_pyfunction!(arguments::side, module)?)?;
     module.add_function(wrap_pyfunction!(arguments::finite_number, module)?)?;
+    module.add_function(wrap_pyfunction!(numbers::as_numbers, module)?)?;
     module.add_function(wrap_pyfunction!(sampling::sample_indices, module)?)?;
     module.add_function(wrap_pyfunction!(configs::family, module)?)?;
     module.add_function(wrap_pyfunction!(configs::video_family, module)?)?;
@@ -69,7 +75,6 @@ fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(vocabulary::option_names, module)?)?;
     module.add_function(wrap_pyfunction!(schema::schema, module)?)?;
     module.add_function(wrap_pyfunction!(schema::keys, module)?)?;
-    module.add_function(wrap_pyfunction!(schema::markers, module)?)?;
     module.add_function(wrap_pyfunction!(schema::upstream, module)?)?;
     module.add_function(wrap_pyfunction!(schema::remote, module)?)?;
     module.add_function(wrap_pyfunction!(schema::strategy, module)?)?;
@@ -81,9 +86,14 @@ fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(functions::aspect_ratios, module)?)?;
     module.add_function(wrap_pyfunction!(functions::best_canvas, module)?)?;
     module.add_function(wrap_pyfunction!(functions::resize, module)?)?;
-    module.add_function(wrap_pyfunction!(functions::on_white, module)?)?;
-    module.add_function(wrap_pyfunction!(functions::on_checkerboard, module)?)?;
+    module.add_function(wrap_pyfunction!(pixels::on_white, module)?)?;
+    module.add_function(wrap_pyfunction!(pixels::on_checkerboard, module)?)?;
+    module.add_function(wrap_pyfunction!(pixels::without_margins, module)?)?;
+    module.add_function(wrap_pyfunction!(pixels::lies_across, module)?)?;
+    module.add_function(wrap_pyfunction!(pixels::whole_bytes, module)?)?;
     module.add_function(wrap_pyfunction!(functions::resize_plain, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::resize_careful, module)?)?;
+    module.add_function(wrap_pyfunction!(outs::in_strip, module)?)?;
     rules::add(module)?;
     module.add_class::<jpeg::Jpeg>()?;
     module.add_function(wrap_pyfunction!(jpeg::jpeg_header, module)?)?;
@@ -93,6 +103,8 @@ fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(counts::num_tokens, module)?)?;
     module.add_function(wrap_pyfunction!(counts::fit, module)?)?;
     module.add_function(wrap_pyfunction!(counts::pack, module)?)?;
+    module.add_function(wrap_pyfunction!(served::patch_counts, module)?)?;
+    module.add_function(wrap_pyfunction!(served::multimodal_tokens, module)?)?;
     module.add_function(wrap_pyfunction!(counts::unpack, module)?)?;
     module.add_function(wrap_pyfunction!(counts::assemble, module)?)?;
     Ok(())

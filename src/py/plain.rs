@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::array::{ImageBuffer, OutBuffer, disjoint};
 use super::arrow::PilImage;
-use super::batch::PyBatch;
+use super::batch::{self, PyBatch};
 use super::kept::PyKept;
 use super::processor::{Pixels, PySpec};
 use crate::error::Size;
@@ -109,9 +109,7 @@ pub(super) fn batch<'py>(
     let mut buffers = Vec::with_capacity(asked.shapes().arrays.len());
     for array in &asked.shapes().arrays {
         let bytes = array.shape.iter().product::<usize>() * array.element.size();
-        // numpy has no bfloat16: its bits.
-        let bits = array.element == Element::Bfloat16;
-        let dtype = if bits { "uint16" } else { array.element.name() };
+        let dtype = batch::dtype(array.element);
         // Without memory the careful way fails as well, and says at what.
         let memory = kept.get().array(&PyTuple::new(py, &array.shape)?, dtype, array.key);
         let Some(memory) = declined(py, memory)? else { return Ok(None) };

@@ -230,6 +230,30 @@ impl PyPlan {
         let elements = filled(Element::Float32, self.plan.outputs.len())?;
         Batch::arrays(&self.spec, &[&*self.plan], &[1], &elements, usize::MAX)
     }
+
+    /// What upstream's `get_number_of_image_patches` returns, and the number of it that its processor counts.
+    pub(super) fn patch_counts<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyAny>, usize)> {
+        let counts = families::find(self.plan.family).map_or(Counts::Units, |it| it.prompt.counts);
+        let found = self.plan.patch_counts(&self.spec, counts);
+        let (object, count) = match found.map_err(|error| to_python(&error))? {
+            PatchCounts::Number(count) => (count.into_pyobject(py)?.into_any(), count),
+            PatchCounts::Sides(rows, columns) => {
+                ((rows, columns).into_pyobject(py)?.into_any(), rows * columns)
+            }
+            PatchCounts::Split(count, rows, columns) => {
+                ((count, rows, columns).into_pyobject(py)?.into_any(), count)
+            }
+        };
+        let count = match counts {
+            Counts::One | Counts::Tokens => 1,
+            Counts::Windows => self.plan.views.iter().filter(|view| view.output == Some(0)).count(),
+            _ => count,
+        };
+        Ok((object, count))
+    }
 }
 
 /// A number of a fact: whole ones are integers.
@@ -335,7 +359,7 @@ impl PyPlan {
     /// Tokens that transformers' processor counts for the image in a prompt (`_get_num_multimodal_tokens`), as far as it
     /// has such a function; else the words of `placeholder()`, each special one a token. None where no text holds images.
     #[getter]
-    fn num_prompt_tokens(&self) -> PyResult<Option<usize>> {
+    pub(super) fn num_prompt_tokens(&self) -> PyResult<Option<usize>> {
         guard(|| {
             let Some(prompt) = self.prompt() else { return Ok(None) };
             let found = self.plan.prompt_tokens(&self.spec, prompt);
@@ -388,33 +412,6 @@ impl PyPlan {
                     .map_err(|error| to_python(&error))?,
             };
             planned::placeholder(&text, tokens)
-        })
-    }
-
-    /// What upstream's `get_number_of_image_patches` returns, and the number of it that its processor counts.
-    #[getter]
-    fn _patch_counts<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, usize)> {
-        guard(|| {
-            let counts =
-                families::find(self.plan.family).map_or(Counts::Units, |it| it.prompt.counts);
-            let found = self.plan.patch_counts(&self.spec, counts);
-            let (object, count) = match found.map_err(|error| to_python(&error))? {
-                PatchCounts::Number(count) => (count.into_pyobject(py)?.into_any(), count),
-                PatchCounts::Sides(rows, columns) => {
-                    ((rows, columns).into_pyobject(py)?.into_any(), rows * columns)
-                }
-                PatchCounts::Split(count, rows, columns) => {
-                    ((count, rows, columns).into_pyobject(py)?.into_any(), count)
-                }
-            };
-            let count = match counts {
-                Counts::One | Counts::Tokens => 1,
-                Counts::Windows => {
-                    self.plan.views.iter().filter(|view| view.output == Some(0)).count()
-                }
-                _ => count,
-            };
-            Ok((object, count))
         })
     }
 

@@ -17,7 +17,7 @@ use super::plain;
 use super::plan::PyPlan;
 use super::sampling;
 use super::value;
-use crate::error::{Error, collected, push, reserved};
+use crate::error::{Error, Size, collected, push, reserved};
 use crate::families;
 use crate::image::ImageRef;
 use crate::memory::{self, pays_to_stream};
@@ -28,7 +28,7 @@ use crate::plan::{Batch, Plan, row_shape};
 use crate::resample::Numerics;
 use crate::sampling::Asked;
 use crate::simd::Simd;
-use crate::spec::{Group, Prepared};
+use crate::spec::{Group, Prepared, Spec};
 use crate::strategy::Measure;
 
 /// The backend chosen at import.
@@ -257,6 +257,19 @@ impl PySpec {
         self.spec.strategy.temporal_patch_size()
     }
 
+    /// The value of an option that the family has.
+    fn option(&self, name: &str) -> Option<Value> {
+        self.spec.options().into_iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    /// The same for images of any size, which are always resized.
+    pub(super) fn without_limits(mut spec: Spec) -> PyResult<Self> {
+        spec.common.max_image_pixels = usize::MAX >> 1;
+        spec.common.do_resize = true;
+        let spec = spec.prepare().map_err(|error| to_python(&error))?;
+        Ok(Self { spec: Arc::new(spec), luts: Default::default() })
+    }
+
     pub(super) fn copies(&self, temporal: &str) -> PyResult<usize> {
         match temporal {
             "expand" => Ok(self.temporal()),
@@ -301,6 +314,12 @@ impl PySpec {
             let spec = spec.prepare().map_err(|error| to_python(&error))?;
             Ok(Self { spec: Arc::new(spec), luts: Default::default() })
         })
+    }
+
+    /// The family's name.
+    #[getter]
+    fn family(&self) -> &'static str {
+        self.spec.family
     }
 
     #[getter]
@@ -353,13 +372,30 @@ impl PySpec {
 
     /// The same for images of any size, which are always resized.
     fn unlimited(&self) -> PyResult<Self> {
-        guard(|| {
-            let mut spec = self.spec.spec.clone();
-            spec.common.max_image_pixels = usize::MAX >> 1;
-            spec.common.do_resize = true;
-            let spec = spec.prepare().map_err(|error| to_python(&error))?;
-            Ok(Self { spec: Arc::new(spec), luts: Default::default() })
-        })
+        guard(|| Self::without_limits(self.spec.spec.clone()))
+    }
+
+    /// Height and width of the page that images are turned to, None where they are not turned. Upstream's torchvision
+    /// class that also cuts margins turns other axes: a call refuses it.
+    #[getter]
+    pub(super) fn page(&self) -> Option<Size> {
+        let refused =
+            self.spec.numerics == Numerics::Torchvision && self.option("do_crop_margin").is_some();
+        if refused || self.option("do_align_long_axis") != Some(Value::Bool(true)) {
+            return None;
+        }
+        match (self.option("height"), self.option("width")) {
+            (Some(Value::Int(height)), Some(Value::Int(width))) => {
+                Some((height as usize, width as usize))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether margins are cut off images.
+    #[getter]
+    fn crops_margins(&self) -> bool {
+        self.option("do_crop_margin") == Some(Value::Bool(true))
     }
 
     /// The bits of what each byte becomes in each channel of an array of pixels, (3, 256) of float32; None for no such
@@ -407,10 +443,8 @@ impl PySpec {
     /// The option `temporal_patch_size`, and 1 where the family has none.
     #[getter]
     fn temporal_option(&self) -> usize {
-        let options = self.spec.options();
-        let found = options.iter().find(|(name, _)| *name == "temporal_patch_size");
-        match found {
-            Some((_, Value::Int(frames))) => *frames as usize,
+        match self.option("temporal_patch_size") {
+            Some(Value::Int(frames)) => frames as usize,
             _ => 1,
         }
     }

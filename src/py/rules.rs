@@ -7,6 +7,7 @@ use pyo3::types::PyBytes;
 use super::error::{guard, to_python};
 use super::processor::simd;
 use crate::error::{Error, Result, Size};
+use crate::margins::Grey;
 use crate::pack::{Arithmetic, Normalise, Standardise};
 use crate::parallel::Watch;
 use crate::pipeline::float;
@@ -19,6 +20,7 @@ pub(super) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(fixed_taps, module)?)?;
     module.add_function(wrap_pyfunction!(normalised, module)?)?;
     module.add_function(wrap_pyfunction!(standardised, module)?)?;
+    module.add_function(wrap_pyfunction!(greys, module)?)?;
     Ok(())
 }
 
@@ -154,4 +156,12 @@ fn standardised<'py>(
         Ok((values, found))
     })?;
     Ok((bytes(py, &values), found.mean, found.deviation))
+}
+
+/// The greys of pixels of three bytes, by which margins are found.
+#[pyfunction]
+fn greys<'py>(py: Python<'py>, pixels: &[u8], torchvision: bool) -> Bound<'py, PyBytes> {
+    let grey = if torchvision { Grey::Torchvision } else { Grey::Pillow };
+    let greys: Vec<u8> = pixels.as_chunks::<3>().0.iter().map(|pixel| grey.of(*pixel)).collect();
+    PyBytes::new(py, &greys)
 }

@@ -1,28 +1,15 @@
 //! Which frames of a video are taken.
 
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyString};
+use pyo3::types::PyString;
 
 use super::arguments::{finite_number, integer, maybe, rate, side};
 use super::calls::watched;
 use super::error::{guard, to_python};
-use super::plain::numpy;
+use super::numbers;
 use super::vocabulary::{shown, value_error};
 use crate::sampling::{Asked, Refused, Video};
 use crate::strategy::{Sampled, Sampling};
-
-/// A numpy array of int64.
-fn array<'py>(py: Python<'py>, numbers: &[i64]) -> PyResult<Bound<'py, PyAny>> {
-    let bytes = PyByteArray::new_with(py, numbers.len() * 8, |bytes| {
-        for (place, number) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(numbers) {
-            *place = number.to_ne_bytes();
-        }
-        Ok(())
-    })?;
-    let dtype = intern!(py, "int64");
-    numpy(py)?.call_method1(intern!(py, "ndarray"), ((numbers.len(),), dtype, bytes))
-}
 
 /// The frames that are taken, int64.
 pub(super) fn frames<'py>(
@@ -31,7 +18,7 @@ pub(super) fn frames<'py>(
     video: Video,
 ) -> PyResult<Bound<'py, PyAny>> {
     match watched(py, |watch| asked.frames(video, watch))? {
-        Ok(frames) => array(py, &frames),
+        Ok(frames) => numbers::array(py, "int64", frames.iter().map(|frame| frame.to_ne_bytes())),
         Err(Refused::Core(error)) => Err(to_python(&error)),
         Err(refused) => Err(value_error(refused.to_string())),
     }

@@ -90,12 +90,6 @@ pub(super) fn object(py: Python<'_>, preset: Preset) -> PyResult<Bound<'_, PyAny
     value::to_object(py, &Value::from(preset))
 }
 
-/// Tokens that upstream's processor puts around those of an image of a family.
-#[pyfunction]
-pub(super) fn markers(family: &str) -> PyResult<usize> {
-    guard(|| Ok(families::find(family).map_err(|error| to_python(&error))?.markers))
-}
-
 /// The strategy of a family, or of its videos' frames: its name, and what it does in a sentence.
 #[pyfunction]
 #[pyo3(signature = (family, video=false))]

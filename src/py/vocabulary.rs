@@ -75,7 +75,7 @@ fn is_integer(object: &Object<'_>) -> PyResult<bool> {
     Ok(object.is_instance_of::<PyInt>() || is_numpy(object, "integer")?)
 }
 
-fn is_number(object: &Object<'_>) -> PyResult<bool> {
+pub(super) fn is_number(object: &Object<'_>) -> PyResult<bool> {
     let own = object.is_instance_of::<PyInt>() || object.is_instance_of::<PyFloat>();
     Ok(own || is_numpy(object, "number")?)
 }

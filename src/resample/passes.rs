@@ -20,6 +20,31 @@ names! {
 }
 
 impl Numerics {
+    /// The rule that a name stands for: torchvision's, or that of a release of Pillow, `pillow-<version>`. None for a
+    /// release that is newer than any known here, and for one of 12 that leaves the minor version open.
+    #[must_use]
+    pub fn of_release(name: &str) -> Option<Self> {
+        let Some(version) = name.strip_prefix("pillow-") else {
+            return (name == Self::Torchvision.name()).then_some(Self::Torchvision);
+        };
+        let mut numbers = [None; 2];
+        for (place, part) in version.split('.').enumerate() {
+            if part.is_empty() || part.len() > 4 || !part.bytes().all(|byte| byte.is_ascii_digit())
+            {
+                return None;
+            }
+            if let Some(number) = numbers.get_mut(place) {
+                *number = part.parse::<u32>().ok();
+            }
+        }
+        match numbers {
+            [Some(1..=11), _] | [Some(12), Some(0 | 1)] => Some(Self::Pillow120),
+            [Some(12), Some(_)] => Some(Self::Pillow122),
+            [Some(13), _] => Some(Self::Pillow13),
+            _ => None,
+        }
+    }
+
     /// How it keeps the weights of a resize of bytes.
     #[must_use]
     pub const fn weights(self) -> Weights {

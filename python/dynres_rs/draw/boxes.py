@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from numpy.typing import ArrayLike
 
-from ..arguments import finite_number
+from .._dynres_rs import finite_number
 from .style import BOXES, Colour
 
 if TYPE_CHECKING:

@@ -10,13 +10,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _dynres_rs as _native
+from .. import memory
+from .._dynres_rs import Batch as Asked
 from .._dynres_rs import Plan
 from .._types import DType
-from ..arguments import _given_outs
-from ..memory import _empty
-from ..strips import in_strip, stripped, unstripped
+from ..failures import Failures
 from .derived import DERIVED
-from .frames import Frames, Listed, placed
+from .frames import Frames, Listed
 from .metadata import VideoMetadata
 from .variant import VideoVariant
 
@@ -39,7 +40,6 @@ class Call:
         step = max(CHUNK_FRAMES, 2 * threads * self._whole)
         self._chunk = -(-step // self._whole) * self._whole
         self.key: str = variant.spec.key
-        self._strip = False
         self.facts: dict[str, Any] = {}
         self.metadata: list[VideoMetadata] = []
 
@@ -88,37 +88,18 @@ class Call:
             plan = self._variant.spec.plan(height, width, 1)
         else:
             plan = self._variant.spec.plan(height, width, frames.count)
-        self._check_floating(frames, plan)
+        if frames.floating is not None:
+            resized = plan.resized != frames.size()
+            self._variant.check_floating("video", frames.floating, resized=resized)
         return None if frames.count is None else plan
 
-    def _check_floating(self, frames: Frames, plan: Plan) -> None:
-        """As for images: see `_call._check_floating`."""
-        floating = frames.floating
-        if floating is None:
-            return
-        if not self._variant.float_as_bytes:
-            raise TypeError(
-                f"video: must be uint8 unless do_rescale and do_normalize are on, got {floating}"
-            )
-        if self._variant.torchvision and plan.resized != frames.size():
-            raise TypeError(
-                "video: must be uint8 where it is resized by numerics='torchvision', which keeps"
-                f" fractions of floating-point frames; got {floating}"
-            )
-
-    def _array(self, plans: list[Plan]) -> tuple[tuple[int, ...], str]:
-        """Shape and dtype of the array of pixels of these videos; of a strip, those of its
-        patches."""
-        batch = self._variant.spec.batch(plans, [1] * len(plans), self._dtype, "expand")
-        ((_, shape, kind, _),) = batch.arrays
-        self._strip = bool(batch.strips)
-        # numpy has no bfloat16: its bits
-        rows = unstripped(shape) if self._strip else tuple(shape)
-        return rows, "uint16" if kind == "bfloat16" else kind
+    def _batch(self, plans: list[Plan]) -> Asked:
+        """The arrays of these videos."""
+        return self._variant.spec.batch(plans, [1] * len(plans), self._dtype, "expand")
 
     def _parts(self, pixels: NDArray[Any], plans: list[Plan]) -> list[NDArray[Any]]:
         """The consecutive rows of each video. Videos that have an axis have a place on it each."""
-        shapes = [self._array([plan])[0] for plan in plans]
+        shapes = [self._batch([plan]).rows[0] for plan in plans]
         if self._variant.spec.stacked:
             for place, (_, count, *_) in zip(pixels, shapes, strict=True):
                 place[count:] = 0
@@ -130,28 +111,17 @@ class Call:
         self,
         opened: list[tuple[int, Frames, Plan | None]],
         out: Any,
-        failures: list[tuple[int, Exception]],
-        errors: str,
-        single: bool,
+        failures: Failures,
     ) -> NDArray[Any]:
         plans = [plan for _, _, plan in opened if plan is not None]
         known = len(plans) == len(opened)
+        asked = self._batch(plans if known else [])
+        pixels: NDArray[Any] | None = None
         given: dict[str, NDArray[Any]] = {}
-        shape, kind = self._array(plans) if known and plans else self._nothing()
-        if out is not None and not (callable(out) and not known):
-            if not known:
-                raise ValueError("out: needs videos whose number of frames is known beforehand")
-            facts = self._facts(plans)
-            sizes = {
-                key: (value.shape, value.dtype.name)
-                for key, value in facts.items()
-                if isinstance(value, np.ndarray)
-            }
-            whole = stripped(shape) if self._strip else shape
-            given = _given_outs(out, [(self.key, whole, kind, False)], sizes, [])
-        pixels = None if self._strip else given.get(self.key)
-        if pixels is None and known:
-            pixels = _empty(self.key, shape, kind)
+        if known:
+            (pixels,), given = asked.allocate(out, memory.OUTPUTS, [])
+        elif out is not None and not callable(out):
+            raise ValueError("out: needs videos whose number of frames is known beforehand")
         parts = iter(self._parts(pixels, plans) if pixels is not None and plans else ())
         done: list[NDArray[Any]] = []
         wholes: list[Plan] = []
@@ -163,14 +133,7 @@ class Call:
                 else:
                     part, count = self._growing(frames, plan)
             except Exception as error:
-                named = error if single else placed(error, f"videos[{index}]: ")
-                if errors == "raise":
-                    try:
-                        raise named from None
-                    finally:
-                        del named  # the frame that it refers to must not refer to it
-                # Without its traceback, which would keep frames and output alive.
-                failures.append((index, named.with_traceback(None)))
+                failures.add(index, error)
                 continue
             height, width = frames.size()
             wholes.append(self._variant.spec.plan(height, width, count))
@@ -178,7 +141,7 @@ class Call:
                 frames.metadata.frames_indices = list(range(count))
             self.metadata.append(frames.metadata)
             done.append(part)
-        self.facts = self._facts(wholes)
+        self.facts = self._batch(wholes).facts()
         for key, value in self.facts.items():
             if key in given:
                 if len(wholes) == len(opened):
@@ -187,23 +150,17 @@ class Call:
         if pixels is not None and len(done) == len(opened):
             joined = pixels
         elif not done:
-            shape, kind = self._nothing()
+            shape, kind = self._batch([]).rows
             joined = np.empty((0, *shape[1:]), kind)
         elif self._variant.spec.stacked:
             joined = np.stack(done)
         else:
             joined = done[0] if len(done) == 1 else np.concatenate(done)
-        if self._strip:
-            joined = in_strip(joined, given.get(self.key))
+        if asked.strip:
+            joined = _native.in_strip(joined, given.get(self.key))
         for key in DERIVED.keys() & self.facts.keys():
             self.facts[key] = DERIVED[key](self._variant.options, joined, wholes, self.facts[key])
         return joined
-
-    def _facts(self, plans: list[Plan]) -> dict[str, Any]:
-        return self._variant.spec.batch(plans, [1] * len(plans), self._dtype, "expand").facts()
-
-    def _nothing(self) -> tuple[tuple[int, ...], str]:
-        return self._array([])
 
     def _into(self, frames: Frames, plan: Plan, part: NDArray[Any]) -> int:
         """All frames of a video of known length into its rows."""
@@ -233,7 +190,7 @@ class Call:
         # One temporal patch's plan: the size of each does not depend on their number here.
         one = self._variant.spec.plan(height, width, 1)
         plan = plan or one
-        shape, kind = self._array([one])
+        shape, kind = self._batch([one]).rows
         if self._variant.spec.stacked:
             shape = shape[1:]
         count = used = 0

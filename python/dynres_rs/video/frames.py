@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
-from .. import _dynres_rs as _native
+from ..failures import placed
 from ..images import Policy, Ready, prepare
 from .file import VideoFile
 from .metadata import VideoMetadata
 
-__all__ = ["Frames", "Listed", "VideosInput", "as_videos", "open_video", "placed"]
+__all__ = ["Frames", "Listed", "VideosInput", "as_videos", "open_video"]
 
 #: A video or a list of them.
 VideosInput = Any
@@ -177,18 +177,6 @@ def _check_like(first: Ready, ready: Ready, index: int) -> None:
         raise TypeError(
             f"video: all frames must have one dtype, got {one} and frame {index} of {other}"
         )
-
-
-def placed(error: Exception, where: str) -> Exception:
-    """The same class of error with a place before its text."""
-    kind = type(error)
-    if kind.__module__ not in ("builtins", _native.__name__, "dynres_rs"):
-        return error
-    text = str(error).removeprefix("image: ").removeprefix("video: ")
-    try:
-        return kind(f"{where}{text}")
-    except TypeError:
-        return error
 
 
 def is_array(value: Any) -> bool:

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._dynres_rs import DEFAULT_FPS
-from ..arguments import _side, finite_number
+from .._dynres_rs import DEFAULT_FPS, finite_number, side
 from ..files import shown
 from .sampling import as_frames, format_timestamps, timestamps
 
@@ -57,7 +56,7 @@ class VideoMetadata:
         if self.fps is not None and not finite_number("fps", self.fps) > 0:
             raise ValueError(f"fps: must be above 0, got {shown(self.fps)}")
         if self.total_num_frames is not None:
-            _side("total_num_frames", self.total_num_frames)
+            side("total_num_frames", self.total_num_frames)
         if self.frames_indices is None or not self.total_num_frames or self.fps is None:
             return self.fps or DEFAULT_FPS
         return len(self.frames_indices) / self.total_num_frames * self.fps
@@ -65,7 +64,7 @@ class VideoMetadata:
     @property
     def second_per_grid_t(self) -> float:
         """Seconds between temporal patches, as Qwen2.5-VL's processor computes them."""
-        _side("temporal_patch_size", self.temporal_patch_size)
+        side("temporal_patch_size", self.temporal_patch_size)
         if self.frames_indices is not None and not len(self.frames_indices):
             raise ValueError("frames_indices: must hold at least one frame")
         return self.temporal_patch_size / self.sampled_fps

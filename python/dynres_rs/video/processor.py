@@ -14,12 +14,12 @@ from .. import _dynres_rs as _native
 from .. import hf
 from .._call import How
 from .._configured import Configured
-from .._dynres_rs import Plan
+from .._dynres_rs import Plan, as_numbers, side
 from .._types import I64, Batch, ErrorPolicy, Options
-from ..arguments import _side, as_numbers
+from ..failures import Failures
 from ..options import canonical, preset
 from .call import Call
-from .frames import Frames, VideosInput, as_videos, open_video, placed
+from .frames import Frames, VideosInput, as_videos, open_video
 from .metadata import VideoMetadata, read_metadata
 from .variant import VideoVariant
 
@@ -188,24 +188,17 @@ class VideoProcessor(Configured[VideoVariant]):
         metadata = read_metadata(video_metadata, len(listed), variant.spec.temporal_option)
         run = Call(variant, how.dtype, how.num_threads)
         opened: list[tuple[int, Frames, Plan | None]] = []
-        failures: list[tuple[int, Exception]] = []
+        failures = Failures("videos", errors, single=single)
         for index, (video, known) in enumerate(zip(listed, metadata, strict=True)):
             try:
                 frames = open_video(video, variant.policy, known, how.num_threads)
                 opened.append((index, frames, run.plan(frames)))
             except Exception as error:
-                named = error if single else placed(error, f"videos[{index}]: ")
-                if errors == "raise":
-                    try:
-                        raise named from None
-                    finally:
-                        del named  # the frame that it refers to must not refer to it
-                # Without its traceback, which would keep frames and output alive.
-                failures.append((index, named.with_traceback(None)))
-        pixels = run(opened, out, failures, errors, single)
+                failures.add(index, error)
+        pixels = run(opened, out, failures)
         batch: Batch = {run.key: how.returned(pixels, half=how.dtype == "bfloat16")}
         for key, value in run.facts.items():
-            batch[key] = how.returned(value) if isinstance(value, np.ndarray) else value
+            batch[key] = how.returned(value)
         if return_metadata:
             batch["video_metadata"] = run.metadata
         if errors == "collect":
@@ -227,9 +220,9 @@ class VideoProcessor(Configured[VideoVariant]):
         """
         variant = self._variant(options)
         return variant.spec.plan(
-            _side("height", height),
-            _side("width", width),
-            _side("num_frames", num_frames),
+            side("height", height),
+            side("width", width),
+            side("num_frames", num_frames),
         )
 
     def num_tokens(self, sizes: ArrayLike, **options: Any) -> I64:
@@ -301,5 +294,5 @@ class VideoProcessor(Configured[VideoVariant]):
             ValueError: what upstream refuses, and what it fails on.
         """
         variant = self._variant(options)
-        count = _side("total_num_frames", total_num_frames)
+        count = side("total_num_frames", total_num_frames)
         return variant.spec.sample(count, video_fps, duration)

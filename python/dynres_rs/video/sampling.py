@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import _dynres_rs as _native
+from .._dynres_rs import finite_number, integer, side
 from .._types import I64
-from ..arguments import _integer, _side, as_list, finite_number
+from ..arguments import as_list
 from ..files import shown
 
 __all__ = ["format_timestamps", "sample_indices", "timestamps"]
@@ -83,7 +84,7 @@ def timestamps(
         ValueError: a rate or a number of frames that is not above 0.
     """
     indices: list[Any] = as_frames("frames_indices", frames_indices)
-    temporal_patch_size = _side("temporal_patch_size", temporal_patch_size)
+    temporal_patch_size = side("temporal_patch_size", temporal_patch_size)
     if finite_number("video_fps", video_fps) <= 0:
         raise ValueError(f"video_fps: must be a finite number above 0, got {shown(video_fps)}")
     if missing := -len(indices) % temporal_patch_size:
@@ -111,4 +112,4 @@ def format_timestamps(times: Sequence[float]) -> list[str]:
 
 def as_frames(name: str, given: Any) -> list[int]:
     """Numbers of frames as a list of integers."""
-    return [_integer(name, index) for index in as_list(name, given)]
+    return [integer(name, index) for index in as_list(name, given)]
