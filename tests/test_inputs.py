@@ -119,7 +119,7 @@ def test_large_alpha_and_floats(numerics: str, shape: tuple[int, int, int]) -> N
     image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     np.testing.assert_array_equal(prepare(image, policy).pixels, on_white(image, numerics))
     rgb = image[:, :, :3]
-    for dtype in (np.float16, np.float32, np.float64):
+    for dtype in (np.float32, np.float64) if numerics == "torchvision" else (np.float16,):
         floats = rgb.astype(dtype)
         np.testing.assert_array_equal(prepare(floats, policy).pixels, rgb)
         mirrored = prepare(floats[::-1, ::-1], policy).pixels

@@ -294,6 +294,7 @@ def probe(**environment: str) -> list[Any]:
     return list(json.loads(done.stdout))
 
 
+@pytest.mark.slow
 def test_the_plugin_costs_little_and_imports_nothing_heavy(tmp_path: Path) -> None:
     """What a process of another model pays: numpy and Pillow are vLLM's own already. The first run
     compiles, as an installation does."""

@@ -160,6 +160,7 @@ def test_there_are_18_chains() -> None:
     assert len(golden_cases.chain_cases()) == 18
 
 
+@pytest.mark.slow
 @pytest.mark.oracle
 @pytest.mark.skipif(installed_pillow() != "pillow-13", reason="recorded on Pillow 13")
 def test_chains_through_the_registered_class(transformers: Any) -> None:

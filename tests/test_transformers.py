@@ -412,8 +412,9 @@ ODD_CALLS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("name", one_quick(CLASSES))
+@pytest.mark.parametrize("name", CLASSES)
 def test_odd_calls(adapter: ModuleType, name: str, backend: str) -> None:
     """Every odd input with every odd argument: the same bits or the same class of error, by
     whichever path."""
@@ -512,6 +513,8 @@ def test_opened_files(adapter: ModuleType, name: str, backend: str, tmp_path: Pa
         exif[0x0112] = orientation
         path = tmp_path / f"{mode}{orientation}.jpg"
         Image.fromarray(noise(1, 60, 83)).convert(mode).save(path, exif=exif)
+        with Image.open(path) as first:  # a few pixels of it are compared with upstream's
+            ours(first, do_convert_rgb=True)
         with Image.open(path) as one, Image.open(path) as other:
             want = theirs(one, do_convert_rgb=True)
             assert unlike(want, ours(other, do_convert_rgb=True)) is None
