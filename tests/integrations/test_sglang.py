@@ -159,6 +159,7 @@ def test_deepseek_vl2(sglang: Any, root: Path, plugin: Any, limit: int) -> None:
 def test_qwen(sglang: Any, root: Path, plugin: Any, name: str, backend: str, workers: int) -> None:
     """transformers' processors, and the copies of them that SGLang's workers have."""
     import dynres_rs.transformers as adapter
+    from dynres_rs.transformers._mixin import _warned as said
 
     arguments = {"image_processor_backend": backend, "mm_processor_worker_num": workers}
     front = Front(root, name, **arguments)
@@ -167,7 +168,22 @@ def test_qwen(sglang: Any, root: Path, plugin: Any, name: str, backend: str, wor
     plugin.enable()
     front = Front(root, name, **arguments)
     assert isinstance(front.inner.image_processor, adapter.ExactImages)
+    said.clear()
     assert front.run(*requests()) == theirs
+    assert not said  # ours ran, and upstream's path did not
+
+
+def test_grey_tensors(sglang: Any, root: Path, plugin: Any) -> None:
+    """SGLang's own change of upstream's method makes colours of them; others are ours."""
+    import torch
+
+    image = torch.from_numpy(np.random.default_rng(7).integers(0, 256, (1, 90, 120), np.uint8))
+    arguments = {"image_processor_backend": "pil"}
+    call = {"return_tensors": "pt"}
+    theirs = Front(root, "qwen2_vl", **arguments).inner.image_processor([image], **call)
+    plugin.enable()
+    ours = Front(root, "qwen2_vl", **arguments).inner.image_processor([image], **call)
+    assert torch.equal(ours["pixel_values"], theirs["pixel_values"])
 
 
 def test_the_hook(sglang: Any) -> None:

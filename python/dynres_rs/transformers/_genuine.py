@@ -23,6 +23,10 @@ _LIBRARIES: Final = frozenset(
         *("packaging", "huggingface_hub"),
     }
 )
+#: Functions of servers that pass all on to upstream's, but for inputs that ours leave to upstream:
+#: where they are written, and the default that holds upstream's. SGLang's takes tensors off the
+#: GPU, and makes colours of grey ones.
+_WRAPPERS: Final = {("sglang.srt.utils.hf_transformers_patches", "patched_process_image"): "_orig"}
 _LRU: Final[Any] = type(functools.lru_cache(lambda: None))
 
 
@@ -46,7 +50,9 @@ class Path:
         self._seen: set[int] = set()
         for name in roots:
             self._method(name)
-        self._calls = {name: getattr(upstream, name) for name in self._methods if name not in ours}
+        self._calls = {
+            name: _unwrapped(getattr(upstream, name)) for name in self._methods if name not in ours
+        }
         self._names = frozenset(self._methods)
         self._found = tuple(self._globals.values())
         self.replaced = self._replaced_before()
@@ -63,7 +69,8 @@ class Path:
             raise Replaced("a method of the object was replaced")
         cls = type(self_)
         for name, value in self._calls.items():
-            if getattr(cls, name, None) is not value:
+            found = getattr(cls, name, None)
+            if found is not value and _unwrapped(found) is not value:
                 raise Replaced(f"the method {name} was replaced")
         for space, name, value in self._found:
             if space.get(name) is not value:
@@ -72,7 +79,7 @@ class Path:
     def _method(self, name: str) -> None:
         if name in self._methods:
             return
-        raws = [vars(cls)[name] for cls in self._classes if name in vars(cls)]
+        raws = [_unwrapped(vars(cls)[name]) for cls in self._classes if name in vars(cls)]
         if not raws:
             return
         self._methods[name] = raws
@@ -140,6 +147,16 @@ def _functions(raw: Any) -> Iterator[FunctionType]:
         if isinstance(raw, FunctionType):
             yield raw
         raw = getattr(raw, "__wrapped__", None)
+
+
+def _unwrapped(raw: Any) -> Any:
+    """The function within a server's that changes nothing of what ours stand for."""
+    while isinstance(raw, FunctionType):
+        held = _WRAPPERS.get((raw.__module__, raw.__name__))
+        if held is None:
+            break
+        raw = (raw.__kwdefaults__ or {}).get(held)
+    return raw
 
 
 def _names(code: CodeType) -> Iterator[str]:
