@@ -26,6 +26,9 @@ from PIL import Image
 from strategies import noise
 from test_transformers import unlike
 
+#: Their classes take seconds to import, once more beside those of `test_transformers.py`.
+pytestmark = pytest.mark.slow
+
 IMAGES = hf.classes(video=False)
 VIDEOS = hf.classes(video=True)
 QWEN = "Qwen2VLImageProcessor"
@@ -195,7 +198,6 @@ print(spent, sorted(loaded))
 """
 
 
-@pytest.mark.slow
 @pytest.mark.oracle
 def test_nothing_is_loaded_before_it_is_asked_for(tmp_path: Path) -> None:
     """Of models; the auto class of videos is no model."""
@@ -514,7 +516,6 @@ def test_no_number_of_tiles(adapter: ModuleType) -> None:
         assert differs(want, got) is None
 
 
-@pytest.mark.slow
 @pytest.mark.oracle
 def test_types_of_arguments_stand_beside_their_classes(adapter: ModuleType) -> None:
     for name in IMAGES:
