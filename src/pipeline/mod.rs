@@ -116,7 +116,7 @@ pub fn run(
     items: Vec<Item<'_>>,
     watch: &Watch<'_>,
 ) -> std::result::Result<(), (usize, Error)> {
-    run_with(settings.simd, settings, items, watch, None)
+    run_with(settings, items, watch, None)
 }
 
 /// Executes the plans and goes on after an item that fails: whose part of the outputs then has any values. Returns the
@@ -130,7 +130,7 @@ pub fn run_all(
     watch: &Watch<'_>,
 ) -> Result<Vec<(usize, Error)>> {
     let failures = Failures(Mutex::new(filled(None, items.len())?));
-    let ran = run_with(settings.simd, settings, items, watch, Some(&failures));
+    let ran = run_with(settings, items, watch, Some(&failures));
     ran.map_err(|(_, error)| error)?;
     let failures = failures.0.into_inner().unwrap_or_else(PoisonError::into_inner);
     let numbered = failures.into_iter().enumerate();
@@ -156,7 +156,6 @@ fn of_none(error: Error) -> (usize, Error) {
 }
 
 fn run_with(
-    backend: Simd,
     settings: &Settings<'_>,
     items: Vec<Item<'_>>,
     watch: &Watch<'_>,
@@ -164,7 +163,7 @@ fn run_with(
 ) -> std::result::Result<(), (usize, Error)> {
     let threads = parallel::threads(settings.threads);
     let shares = if threads == 1 || items.len() >= 2 * threads { 1 } else { 2 * threads };
-    let tables = Tables::new(backend);
+    let tables = Tables::new(settings.simd);
     // A source that only reads from the top is one task's.
     let (mut alone, mut works) = (Vec::new(), Vec::new());
     for (number, item) in items.into_iter().enumerate() {
