@@ -14,7 +14,6 @@ use super::array::{OutBuffer, append, copied};
 use super::calls::watched;
 use super::error::to_python;
 use super::numbers;
-use super::pixels::is_across;
 use super::plan::PyPlan;
 use super::processor::PySpec;
 use super::value;
@@ -23,6 +22,7 @@ use crate::error::{Error, Result, Size, filled, reserved};
 use crate::pack::{Element, Lut, Normalise};
 use crate::parallel::Watch;
 use crate::plan::{count_tokens, row_shape};
+use crate::sizing::is_across;
 use crate::solver::{self, At, Target};
 
 /// The error of one of the sizes, by its number.
@@ -101,7 +101,7 @@ fn counted(
         append("sizes", sizes, first * 2..(first + count) * 2, &mut numbers)?;
         let pairs = numbers.as_chunks_mut::<2>().0;
         if let Some(page) = page {
-            let across = pairs.iter_mut().filter(|pair| is_across(**pair, page));
+            let across = pairs.iter_mut().filter(|pair| is_across((pair[0], pair[1]), page));
             across.for_each(|pair| pair.swap(0, 1));
         }
         let failed = watched(py, |watch| {

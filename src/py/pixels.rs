@@ -9,6 +9,7 @@ use super::error::{guard, to_python};
 use super::plain::numpy;
 use crate::error::{Error, Size, zeroed};
 use crate::margins::{self, Grey};
+use crate::sizing;
 
 /// Every pixel (height, width, 4) of an image as the three bytes of another, (height, width, 3) of uint8.
 fn composited<'py>(
@@ -102,14 +103,9 @@ pub(super) fn without_margins(
 }
 
 /// Whether the longer side of an image of (height, width) is the page's shorter one.
-#[pyfunction(name = "is_across")]
-pub(super) fn lies_across(size: [i64; 2], page: Size) -> bool {
-    is_across(size, page)
-}
-
-/// See above.
-pub(super) const fn is_across([height, width]: [i64; 2], (tall, wide): Size) -> bool {
-    (wide < tall && width > height) || (wide > tall && width < height)
+#[pyfunction]
+pub(super) fn is_across(size: (i64, i64), page: Size) -> bool {
+    sizing::is_across(size, page)
 }
 
 /// A floating-point array of any layout as bytes of the same shape; None where a number is no integer in 0..=255.

@@ -47,3 +47,9 @@ pub fn capped(size: Size, most: Size, patch: usize) -> Size {
     let fits = |side: f64| if ratio > 1.0 { (side / ratio).floor() } else { side } as usize;
     (fits(height).div_ceil(patch) * patch, fits(width).div_ceil(patch) * patch)
 }
+
+/// Whether the longer side of an image of (height, width) is the shorter one of a page.
+#[must_use]
+pub fn is_across<T: PartialOrd>((height, width): (T, T), (tall, wide): Size) -> bool {
+    (wide < tall && width > height) || (wide > tall && width < height)
+}

@@ -13,7 +13,7 @@ pub use aspect_grid::{Grid, RatioOrder, Ratios, aspect_ratios, closest_aspect_gr
 pub use best_canvas::{Canvases, best_canvas};
 pub use contain::{Placement, contain, contain_down, contain_up, longest_side};
 pub use covering::{Arrangements, covering_area, covering_rest, covering_scale, least_enlarged};
-pub use edges::{between_edges, capped, shortest_edge, within};
+pub use edges::{between_edges, capped, is_across, shortest_edge, within};
 pub use smart_resize::{Budget, grown, smart_resize, smart_resize_clamped, smart_resize_video};
 pub use video::{
     FRAME_TOKENS, LEAST_FRAME_TOKENS, cap_of_context, cap_of_frame, qwen_vl_utils_max_pixels,
