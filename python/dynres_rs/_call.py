@@ -132,7 +132,7 @@ class Call:
         self._by_rows &= out is None or self._how.errors == "raise"
         self._plans: list[Plan] = []
         self._pixels: list[Any] = []
-        self._failures = Failures("images", self._how.errors, single=self._single)
+        self._failures = Failures("image", self._how.errors, single=self._single)
         for index, image in enumerate(self._flat):
             try:
                 ready = prepare(image, self._policy, by_rows=self._by_rows)

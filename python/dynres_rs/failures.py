@@ -11,7 +11,7 @@ class Failures(list[tuple[int, Exception]]):
     """The numbers of the images, or videos, of a call that failed, and why.
 
     Args:
-        kind: what errors call them, as `"images"`.
+        kind: what errors call one: `"image"` or `"video"`.
         errors: `"raise"` or `"collect"`, as in a call.
         single: whether the call is of one, whose number is then left out.
     """
@@ -25,8 +25,8 @@ class Failures(list[tuple[int, Exception]]):
         """Keeps an error, or raises it where that is asked for."""
         if isinstance(error, MemoryError) and type(error) is not MemoryError:
             # numpy's own takes a shape and a dtype.
-            error = MemoryError(f"image: {error}")
-        named = error if self._single else placed(error, f"{self._kind}[{index}]: ")
+            error = MemoryError(f"{self._kind}: {error}")
+        named = error if self._single else placed(error, f"{self._kind}s[{index}]: ")
         if self._raises:
             try:
                 raise named from None

@@ -9,7 +9,6 @@ use super::plain::numpy;
 use super::vocabulary::{is_flag, kind_of, shown, type_error, value_error};
 
 /// An integer of any kind, by `__index__`; not a bool.
-#[pyfunction]
 pub(super) fn whole_number<'py>(
     name: &str,
     value: &Bound<'py, PyAny>,

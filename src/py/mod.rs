@@ -55,7 +55,6 @@ fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(functions::numerics_rule, module)?)?;
     module.add_function(wrap_pyfunction!(functions::families, module)?)?;
     module.add_function(wrap_pyfunction!(functions::video_families, module)?)?;
-    module.add_function(wrap_pyfunction!(arguments::whole_number, module)?)?;
     module.add_function(wrap_pyfunction!(arguments::integer, module)?)?;
     module.add_function(wrap_pyfunction!(arguments::side, module)?)?;
     module.add_function(wrap_pyfunction!(arguments::finite_number, module)?)?;
@@ -89,7 +88,7 @@ fn _dynres_rs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(pixels::on_white, module)?)?;
     module.add_function(wrap_pyfunction!(pixels::on_checkerboard, module)?)?;
     module.add_function(wrap_pyfunction!(pixels::without_margins, module)?)?;
-    module.add_function(wrap_pyfunction!(pixels::lies_across, module)?)?;
+    module.add_function(wrap_pyfunction!(pixels::is_across, module)?)?;
     module.add_function(wrap_pyfunction!(pixels::whole_bytes, module)?)?;
     module.add_function(wrap_pyfunction!(functions::resize_plain, module)?)?;
     module.add_function(wrap_pyfunction!(functions::resize_careful, module)?)?;

@@ -188,7 +188,7 @@ class VideoProcessor(Configured[VideoVariant]):
         metadata = read_metadata(video_metadata, len(listed), variant.spec.temporal_option)
         run = Call(variant, how.dtype, how.num_threads)
         opened: list[tuple[int, Frames, Plan | None]] = []
-        failures = Failures("videos", errors, single=single)
+        failures = Failures("video", errors, single=single)
         for index, (video, known) in enumerate(zip(listed, metadata, strict=True)):
             try:
                 frames = open_video(video, variant.policy, known, how.num_threads)
