@@ -111,6 +111,7 @@ impl Normalise {
             return (x - mean) / std;
         }
         match (self.rescale, self.mean_std, self.arithmetic) {
+            // With a mean these two are centred, above.
             (None, _, _) | (Some(_), Some(_), Fused) => x,
             (Some(scale), None, Fused | Bfloat16) => x * scale as f32,
             (Some(scale), None, TwoStep) => (f64::from(x) * scale) as f32,
