@@ -114,19 +114,31 @@ impl<'a> Watch<'a> {
     /// # Errors
     /// `OutOfMemory`, `Interrupted`.
     pub fn filled<T: Clone>(&self, item: T, len: usize) -> Result<Vec<T>> {
-        let step = ((4 << 20) / size_of::<T>().max(1)).max(1);
-        let mut items = reserved(len)?;
-        while items.len() < len {
-            self.check()?;
-            items.resize(len.min(items.len() + step), item.clone());
-        }
-        Ok(items)
+        filled_watched(item, len, || self.check())
     }
 
     /// Stops the other threads after an error on one of them.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }
+}
+
+/// `len` copies of an item, with a `check` every few megabytes.
+///
+/// # Errors
+/// `OutOfMemory`, and that of `check`.
+pub fn filled_watched<T: Clone>(
+    item: T,
+    len: usize,
+    check: impl Fn() -> Result<()>,
+) -> Result<Vec<T>> {
+    let step = ((4 << 20) / size_of::<T>().max(1)).max(1);
+    let mut items = reserved(len)?;
+    while items.len() < len {
+        check()?;
+        items.resize(len.min(items.len() + step), item.clone());
+    }
+    Ok(items)
 }
 
 /// Runs `beside` on a thread of its own while `work` runs on this one. None, and neither has run, where no thread can be had.

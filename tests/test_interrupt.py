@@ -77,6 +77,12 @@ def decoded(height: int, width: int, threads: int = 1, **save: Any) -> Callable[
     return lambda: p(data, num_threads=threads)
 
 
+def arrays(sizes: list[tuple[int, int]]) -> Callable[[], Any]:
+    p = dr.Processor("qwen2-vl", max_pixels=40_000_000)
+    images = [np.zeros((*size, 3), np.uint8) for size in sizes]
+    return lambda: p(images, num_threads=2, dtype="uint8", temporal="compact")
+
+
 def part(marker: int, *body: int) -> bytes:
     return bytes((0xFF, marker)) + (len(body) + 2).to_bytes(2) + bytes(body)
 
@@ -139,6 +145,7 @@ CASES: dict[str, Callable[[], Callable[[], Any]]] = {
     "jpeg of 30 megapixels": lambda: decoded(5000, 6000),
     "jpeg of hundreds of scans": scans,
     "jpeg of several scans": lambda: decoded(3000, 5000, progressive=True),
+    "jpeg of much memory": lambda: decoded(5000, 8000, progressive=True),
     "jpeg that is turned": lambda: decoded(3000, 5000, exif=SIDEWAYS),
 }
 
@@ -165,25 +172,45 @@ def delay(call: Callable[[], Any], after: float) -> float:
         return time.process_time() - began - after
 
 
+def late(measure: Callable[[float], float]) -> dict[float, list[float]]:
+    """The trials whose signal was answered too late, with the delays. The call is at the same place
+    when it is tried again, so that a delay which comes once alone is the machine's."""
+    found = {}
+    for after in TRIALS:
+        delays = [measure(after)]
+        while delays[-1] >= 0.1 and len(delays) < 3:
+            delays.append(measure(after))
+        if delays[-1] >= 0.1:
+            found[after] = delays
+    return found
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_every_call_answers(answering: None, case: str) -> None:
     call = CASES[case]()
-    delays = [delay(call, after) for after in TRIALS]
-    assert max(delays) < 0.1, delays
+    assert late(lambda after: delay(call, after)) == {}
 
 
-def test_two_threads_answer(answering: None) -> None:
-    """A large JPEG that two threads share: the time of the main one counts, from a signal that a
-    third one sends."""
-    call = decoded(5000, 6000, 2)
+SHARED: dict[str, Callable[[], Callable[[], Any]]] = {
+    "a large jpeg": lambda: decoded(5000, 6000, 2),
+    "a large array": lambda: arrays([(6000, 9000)]),
+    "many arrays": lambda: arrays([(500, 9000)] * 40),
+}
+
+
+@pytest.mark.parametrize("case", SHARED)
+def test_two_threads_answer(answering: None, case: str) -> None:
+    """Two threads share the work: the time of the main one counts, from a signal that a third one
+    sends."""
+    call = SHARED[case]()
     main = threading.main_thread().ident
     assert main is not None
     clock = time.pthread_getcpuclockid(main)
-    delays = []
-    for after in TRIALS:
+
+    def measure(after: float) -> float:
         sent: list[float] = []
 
-        def send(after: float = after, sent: list[float] = sent) -> None:
+        def send() -> None:
             time.sleep(0.02 + after)
             sent.append(time.clock_gettime(clock))
             signal.pthread_kill(main, signal.SIGPROF)
@@ -194,6 +221,8 @@ def test_two_threads_answer(answering: None) -> None:
             while True:
                 call()
         except KeyboardInterrupt:
-            delays.append(time.clock_gettime(clock) - sent[0])
+            answered = time.clock_gettime(clock)
         sender.join()
-    assert max(delays) < 0.1, delays
+        return answered - sent[0]
+
+    assert late(measure) == {}

@@ -8,7 +8,6 @@ import hashlib
 import multiprocessing as mp
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import threading
@@ -24,7 +23,6 @@ import numpy as np
 import pytest
 from dynres_rs import _dynres_rs as native
 from numpy.typing import NDArray
-from PIL import Image
 
 METHODS = ["fork", "spawn", "forkserver"]
 WAIT = 120
@@ -293,59 +291,39 @@ def run(code: str, *, interrupt: bool = False) -> subprocess.CompletedProcess[st
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
-        first = ""
         if interrupt:
             assert process.stdout is not None
-            first = process.stdout.readline()
+            process.stdout.readline()
             time.sleep(0.1)
-            first = f"{time.monotonic()}\n"
             process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=WAIT)
     finally:
         process.kill()
-    return subprocess.CompletedProcess(code, process.returncode, first + out, err)
+    return subprocess.CompletedProcess(code, process.returncode, out, err)
 
 
 # A shell's background job starts with SIGINT ignored, and so would its children.
 INTERRUPTED = """
-import signal, time, numpy as np, dynres_rs as dr
+import signal, numpy as np, dynres_rs as dr
 signal.signal(signal.SIGINT, signal.default_int_handler)
 p = dr.Processor("qwen2-vl", max_pixels=40_000_000, max_image_pixels=10**9)
 images = {images}
 print("ready", flush=True)
-began = time.monotonic()
 try:
     while True:
         p(images, num_threads={threads}, dtype="uint8", temporal="compact")
 except KeyboardInterrupt:
-    print(time.monotonic())
+    print("answered")
 """
 ONE = "np.zeros((6000, 9000, 3), np.uint8)"
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("images", [ONE, f"[{ONE}[:500]] * 40"], ids=["one large", "many"])
-def test_ctrl_c(threads: int, images: str) -> None:
-    waits = []
-    for _ in range(5):
-        done = run(INTERRUPTED.format(images=images, threads=threads), interrupt=True)
-        assert (done.returncode, done.stderr) == (0, "")
-        sent, caught = map(float, done.stdout.split())
-        waits.append(caught - sent)
-    assert statistics.median(waits) < 0.1, waits
-
-
-@pytest.mark.parametrize("progressive", [False, True])
-def test_ctrl_c_while_a_jpeg_is_decoded(progressive: bool, tmp_path: Path) -> None:
-    path = tmp_path / "large.jpg"
-    Image.effect_noise((6000, 4000), 40).convert("RGB").save(path, progressive=progressive)
-    waits = []
-    for _ in range(3):
-        done = run(INTERRUPTED.format(images=repr(str(path)), threads=1), interrupt=True)
-        assert (done.returncode, done.stderr) == (0, "")
-        sent, caught = map(float, done.stdout.split())
-        waits.append(caught - sent)
-    assert statistics.median(waits) < 0.1, waits
+def test_ctrl_c_of_another_process(threads: int, images: str) -> None:
+    """How soon it is answered, test_interrupt.py measures."""
+    done = run(INTERRUPTED.format(images=images, threads=threads), interrupt=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "answered\n", "")
 
 
 def test_exit_while_daemon_threads_are_in_a_call() -> None:

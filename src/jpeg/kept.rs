@@ -10,8 +10,9 @@ use super::planes::Planes;
 use super::stream::{BLOCK_BYTES, NONSENSE, Restarts};
 use super::tables::{Quantisation, Scan, Tables};
 use super::{Reject, Result};
-use crate::error::{Error, filled};
+use crate::error::Error;
 use crate::memory::is_short;
+use crate::parallel::filled_watched;
 use crate::simd::Simd;
 use crate::simd::jpeg::{Deposit, Group, Kernels, Work};
 
@@ -64,10 +65,16 @@ fn spare() -> Spare {
 }
 
 /// So many items, all of them `value` already where `spare` has them.
-fn at_least<T: Clone>(mut spare: Vec<T>, count: usize, value: T) -> Result<Vec<T>> {
+fn at_least<T: Clone>(
+    mut spare: Vec<T>,
+    count: usize,
+    value: T,
+    stop: &dyn Fn() -> bool,
+) -> Result<Vec<T>> {
     if spare.capacity() < count {
         drop(spare);
-        return Ok(filled(value, count)?);
+        let check = || if stop() { Err(Error::Interrupted) } else { Ok(()) };
+        return Ok(filled_watched(value, count, check)?);
     }
     if spare.len() < count {
         spare.resize(count, value);
@@ -95,12 +102,12 @@ impl Coefficients {
             let (groups, mut nonzero) = spare.next().unwrap_or_default();
             nonzero.clear();
             components.push(Kept {
-                groups: at_least(groups, padded.0 * across, [0; 256])?,
+                groups: at_least(groups, padded.0 * across, [0; 256], stop)?,
                 across,
                 padded,
                 blocks: (samples.0.div_ceil(BLOCK), samples.1.div_ceil(BLOCK)),
                 unit: (component.vertical, component.horizontal),
-                nonzero: at_least(nonzero, notes, 0)?,
+                nonzero: at_least(nonzero, notes, 0, stop)?,
                 known: [None; 64],
                 quantisation: None,
             });
