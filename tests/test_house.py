@@ -80,7 +80,7 @@ def test_families_are_named_in_their_entries_alone() -> None:
 
 
 #: Lines of code of the facade at most: see `test_the_facade_is_thin`.
-FACADE_LINES = 2980
+FACADE_LINES = 3_060
 #: What is no part of the facade: the command line, drawing, modules that have another library's
 #: interface, and data.
 OUTSIDE = {

@@ -1030,3 +1030,28 @@ def test_frames_of_four_rows_are_no_channels() -> None:
         got = processor(given, video_metadata=metadata)
         assert got["video_grid_thw"].tolist() == want["video_grid_thw"].tolist()
         assert got["pixel_values_videos"].tobytes() == want["pixel_values_videos"].tobytes()
+
+
+def test_videos_are_laid_out_as_the_first() -> None:
+    """Upstream looks at the first video of a call alone, so that the next may have three rows."""
+    processor = dr.VideoProcessor("llava-onevision", size={"height": 32, "width": 32})
+    noise = np.random.default_rng(5)
+    tall, short, single, first = (
+        noise.integers(0, 256, shape, dtype=np.uint8)
+        for shape in ((2, 40, 60, 3), (2, 3, 60, 3), (2, 1, 60, 3), (2, 3, 40, 60))
+    )
+
+    def got(*videos: Any, **options: Any) -> Any:
+        return processor(list(videos), **options)["pixel_values_videos"]
+
+    for videos in ((tall, short), (tall, single), (list(tall), list(short))):
+        want = got(*videos, input_data_format="channels_last")
+        assert got(*videos).tobytes() == want.tobytes()
+    alone = got(short)
+    assert alone.tobytes() == got(short, input_data_format="channels_first").tobytes()
+    assert alone.tobytes() != got(short, input_data_format="channels_last").tobytes()
+    assert got(first, short)[1].tobytes() == alone.tobytes()
+    # Where it cannot be laid out so, a video has its own layout.
+    assert got(first, tall)[1].tobytes() == got(tall).tobytes()
+    pictures = [Image.fromarray(frame) for frame in tall]
+    assert got(pictures, short).tobytes() == got(tall, short).tobytes()

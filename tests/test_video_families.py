@@ -156,3 +156,23 @@ def test_frames_of_a_token_lie_on_the_axis_of_channels() -> None:
     assert np.array_equal(pixels[0].reshape(6, 3, height, width), np.stack([*alone, alone[-1]]))
     with pytest.raises(ValueError, match="pixel_values_videos"):
         processor([frames, frames[:2]])
+
+
+def test_videos_of_unequal_length_are_filled_up() -> None:
+    """PE's class pads to the longest, and has a mask of frames where they differ."""
+    processor = dr.VideoProcessor("pe-video")
+    noise = np.random.default_rng(3)
+    one, other = (noise.integers(0, 256, (n, 20, 30, 3), dtype=np.uint8) for n in (2, 5))
+    batch = processor([one, other, one])
+    assert sorted(batch) == ["padding_mask_videos", "pixel_values_videos"]
+    mask, pixels = batch["padding_mask_videos"], batch["pixel_values_videos"]
+    assert mask.dtype == bool
+    assert mask.tolist() == [[True] * 2 + [False] * 3, [True] * 5, [True] * 2 + [False] * 3]
+    assert pixels.shape == (3, 5, 3, 20, 30)
+    assert (
+        pixels[mask].tobytes() == np.concatenate([one, other, one]).transpose(0, 3, 1, 2).tobytes()
+    )
+    assert not pixels[~mask].any()
+    assert list(processor([one, one])) == ["pixel_values_videos"]
+    with pytest.raises(ValueError, match="pixel_values_videos"):
+        processor([one, other[:, :10]])

@@ -385,7 +385,19 @@ fn pictures() -> Vec<Video> {
                 do_normalize: false,
                 ..of(Bilinear, HALF)
             },
-            PICTURES,
+            Recipe {
+                arrays: const {
+                    &[ArraySpec::concatenated("pixel_values_videos")
+                        .stacked(Group::Image, Rows::Most)]
+                },
+                facts: const {
+                    let mask = What::Mask { of: 0, per: Per::Row };
+                    &[FactSpec::row("padding_mask_videos", mask)
+                        .of(Number::Bool)
+                        .in_form(Form::RowIfFilled)]
+                },
+                ..PICTURES
+            },
             SQUARE,
         ),
     ]

@@ -61,6 +61,9 @@ pub(super) fn joined(
             continue;
         }
         let form = match fact.what {
+            What::Mask { .. } if fact.form == Form::RowIfFilled && !is_filled(fact, arrays) => {
+                continue;
+            }
             What::Positions(of) => positions(fact.number, of, plans, arrays)?,
             What::Pooled(of) => pooled(spec, fact.number, of, plans)?,
             What::Mask { of, per } => mask(spec, fact.number, (of, per), plans, arrays)?,
@@ -77,6 +80,16 @@ pub(super) fn joined(
         push(&mut facts, FactArray { key: fact.key, form })?;
     }
     Ok(facts)
+}
+
+/// Whether zeros fill a part of the array that a mask of rows is over.
+fn is_filled(fact: &FactSpec, arrays: &[Array]) -> bool {
+    let What::Mask { of, .. } = fact.what else { return false };
+    arrays.iter().filter(|array| array.output == of).any(|array| {
+        let axes = array.shape.len() - array.row_axes;
+        let rows: usize = array.shape[..axes].iter().product();
+        array.slots.iter().map(|slot| slot.rows).sum::<usize>() < rows
+    })
 }
 
 /// A mask over the array of one output: 1 where a view put something.
@@ -322,7 +335,7 @@ fn join_fact(
             }
             collected([rows, spec.what.len()])?
         }
-        Form::Row => {
+        Form::Row | Form::RowIfFilled => {
             (0..images).flat_map(of).try_for_each(&mut write)?;
             collected([images, columns()])?
         }

@@ -412,6 +412,8 @@ pub enum Form {
     Firsts,
     /// A list an image, all as long as the longest, zeros at the end; absent where all are empty.
     ListsToMost,
+    /// As [`Form::Row`], of a mask; absent where it holds no zero.
+    RowIfFilled,
     /// The largest of the numbers of all images: ().
     Largest,
 }

@@ -33,6 +33,8 @@ class Frames(ABC):
         """Which are taken; None is all. Not the metadata's: those frames may be sampled already."""
         self.floating: str | None = None
         """The dtype of floating-point frames that hold integers."""
+        self.layout = "channels_last"
+        """Where the channels of its frames are."""
 
     @abstractmethod
     def size(self) -> tuple[int, int]:
@@ -46,12 +48,15 @@ class Frames(ABC):
 class Listed(Frames):
     """Frames in memory: a sequence, or the first axis of an array."""
 
-    def __init__(self, frames: Sequence[Any], policy: Policy, metadata: VideoMetadata) -> None:
+    def __init__(
+        self, frames: Sequence[Any], policy: Policy, metadata: VideoMetadata, like: str | None
+    ) -> None:
         super().__init__(metadata)
         if not len(frames):
             raise ValueError("video: must have at least one frame")
         self._frames = frames
-        self._policy = policy = _laid_out(frames[0], policy)
+        self._policy = policy = _laid_out(frames[0], policy, like)
+        self.layout = policy.layout or self.layout
         if metadata.total_num_frames is None:
             metadata.total_num_frames = len(frames)
         self._first = _frame(frames[0], policy, 0)
@@ -78,13 +83,16 @@ class Listed(Frames):
 class Streamed(Frames):
     """Frames of an iterator, which is asked for no more than the last one that is taken."""
 
-    def __init__(self, frames: Iterator[Any], policy: Policy, metadata: VideoMetadata) -> None:
+    def __init__(
+        self, frames: Iterator[Any], policy: Policy, metadata: VideoMetadata, like: str | None
+    ) -> None:
         super().__init__(metadata)
         self._frames = frames
         first = next(frames, None)
         if first is None:
             raise ValueError("video: must have at least one frame")
-        self._policy = policy = _laid_out(first, policy)
+        self._policy = policy = _laid_out(first, policy, like)
+        self.layout = policy.layout or self.layout
         self._first = _frame(first, policy, 0)
         self.floating = self._first.floating
 
@@ -143,11 +151,16 @@ class Decoded(Frames):
             yield array
 
 
-def _laid_out(first: Any, policy: Policy) -> Policy:
-    """Upstream looks for one or three channels in a video, and for four as well in an image."""
-    rows, channels = (*getattr(first, "shape", ()), 0, 0, 0)[:3:2]
-    last = policy.layout is None and (rows, channels) in ((4, 1), (4, 3))
-    return policy._replace(layout="channels_last") if last else policy
+def _laid_out(first: Any, policy: Policy, like: str | None) -> Policy:
+    """The policy with the layout of a video's frames: upstream looks for one or three channels in
+    the first video of a call, for four as well in an image. The others are laid out `like` it,
+    where they can be."""
+    shape: Sequence[int] = getattr(first, "shape", ())
+    if policy.layout is not None or len(shape) != 3:
+        return policy
+    fits = {"channels_first": shape[0] in (1, 3), "channels_last": shape[2] in (1, 3)}
+    found = like if fits.get(like or "") else next((name for name in fits if fits[name]), None)
+    return policy._replace(layout=found)
 
 
 def _frame(frame: Any, policy: Policy, index: int) -> Ready:
@@ -203,8 +216,15 @@ def as_videos(videos: VideosInput) -> tuple[list[Any], bool]:
     return [videos], True
 
 
-def open_video(video: Any, policy: Policy, metadata: VideoMetadata, num_threads: int) -> Frames:
-    """A video of any kind, opened; nothing but its first frame has been read."""
+def open_video(
+    video: Any,
+    policy: Policy,
+    metadata: VideoMetadata,
+    num_threads: int,
+    like: str | None = None,
+) -> Frames:
+    """A video of any kind, opened; nothing but its first frame has been read. `like` is the layout
+    of the first video of a call."""
     if isinstance(video, str | bytes | os.PathLike):
         return Decoded(VideoFile(video, policy.max_pixels, num_threads), metadata)
     if is_array(video):
@@ -213,15 +233,15 @@ def open_video(video: Any, policy: Policy, metadata: VideoMetadata, num_threads:
                 "video: must have the shape (frames, height, width, 3) or (frames, 3, height,"
                 f" width), got {tuple(video.shape)}"
             )
-        return Listed(video, policy, metadata)
+        return Listed(video, policy, metadata, like)
     if isinstance(video, list | tuple):
-        return Listed(video, policy, metadata)
+        return Listed(video, policy, metadata, like)
     if hasattr(video, "__next__"):
-        return Streamed(video, policy, metadata)
+        return Streamed(video, policy, metadata, like)
     if hasattr(video, "__iter__") and not isinstance(video, Mapping | set):
         if metadata.total_num_frames is None and hasattr(video, "__len__"):
             metadata.total_num_frames = len(video)
-        return Streamed(iter(video), policy, metadata)
+        return Streamed(iter(video), policy, metadata, like)
     raise TypeError(
         "video: must be an array, a list or an iterator of frames, a path, or bytes, got"
         f" {type(video).__name__}"

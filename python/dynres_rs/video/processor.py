@@ -51,9 +51,11 @@ class VideoProcessor(Configured[VideoVariant]):
     Immutable, hashable, picklable, and safe to share between threads.
 
     Args:
-        family: a family that takes videos: `"qwen2-vl"`, `"qwen2.5-vl"`, `"qwen3-vl"`.
+        family: a family that takes videos, as `"qwen2-vl"` or `"llava-onevision"`, a model type or
+            a class: those that `families()` has a video class of.
         numerics: as in `Processor`; None is upstream's, `"torchvision"`.
-        **options: overrides, in upstream's names. Of pixels: `size` or `min_pixels` and
+        **options: overrides, in upstream's names; `families()` and the page of a family name them.
+            Those of the Qwen line, of pixels: `size` or `min_pixels` and
             `max_pixels`, `cap_pixels_per_frame`, `max_video_tokens`, and `budget`: what they
             count, `"frame"`, `"video"` or `"qwen-vl-utils"` (that package's rule, with its own
             limits of a frame, its `total_pixels` and `model_seq_len`). Of frames, where
@@ -65,9 +67,10 @@ class VideoProcessor(Configured[VideoVariant]):
         TypeError: an argument of the wrong type.
         ValueError: a family without videos, an unknown option, or a value out of range.
 
-    Matches transformers' `Qwen2VLVideoProcessor` and `Qwen3VLVideoProcessor`. Of qwen-vl-utils'
-    `fetch_video` it has the frames and sizes, not the pixels: that package resizes in floating
-    point, and this does as transformers does; its tensors are taken with `do_resize=False`.
+    Matches the family's video processor of transformers, `Qwen2VLVideoProcessor` and so on.
+    Of qwen-vl-utils' `fetch_video` it has the frames and sizes, not the pixels: that package
+    resizes in floating point, and this does as transformers does; its tensors are taken with
+    `do_resize=False`.
     """
 
     __slots__ = ()
@@ -189,9 +192,11 @@ class VideoProcessor(Configured[VideoVariant]):
         run = Call(variant, how.dtype, how.num_threads)
         opened: list[tuple[int, Frames, Plan | None]] = []
         failures = Failures("video", errors, single=single)
+        like: str | None = None
         for index, (video, known) in enumerate(zip(listed, metadata, strict=True)):
             try:
-                frames = open_video(video, variant.policy, known, how.num_threads)
+                frames = open_video(video, variant.policy, known, how.num_threads, like)
+                like = like or frames.layout
                 opened.append((index, frames, run.plan(frames)))
             except Exception as error:
                 failures.add(index, error)
