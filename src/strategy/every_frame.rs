@@ -102,6 +102,8 @@ options! {
         overflow_strategy: Maybe<Choice<Overflow>> = None,
         /// Most frames of a video, one a second.
         max_num_frames: Count = 128,
+        /// Frames of each second: the first is one of the video's, the others lie on one canvas after it.
+        stack_frames: Count = 1,
         /// Temporal patches that the encoder sees at a time; None is all.
         chunk_frames: Maybe<Count> = None,
         /// Write its time on each frame. Not done here: frames are refused where it is on.
