@@ -1,5 +1,7 @@
 //! Frames of one size side by side on a canvas, as transformers' `concat_frames_as_image`.
 
+use std::cmp::Ordering;
+
 use super::Grid;
 use crate::error::Size;
 
@@ -25,10 +27,10 @@ pub fn stacked_grid(size: Size, count: usize) -> Grid {
         let (height, width) = stacked_canvas(size, grid);
         (width as f64 / height.max(1) as f64 - 1.0).abs()
     };
-    match count {
-        4 => Grid { rows: 2, columns: 2 },
-        2 if off(row) == off(column) && size.1 < size.0 => column,
-        2 | 3 if off(column) < off(row) => column,
+    match (count, off(column).total_cmp(&off(row))) {
+        (4, _) => Grid { rows: 2, columns: 2 },
+        (2 | 3, Ordering::Less) => column,
+        (2, Ordering::Equal) if size.1 < size.0 => column,
         _ => row,
     }
 }
