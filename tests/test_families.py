@@ -164,7 +164,7 @@ def test_patches_beyond_the_limit(family: str, options: dict[str, Any], unit: in
 
 
 #: Of one call: from one tile to many, beside one another.
-UNLIKE = ((30, 500), (300, 400), (900, 700), (700, 2000))
+UNLIKE = ((30, 400), (300, 250), (600, 1300))
 
 
 @pytest.mark.parametrize("family", dr.families())
