@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,7 @@ OWN: dict[str, Upstream] = {
     "glmga": Upstream(
         "glm46v", "Glm46VProcessor", "Glm46VImageProcessor", video_processor="GlmgaVideoProcessor"
     ),
-    "internvl-video": Upstream(
-        "internvl", "InternVLProcessor", "GotOcr2ImageProcessor", INTERNVL
-    ),
+    "internvl-video": Upstream("internvl", "InternVLProcessor", "GotOcr2ImageProcessor", INTERNVL),
     "llava-next-video": Upstream(
         "llava_next_video",
         "LlavaNextVideoProcessor",
@@ -46,9 +45,7 @@ OWN: dict[str, Upstream] = {
     ),
     # Its processor takes frames that are resized already.
     "minimax-m3-vl": replace(RECORDED["minimax-m3-vl"], call={"do_resize": True}),
-    "ernie4.5-vl-moe": replace(
-        RECORDED["ernie4.5-vl-moe"], video_config={"draw_on_frames": False}
-    ),
+    "ernie4.5-vl-moe": replace(RECORDED["ernie4.5-vl-moe"], video_config={"draw_on_frames": False}),
     "nemotron-h-omni": replace(
         RECORDED["nemotron-h-omni"],
         video_config={"norm_mean": [0.5] * 3, "norm_std": [0.5] * 3},
@@ -167,14 +164,27 @@ def counted(processor: Any, sizes: Sequence[tuple[int, int, int]]) -> list[int] 
     return None if tokens is None else [int(count) for count in tokens]
 
 
+#: Numbers of frames in words.
+NUMBERS = (
+    *range(1, 32), 40, 64, 77, 99, 100, 101, 110, 119, 120, 342, 999, 1000, 1001, 1010, 1100, 2345,
+    10_000, 12_012, 13_900, 20_001, 20_100,
+)  # fmt: skip
+
+
 def record() -> dict[str, Any]:
+    import num2words
     import torch
     import transformers
 
     found: dict[str, Any] = {
-        "made_with": {"transformers": transformers.__version__, "torch": torch.__version__},
+        "made_with": {
+            "transformers": transformers.__version__,
+            "torch": torch.__version__,
+            "num2words": version("num2words"),
+        },
         "cases": CASES,
         "sizes": SIZES,
+        "words": {number: num2words.num2words(number) for number in NUMBERS},
         "families": {},
     }
     for family, upstream in VIDEOS.items():
