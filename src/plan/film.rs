@@ -31,17 +31,18 @@ impl Film<'_> {
     /// # Errors
     /// `Option`.
     pub fn check(&self) -> Result<()> {
+        let far = |seconds: f64| seconds.is_nan() || seconds.abs() >= LATEST;
         let wrong = |rule, given: f64| {
             Err(Error::Option { name: "video_metadata", rule, given: given.to_string() })
         };
         if let Some(seconds) = self.duration
-            && !(seconds.abs() < LATEST)
+            && far(seconds)
         {
             return wrong("one whose duration is below 2**53 seconds", seconds);
         }
         if self.rate.is_some() && self.frames > 0 {
-            let times = (0..self.frames).map(|frame| self.time(frame));
-            if let Some(time) = times.into_iter().find(|time| !(time.abs() < LATEST)) {
+            let mut times = (0..self.frames).map(|frame| self.time(frame));
+            if let Some(time) = times.find(|time| far(*time)) {
                 return wrong("one whose frames are within 2**53 seconds", time);
             }
         }

@@ -377,7 +377,7 @@ impl PyPlan {
     ///     video_metadata: what is known of the video, as a call takes and returns it: a dict or an object with `fps`,
     ///         `frames_indices`, `total_num_frames` and `duration`. Texts with times need it. Frames of unknown numbers
     ///         are sampled from `total_num_frames` where the options say so, else they are all. A video of unknown rate
-    ///         has upstream's: 24 frames a second, 1 in VideoLLaMA3, `max_fps` in Molmo2; the texts of MiniMax-M3 and
+    ///         has upstream's: 24 frames a second, 1 in `VideoLLaMA3`, `max_fps` in Molmo2; the texts of MiniMax-M3 and
     ///         Nemotron have no times then.
     ///
     /// Returns:
@@ -388,10 +388,11 @@ impl PyPlan {
     /// Raises:
     ///     TypeError: an argument of the wrong type.
     ///     ValueError: a negative number; a text with times without `video_metadata`, or with one that has other frames
-    ///         than the plan; VideoLLaMA3 with `use_token_compression`, whose text follows from pixels.
+    ///         than the plan; `VideoLLaMA3` with `use_token_compression`, whose text follows from pixels.
     ///     MemoryError: no room for it.
     ///
     /// Matches `replace_image_token` and `replace_video_token` of transformers' processors, videos without their sound.
+    #[expect(clippy::doc_markdown, reason = "names of arguments stand bare in docstrings")]
     #[pyo3(signature = (image=None, tokens=None, video_metadata=None))]
     fn placeholder<'py>(
         &self,
