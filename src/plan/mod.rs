@@ -321,7 +321,7 @@ fn views(spec: &Prepared, layout: &Layout, groups: usize) -> Result<(Vec<View>, 
             // Within one temporal patch.
             index = output.rows / groups.max(1);
             output.rows += match spec.recipe.arrays[array].group {
-                Group::View => view_rows(spec, shape)?,
+                Group::View => shape.grid().count().max(spec.strategy.most_rows()),
                 _ => shape.grid().count() * groups,
             };
             if let (Cut::Tiles { tile: held, .. }, Cut::Tiles { tile, .. }) = (output.cut, cut) {
@@ -344,16 +344,6 @@ fn views(spec: &Prepared, layout: &Layout, groups: usize) -> Result<(Vec<View>, 
         output.unwrap_or(Output { key, rows: 0, cut: Cut::tiles((0, 0)) })
     };
     Ok((views, collected(outputs.into_iter().enumerate().map(none))?))
-}
-
-/// The rows of a view that has a group of its own.
-fn view_rows(spec: &Prepared, shape: &Shape) -> Result<usize> {
-    let (count, most) = (shape.grid().count(), spec.strategy.most_rows());
-    if most > 0 && count > most {
-        let rule = "one that gives no more patches than a group has";
-        return Err(Error::Option { name: "image", rule, given: format!("{count} over {most}") });
-    }
-    Ok(count.max(most))
 }
 
 /// Checks that a resize in floats, or without antialiasing, has a filter with a rule for it.
