@@ -120,7 +120,7 @@ impl Plan {
                 given: format!("{} tokens for {:?}", self.num_tokens, self.resized),
             });
         }
-        for _ in 0..self.groups / self.tubelet {
+        for _ in 0..self.steps {
             for run in &self.runs {
                 match run {
                     Run::Mark(kind) => emit([0.0; 4], *kind),

@@ -15,9 +15,9 @@
 //! | [`sizing`] | rules on sizes alone | `error`, `order` |
 //! | [`resample`] | filters, weights, pass order | `error`, `names` |
 //! | [`strategy`] | how sizes follow from an image's size: a strategy a file | `error`, `names`, `options`, `order`, `sizing`, `resample`, `plan` (roles, rectangles), `spec` (common options) |
-//! | [`spec`] | what a family is, as data | `error`, `names`, `options`, `resample`, `strategy`, `plan` (roles, orders), `coords` (kinds of tokens), `pack` (arithmetic) |
-//! | [`families`] | the table of families: entries | `error`, `resample`, `sizing`, `spec`, `strategy`, `plan` (roles, orders), `coords` (kinds of tokens), `pack` (arithmetic) |
-//! | [`plan`] | all that will happen to an image, and the arrays of a call | `error`, `names`, `options`, `resample`, `sizing`, `spec`, `strategy`, `coords` (kinds of tokens), `pack` (elements) |
+//! | [`spec`] | what a family is, as data | `error`, `names`, `options`, `resample`, `strategy`, `plan` (roles, orders, times), `coords` (kinds of tokens), `pack` (arithmetic) |
+//! | [`families`] | the table of families: entries | `error`, `resample`, `sizing`, `spec`, `strategy`, `plan` (roles, orders, times), `coords` (kinds of tokens), `pack` (arithmetic) |
+//! | [`plan`] | all that will happen to an image, and the arrays of a call | `error`, `names`, `options`, `parallel`, `resample`, `sizing`, `spec`, `strategy`, `coords` (kinds of tokens), `pack` (elements) |
 //! | [`coords`] | where each token lies in the image | `error`, `names`, `parallel`, `plan`, `strategy` (spans) |
 //! | [`sampling`] | which frames of a video are taken | `error`, `parallel`, `spec`, `strategy` |
 //! | [`solver`] | the largest setting within a budget of tokens; packing sequences | `error`, `options`, `order`, `parallel`, `plan`, `spec`, `strategy` |

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import golden_cases
 import numpy as np
 import pytest
 from dynres_rs import _dynres_rs as native
+from numpy.typing import NDArray
 from PIL import Image
 
 FILES = ("families.json", "families_multi.json", "configs.json", "published.json")
@@ -158,5 +160,70 @@ def test_patches_beyond_the_limit(family: str, options: dict[str, Any], unit: in
         assert batch["image_position_ids"].shape == (2, rows, 2)
         assert batch["image_position_ids"].min() == 0
         assert batch["num_soft_tokens_per_image"].tolist() == [81, 81]
-    with pytest.raises(ValueError, match="pixel_values: images of one call"):
+    with pytest.raises(ValueError, match="pixel_values: images or videos of one call"):
         processor([large, small], do_resize=False)
+
+
+#: Of one call: from one tile to many, beside one another.
+UNLIKE = ((30, 400), (300, 250), (600, 1300))
+
+
+@pytest.mark.parametrize("family", dr.families())
+def test_unlike_images_of_one_call(family: str) -> None:
+    """Each has what it has alone, wherever a family's arrays can hold all of them."""
+    # Its plan would need the pixels.
+    options = {"do_crop_margin": False} if family == "nougat" else {}
+    processor = dr.Processor(family, **options)
+    noise = np.random.default_rng(6)
+    images = [noise.integers(0, 256, (*size, 3), np.uint8) for size in UNLIKE]
+    alone: dict[int, Any] = {}
+    for number, image in enumerate(images):
+        try:
+            alone[number] = processor(image)
+        except ValueError:
+            continue  # a shape that upstream refuses
+    sizes = [UNLIKE[number] for number in alone]
+    plans = [
+        [processor.plan(*size, num_images=n).shapes for size in sizes] for n in (1, len(sizes))
+    ]
+    if plans[0] != plans[1]:
+        pytest.skip("an image is cut otherwise where it is not alone")
+    try:
+        together = processor([images[number] for number in alone])
+    except ValueError as error:
+        # Arrays of one size for all, where sizes are the images' own.
+        assert re.search("images( or videos)? of one call must give", str(error))
+        assert len({np.shape(batch["pixel_values"])[1:] for batch in alone.values()}) > 1
+        return
+    pixels = sum(map(np.count_nonzero, leaves(together)))
+    assert pixels == sum(np.count_nonzero(v) for batch in alone.values() for v in leaves(batch))
+
+
+def leaves(batch: Mapping[str, Any]) -> list[NDArray[Any]]:
+    """The arrays of pixels of a batch, lists apart."""
+    found: list[NDArray[Any]] = []
+
+    def look(value: Any) -> None:
+        if isinstance(value, list):
+            for item in value:
+                look(item)
+        else:
+            found.append(value)
+
+    for key, value in batch.items():
+        if key.startswith("pixel_values"):
+            look(value)
+    return found
+
+
+def test_views_beyond_the_limit() -> None:
+    """An image that is not cut may be scaled to more patches than a view is filled up to."""
+    processor = dr.Processor("lfm2-vl", max_image_tokens=64, tile_size=128)
+    image = np.random.default_rng(8).integers(0, 256, (64, 33, 3), np.uint8)
+    batch = processor(image)
+    assert batch["pixel_values"].shape[:2] == (1, 288)
+    assert batch["pixel_attention_mask"].tolist() == [[1] * 256]
+    assert batch["spatial_shapes"].tolist() == [[24, 12]]
+    assert processor([image, image])["pixel_values"].shape[:2] == (2, 288)
+    with pytest.raises(ValueError, match="pixel_values: images or videos of one call"):
+        processor([image, np.zeros((128, 128, 3), np.uint8)])

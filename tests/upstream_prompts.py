@@ -55,6 +55,10 @@ class Upstream:
     """Whether its text for an image is asked of it alone: its call tokenizes part by part."""
     numbers: dict[str, int] = field(default_factory=dict)
     """Attributes of the image processor that its class does not have."""
+    video_processor: str | None = None
+    """The class of its videos, where it is not that of the module's model type."""
+    video_config: dict[str, Any] = field(default_factory=dict)
+    """Options of the video processor, as its file spells them."""
 
 
 IMAGE_PAD = {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"}
@@ -430,10 +434,14 @@ class Part:
 
 def make(family: str) -> Any:
     """Upstream's processor of a family."""
+    return build(RECORDED[family])
+
+
+def build(upstream: Upstream) -> Any:
+    """Upstream's processor as it is said to be made."""
     import transformers
     from transformers.processing_utils import ProcessorMixin
 
-    upstream = RECORDED[family]
     module = importlib.import_module(
         f"transformers.models.{upstream.module}.processing_{upstream.module}"
     )
@@ -450,7 +458,7 @@ def make(family: str) -> Any:
 
     names = list(inspect.signature(made.__init__).parameters)
     if "video_processor" in names:
-        parts["video_processor"] = _video_processor(upstream.module)
+        parts["video_processor"] = _video_processor(upstream)
     for absent in ("feature_extractor", "audio_processor"):
         if absent in names:
             parts[absent] = None
@@ -464,14 +472,16 @@ def make(family: str) -> Any:
         ProcessorMixin.check_argument_for_proper_class = check
 
 
-def _video_processor(module: str) -> Any:
+def _video_processor(upstream: Upstream) -> Any:
     import transformers
     from transformers.models.auto.video_processing_auto import VIDEO_PROCESSOR_MAPPING_NAMES
 
-    name = VIDEO_PROCESSOR_MAPPING_NAMES.get(module)
+    name: Any = upstream.video_processor or VIDEO_PROCESSOR_MAPPING_NAMES.get(upstream.module)
     if isinstance(name, dict):
         name = name.get("torchvision")
-    return Part() if name is None else getattr(transformers, name)()
+    if name is None:
+        return Part()
+    return getattr(transformers, name).from_dict(upstream.video_config)
 
 
 def said(family: str, processor: Any, images: list[Any], count: int = 1) -> str:

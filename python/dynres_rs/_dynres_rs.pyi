@@ -235,7 +235,10 @@ class Plan:
     @property
     def num_prompt_tokens(self) -> int | None: ...
     def placeholder(
-        self, image: int | None = None, tokens: Mapping[str, str] | None = None
+        self,
+        image: int | None = None,
+        tokens: Mapping[str, str] | None = None,
+        video_metadata: Any = None,
     ) -> str: ...
     @property
     def shape(self) -> tuple[int, ...]: ...

@@ -194,7 +194,8 @@ class Planner(ABC):
         Matches `_get_num_multimodal_tokens` of transformers' processors: what they count beside the
         image's own tokens differs (InternVL's two markers, Idefics 3's places and line breaks), and
         InternVL's crops to patches unless told otherwise. Where upstream's class has no such
-        function, the words of `plan.placeholder()` are counted, each special one a token.
+        function, the words of `plan.placeholder()` are counted, each special one a token, of a
+        video its own tokens alone.
         """
         alone, of_videos = kwargs.pop("images_kwargs", {}), kwargs.pop("videos_kwargs", {})
         for name, given in (("images_kwargs", alone), ("videos_kwargs", of_videos)):
@@ -208,10 +209,12 @@ class Planner(ABC):
         if video_sizes is not None:
             read = {**of_videos, **kwargs}
             options = {key: read[key] for key in VIDEO_KEYS if read.get(key) is not None}
-            video_tokens = [
-                self._video_plan(frames, height, width, options).num_tokens
+            plans = [
+                self._video_plan(frames, height, width, options)
                 for frames, height, width in video_sizes
             ]
+            counts = [(plan.num_prompt_tokens, plan.num_tokens) for plan in plans]
+            video_tokens = [seen if said is None else said for said, seen in counts]
         return MultiModalTokens(tokens, video_tokens, None, patches)
 
     def mrope_position_ids(

@@ -4,6 +4,7 @@
 
 mod crops;
 mod encoders;
+mod films;
 mod grids;
 mod originals;
 mod patches;
@@ -56,6 +57,16 @@ pub struct Video {
     pub keys: &'static [Key],
     /// Upstream's class, where transformers has one.
     pub upstream: Option<Upstream>,
+    /// The text that stands for a video in a prompt.
+    pub prompt: Prompt,
+}
+
+impl Video {
+    /// The same with a text for each video.
+    const fn says(mut self, prompt: Prompt) -> Self {
+        self.prompt = prompt;
+        self
+    }
 }
 
 impl Family {
@@ -80,6 +91,12 @@ impl Family {
     /// The same with a text for each image.
     const fn says(mut self, prompt: Prompt) -> Self {
         self.prompt = prompt;
+        self
+    }
+
+    /// The same with a text for each video.
+    fn shows(mut self, prompt: Prompt) -> Self {
+        self.video = self.video.map(|video| video.says(prompt));
         self
     }
 }

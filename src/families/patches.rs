@@ -1,6 +1,6 @@
 //! Families that cut patches.
 
-use super::{AREAS, CLIP, Family, HALF, Video, common, prompts};
+use super::{AREAS, CLIP, Family, HALF, Video, common, films, prompts};
 use crate::coords::Kind;
 use crate::plan::{Inside, Role};
 use crate::resample::{Filter, Numerics};
@@ -33,7 +33,7 @@ pub(super) const RASTER: Recipe = Recipe {
 };
 
 /// A newline after each row of tokens.
-const LINES: TokenSpec = TokenSpec { parts: &[Part::Rows(Role::Whole)] };
+pub(super) const LINES: TokenSpec = TokenSpec { parts: &[Part::Rows(Role::Whole)] };
 
 /// The same between two tokens that say where an image begins and ends.
 const ENDED_LINES: TokenSpec = TokenSpec {
@@ -379,6 +379,7 @@ fn qwen(
             spec: of(Strategy::EveryFrame(video), VIDEO_PATCHES),
             keys: &[AREAS],
             upstream: Some(upstream.1),
+            prompt: films::QWEN,
         }),
         ..Family::of(of(Strategy::PixelBudget(image), PATCHES))
     }
@@ -449,6 +450,7 @@ pub(super) fn families() -> Vec<Family> {
             };
             qwen("qwen3-vl", &["qwen3_vl"], qwen3, qwen3_video, HALF, norm, (image, video))
                 .says(Prompt::of(&[Word::Tokens("<|image_pad|>")]).placed(Positions::Frames))
+                .shows(films::QWEN3)
         },
     ]
 }

@@ -1,14 +1,14 @@
 //! Video processors of families whose images are elsewhere, or that have none.
 
-use super::patches::{RARE, VIDEO_PATCHES, grid_thw};
+use super::patches::{LINES, RARE, VIDEO_PATCHES, grid_thw};
 use super::views::{POOLED, STRIP};
-use super::{AREAS, CLIP, HALF, IMAGENET, Video, common};
+use super::{AREAS, CLIP, HALF, IMAGENET, Video, common, films};
 use crate::pack::Arithmetic;
 use crate::plan::{Floats, Inside, Role};
 use crate::resample::{Filter, Numerics};
 use crate::spec::{
     ArraySpec, Backends, Common, CutSpec, FactSpec, Form, Group, Key, MeanStd, Number, Part, Per,
-    Preset, Recipe, Rows, Spec, TokenSpec, Upstream, ViewSpec, What,
+    Preset, Prompt, Recipe, Rows, Spec, TokenSpec, Upstream, ViewSpec, What,
 };
 use crate::strategy::{
     Downsample, EveryFrame, FixedSize, FrameBudget, Frames, Overflow, OverlappingCrops, PatchLimit,
@@ -73,6 +73,7 @@ fn video(
             backends: Backends::Torchvision,
             ..Upstream::of(class, model_types)
         }),
+        prompt: Prompt::NONE,
     }
 }
 
@@ -121,7 +122,8 @@ fn patches() -> Vec<Video> {
             common(HALF),
             VIDEO_PATCHES,
             &[AREAS],
-        ),
+        )
+        .says(films::COMPASS),
         video(
             "cosmos3-edge",
             "Cosmos3EdgeVideoProcessor",
@@ -133,7 +135,8 @@ fn patches() -> Vec<Video> {
                 ..PATCHES
             },
             const { &[AREAS, Key::Must("temporal_patch_size", Preset::Int(1))] },
-        ),
+        )
+        .says(films::QWEN3),
         video(
             "hy-v4-vl",
             "HYV4VLVideoProcessor",
@@ -145,11 +148,13 @@ fn patches() -> Vec<Video> {
             common(HALF),
             Recipe {
                 views: const { &[ViewSpec::patches(CutSpec::RasterPatches { inside: Inside::Ctpp })] },
+                tokens: LINES,
                 has: &["min_frames", "max_frames", "frame_pixels"],
                 ..PATCHES
             },
             const { &[AREAS, Key::Dict("max_image_size", &[("longest_edge", "frame_pixels")])] },
-        ),
+        )
+        .says(films::QWEN),
         video(
             "glm4v",
             "Glm4vVideoProcessor",
@@ -158,7 +163,8 @@ fn patches() -> Vec<Video> {
             common(CLIP),
             Recipe { has: &["max_duration"], ..PATCHES },
             const { &[AREAS, Key::Ignore("num_frames"), Key::Ignore("max_image_size")] },
-        ),
+        )
+        .says(films::GLM4V),
         video(
             "glm46v",
             "Glm46VVideoProcessor",
@@ -174,7 +180,8 @@ fn patches() -> Vec<Video> {
                     Key::Ignore("max_duration"),
                 ]
             },
-        ),
+        )
+        .says(films::GLM46V),
         video(
             "glmga",
             "GlmgaVideoProcessor",
@@ -193,7 +200,8 @@ fn patches() -> Vec<Video> {
                     Key::Ignore("max_duration"),
                 ]
             },
-        ),
+        )
+        .says(films::GLM46V),
         video(
             "video-llama-3",
             "VideoLlama3VideoProcessor",
@@ -215,7 +223,8 @@ fn patches() -> Vec<Video> {
                 ..PATCHES
             },
             &[AREAS],
-        ),
+        )
+        .says(films::VIDEO_LLAMA3),
         video(
             "minimax-m3-vl",
             "MiniMaxM3VLVideoProcessor",
@@ -245,7 +254,8 @@ fn patches() -> Vec<Video> {
                     Key::Ignore("max_frames"),
                 ]
             },
-        ),
+        )
+        .says(films::MINIMAX),
     ]
 }
 
@@ -275,7 +285,8 @@ fn pictures() -> Vec<Video> {
             of(Bicubic, CLIP),
             Recipe { has: &["initial_shift"], ..PICTURES },
             SQUARE,
-        ),
+        )
+        .says(films::INTERNVL),
         video(
             "llava-next-video",
             "LlavaNextVideoVideoProcessor",
@@ -284,7 +295,8 @@ fn pictures() -> Vec<Video> {
             of(Bicubic, CLIP),
             PICTURES,
             EDGE,
-        ),
+        )
+        .says(films::LLAVA_NEXT_VIDEO),
         video(
             "llava-onevision",
             "LlavaOnevisionVideoProcessor",
@@ -293,7 +305,8 @@ fn pictures() -> Vec<Video> {
             of(Bicubic, CLIP),
             PICTURES,
             EDGE,
-        ),
+        )
+        .says(films::LLAVA_ONEVISION),
         video(
             "perception-lm",
             "PerceptionLMVideoProcessor",
@@ -302,7 +315,8 @@ fn pictures() -> Vec<Video> {
             of(Bicubic, HALF),
             PICTURES,
             SQUARE,
-        ),
+        )
+        .says(films::PERCEPTION_LM),
         video(
             "sam2-video",
             "Sam2VideoVideoProcessor",
@@ -337,7 +351,8 @@ fn pictures() -> Vec<Video> {
             of(Bicubic, CLIP),
             PICTURES,
             EDGE,
-        ),
+        )
+        .says(films::VIDEO_LLAVA),
         video(
             "videomae",
             "VideoMAEVideoProcessor",
@@ -509,6 +524,7 @@ fn minicpm(
         },
         &[Key::Ignore("use_image_id")],
     )
+    .says(films::MINICPM)
 }
 
 /// Frames on canvases that are filled up, or measured by rules of their own.
@@ -532,7 +548,8 @@ fn others() -> Vec<Video> {
             common(unit),
             POSITIONS,
             &[],
-        ),
+        )
+        .says(films::GEMMA4),
         video(
             "gemma4-unified",
             "Gemma4UnifiedVideoProcessor",
@@ -541,7 +558,8 @@ fn others() -> Vec<Video> {
             common(unit),
             POSITIONS,
             &[],
-        ),
+        )
+        .says(films::GEMMA4),
         video(
             "embedding-gemma2",
             "EmbeddingGemma2VideoProcessor",
@@ -559,7 +577,8 @@ fn others() -> Vec<Video> {
             common(unit),
             Recipe { has: &["max_frames", "overflow_strategy"], ..POSITIONS },
             &[Key::Ignore("add_timestamps"), Key::Ignore("load_audio_from_video")],
-        ),
+        )
+        .says(films::EMBEDDING_GEMMA2),
         video(
             "kimi-k25",
             "Kimi_K25VideoProcessor",
@@ -567,7 +586,8 @@ fn others() -> Vec<Video> {
             EveryFrame::new(
                 Sampled { fps: Some(2.0), chunk_frames: Some(4), ..on.clone() },
                 Strategy::PatchLimit(PatchLimit { max_patches: 4096, ..PatchLimit::default() }),
-            ),
+            )
+            .pooled(),
             common(HALF),
             Recipe {
                 views: const { &[ViewSpec::patches(CutSpec::RasterPatches { inside: Inside::Ctpp })] },
@@ -589,7 +609,8 @@ fn others() -> Vec<Video> {
                 Key::Dict("size", &[("max_height", "max_height"), ("max_width", "max_width")]),
                 Key::Alias("temporal_patch_size", "chunk_frames"),
             ],
-        ),
+        )
+        .says(films::KIMI_K25),
         video(
             "muse-glimmer",
             "MuseGlimmerVideoProcessor",
@@ -613,7 +634,8 @@ fn others() -> Vec<Video> {
                 Key::Alias("max_video_frame_tokens", "max_image_tokens"),
                 Key::Ignore("frame_timestamp_format"),
             ],
-        ),
+        )
+        .says(films::MUSE),
         video(
             "glm5-next",
             "Glm5NextVideoProcessor",
@@ -640,7 +662,8 @@ fn others() -> Vec<Video> {
                 Key::Ignore("max_image_size"),
                 Key::Ignore("max_duration"),
             ],
-        ),
+        )
+        .says(films::GLM46V),
         minicpm(
             "minicpm-v4.6",
             "MiniCPMV4_6VideoProcessor",
@@ -689,7 +712,8 @@ fn others() -> Vec<Video> {
                 ..PICTURES
             },
             const { &[Key::Square("size", "image_size")] },
-        )),
+        ))
+        .says(films::MOLMO2),
         Video {
             upstream: Some(Upstream {
                 backends: Backends::Torchvision,
@@ -697,6 +721,7 @@ fn others() -> Vec<Video> {
                 defaults: &[("draw_on_frames", Preset::Bool(true))],
                 ..Upstream::of("Ernie4_5_VLMoeVideoProcessor", &["ernie4_5_vl_moe"])
             }),
+            prompt: films::ERNIE,
             ..video(
                 "ernie4.5-vl-moe",
                 "Ernie4_5_VLMoeVideoProcessor",
@@ -723,6 +748,7 @@ fn others() -> Vec<Video> {
                 defaults: &[("image_mean", Preset::Nothing), ("image_std", Preset::Nothing)],
                 ..Upstream::of("NemotronH_Omni_Reasoning_V3VideoProcessor", &["nemotron_h_omni"])
             }),
+            prompt: films::NEMOTRON,
             ..video(
                 "nemotron-h-omni",
                 "NemotronH_Omni_Reasoning_V3VideoProcessor",
@@ -767,7 +793,8 @@ fn others() -> Vec<Video> {
                 Key::Dict("max_image_size", &[("longest_edge", "frame_side")]),
                 Key::Must("do_pad", Preset::Bool(true)),
             ],
-        ),
+        )
+        .says(films::SMOLVLM),
     ]
 }
 

@@ -78,7 +78,7 @@ impl Batch {
     /// The arrays of images of these plans, in samples of these counts. `copies`: frames of a patch at most.
     ///
     /// # Errors
-    /// `Ragged` where no array can hold all images, `OutOfMemory`.
+    /// `Ragged`, `Uneven` where no array can hold all images, `OutOfMemory`.
     pub fn new(
         spec: &Prepared,
         plans: &[&Plan],
@@ -259,7 +259,8 @@ impl Joined<'_> {
         let most = counts.iter().copied().max().unwrap_or(0);
         let equal = counts.iter().all(|&count| count == most);
         let limit = self.spec.strategy.most_rows();
-        if self.array.rows == Rows::Limit && most > limit && !equal {
+        let joins = !matches!(self.array.group, Group::Flat | Group::View);
+        if self.array.rows == Rows::Limit && joins && most > limit && !equal {
             return Err(self.unequal(&counts));
         }
         let rows = match self.array.rows {
@@ -338,7 +339,7 @@ impl Joined<'_> {
     fn unequal(&self, counts: &[usize]) -> Error {
         let first = counts.first().copied().unwrap_or(0);
         let other = counts.iter().copied().find(|&count| count != first).unwrap_or(first);
-        Error::Ragged { key: self.array.key, first: (first, 1), other: (other, 1) }
+        Error::Uneven { key: self.array.key, first, other }
     }
 
     /// Patches of each view, by samples.
@@ -413,18 +414,13 @@ impl Joined<'_> {
     /// The rows of every view, at least one.
     fn view_rows(&self) -> Result<usize> {
         let most = self.spec.strategy.most_rows();
-        if most > 0 {
-            return Ok(most);
-        }
         let views = self.plans.iter().flat_map(|plan| &plan.views);
-        let mut counts =
-            views.filter(|view| view.output == Some(self.output)).map(super::view::View::count);
-        let first = counts.next().unwrap_or(1).max(1);
+        let mut counts = views
+            .filter(|view| view.output == Some(self.output))
+            .map(|view| view.count().max(most));
+        let first = counts.next().unwrap_or(most).max(1);
         match counts.find(|&count| count != first) {
-            Some(other) => {
-                let (first, other) = ((first, 1), (other, 1));
-                Err(Error::Ragged { key: self.array.key, first, other })
-            }
+            Some(other) => Err(Error::Uneven { key: self.array.key, first, other }),
             None => Ok(first),
         }
     }

@@ -107,9 +107,10 @@ fn mask(
     let mut shape = collected(array.shape[..rows].iter().copied())?;
     let limit = spec.strategy.most_rows();
     if let ([images, most], Rows::Limit) = (&mut shape[..], spec.recipe.arrays[of].rows)
+        && limit > 0
         && *most > limit
     {
-        // Upstream's mask is as long as the limit, even of images that have more.
+        // Upstream's mask is as long as the limit, even of images or views that have more.
         *most = limit;
         let bytes = number.flags(filled(1, *images * limit)?)?;
         return Ok(FactForm::Array { number, shape, bytes });

@@ -4,6 +4,7 @@
 
 mod batch;
 mod facts;
+mod film;
 mod pooling;
 mod prompt;
 mod view;
@@ -17,7 +18,8 @@ use crate::strategy::{self, Context, Layout, Measure, Reached, Shape, Span, Stra
 
 pub use batch::{Array, Batch, Samples, Slot, row_shape};
 pub use facts::{FactArray, FactForm, Tree};
-pub use prompt::PatchCounts;
+pub use film::Film;
+pub use prompt::{Asked, PatchCounts};
 pub use view::{
     Cells, Cut, Fact, First, Floats, From, Inside, Lane, Order, Output, Rect, Role, Run, View,
 };
@@ -49,12 +51,12 @@ pub struct Plan {
     pub num_patches: usize,
     /// Tokens as the language model sees them.
     pub num_tokens: usize,
-    /// What each of them sees, once a temporal patch; empty where the options give tiles that no such model can take.
+    /// What each of them sees, once a step; empty where the options give tiles that no such model can take.
     pub runs: Vec<Run>,
     /// Temporal patches; 1 for an image.
     pub groups: usize,
-    /// Temporal patches that one token sees together.
-    pub tubelet: usize,
+    /// How often tokens see the frame: once a temporal patch, or once for all that they see together.
+    pub steps: usize,
     /// The coordinates that the family was trained to speak.
     pub coords: Coords,
 }
@@ -70,7 +72,7 @@ impl Plan {
     pub fn new(spec: &Prepared, size: Size, count: usize) -> Result<Self> {
         let (layout, frames) = measured(spec, size, count)?;
         let video = spec.strategy.is_video();
-        let (groups, tubelet) = temporal_patches(spec, frames);
+        let (groups, steps) = temporal_patches(spec, frames);
         let (views, outputs) = views(spec, &layout, groups)?;
         let main = &views[layout.main];
         let (resized, grid) = (main.resized, main.grid);
@@ -89,10 +91,10 @@ impl Plan {
             num_tiles: views.iter().filter(first).map(tiles).sum(),
             num_patches: groups
                 * views.iter().filter(first).map(|view| encoded(spec, view)).sum::<usize>(),
-            num_tokens: groups / tubelet * tokens(spec, &layout),
+            num_tokens: steps * tokens(spec, &layout),
             runs: Vec::new(),
             groups,
-            tubelet,
+            steps,
             coords: spec.common.coords,
             views,
         };
@@ -138,7 +140,7 @@ impl Plan {
             num_tokens: 0,
             runs: Vec::new(),
             groups: 1,
-            tubelet: 1,
+            steps: 1,
             coords: Coords::Resized,
         })
     }
@@ -246,17 +248,18 @@ pub fn count_tokens(spec: &Prepared, size: Size, count: usize) -> Result<usize> 
     for shape in &layout.shapes {
         spec.check_resized(what_is_resized(spec), shape.resized, shape.canvas)?;
     }
-    let (groups, tubelet) = temporal_patches(spec, frames);
-    Ok(groups / tubelet * tokens(spec, &layout))
+    let (_, steps) = temporal_patches(spec, frames);
+    Ok(steps * tokens(spec, &layout))
 }
 
-/// Temporal patches of a video, and how many of them one token sees; (1, 1) for an image.
+/// Temporal patches of a video, and how often tokens see one or several of them; (1, 1) for an image.
 fn temporal_patches(spec: &Prepared, frames: usize) -> Size {
     if !spec.strategy.is_video() {
         return (1, 1);
     }
     let tubelet = spec.strategy.tubelet();
-    (frames.div_ceil(spec.strategy.temporal_patch_size() * tubelet) * tubelet, tubelet)
+    let groups = frames.div_ceil(spec.strategy.temporal_patch_size() * tubelet) * tubelet;
+    (groups, frames.div_ceil(spec.strategy.step()))
 }
 
 fn what_is_resized(spec: &Prepared) -> &'static str {
@@ -318,7 +321,7 @@ fn views(spec: &Prepared, layout: &Layout, groups: usize) -> Result<(Vec<View>, 
             // Within one temporal patch.
             index = output.rows / groups.max(1);
             output.rows += match spec.recipe.arrays[array].group {
-                Group::View => view_rows(spec, shape)?,
+                Group::View => shape.grid().count().max(spec.strategy.most_rows()),
                 _ => shape.grid().count() * groups,
             };
             if let (Cut::Tiles { tile: held, .. }, Cut::Tiles { tile, .. }) = (output.cut, cut) {
@@ -341,16 +344,6 @@ fn views(spec: &Prepared, layout: &Layout, groups: usize) -> Result<(Vec<View>, 
         output.unwrap_or(Output { key, rows: 0, cut: Cut::tiles((0, 0)) })
     };
     Ok((views, collected(outputs.into_iter().enumerate().map(none))?))
-}
-
-/// The rows of a view that has a group of its own.
-fn view_rows(spec: &Prepared, shape: &Shape) -> Result<usize> {
-    let (count, most) = (shape.grid().count(), spec.strategy.most_rows());
-    if most > 0 && count > most {
-        let rule = "one that gives no more patches than a group has";
-        return Err(Error::Option { name: "image", rule, given: format!("{count} over {most}") });
-    }
-    Ok(count.max(most))
 }
 
 /// Checks that a resize in floats, or without antialiasing, has a filter with a rule for it.

@@ -1,25 +1,30 @@
-//! The text that stands for an image in a prompt, from the family's words and the image's layout.
+//! The text that stands for an image or a video in a prompt, from the family's words and the layout.
 
 use crate::error::{Error, Result, Size, reserved};
+use crate::parallel::Watch;
 use crate::sizing::Grid;
 use crate::spec::{Counts, Digits, Mark, Prepared, Prompt, Word};
 use crate::strategy::{Layout, Measure, Shape};
 
-use super::{Plan, Role, measured, seen, tokens};
+use super::{Film, Plan, Role, measured, seen, tokens};
 
 /// Digits of the largest number.
 const DIGITS: usize = 20;
 
-/// Walks the words of an image; gives `emit` each text, how often it stands there, and what upstream counts for it.
+/// Walks the words of an image or a video; gives `emit` each text, how often it stands there, and what upstream counts
+/// for it.
 struct Walker<'a, F> {
     spec: &'a Prepared,
     layout: &'a Layout,
+    steps: usize,
     image: usize,
+    film: Option<&'a Film<'a>>,
+    watch: &'a Watch<'a>,
     silent: bool,
     emit: F,
 }
 
-/// The unit that words are said for.
+/// The unit or the step that words are said for.
 #[derive(Clone, Copy)]
 struct Unit {
     tokens: usize,
@@ -66,11 +71,13 @@ impl<F: FnMut(&str, usize, usize)> Walker<'_, F> {
         0
     }
 
-    fn walk(&mut self, words: &[Word], unit: Option<Unit>) {
+    fn walk(&mut self, words: &[Word], unit: Option<Unit>) -> Result<()> {
         for word in words {
             match *word {
                 Word::Text(mark) => self.say(mark),
-                Word::Tokens(text) => self.repeat(text, tokens(self.spec, self.layout)),
+                Word::Tokens(text) => {
+                    self.repeat(text, self.steps * tokens(self.spec, self.layout));
+                }
                 Word::Cells(role, text) => {
                     let cells = |shape| {
                         let (cells, tiles) = seen(self.spec, shape);
@@ -79,7 +86,9 @@ impl<F: FnMut(&str, usize, usize)> Walker<'_, F> {
                     let count = self.shapes(role).map(cells).sum();
                     self.repeat(text, count);
                 }
-                Word::Unit(text) => self.repeat(text, unit.map_or(0, |unit| unit.tokens)),
+                Word::Unit(text) | Word::Kept(text) => {
+                    self.repeat(text, unit.map_or(0, |unit| unit.tokens));
+                }
                 Word::Rows { role, token, end, last } => self.rows(role, token, end, last),
                 Word::Number(digits) => self.number(digits, unit),
                 Word::Each { role, words, column, row, last } => {
@@ -88,7 +97,7 @@ impl<F: FnMut(&str, usize, usize)> Walker<'_, F> {
                         let place = (index / grid.columns, index % grid.columns);
                         let tokens = self.unit(role, index);
                         let unit = Unit { tokens, row: place.0, column: place.1, index };
-                        self.walk(words, Some(unit));
+                        self.walk(words, Some(unit))?;
                         let (row_ends, all_end) =
                             (place.1 + 1 == grid.columns, place.0 + 1 == grid.rows);
                         self.say(match (row_ends, all_end) {
@@ -100,15 +109,51 @@ impl<F: FnMut(&str, usize, usize)> Walker<'_, F> {
                 }
                 Word::Either { role, with, without } => {
                     let has = self.shapes(role).next().is_some();
-                    self.walk(if has { with } else { without }, unit);
+                    self.walk(if has { with } else { without }, unit)?;
                 }
                 Word::Silent(words) => {
                     let before = std::mem::replace(&mut self.silent, true);
-                    self.walk(words, unit);
+                    self.walk(words, unit)?;
                     self.silent = before;
                 }
+                Word::Steps(words, between) => {
+                    let tokens = tokens(self.spec, self.layout);
+                    for index in 0..self.steps {
+                        self.watch.check()?;
+                        self.walk(words, Some(Unit { tokens, row: 0, column: 0, index }))?;
+                        if index + 1 < self.steps {
+                            self.say(between);
+                        }
+                    }
+                }
+                Word::Timed(words) => {
+                    let known = |film: &Film<'_>| film.rate.is_some() && film.indices.is_some();
+                    if self.film.is_some_and(known) {
+                        self.walk(words, unit)?;
+                    }
+                }
+                Word::Time(moment, clock) => {
+                    if let Some(film) = self.film {
+                        let step = unit.map_or(0, |unit| unit.index);
+                        let text = film.clock(clock, film.moment(moment, step));
+                        (self.emit)(&text, 1, 0);
+                    }
+                }
+                Word::Phrase(phrase) => {
+                    if let Some(film) = self.film {
+                        let step = unit.map_or(0, |unit| unit.index);
+                        phrase(film, step, &mut |text| (self.emit)(text, 1, 0));
+                    }
+                }
+                Word::Share(text, share) => {
+                    let cells = seen(self.spec, self.layout.main()).0;
+                    let grid = cells.grid.unwrap_or(Grid::NONE);
+                    self.repeat(text, share((grid.rows, grid.columns)));
+                }
+                Word::Sequence(text) => self.repeat(text, self.spec.strategy.sequence()),
             }
         }
+        Ok(())
     }
 
     fn rows(&mut self, role: Role, token: &str, end: Mark, last: Mark) {
@@ -156,6 +201,17 @@ impl<F: FnMut(&str, usize, usize)> Walker<'_, F> {
     }
 }
 
+/// What a text depends on beside the plan.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// The number of the image or the video in its sample.
+    pub image: usize,
+    /// What the text says of a video; none leaves its times out.
+    pub film: Option<&'a Film<'a>>,
+    /// Looked at between steps.
+    pub watch: &'a Watch<'a>,
+}
+
 /// What upstream counts of an image as its patches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PatchCounts {
@@ -178,24 +234,41 @@ impl Plan {
         &self,
         spec: &Prepared,
         prompt: &Prompt,
-        image: usize,
+        asked: &Asked<'_>,
         emit: impl FnMut(&str, usize, usize),
     ) -> Result<()> {
-        let layout = self.again(spec)?;
-        let mut walker = Walker { spec, layout: &layout, image, silent: false, emit };
-        walker.walk(prompt.words, None);
-        Ok(())
+        let (layout, steps) = (self.again(spec)?, self.steps);
+        let Asked { image, film, watch } = *asked;
+        let mut walker =
+            Walker { spec, layout: &layout, steps, image, film, watch, silent: false, emit };
+        walker.walk(prompt.words, None)
     }
 
-    /// The text that stands for the image of that number of a sample.
+    /// The text that stands for the image or the video.
     ///
     /// # Errors
-    /// `OutOfMemory`.
-    pub fn placeholder(&self, spec: &Prepared, prompt: &Prompt, image: usize) -> Result<String> {
-        let mut length = 0;
-        self.say(spec, prompt, image, |text, times, _| length += text.len() * times)?;
+    /// `Option` where the text follows from pixels, or has times that are too large; `OutOfMemory`; `Interrupted`.
+    pub fn placeholder(
+        &self,
+        spec: &Prepared,
+        prompt: &Prompt,
+        asked: &Asked<'_>,
+    ) -> Result<String> {
+        if spec.strategy.leaves_out() && Word::any(prompt.words, &|it| matches!(it, Word::Kept(_)))
+        {
+            let rule = "False for a text from sizes alone: which tokens stay follows from pixels";
+            let name = "use_token_compression";
+            return Err(Error::Option { name, rule, given: "True".into() });
+        }
+        if let Some(film) = asked.film {
+            film.check()?;
+        }
+        let mut length = 0_usize;
+        self.say(spec, prompt, asked, |text, times, _| {
+            length = length.saturating_add(text.len().saturating_mul(times));
+        })?;
         let mut bytes: Vec<u8> = reserved(length)?;
-        self.say(spec, prompt, image, |text, times, _| {
+        self.say(spec, prompt, asked, |text, times, _| {
             for _ in 0..times {
                 bytes.extend_from_slice(text.as_bytes());
             }
@@ -209,7 +282,8 @@ impl Plan {
     /// As [`Plan::new`].
     pub fn prompt_tokens(&self, spec: &Prepared, prompt: &Prompt) -> Result<usize> {
         let mut count = 0;
-        self.say(spec, prompt, 0, |_, _, tokens| count += tokens)?;
+        let asked = Asked { image: 0, film: None, watch: &Watch::new(None) };
+        self.say(spec, prompt, &asked, |_, _, tokens| count += tokens)?;
         Ok(count)
     }
 

@@ -11,6 +11,7 @@ mod error;
 mod functions;
 mod jpeg;
 mod kept;
+mod known;
 mod numbers;
 mod outs;
 mod pixels;

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use super::arguments::whole_number;
 use super::error::{guard, to_python};
-use super::planned;
 use super::processor::PySpec;
 use super::value;
 use super::vocabulary::{shown, value_error};
+use super::{known, planned};
 use crate::coords::Kind;
 use crate::error::{Result, filled};
 use crate::families;
@@ -208,13 +208,14 @@ pub(super) struct PyPlan {
 }
 
 impl PyPlan {
-    /// The family's words for an image; none for a video, or where no text holds images.
+    /// The family's words for an image or a video; none where no text holds them.
     fn prompt(&self) -> Option<&'static Prompt> {
-        if self.spec.strategy.is_video() {
-            return None;
-        }
-        let family = families::find(self.plan.family).ok()?;
-        (!family.prompt.words.is_empty()).then_some(&family.prompt)
+        let prompt = if self.spec.strategy.is_video() {
+            &families::find_video(self.plan.family).ok()?.prompt
+        } else {
+            &families::find(self.plan.family).ok()?.prompt
+        };
+        (!prompt.words.is_empty()).then_some(prompt)
     }
 
     /// Its views.
@@ -356,8 +357,9 @@ impl PyPlan {
         self.plan.num_tokens
     }
 
-    /// Tokens that transformers' processor counts for the image in a prompt (`_get_num_multimodal_tokens`), as far as it
-    /// has such a function; else the words of `placeholder()`, each special one a token. None where no text holds images.
+    /// Tokens that transformers' processor counts for the image or the video in a prompt (`_get_num_multimodal_tokens`), as
+    /// far as it has such a function; else the words of `placeholder()`, each special one a token, of a video its own
+    /// tokens alone. None where no text holds images or videos.
     #[getter]
     pub(super) fn num_prompt_tokens(&self) -> PyResult<Option<usize>> {
         guard(|| {
@@ -367,25 +369,37 @@ impl PyPlan {
         })
     }
 
-    /// The text that transformers' processor puts into a prompt for the image.
+    /// The text that transformers' processor puts into a prompt for the image or the video.
     ///
     /// Args:
-    ///     image: the number of the image in its sample, from 0, which some families spell out.
+    ///     image: the number of the image or the video in its sample, from 0, which some families spell out.
     ///     tokens: other texts for some of its words, by the family's own, for a tokenizer that spells them another way.
+    ///     video_metadata: what is known of the video, as a call takes and returns it: a dict or an object with `fps`,
+    ///         `frames_indices`, `total_num_frames` and `duration`. Texts with times need it. Frames of unknown numbers
+    ///         are sampled from `total_num_frames` where the options say so, else they are all. A video of unknown rate
+    ///         has upstream's: 24 frames a second, 1 in `VideoLLaMA3`, `max_fps` in Molmo2; the texts of MiniMax-M3 and
+    ///         Nemotron have no times then.
     ///
     /// Returns:
     ///     the text as upstream's processor has it before the tokenizer: markers, an image token for each embedding, and
-    ///     the tokens and numbers between rows, columns and tiles. Empty where no text holds images.
+    ///     the tokens and numbers between rows, columns and tiles; of a video the times of its temporal patches as well,
+    ///     float32 where upstream has sampled frames in a tensor. Empty where no text holds images or videos.
     ///
     /// Raises:
     ///     TypeError: an argument of the wrong type.
-    ///     ValueError: a negative number, or a plan of a video.
+    ///     ValueError: a negative number; a text with times without `video_metadata`, or with one that has other frames
+    ///         than the plan; `VideoLLaMA3` with `use_token_compression`, whose text follows from pixels.
     ///     MemoryError: no room for it.
-    #[pyo3(signature = (image=None, tokens=None))]
+    ///
+    /// Matches `replace_image_token` and `replace_video_token` of transformers' processors, videos without their sound.
+    #[expect(clippy::doc_markdown, reason = "names of arguments stand bare in docstrings")]
+    #[pyo3(signature = (image=None, tokens=None, video_metadata=None))]
     fn placeholder<'py>(
         &self,
+        py: Python<'py>,
         image: Option<&Bound<'py, PyAny>>,
         tokens: Option<&Bound<'py, PyAny>>,
+        video_metadata: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<String> {
         guard(|| {
             let image = match image {
@@ -399,17 +413,18 @@ impl PyPlan {
                     })?
                 }
             };
-            if self.is_video() {
-                return Err(PyValueError::new_err(
-                    "placeholder: must be asked of an image, a video's text has its times",
-                ));
-            }
+            let known = match video_metadata {
+                Some(_) if !self.is_video() => {
+                    return Err(PyValueError::new_err(
+                        "video_metadata: must be None for the plan of an image",
+                    ));
+                }
+                Some(given) => Some(known::read(given)?),
+                None => None,
+            };
             let text = match self.prompt() {
                 None => String::new(),
-                Some(prompt) => self
-                    .plan
-                    .placeholder(&self.spec, prompt, image)
-                    .map_err(|error| to_python(&error))?,
+                Some(prompt) => known::said(py, self, prompt, image, known.as_ref())?,
             };
             planned::placeholder(&text, tokens)
         })

@@ -5,7 +5,7 @@
 //! | `view` | what becomes of a strategy's shapes, by role |
 //! | `array` | arrays of pixels: keys and how images join; facts: all other arrays |
 //! | `tokens` | what the language model sees, in order |
-//! | `prompt` | the text that stands for an image, and upstream's counts |
+//! | `prompt` | the text that stands for an image or a video, and upstream's counts |
 //! | `upstream` | the words of upstream's config files and arguments |
 
 mod array;
@@ -25,7 +25,9 @@ use crate::resample::{Filter, Numerics};
 use crate::strategy::{Measure, Ready, Strategy};
 
 pub use array::{ArraySpec, FactSpec, Form, Group, Number, Per, Rows, What};
-pub use prompt::{Counts, Digits, Mark, NOTHING, Positions, Prompt, Word};
+pub use prompt::{
+    Clock, Counts, Digits, Mark, Moment, NOTHING, Phrase, Positions, Prompt, Rate, Share, Word,
+};
 pub use tokens::{Part, TokenSpec};
 pub use upstream::{
     Backends, IGNORED, Key, OwnFile, OwnForm, Preset, Sign, Upstream, VIDEO_IGNORED,

@@ -1,8 +1,9 @@
-//! The text that upstream's processor puts into a prompt for an image, what upstream counts, and which positions its
-//! model gives the tokens.
+//! The text that upstream's processor puts into a prompt for an image or a video, what upstream counts, and which
+//! positions its model gives the tokens.
 
+use crate::error::Size;
 use crate::names::names;
-use crate::plan::Role;
+use crate::plan::{Film, Role};
 
 names! {
     /// How a model of the Qwen line counts the positions of an image's or a video's tokens. The facade acts on it.
@@ -22,8 +23,8 @@ names! {
     }
 }
 
-/// What stands for an image in a prompt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What stands for an image or a video in a prompt.
+#[derive(Clone, Copy, Debug)]
 pub struct Prompt {
     /// The text, piece by piece; none where no text holds the images.
     pub words: &'static [Word],
@@ -31,16 +32,18 @@ pub struct Prompt {
     pub counts: Counts,
     /// How the model counts positions; none where they are those of a text.
     pub positions: Option<Positions>,
+    /// The rate that a video of unknown rate has in the text.
+    pub rate: Rate,
 }
 
 impl Prompt {
     /// Of images that no text holds.
-    pub const NONE: Self = Self { words: &[], counts: Counts::Units, positions: None };
+    pub const NONE: Self = Self::of(&[]);
 
     /// That text, where upstream counts patches, or tiles of the first array.
     #[must_use]
     pub const fn of(words: &'static [Word]) -> Self {
-        Self { words, counts: Counts::Units, positions: None }
+        Self { words, counts: Counts::Units, positions: None, rate: Rate::Of(24) }
     }
 
     /// The same with a rule for positions.
@@ -54,6 +57,53 @@ impl Prompt {
     pub const fn counting(self, counts: Counts) -> Self {
         Self { counts, ..self }
     }
+
+    /// The same with another rate for videos of unknown rate.
+    #[must_use]
+    pub const fn at(self, rate: Rate) -> Self {
+        Self { rate, ..self }
+    }
+}
+
+/// The rate that a video of unknown rate has in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rate {
+    /// So many frames a second.
+    Of(u8),
+    /// The most frames a second that are taken of a video.
+    Most,
+    /// None: the text has no times then.
+    Unknown,
+}
+
+/// Tokens of a frame, from rows and columns of its patches.
+pub type Share = fn(Size) -> usize;
+
+/// A text about a video, or about the step of that number, given piece by piece.
+pub type Phrase = fn(&Film<'_>, usize, &mut dyn FnMut(&str));
+
+/// Which time of a step a text has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// That of its first frame.
+    First,
+    /// Halfway between its first and its last frame; the video's last frame is repeated until its steps are whole.
+    Middle,
+    /// That of every second frame of the video, whatever a step is, and the last of them for all steps beyond.
+    EverySecond,
+}
+
+/// How a text spells a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// Seconds with one decimal place.
+    Tenths,
+    /// Whole seconds, rounded towards zero.
+    Seconds,
+    /// Minutes and seconds, rounded down.
+    Minutes,
+    /// The time of a day with milliseconds, rounded down.
+    Day,
 }
 
 /// What upstream counts of an image as its "patches".
@@ -83,12 +133,15 @@ pub type Mark = (&'static str, usize);
 /// No text.
 pub const NOTHING: Mark = ("", 0);
 
-/// A piece of the text for an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A piece of the text for an image or a video.
+///
+/// The shapes of a video are those of one frame. A step is what tokens see together: a temporal patch, or a chunk of
+/// them where the model pools it.
+#[derive(Clone, Copy, Debug)]
 pub enum Word {
     /// A text.
     Text(Mark),
-    /// A text for each of all tokens of the image.
+    /// A text for each of all tokens of the image or the video.
     Tokens(&'static str),
     /// A text for each token of the shapes of a role.
     Cells(Role, &'static str),
@@ -131,6 +184,39 @@ pub enum Word {
     },
     /// Words that upstream does not count.
     Silent(&'static [Self]),
+    /// Words for each step of a video, with a text between two of them.
+    Steps(&'static [Self], Mark),
+    /// A time of the step at hand.
+    Time(Moment, Clock),
+    /// Words where a video's rate and frames are known.
+    Timed(&'static [Self]),
+    /// A text for each token of the step at hand, none of which is left out for the pixels it shows.
+    Kept(&'static str),
+    /// A text for each of a share of a frame's patches.
+    Share(&'static str, Share),
+    /// A text for each of so many tokens of a frame as an option says.
+    Sequence(&'static str),
+    /// A text that a function of one family makes.
+    Phrase(Phrase),
+}
+
+impl Word {
+    /// Whether it is such a word, or has such words.
+    pub fn any(words: &[Self], is: &impl Fn(&Self) -> bool) -> bool {
+        words.iter().any(|word| {
+            is(word)
+                || match word {
+                    Self::Each { words, .. }
+                    | Self::Silent(words)
+                    | Self::Steps(words, _)
+                    | Self::Timed(words) => Self::any(words, is),
+                    Self::Either { with, without, .. } => {
+                        Self::any(with, is) || Self::any(without, is)
+                    }
+                    _ => false,
+                }
+        })
+    }
 }
 
 /// A number that the text spells.
@@ -144,8 +230,8 @@ pub enum Digits {
     Row,
     /// Its column, from 1.
     Column,
-    /// Its number among all, from 1.
+    /// Its number among all, or that of the step at hand, from 1.
     Index,
-    /// The number of the image in its sample, from 0.
+    /// The number of the image or the video in its sample, from 0.
     Image,
 }

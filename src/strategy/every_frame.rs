@@ -47,6 +47,12 @@ names! {
 }
 
 impl Sampling {
+    /// Whether upstream has the frames in a tensor of torch, so that their times are float32.
+    #[must_use]
+    pub const fn is_single(self) -> bool {
+        matches!(self, Self::Arange | Self::Midpoints | Self::Bounded | Self::Limited | Self::Floor)
+    }
+
     /// Whether a rate and a number of frames exclude each other.
     #[must_use]
     pub const fn is_exclusive(self) -> bool {
@@ -118,13 +124,21 @@ pub struct EveryFrame {
     pub sampled: Sampled,
     /// The strategy for each.
     pub of: Box<Strategy>,
+    /// Whether tokens see all temporal patches of a chunk together.
+    pub pools: bool,
 }
 
 impl EveryFrame {
     /// Frames measured by `strategy`.
     #[must_use]
     pub fn new(sampled: Sampled, strategy: Strategy) -> Self {
-        Self { sampled, of: Box::new(strategy) }
+        Self { sampled, of: Box::new(strategy), pools: false }
+    }
+
+    /// The same where the model pools each chunk over time.
+    #[must_use]
+    pub fn pooled(self) -> Self {
+        Self { pools: true, ..self }
     }
 }
 
@@ -204,6 +218,18 @@ impl Measure for EveryFrame {
 
     fn most_rows(&self) -> usize {
         self.of.most_rows()
+    }
+
+    fn step(&self) -> usize {
+        if self.pools { self.chunk().saturating_mul(self.of.step()) } else { self.of.step() }
+    }
+
+    fn sequence(&self) -> usize {
+        self.of.sequence()
+    }
+
+    fn leaves_out(&self) -> bool {
+        self.of.leaves_out()
     }
 
     fn chunk(&self) -> usize {

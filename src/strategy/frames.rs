@@ -144,6 +144,10 @@ impl Measure for Frames {
         self.tubelet
     }
 
+    fn leaves_out(&self) -> bool {
+        self.use_token_compression
+    }
+
     fn cells(&self, shape: &Shape) -> Cells {
         Cells::filling(shape.canvas, self.factor())
     }

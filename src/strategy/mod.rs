@@ -165,6 +165,21 @@ pub trait Measure: Options {
         1
     }
 
+    /// Frames that tokens see together.
+    fn step(&self) -> usize {
+        self.temporal_patch_size() * self.tubelet()
+    }
+
+    /// Tokens of a frame in a text, where an option says how many.
+    fn sequence(&self) -> usize {
+        0
+    }
+
+    /// Whether tokens are left out for the pixels that they show.
+    fn leaves_out(&self) -> bool {
+        false
+    }
+
     /// How the language model sees a unit of `shape`.
     fn cells(&self, shape: &Shape) -> Cells {
         Cells::filling(shape.unit, self.patch_size())
@@ -313,6 +328,18 @@ macro_rules! strategies {
 
             fn knob(&self) -> Result<Option<Knob>> {
                 match self { $(Self::$strategy(it) => it.knob(),)+ }
+            }
+
+            fn step(&self) -> usize {
+                match self { $(Self::$strategy(it) => it.step(),)+ }
+            }
+
+            fn sequence(&self) -> usize {
+                match self { $(Self::$strategy(it) => it.sequence(),)+ }
+            }
+
+            fn leaves_out(&self) -> bool {
+                match self { $(Self::$strategy(it) => it.leaves_out(),)+ }
             }
 
             fn chunk(&self) -> usize {

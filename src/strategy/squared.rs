@@ -20,6 +20,8 @@ options! {
         frame_side: Count = 364,
         /// Side of a vision encoder's patch in pixels.
         patch_size: Count = 14,
+        /// Image tokens of a frame in a prompt, as the file of upstream's processor has it.
+        image_seq_len: Count = 169,
     }
 }
 
@@ -74,6 +76,10 @@ impl Measure for Squared {
 
     fn patch_size(&self) -> usize {
         self.patch_size
+    }
+
+    fn sequence(&self) -> usize {
+        self.image_seq_len
     }
 
     fn is_video(&self) -> bool {
