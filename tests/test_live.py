@@ -79,6 +79,16 @@ ASKED: Final[dict[str, list[dict[str, Any]]]] = {
         {"size": {"height": 100, "width": 100}, "patch_size": 12},
     ],
 }
+#: Options of a call of any class of videos.
+VIDEO_SWITCHES: Final[tuple[dict[str, Any], ...]] = (
+    {"do_normalize": False},
+    {"do_rescale": False},
+    {"do_rescale": False, "do_normalize": False},
+    {"do_resize": False},
+    {"do_resize": False, "do_rescale": False, "do_normalize": False},
+    {"resample": 2},
+    {"resample": 3},
+)
 #: Classes whose samples are lists of images.
 NESTED: Final = frozenset(
     {
@@ -297,8 +307,8 @@ def test_random_videos(transformers: ModuleType, one_thread: ModuleType, name: s
             videos.append(noise.integers(0, 256, (*size, 3), dtype=np.uint8))
             known.append(known_of(videos[-1], rng.choice([1.0, 5.0, 24.0, 29.97])))
         call: dict[str, Any] = {"do_sample_frames": rng.random() < 0.4}
-        if rng.random() < 0.2:
-            call["do_normalize"] = False
+        if rng.random() < 0.5:
+            call.update(rng.choice(VIDEO_SWITCHES))
         # Where the first one's rows are taken for channels, upstream drops columns of the others.
         low = [video.shape[1] in (1, 3) for video in videos]
         if rng.random() < 0.5 or (low[0] and not all(low)):

@@ -323,3 +323,16 @@ def test_a_stacked_video_on_the_command_line() -> None:
     assert said.endswith(f"{processor.num_tokens([(6, 30, 44)], duration=2.0)[0]} tokens")
     with pytest.raises(ValueError, match=r"^stack_frames: must be 1 for a contact sheet"):
         contact_sheet(taken)
+
+
+def test_the_mask_of_frames_that_nothing_fills() -> None:
+    """SmolVLM's class marks the area of a video in them, too."""
+    processor = dr.VideoProcessor("smolvlm", max_image_size={"longest_edge": 32})
+    noise = np.random.default_rng(9)
+    one, three = (
+        noise.integers(1, 256, s, dtype=np.uint8) for s in ((1, 20, 40, 3), (3, 40, 20, 3))
+    )
+    batch = processor([one, three])
+    assert batch["pixel_attention_mask"].shape == (2, 3, 32, 32)
+    assert batch["pixel_attention_mask"].all()
+    assert not batch["pixel_values"][0, 1:].any()

@@ -781,7 +781,10 @@ fn others() -> Vec<Video> {
             Recipe {
                 arrays: const { &[ArraySpec::PIXEL_VALUES.stacked(Group::Image, Rows::Most)] },
                 facts: const {
-                    &[FactSpec::row("pixel_attention_mask", What::Mask { of: 0, per: Per::Pixel })]
+                    &[FactSpec::row(
+                        "pixel_attention_mask",
+                        What::Mask { of: 0, per: Per::PixelThroughout },
+                    )]
                 },
                 ..PICTURES
             },

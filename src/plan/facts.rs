@@ -117,7 +117,7 @@ fn mask(
     }
     let (height, width) = match per {
         Per::Row | Per::RowOrFirst => (1, 1),
-        Per::Pixel => {
+        Per::Pixel | Per::PixelThroughout => {
             let sides = &array.shape[array.shape.len() - 2..];
             append(&mut shape, sides.iter().copied())?;
             (sides[0], sides[1])
@@ -149,8 +149,12 @@ fn mask(
                 continue;
             }
             let (tall, wide) = match (per, view.cut) {
-                (Per::Pixel, Cut::Tiles { tile, .. }) if view.grid.count() > 1 => tile,
-                (Per::Pixel, _) => (
+                (Per::Pixel | Per::PixelThroughout, Cut::Tiles { tile, .. })
+                    if view.grid.count() > 1 =>
+                {
+                    tile
+                }
+                (Per::Pixel | Per::PixelThroughout, _) => (
                     view.resized.0.saturating_add_signed(view.offset.0).min(view.canvas.0),
                     view.resized.1.saturating_add_signed(view.offset.1).min(view.canvas.1),
                 ),
@@ -167,6 +171,18 @@ fn mask(
                 for line in tile.chunks_mut(width).take(tall) {
                     line[..wide.min(width)].fill(1);
                 }
+            }
+        }
+    }
+    if per == Per::PixelThroughout {
+        let area = height * width;
+        let mut rest = &mut seen[..];
+        for slot in &array.slots {
+            let all = slot.bytes.checked_div(row_bytes).unwrap_or(0);
+            let (own, others) = rest.split_at_mut(all * area);
+            rest = others;
+            for row in slot.rows.max(1)..all {
+                own.copy_within(..area, row * area);
             }
         }
     }

@@ -320,6 +320,8 @@ pub enum Per {
     RowOrFirst,
     /// Pixels of tiles.
     Pixel,
+    /// The same; tiles that nothing fills count as filled as far as the first one of their group is.
+    PixelThroughout,
     /// Patches of tiles, as far as their whole area is no padding beside the image; tiles that nothing fills count as
     /// filled.
     Patch,
