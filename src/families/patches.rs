@@ -61,6 +61,7 @@ pub(super) const RARE: &[&str] = &[
     "overflow_strategy",
     "max_num_frames",
     "chunk_frames",
+    "add_timestamps",
     "draw_on_frames",
     "budget",
     "cap_pixels_per_frame",
