@@ -87,6 +87,15 @@ pub enum Error {
         /// The one that differs.
         other: Size,
     },
+    /// Images or videos of one call that give unlike numbers of patches, tiles or frames, so that no array can hold them.
+    Uneven {
+        /// The output.
+        key: &'static str,
+        /// The first number met.
+        first: usize,
+        /// The one that differs.
+        other: usize,
+    },
     /// The allocator refused.
     OutOfMemory {
         /// Bytes asked for.
@@ -130,6 +139,10 @@ impl fmt::Display for Error {
             Self::Ragged { key, first, other } => write!(
                 f,
                 "{key}: images of one call must give tiles of one size, got {first:?} and {other:?}"
+            ),
+            Self::Uneven { key, first, other } => write!(
+                f,
+                "{key}: images or videos of one call must give as many patches, tiles or frames, got {first} and {other}"
             ),
             Self::OutOfMemory { bytes } => write!(f, "cannot allocate {bytes} bytes"),
             Self::Unprepared => write!(f, "the spec was prepared for another strategy"),

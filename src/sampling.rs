@@ -4,8 +4,9 @@
 //! Indices count the video's frames from 0, rates are frames a second, times are seconds.
 
 use std::fmt;
+use std::ops::Range;
 
-use crate::error::{Error, collected, push};
+use crate::error::{Error, append, collected, push};
 use crate::parallel::Watch;
 use crate::spec::Spec;
 use crate::strategy::{Measure, Overflow, Sampled, Sampling};
@@ -178,6 +179,38 @@ impl Asked {
         })
     }
 
+    /// What the model sees of a video one by one, each as a range of the frames that were taken of it: a main frame, or
+    /// those between two seconds, which stand behind all main frames.
+    ///
+    /// # Errors
+    /// `NoDuration`, and `Outside` where no main frame is left.
+    pub fn units(&self, frames: usize, duration: Option<f64>) -> Result<Vec<Range<usize>>> {
+        let between = Between::of(&self.others, duration.ok_or(Refused::NoDuration)?);
+        if frames > MOST as usize {
+            let (rule, given) = ("at most 2**24".into(), frames as f64);
+            return Err(Refused::Outside { name: "num_frames", rule, given });
+        }
+        if frames <= between.count {
+            let rule = format!("above the {} frames between seconds", between.count);
+            return Err(Refused::Outside { name: "num_frames", rule, given: frames as f64 });
+        }
+        let main = frames - between.count;
+        let mut units = Vec::new();
+        let mut next = 0;
+        for number in 0..main {
+            push(&mut units, number..number + 1)?;
+            let first = next;
+            // Upstream pairs main frames and seconds by their numbers, also where main frames are no seconds.
+            while next < between.count && between.time(next) < (number + 1) as f64 {
+                next += 1;
+            }
+            if next > first {
+                push(&mut units, main + first..main + next)?;
+            }
+        }
+        Ok(units)
+    }
+
     /// Refuses more frames than the rules of transformers' Qwen classes and of qwen-vl-utils take.
     ///
     /// # Errors
@@ -219,6 +252,52 @@ impl Asked {
             Sampling::Ends => run.ends(),
         }
     }
+}
+
+/// The frames between the seconds of a video, ascending.
+struct Between {
+    /// Frames of a second, the first of which is not among these.
+    stack: usize,
+    /// How many there are before they are thinned.
+    all: usize,
+    /// How many are taken.
+    count: usize,
+}
+
+impl Between {
+    /// Those before the end of a video of that many seconds.
+    fn of(asked: &Sampled, duration: f64) -> Self {
+        let (stack, each) = (asked.stack_frames, asked.stack_frames - 1);
+        // Only of the last second may some lie behind the end.
+        let whole = (duration.ceil() - 1.0).max(0.0);
+        let (mut last, mut most) = (0, each);
+        while last < most {
+            let middle = last + (most - last).div_ceil(2);
+            if at(whole, middle, stack) < duration {
+                last = middle;
+            } else {
+                most = middle - 1;
+            }
+        }
+        let all = (whole as usize).saturating_mul(each).saturating_add(last);
+        Self { stack, all, count: all.min(asked.max_num_frames.saturating_mul(each)) }
+    }
+
+    /// The time of the one of that number, in seconds.
+    fn time(&self, number: usize) -> f64 {
+        let each = self.stack - 1;
+        let number = if self.count == self.all {
+            number
+        } else {
+            line(0.0, (self.all - 1) as f64, self.count)(number).floor() as usize
+        };
+        at((number / each) as f64, number % each + 1, self.stack)
+    }
+}
+
+/// The time of a part of a second.
+fn at(second: f64, part: usize, parts: usize) -> f64 {
+    second + part as f64 / parts as f64
 }
 
 /// One video, and what is asked of it.
@@ -655,7 +734,7 @@ impl Run<'_> {
         let rate = self.rate()?;
         let duration = self.video.duration.ok_or(Refused::NoDuration)?;
         let (last, most) = (self.last(), self.asked.others.max_num_frames);
-        let found = if duration > most as f64 {
+        let mut found = if duration > most as f64 {
             // To one decimal, as Python's `round` finds it.
             let time = |i: usize| format!("{:.1}", i as f64 * FINE).parse::<f64>().unwrap_or(0.0);
             let count = (duration / FINE) as usize;
@@ -673,6 +752,14 @@ impl Run<'_> {
             let total = self.video.total;
             return Err(Refused::Duration { seconds: duration, rate, total });
         }
+        let between = Between::of(&self.asked.others, duration);
+        if between.count > MOST as usize {
+            let (rule, given) =
+                ("one that takes at most 2**24 frames".into(), between.stack as f64);
+            return Err(Refused::Outside { name: "stack_frames", rule, given });
+        }
+        let frame = |number| ((between.time(number) * rate) as i64).min(last);
+        append(&mut found, self.each(between.count, frame)?)?;
         Ok(found)
     }
 

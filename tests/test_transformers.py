@@ -840,6 +840,31 @@ def test_sampling_is_upstreams(adapter: ModuleType, torch: ModuleType, name: str
 
 
 @pytest.mark.torch
+@pytest.mark.parametrize("name", ["MiniCPMV4_6VideoProcessor", "MiniCPMOcrVideoProcessor"])
+def test_frames_between_seconds_are_ours(
+    adapter: ModuleType, torch: ModuleType, one_thread: ModuleType, name: str
+) -> None:
+    """Upstream has sampled them; which lie on one canvas follows from the metadata it hands on."""
+    ours = getattr(adapter, name)()
+    theirs = ours._dynres_upstream()
+    runs: list[int] = []
+    made = ours._dynres_make
+    ours._dynres_make = lambda *given: runs.append(1) or made(*given)
+    for number, (stack, frames, fps) in enumerate([(3, 30, 10.0), (1, 30, 10.0), (5, 47, 12.5)]):
+        known = {"fps": fps, "total_num_frames": frames, "duration": frames / fps}
+        call = {
+            "do_sample_frames": True,
+            "stack_frames": stack,
+            "video_metadata": [known],
+            "return_tensors": "pt",
+        }
+        assert same_or_same_error(theirs, ours, film(number, frames, 40, 60), call) == "equal"
+    assert len(runs) == 3
+    call = {"do_sample_frames": False, "stack_frames": 2}
+    assert same_or_same_error(theirs, ours, film(9, 4, 40, 60), call) == "TypeError"
+
+
+@pytest.mark.torch
 @pytest.mark.parametrize("name", VIDEO_CLASSES)
 def test_whole_float_videos(adapter: ModuleType, torch: ModuleType, name: str) -> None:
     """What qwen-vl-utils hands over: float32 holding integers, resized already."""

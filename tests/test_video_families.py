@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,9 +11,11 @@ import golden_cases
 import numpy as np
 import pytest
 from dynres_rs import _dynres_rs as native
+from PIL import Image
+from reference import video as reference
 from test_families import differences
 
-EXPECTED = {"video_families.json": 102, "video_sampled.json": 90, "sampling.json": 168}
+EXPECTED = {"video_families.json": 102, "video_sampled.json": 99, "sampling.json": 168}
 #: Keys of `metadata` that a recorded call had.
 KNOWN = ("total_num_frames", "fps", "duration", "height", "width")
 
@@ -176,3 +179,147 @@ def test_videos_of_unequal_length_are_filled_up() -> None:
     assert list(processor([one, one])) == ["pixel_values_videos"]
     with pytest.raises(ValueError, match="pixel_values_videos"):
         processor([one, other[:, :10]])
+
+
+#: What units of a video that are shown on canvases are called with.
+STACKED = {"video_processor_type": "MiniCPMV4_6VideoProcessor", "scale_resolution": 112}
+
+
+def times(total: int, fps: float, **more: Any) -> dict[str, Any]:
+    return {"total_num_frames": total, "fps": fps, "duration": total / fps, **more}
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_frames_between_seconds_by_the_plain_rule(seed: int) -> None:
+    """Which are taken, on which canvas each lies and where, and how many tokens that makes."""
+    rng = random.Random(seed)
+    stack, most = rng.randint(2, 7), rng.choice([1, 2, 5, 128])
+    fps, seconds = rng.choice([1.0, 2.5, 24.0, 29.97]), rng.choice([0.4, 3.0, 11.0, 140.0])
+    duration = seconds * rng.uniform(0.9, 1.0)
+    total = int(seconds * fps) + 1
+    size = (rng.randint(14, 90), rng.randint(14, 90))
+    options = {"stack_frames": stack, "max_num_frames": most}
+    processor = dr.VideoProcessor.from_config(STACKED, **options)
+    found = processor.sample_frames(total, fps, duration=duration).tolist()
+    between = reference.between(duration, stack, most)
+    main = dr.VideoProcessor.from_config(STACKED, max_num_frames=most)
+    seconds_alone = main.sample_frames(total, fps, duration=duration).tolist()
+    assert found == seconds_alone + [min(int(time * fps), total - 1) for time in between]
+    shown = reference.units(len(found), between)
+    sizes = [reference.canvas(size, len(unit)) for unit in shown]
+    plans = processor.plans(*size, num_frames=len(found), duration=duration)
+    assert [plan.source for plan in plans] == sizes
+    tokens = [main.plan(*sides, num_frames=1).num_tokens for sides in sizes]
+    assert [plan.num_tokens for plan in plans] == tokens
+    counted = processor.num_tokens([(len(found), *size)] * 2, duration=[duration, duration])
+    assert counted.tolist() == [sum(tokens)] * 2
+
+
+def test_units_are_frames_and_canvases() -> None:
+    """The pixels of each unit: a call equals one of the same canvases as images of their own."""
+    options = {"stack_frames": 4, "max_num_frames": 3}
+    processor = dr.VideoProcessor.from_config(STACKED, **options)
+    video = np.random.default_rng(1).integers(1, 256, (31, 30, 44, 3), dtype=np.uint8)
+    known = times(31, 8.0)
+    batch = processor(video, video_metadata=known, do_sample_frames=True, return_metadata=True)
+    (metadata,) = batch.pop("video_metadata")
+    indices = metadata.frames_indices
+    assert indices[:3] == [0, 14, 29] and len(indices) == 3 + 3 * 3
+    units = reference.units(len(indices), reference.between(31 / 8.0, 4, 3))
+    pictures = [reference.stacked(video[[indices[n] for n in unit]]) for unit in units]
+    plain = dr.VideoProcessor.from_config(STACKED)
+    alone = [plain(picture[None], do_sample_frames=False) for picture in pictures]
+    assert batch["num_frames_per_video"] == [len(units)] == [6]
+    for key, axis in {
+        "pixel_values_videos": 3,
+        "target_sizes_videos": 0,
+        "grids_videos": 0,
+    }.items():
+        whole = np.concatenate([one[key] for one in alone], axis=axis)
+        assert batch[key].tobytes() == whole.tobytes(), key
+    plan, taken, frames, plans = processor.take(video, video_metadata=known, do_sample_frames=True)
+    assert plan == plans[0] and taken.frames_indices == indices
+    assert [frame.tobytes() for frame in frames] == [picture.tobytes() for picture in pictures]
+    assert [each.source for each in plans] == [picture.shape[:2] for picture in pictures]
+
+
+@pytest.mark.parametrize("kind", ["list", "pictures", "iterator", "length", "sampled", "out"])
+def test_units_of_any_kind_of_video(kind: str) -> None:
+    """Streams show their frames in another order than units need them."""
+    processor = dr.VideoProcessor.from_config(STACKED, stack_frames=3, max_num_frames=4)
+    video = np.random.default_rng(2).integers(0, 256, (70, 30, 44, 3), dtype=np.uint8)
+    known, how = times(70, 10.0), {"do_sample_frames": True, "num_threads": 2}
+    want = processor([video, video[:20]], video_metadata=[known, times(20, 10.0)], **how)
+    indices = processor.sample_frames(70, 10.0, duration=7.0)
+    assert sorted(indices) != indices.tolist()
+    given: Any = {
+        "list": list(video),
+        "pictures": [Image.fromarray(frame) for frame in video],
+        "iterator": iter(video),
+        "sampled": (frame for frame in video[indices]),
+    }.get(kind, video)
+    if kind == "sampled":
+        known, how = {**known, "frames_indices": indices.tolist()}, {"do_sample_frames": False}
+        want = processor(video, video_metadata=times(70, 10.0), do_sample_frames=True)
+        given = [given]
+    else:
+        given, known = [given, video[:20]], [known, times(20, 10.0)]
+    if kind == "out":
+        how["out"] = np.full_like(want["pixel_values_videos"], 9)
+    got = processor(given, video_metadata=known, **how)
+    assert got.keys() == want.keys()
+    for key, value in want.items():
+        np.testing.assert_array_equal(got[key], value, err_msg=key)
+    if kind == "out":
+        assert np.shares_memory(got["pixel_values_videos"], how["out"])
+
+
+def test_stacked_videos_that_are_refused() -> None:
+    processor = dr.VideoProcessor.from_config(STACKED, stack_frames=3)
+    video = np.zeros((6, 30, 44, 3), np.uint8)
+    with pytest.raises(ValueError, match=r"^stack_frames: .*plans\(\)"):
+        processor.plan(30, 44, num_frames=6)
+    with pytest.raises(ValueError, match=r"^duration: must be known"):
+        processor(video, do_sample_frames=False)
+    with pytest.raises(ValueError, match=r"^duration: must be known"):
+        processor.plans(30, 44, num_frames=6)
+    with pytest.raises(ValueError, match=r"^duration: must be one a video, 2, got 1"):
+        processor.num_tokens([(6, 30, 44)] * 2, duration=[3.0])
+    # Two of each of three seconds lie between them: no main frame is left.
+    with pytest.raises(ValueError, match=r"^num_frames: must be above the 6 frames between"):
+        processor(video, video_metadata={"duration": 3.0}, do_sample_frames=False)
+    with pytest.raises(ValueError, match=r"^video: which frames are shown depends on the number"):
+        processor(iter(video), video_metadata={"duration": 1.0}, do_sample_frames=False)
+    with pytest.raises(ValueError, match=r"^stack_frames: .*2\*\*24"):
+        many = dr.VideoProcessor("minicpm-v4.6", stack_frames=2**31 - 1)
+        many.sample_frames(30, 1.0, duration=30.0)
+    batch = processor(
+        [video, video[:, :9]],
+        video_metadata=[{}, {"duration": 1.0}],
+        do_sample_frames=False,
+        errors="collect",
+    )
+    assert batch["num_frames_per_video"] == [5] and [index for index, _ in batch["errors"]] == [0]
+
+
+def test_frames_of_a_wide_video_are_stacked_in_a_column() -> None:
+    plans = dr.VideoProcessor("minicpm-ocr", stack_frames=4).plans(
+        100, 400, num_frames=8, duration=2.0
+    )
+    assert [plan.source for plan in plans] == [(100, 400), (312, 400)] * 2
+
+
+def test_a_stacked_video_on_the_command_line() -> None:
+    pytest.importorskip("rich")
+    pytest.importorskip("typer")
+    from dynres_rs.cli.video import describe_video
+    from dynres_rs.draw.videos import contact_sheet
+
+    processor = dr.VideoProcessor.from_config(STACKED, stack_frames=3, do_sample_frames=True)
+    video = np.zeros((20, 30, 44, 3), np.uint8)
+    taken = processor.take(video, video_metadata=times(20, 10.0))
+    said = describe_video(taken)
+    assert "6 taken as 4 frames and canvases, 30x44" in said
+    assert said.endswith(f"{processor.num_tokens([(6, 30, 44)], duration=2.0)[0]} tokens")
+    with pytest.raises(ValueError, match=r"^stack_frames: must be 1 for a contact sheet"):
+        contact_sheet(taken)

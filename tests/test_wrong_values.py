@@ -96,6 +96,7 @@ VL2 = dr.Processor("deepseek-vl2")
 CHAT = dr.Processor("internvl")
 HF = dr.Processor("internvl-hf")
 VIDEO = dr.VideoProcessor("qwen2-vl")
+STACKED = dr.VideoProcessor("minicpm-v4.6", stack_frames=3)
 PLAN = QWEN.plan(56, 56)
 CLIP = np.zeros((4, 56, 56, 3), np.uint8)
 OPTIONS: dict[str, Any] = dict.fromkeys(
@@ -242,7 +243,14 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         lambda **k: VIDEO.plan(**k),
         {"height": 56, "width": 56, "num_frames": 4},
     ),
-    "video num_tokens": (lambda **k: VIDEO.num_tokens(**k), {"sizes": [(4, 56, 56)]}),
+    "video num_tokens": (
+        lambda **k: STACKED.num_tokens(**k),
+        {"sizes": [(4, 56, 56)], "duration": 1.0},
+    ),
+    "video plans": (
+        lambda **k: STACKED.plans(**k),
+        {"height": 56, "width": 56, "num_frames": 4, "duration": 1.0},
+    ),
     "video take": (lambda **k: VIDEO.take(**k), {"video": CLIP, "video_metadata": None}),
     "video sample_frames": (
         lambda **k: VIDEO.sample_frames(**k),

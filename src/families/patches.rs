@@ -60,6 +60,7 @@ pub(super) const RARE: &[&str] = &[
     "max_duration",
     "overflow_strategy",
     "max_num_frames",
+    "stack_frames",
     "chunk_frames",
     "add_timestamps",
     "draw_on_frames",

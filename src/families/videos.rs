@@ -429,6 +429,7 @@ const ERNIE: Recipe = Recipe {
         "max_duration",
         "overflow_strategy",
         "max_num_frames",
+        "stack_frames",
         "chunk_frames",
         "add_timestamps",
         "budget",
@@ -467,6 +468,7 @@ const NEMOTRON: Recipe = Recipe {
         "max_duration",
         "overflow_strategy",
         "max_num_frames",
+        "stack_frames",
         "chunk_frames",
         "add_timestamps",
         "draw_on_frames",
@@ -515,14 +517,14 @@ fn minicpm(
                         .of(Number::Int32)
                         .in_form(Form::Rows(2)),
                     FactSpec::scalar("num_patches_per_frame", What::Views(0)).of(Number::Int32),
-                    FactSpec::scalar("num_frames_per_video", What::Frames).in_form(Form::List),
+                    FactSpec::scalar("num_frames_per_video", What::Frames).in_form(Form::Sums),
                 ]
             },
             lacks: RARE,
-            has: &["max_num_frames"],
+            has: &["max_num_frames", "stack_frames"],
             ..STRIP
         },
-        &[Key::Ignore("use_image_id"), Key::Must("stack_frames", Preset::Int(1))],
+        &[Key::Ignore("use_image_id")],
     )
     .says(films::MINICPM)
 }

@@ -78,7 +78,7 @@ impl Batch {
     /// The arrays of images of these plans, in samples of these counts. `copies`: frames of a patch at most.
     ///
     /// # Errors
-    /// `Ragged` where no array can hold all images, `OutOfMemory`.
+    /// `Ragged`, `Uneven` where no array can hold all images, `OutOfMemory`.
     pub fn new(
         spec: &Prepared,
         plans: &[&Plan],
@@ -339,7 +339,7 @@ impl Joined<'_> {
     fn unequal(&self, counts: &[usize]) -> Error {
         let first = counts.first().copied().unwrap_or(0);
         let other = counts.iter().copied().find(|&count| count != first).unwrap_or(first);
-        Error::Ragged { key: self.array.key, first: (first, 1), other: (other, 1) }
+        Error::Uneven { key: self.array.key, first, other }
     }
 
     /// Patches of each view, by samples.
@@ -420,10 +420,7 @@ impl Joined<'_> {
             .map(|view| view.count().max(most));
         let first = counts.next().unwrap_or(most).max(1);
         match counts.find(|&count| count != first) {
-            Some(other) => {
-                let (first, other) = ((first, 1), (other, 1));
-                Err(Error::Ragged { key: self.array.key, first, other })
-            }
+            Some(other) => Err(Error::Uneven { key: self.array.key, first, other }),
             None => Ok(first),
         }
     }

@@ -306,6 +306,15 @@ fn join_fact(
         Form::List => {
             return Ok(FactForm::Tree(list(&mut (0..images).flat_map(of))?));
         }
+        Form::Sums => {
+            let mut first = 0;
+            let mut sums = reserved(samples.len())?;
+            for &count in samples {
+                sums.push((first..first + count).flat_map(of).sum());
+                first += count;
+            }
+            return Ok(FactForm::Tree(list(&mut sums.into_iter())?));
+        }
         Form::SampleLists => {
             let mut first = 0;
             let mut tree = Vec::new();

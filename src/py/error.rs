@@ -40,7 +40,8 @@ pub(super) fn to_python(error: &Error) -> PyErr {
         | Error::TooFewFrames { .. }
         | Error::Option { .. }
         | Error::Unknown { .. }
-        | Error::Ragged { .. } => PyValueError::new_err(text),
+        | Error::Ragged { .. }
+        | Error::Uneven { .. } => PyValueError::new_err(text),
     }
 }
 

@@ -7,10 +7,11 @@ use super::arguments::{finite_number, maybe};
 use super::calls::watched;
 use super::error::to_python;
 use super::plan::PyPlan;
+use super::sampling::refused;
 use super::vocabulary::value_error;
 use crate::options::Value;
 use crate::plan::{Asked, Film, says_times};
-use crate::sampling::{self, Refused, Video};
+use crate::sampling::{self, Video};
 use crate::spec::{Prompt, Rate};
 use crate::strategy::Measure;
 
@@ -116,9 +117,5 @@ fn sample(py: Python<'_>, plan: &PyPlan, known: &Known, total: usize) -> PyResul
     let asked = sampling::Asked::of(&plan.spec, temporal);
     let asked = asked.ok_or_else(|| value_error("family: must be one that takes videos".into()))?;
     let video = Video { total, fps: known.rate, duration: known.duration };
-    match watched(py, |watch| asked.frames(video, watch))? {
-        Ok(frames) => Ok(frames),
-        Err(Refused::Core(error)) => Err(to_python(&error)),
-        Err(refused) => Err(value_error(refused.to_string())),
-    }
+    watched(py, |watch| asked.frames(video, watch))?.map_err(refused)
 }

@@ -28,8 +28,12 @@ use crate::plan::{Batch, Plan, row_shape};
 use crate::resample::Numerics;
 use crate::sampling::Asked;
 use crate::simd::Simd;
+use crate::sizing::{Grid, LINE, stacked_canvas, stacked_grid};
 use crate::spec::{Group, Prepared, Spec};
 use crate::strategy::Measure;
+
+/// A plan, and the number, row and column of each frame on its canvas.
+type Unit = (Py<PyPlan>, Vec<(usize, usize, usize)>);
 
 /// The backend chosen at import.
 pub(super) static SIMD: OnceLock<Simd> = OnceLock::new();
@@ -262,6 +266,12 @@ impl PySpec {
         self.spec.options().into_iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
+    /// Which frames of a video its options ask for.
+    fn asked(&self) -> PyResult<Asked> {
+        Asked::of(&self.spec, self.temporal_option())
+            .ok_or_else(|| PyValueError::new_err("family: must be one that takes videos"))
+    }
+
     /// The same for images of any size, which are always resized.
     pub(super) fn without_limits(mut spec: Spec) -> PyResult<Self> {
         spec.common.max_image_pixels = usize::MAX >> 1;
@@ -420,6 +430,55 @@ impl PySpec {
         sampled.is_some_and(|it| it.draw_on_frames) && !self.spec.recipe.hides("draw_on_frames")
     }
 
+    /// Whether frames between seconds are put on canvases of their own: see `units`.
+    #[getter]
+    fn stacks(&self) -> bool {
+        self.spec.strategy.sampled().is_some_and(|it| it.stack_frames > 1)
+            && !self.spec.recipe.hides("stack_frames")
+    }
+
+    /// What the model sees one by one of `num_frames` frames that were taken of a video of that many seconds: the plan of
+    /// each, and of each frame on it the number, the row above and the column left of it.
+    #[pyo3(signature = (height, width, num_frames, duration=None))]
+    fn units(
+        &self,
+        py: Python<'_>,
+        height: usize,
+        width: usize,
+        num_frames: usize,
+        duration: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Vec<Unit>> {
+        guard(|| {
+            let asked = self.asked()?;
+            let duration = sampling::video(num_frames, None, duration)?.duration;
+            let ranges = asked.units(num_frames, duration).map_err(sampling::refused)?;
+            let mut plans: Vec<(usize, Grid, Arc<Plan>)> = Vec::new();
+            let mut units = reserved(ranges.len()).map_err(no_memory)?;
+            for range in ranges {
+                let count = range.len();
+                let known = plans.iter().position(|(frames, ..)| *frames == count);
+                let (_, grid, plan) = if let Some(known) = known {
+                    &plans[known]
+                } else {
+                    let grid = stacked_grid((height, width), count);
+                    let canvas = stacked_canvas((height, width), grid);
+                    let plan =
+                        Plan::new(&self.spec, canvas, 1).map_err(|error| to_python(&error))?;
+                    push(&mut plans, (count, grid, Arc::new(plan))).map_err(no_memory)?;
+                    &plans[plans.len() - 1]
+                };
+                let place = |(number, frame): (usize, usize)| {
+                    let (row, column) = (number / grid.columns, number % grid.columns);
+                    (frame, row * (height + LINE), column * (width + LINE))
+                };
+                let places = collected(range.enumerate().map(place)).map_err(no_memory)?;
+                let plan = PyPlan { plan: Arc::clone(plan), spec: Arc::clone(&self.spec) };
+                units.push((Py::new(py, plan)?, places));
+            }
+            Ok(units)
+        })
+    }
+
     /// The frames that are taken of a video, int64, whatever `do_sample_frames` says.
     #[pyo3(signature = (total_num_frames, video_fps=None, duration=None))]
     fn sample<'py>(
@@ -430,10 +489,7 @@ impl PySpec {
         duration: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         guard(|| {
-            let temporal = self.temporal_option();
-            let Some(asked) = Asked::of(&self.spec, temporal) else {
-                return Err(PyValueError::new_err("family: must be one that takes videos"));
-            };
+            let asked = self.asked()?;
             let total = side("total_num_frames", total_num_frames)?;
             let video = sampling::video(total, video_fps, duration)?;
             sampling::frames(py, &asked, video)

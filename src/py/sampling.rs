@@ -19,8 +19,15 @@ pub(super) fn frames<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     match watched(py, |watch| asked.frames(video, watch))? {
         Ok(frames) => numbers::array(py, "int64", frames.iter().map(|frame| frame.to_ne_bytes())),
-        Err(Refused::Core(error)) => Err(to_python(&error)),
-        Err(refused) => Err(value_error(refused.to_string())),
+        Err(refused) => Err(self::refused(refused)),
+    }
+}
+
+/// The exception for what a rule refuses.
+pub(super) fn refused(refused: Refused) -> PyErr {
+    match refused {
+        Refused::Core(error) => to_python(&error),
+        other => value_error(other.to_string()),
     }
 }
 

@@ -402,6 +402,8 @@ pub enum Form {
     Lists,
     /// A list of a number an image.
     List,
+    /// A list of a number a sample: the sum of its images' numbers.
+    Sums,
     /// A list of lists: a number an image, by samples.
     SampleLists,
     /// A list a sample of lists of so many numbers.

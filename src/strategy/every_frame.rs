@@ -108,6 +108,8 @@ options! {
         overflow_strategy: Maybe<Choice<Overflow>> = None,
         /// Most frames of a video, one a second.
         max_num_frames: Count = 128,
+        /// Frames of each second: the first is one of the video's, the others lie on one canvas after it.
+        stack_frames: Count = 1,
         /// Temporal patches that the encoder sees at a time; None is all.
         chunk_frames: Maybe<Count> = None,
         /// Put its time before each frame in a prompt.

@@ -235,3 +235,62 @@ def patchify(
         count // temporal, temporal, height // (p * m), m, p, width // (p * m), m, p, 3
     )
     return blocks.transpose(0, 2, 5, 3, 6, 8, 1, 4, 7).reshape(-1, 3 * temporal * p * p)
+
+
+#: Zeros between two frames on a canvas.
+LINE = 6
+
+
+def between(duration: float, stack: int, most: int) -> list[float]:
+    """Times between seconds, `stack` - 1 in each, thinned to `most` times as many."""
+    times = [
+        second + part / stack for second in range(math.ceil(duration)) for part in range(1, stack)
+    ]
+    times = [time for time in times if time < duration]
+    count = most * (stack - 1)
+    if len(times) <= count:
+        return times
+    return [times[place] for place in np.linspace(0, len(times) - 1, count, dtype=int)]
+
+
+def units(count: int, times: Sequence[float]) -> list[list[int]]:
+    """What is seen one by one of `count` frames, the last of which are those of `times`: main frame
+    k, then all that lie in second k."""
+    main = count - len(times)
+    found: list[list[int]] = []
+    for number in range(main):
+        found.append([number])
+        inside = [main + k for k, time in enumerate(times) if number <= time < number + 1]
+        if inside:
+            found.append(inside)
+    return found
+
+
+def arrangement(size: Size, count: int) -> Size:
+    """Rows and columns of so many frames on a canvas: nearest to a square, four two by two."""
+    height, width = size
+    if count == 4:
+        return 2, 2
+    if count not in (2, 3):
+        return 1, count
+    row = abs((count * width + (count - 1) * LINE) / height - 1.0)
+    column = abs(width / (count * height + (count - 1) * LINE) - 1.0)
+    upright = count == 2 and height > width
+    return (count, 1) if column < row or (column == row and upright) else (1, count)
+
+
+def canvas(size: Size, count: int) -> Size:
+    """Height and width of a canvas of so many frames."""
+    rows, columns = arrangement(size, count)
+    return rows * (size[0] + LINE) - LINE, columns * (size[1] + LINE) - LINE
+
+
+def stacked(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Frames (count, height, width, 3) on their canvas."""
+    count, height, width, _ = frames.shape
+    made = np.zeros((*canvas((height, width), count), 3), np.uint8)
+    _, columns = arrangement((height, width), count)
+    for number, frame in enumerate(frames):
+        top, left = number // columns * (height + LINE), number % columns * (width + LINE)
+        made[top : top + height, left : left + width] = frame
+    return made

@@ -29,11 +29,13 @@ def describe_video(taken: Taken) -> str:
     height, width = plan.source
     rows, columns = plan.grid
     groups = plan.num_patches // (rows * columns)
+    stacked = "" if len(taken.plans) == 1 else f" as {len(taken.plans)} frames and canvases"
+    tokens = sum(each.num_tokens for each in taken.plans)
     rate = "" if metadata.fps is None else f" at {metadata.fps:.5g} a second"
     sizes = f"{height}x{width} -> {plan.resized[0]}x{plan.resized[1]}"
     return (
-        f"{metadata.total_num_frames} frames{rate}, {len(metadata.frames_indices or ())} taken,"
-        f" {sizes}, grid {groups}x{rows}x{columns}, {plan.num_tokens} tokens"
+        f"{metadata.total_num_frames} frames{rate}, {len(metadata.frames_indices or ())} taken"
+        f"{stacked}, {sizes}, grid {groups}x{rows}x{columns}, {tokens} tokens"
     )
 
 

@@ -58,9 +58,11 @@ def contact_sheet(taken: Taken, *, width: int = 1600, tokens: bool = True) -> Pi
         a Pillow image of mode RGB.
 
     Raises:
-        ValueError: a width out of range, or what decoding raises.
+        ValueError: a width out of range, `stack_frames` above 1, or what decoding raises.
     """
     check_width(width)
+    if len(taken.plans) > 1:
+        raise ValueError("stack_frames: must be 1 for a contact sheet, whose frames have one size")
     plan, metadata = taken.plan, taken.metadata
     temporal = metadata.temporal_patch_size
     indices = list(metadata.frames_indices or ())

@@ -68,10 +68,15 @@ class ExactVideos(Exact):
         processor = VideoProcessor.__new__(VideoProcessor)
         processor._set(row.family, self._dynres_numerics_now(), options)
 
-        def run(videos: Any, _: Mapping[str, Any]) -> Mapping[str, Any]:
-            return processor([video.numpy() for video in videos])
+        stacks = options.get("stack_frames", 1) > 1
 
-        kind = self._dynres_kind(floating, arguments, _SAMPLING)
+        def run(videos: Any, given: Mapping[str, Any]) -> Mapping[str, Any]:
+            # Frames between seconds are those that the video's duration says.
+            seconds = [known.duration for known in given["video_metadata"]] if stacks else None
+            known = seconds and [{"duration": duration} for duration in seconds]
+            return processor([video.numpy() for video in videos], video_metadata=known)
+
+        kind = self._dynres_kind((floating, stacks), arguments, _SAMPLING)
         return Made(run, kind, options)
 
     def _dynres_check_inputs(self, inputs: Any, made: Made) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from itertools import islice, pairwise
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice, pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +19,7 @@ from ..failures import Failures
 from .derived import DERIVED
 from .frames import Frames, Listed
 from .metadata import VideoMetadata
+from .stacked import Units, stacked
 from .variant import VideoVariant
 
 __all__ = ["Call"]
@@ -43,8 +44,9 @@ class Call:
         self.facts: dict[str, Any] = {}
         self.metadata: list[VideoMetadata] = []
 
-    def plan(self, frames: Frames) -> Plan | None:
-        """Samples a video and plans it; None where its length is only known at its end."""
+    def plan(self, frames: Frames) -> list[Plan]:
+        """Samples a video and plans it: one plan, or one of each of its units. None where its
+        length is only known at its end."""
         options, known = self._variant.options, frames.metadata
         if self._variant.spec.draws:
             raise ValueError(
@@ -65,7 +67,7 @@ class Call:
             ).tolist()
             if not indices:
                 raise ValueError("fps: leaves no frame of the video")
-            if isinstance(frames, Listed) and indices[-1] >= len(frames):
+            if isinstance(frames, Listed) and max(indices) >= len(frames):
                 raise ValueError(
                     f"total_num_frames: says {total} where the video has {len(frames)} frames; set"
                     " do_sample_frames=False for frames that were sampled already"
@@ -79,27 +81,31 @@ class Call:
             frames.count = len(known.frames_indices)
         elif total is not None:
             frames.count = total
-        if frames.count is None:
-            if self._variant.spec.needs_frames:
-                raise ValueError(
-                    "video: the budget of pixels depends on the number of frames; pass"
-                    " video_metadata={'total_num_frames': ...} for an iterator"
-                )
-            plan = self._variant.spec.plan(height, width, 1)
+        spec = self._variant.spec
+        if frames.count is None and (spec.needs_frames or spec.stacks):
+            why = "which frames are shown" if spec.stacks else "the budget of pixels"
+            raise ValueError(
+                f"video: {why} depends on the number of frames; pass"
+                " video_metadata={'total_num_frames': ...} for an iterator"
+            )
+        if frames.count is not None and spec.stacks:
+            frames.units = spec.units(height, width, frames.count, known.duration)
+            plans = [plan for plan, _ in frames.units]
         else:
-            plan = self._variant.spec.plan(height, width, frames.count)
+            plans = [spec.plan(height, width, frames.count or 1)]
         if frames.floating is not None:
-            resized = plan.resized != frames.size()
+            resized = any(plan.resized != plan.source for plan in plans)
             self._variant.check_floating("video", frames.floating, resized=resized)
-        return None if frames.count is None else plan
+        return [] if frames.count is None else plans
 
-    def _batch(self, plans: list[Plan]) -> Asked:
+    def _batch(self, videos: list[list[Plan]]) -> Asked:
         """The arrays of these videos."""
-        return self._variant.spec.batch(plans, [1] * len(plans), self._dtype, "expand")
+        plans, counts = list(chain.from_iterable(videos)), [len(video) for video in videos]
+        return self._variant.spec.batch(plans, counts, self._dtype, "expand")
 
-    def _parts(self, pixels: NDArray[Any], plans: list[Plan]) -> list[NDArray[Any]]:
+    def _parts(self, pixels: NDArray[Any], videos: list[list[Plan]]) -> list[NDArray[Any]]:
         """The consecutive rows of each video. Videos that have an axis have a place on it each."""
-        shapes = [self._batch([plan]).rows[0] for plan in plans]
+        shapes = [self._batch([plans]).rows[0] for plans in videos]
         if self._variant.spec.stacked:
             for place, (_, count, *_) in zip(pixels, shapes, strict=True):
                 place[count:] = 0
@@ -109,11 +115,11 @@ class Call:
 
     def __call__(
         self,
-        opened: list[tuple[int, Frames, Plan | None]],
+        opened: list[tuple[int, Frames, list[Plan]]],
         out: Any,
         failures: Failures,
     ) -> NDArray[Any]:
-        plans = [plan for _, _, plan in opened if plan is not None]
+        plans = [each for _, _, each in opened if each]
         known = len(plans) == len(opened)
         asked = self._batch(plans if known else [])
         pixels: NDArray[Any] | None = None
@@ -124,19 +130,19 @@ class Call:
             raise ValueError("out: needs videos whose number of frames is known beforehand")
         parts = iter(self._parts(pixels, plans) if pixels is not None and plans else ())
         done: list[NDArray[Any]] = []
-        wholes: list[Plan] = []
-        for index, frames, plan in opened:
+        wholes: list[list[Plan]] = []
+        for index, frames, each in opened:
             try:
-                if pixels is not None and plan is not None:
+                if pixels is not None and each:
                     part = next(parts)
-                    count = self._into(frames, plan, part)
+                    count = self._into(frames, each, part)
                 else:
-                    part, count = self._growing(frames, plan)
+                    part, count = self._growing(frames, each)
             except Exception as error:
                 failures.add(index, error)
                 continue
             height, width = frames.size()
-            wholes.append(self._variant.spec.plan(height, width, count))
+            wholes.append(each if frames.units else [self._variant.spec.plan(height, width, count)])
             if frames.metadata.frames_indices is None:
                 frames.metadata.frames_indices = list(range(count))
             self.metadata.append(frames.metadata)
@@ -159,12 +165,16 @@ class Call:
         if asked.strip:
             joined = _native.in_strip(joined, given.get(self.key))
         for key in DERIVED.keys() & self.facts.keys():
-            self.facts[key] = DERIVED[key](self._variant.options, joined, wholes, self.facts[key])
+            own = list(chain.from_iterable(wholes))
+            self.facts[key] = DERIVED[key](self._variant.options, joined, own, self.facts[key])
         return joined
 
-    def _into(self, frames: Frames, plan: Plan, part: NDArray[Any]) -> int:
+    def _into(self, frames: Frames, plans: list[Plan], part: NDArray[Any]) -> int:
         """All frames of a video of known length into its rows."""
         wanted = frames.count or 0
+        if frames.units:
+            self._stacked(frames, frames.units, part)
+            return wanted
         groups = -(-wanted // self._whole)
         # Of the temporal patches that one token sees: their rows, with what fills them up.
         rows, share = len(part) // groups, part.nbytes // (groups * self._tubelet)
@@ -173,24 +183,36 @@ class Call:
         taken = islice(frames.taken(), wanted)
         for chunk in _chunks(taken, wanted if in_place else self._chunk):
             end = start + -(-len(chunk) // self._whole) * rows
-            self._run(plan, chunk, part[start:end], share)
+            self._run(plans[0], chunk, part[start:end], share)
             start, count = end, count + len(chunk)
         if count != wanted:
             raise ValueError(f"video: has {count} frames, where {wanted} were announced")
         return count
+
+    def _stacked(self, frames: Frames, units: Units, part: NDArray[Any]) -> None:
+        """All units of a video into its rows."""
+        start = 0
+        for chunk in _chunks(zip(units, stacked(frames, units), strict=True), self._chunk):
+            asked = self._batch([[plan for (plan, _), _ in chunk]])
+            end = start + asked.rows[0][0]
+            shown = [pixels for _, pixels in chunk]
+            failed = asked.run(shown, [part[start:end]], self._threads)
+            if failed is not None:
+                raise failed[1]
+            start = end
 
     def _run(self, plan: Plan, chunk: list[Any], part: NDArray[Any], share: int) -> None:
         if self._tubelet > 1:
             chunk = [*chunk, *[chunk[-1]] * (-len(chunk) % self._whole)]
         self._variant.spec.run_frames(plan, chunk, part, self._dtype, self._threads, share)
 
-    def _growing(self, frames: Frames, plan: Plan | None) -> tuple[NDArray[Any], int]:
+    def _growing(self, frames: Frames, plans: list[Plan]) -> tuple[NDArray[Any], int]:
         """All frames of a video into an array that grows as they come."""
         height, width = frames.size()
         # One temporal patch's plan: the size of each does not depend on their number here.
         one = self._variant.spec.plan(height, width, 1)
-        plan = plan or one
-        shape, kind = self._batch([one]).rows
+        plan = plans[0] if plans else one
+        shape, kind = self._batch([[one]]).rows
         if self._variant.spec.stacked:
             shape = shape[1:]
         count = used = 0
@@ -206,7 +228,7 @@ class Call:
         return part, count
 
 
-def _chunks(frames: Iterator[Any], size: int) -> Iterator[list[Any]]:
+def _chunks(frames: Iterable[Any], size: int) -> Iterator[list[Any]]:
     chunk: list[Any] = []
     for frame in frames:
         chunk.append(frame)

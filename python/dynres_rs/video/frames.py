@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
+from .._dynres_rs import Plan
 from ..failures import placed
 from ..images import Policy, Ready, prepare
 from .file import VideoFile
@@ -33,6 +34,8 @@ class Frames(ABC):
         """Which are taken; None is all. Not the metadata's: those frames may be sampled already."""
         self.floating: str | None = None
         """The dtype of floating-point frames that hold integers."""
+        self.units: list[tuple[Plan, list[tuple[int, int, int]]]] | None = None
+        """What the model sees one by one, where several frames lie on one canvas: see `stacked`."""
         self.layout = "channels_last"
         """Where the channels of its frames are."""
 

@@ -16,11 +16,13 @@ from .._call import How
 from .._configured import Configured
 from .._dynres_rs import Plan, as_numbers, side
 from .._types import I64, Batch, ErrorPolicy, Options
+from ..arguments import as_list
 from ..failures import Failures
 from ..options import canonical, preset
 from .call import Call
 from .frames import Frames, VideosInput, as_videos, open_video
 from .metadata import VideoMetadata, read_metadata
+from .stacked import stacked
 from .variant import VideoVariant
 
 __all__ = ["Taken", "VideoProcessor"]
@@ -42,7 +44,10 @@ class Taken(NamedTuple):
     metadata: VideoMetadata
     """Which frames are taken, and their times."""
     frames: Iterator[Any]
-    """They themselves, each decoded when it is asked for: uint8 arrays or Pillow images."""
+    """They themselves, each decoded when it is asked for: uint8 arrays or Pillow images. With
+    `stack_frames`, canvases of several among them."""
+    plans: list[Plan]
+    """`[plan]`; with `stack_frames` a plan of each of `frames`, of which `plan` is the first."""
 
 
 class VideoProcessor(Configured[VideoVariant]):
@@ -190,7 +195,7 @@ class VideoProcessor(Configured[VideoVariant]):
         listed, single = as_videos(videos)
         metadata = read_metadata(video_metadata, len(listed), variant.spec.temporal_option)
         run = Call(variant, how.dtype, how.num_threads)
-        opened: list[tuple[int, Frames, Plan | None]] = []
+        opened: list[tuple[int, Frames, list[Plan]]] = []
         failures = Failures("video", errors, single=single)
         like: str | None = None
         for index, (video, known) in enumerate(zip(listed, metadata, strict=True)):
@@ -221,20 +226,48 @@ class VideoProcessor(Configured[VideoVariant]):
 
         Raises:
             TypeError: a number that is no integer.
-            ValueError: a size or number of frames that upstream refuses.
+            ValueError: a size or number of frames that upstream refuses, or `stack_frames` above
+                1, where `plans` has a plan of each unit.
         """
         variant = self._variant(options)
+        if variant.spec.stacks:
+            raise ValueError("stack_frames: must be 1 for one plan; plans() has one of each unit")
         return variant.spec.plan(
             side("height", height),
             side("width", width),
             side("num_frames", num_frames),
         )
 
-    def num_tokens(self, sizes: ArrayLike, **options: Any) -> I64:
+    def plans(
+        self, height: int, width: int, *, num_frames: int, duration: Any = None, **options: Any
+    ) -> list[Plan]:
+        """The plans of all that the model sees of a video one by one: `[plan(...)]`, and with
+        `stack_frames` above 1 a plan of each main frame and of each canvas of frames after it.
+
+        Args:
+            height: of its frames, in pixels.
+            width: of its frames, in pixels.
+            num_frames: frames that are taken of it, those on canvases among them.
+            duration: the seconds of the video, which say how many of those lie between seconds;
+                needed where `stack_frames` is above 1, and not read elsewhere.
+            **options: as in a call.
+
+        Raises:
+            TypeError: a number that is none.
+            ValueError: a size, number of frames or duration that upstream refuses.
+        """
+        variant = self._variant(options)
+        if not variant.spec.stacks:
+            return [self.plan(height, width, num_frames=num_frames, **options)]
+        sides = (side("height", height), side("width", width), side("num_frames", num_frames))
+        return [plan for plan, _ in variant.spec.units(*sides, duration)]
+
+    def num_tokens(self, sizes: ArrayLike, *, duration: Any = None, **options: Any) -> I64:
         """Tokens that the language model sees for videos, timestamps not counted.
 
         Args:
             sizes: (n, 3) integers, each (num_frames, height, width), frames as they are taken.
+            duration: seconds of each video, or of all, as `plans` needs them.
             **options: as in a call.
 
         Returns:
@@ -245,11 +278,15 @@ class VideoProcessor(Configured[VideoVariant]):
             raise TypeError(f"sizes: must be integers, got {array.dtype.name}")
         if array.ndim != 2 or array.shape[1] != 3:
             raise ValueError(f"sizes: must have the shape (n, 3), got {array.shape}")
-        counts = [
-            self.plan(int(height), int(width), num_frames=int(frames), **options).num_tokens
-            for frames, height, width in array
+        several = hasattr(duration, "__len__")
+        times = as_list("duration", duration) if several else [duration] * len(array)
+        if len(times) != len(array):
+            raise ValueError(f"duration: must be one a video, {len(array)}, got {len(times)}")
+        plans = [
+            self.plans(height, width, num_frames=frames, duration=time, **options)
+            for (frames, height, width), time in zip(array.tolist(), times, strict=True)
         ]
-        return np.array(counts, np.int64)
+        return np.array([sum(plan.num_tokens for plan in each) for each in plans], np.int64)
 
     def take(self, video: Any, *, video_metadata: Any = None, **options: Any) -> Taken:
         """The frames that a call takes of one video, one by one, and what becomes of them.
@@ -266,14 +303,15 @@ class VideoProcessor(Configured[VideoVariant]):
         variant = self._variant(options)
         (known,) = read_metadata(video_metadata, 1, variant.spec.temporal_option)
         frames = open_video(video, variant.policy, known, 1)
-        plan = Call(variant, None, 1).plan(frames)
-        if plan is None:
+        plans = Call(variant, None, 1).plan(frames)
+        if not plans:
             raise ValueError(
                 "video: must have a known length; pass video_metadata={'total_num_frames': ...}"
             )
         if known.frames_indices is None:
             known.frames_indices = list(range(frames.count or 0))
-        return Taken(plan, known, islice(frames.taken(), frames.count))
+        shown = stacked(frames, frames.units) if frames.units else frames.taken()
+        return Taken(plans[0], known, islice(shown, frames.count), plans)
 
     def sample_frames(
         self,
@@ -293,7 +331,8 @@ class VideoProcessor(Configured[VideoVariant]):
             **options: as in a call.
 
         Returns:
-            (n,) int64, ascending.
+            (n,) int64, ascending; with `stack_frames` above 1 first those of the seconds, then
+            those between them.
 
         Raises:
             ValueError: what upstream refuses, and what it fails on.
