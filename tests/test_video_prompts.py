@@ -10,6 +10,7 @@ import importlib.util
 import json
 import random
 import time
+from dataclasses import replace
 from typing import Any
 
 import dynres_rs as dr
@@ -82,11 +83,18 @@ def test_recorded_counts(family: str) -> None:
     assert found == RECORDED["families"][family]["tokens"]
 
 
-def test_counts_of_a_processor() -> None:
-    sizes = RECORDED["sizes"]
-    for family in ("qwen2-vl", "qwen2.5-vl"):
-        found = dr.Processor(family).get_num_multimodal_tokens(video_sizes=sizes)
-        assert found.num_video_tokens == RECORDED["families"][family]["tokens"]
+#: Families whose presets are the classes' defaults; Qwen3-VL's are a released checkpoint's.
+COUNTED = sorted(
+    family
+    for family, row in RECORDED["families"].items()
+    if "tokens" in row and family in dr.families() and family != "qwen3-vl"
+)
+
+
+@pytest.mark.parametrize("family", COUNTED)
+def test_counts_of_a_processor(family: str) -> None:
+    found = dr.Processor(family).get_num_multimodal_tokens(video_sizes=RECORDED["sizes"])
+    assert found.num_video_tokens == RECORDED["families"][family]["tokens"]
 
 
 def test_tokens_that_a_text_has() -> None:
@@ -112,6 +120,28 @@ def test_metadata_of_a_call() -> None:
         text = plan.placeholder(video_metadata=batch["video_metadata"])
         assert text == plan.placeholder(video_metadata=known)
         assert text == plan.placeholder(video_metadata=metadata)
+
+
+@pytest.mark.torch
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("family", ["minicpm-v4.6", "minicpm-ocr"])
+def test_texts_of_frames_between_seconds(family: str) -> None:
+    """One id, and the rest of each plan's text."""
+    options = {"stack_frames": 4}
+    made = replace(upstream.VIDEOS[family], video_config=options)
+    case = {
+        "frames": 60,
+        "size": (180, 320),
+        "metadata": {"fps": 24.0, "duration": 2.5},
+        "sampled": True,
+    }
+    text, frames = upstream.said(family, upstream_prompts.build(made), case)
+    processor = dr.VideoProcessor(family, do_sample_frames=True, **options)
+    plans = processor.plans(180, 320, num_frames=frames, duration=2.5)
+    assert len(plans) > 3
+    end = "</image_id>"
+    parts = [plan.placeholder().partition(end)[2] for plan in plans]
+    assert text == f"<image_id>0{end}" + "".join(parts)
 
 
 def test_times_must_be_known() -> None:
