@@ -34,6 +34,13 @@ OWN: dict[str, Upstream] = {
     "embedding-gemma2": Upstream(
         "embedding_gemma2", "EmbeddingGemma2Processor", "Gemma4ImageProcessor", GEMMA4
     ),
+    "embedding-gemma2, times": Upstream(
+        "embedding_gemma2",
+        "EmbeddingGemma2Processor",
+        "Gemma4ImageProcessor",
+        GEMMA4,
+        video_config={"add_timestamps": True},
+    ),
     "smolvlm": replace(
         RECORDED["smolvlm"],
         options={},
@@ -56,7 +63,7 @@ SHARED = (
     "glm46v", "glm5-next", "llava-onevision", "perception-lm", "video-llava",
     "gemma4", "gemma4-unified", "kimi-k25", "muse-glimmer", "minicpm-v4.6", "minicpm-ocr", "molmo2",
 )  # fmt: skip
-#: By family.
+#: By family, with what is special about it behind a comma.
 VIDEOS: dict[str, Upstream] = {**{family: RECORDED[family] for family in SHARED}, **OWN}
 
 #: `sampled` is `do_sample_frames`, `options` are others of the video processor.

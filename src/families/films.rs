@@ -124,8 +124,19 @@ pub(super) const GEMMA4: Prompt = Prompt::of(&[Word::Steps(
     SPACE,
 )]);
 
-pub(super) const EMBEDDING_GEMMA2: Prompt =
-    Prompt::of(&[steps(&[text("<|image>"), Word::Unit("<|video|>"), text("<image|>")])]);
+pub(super) const EMBEDDING_GEMMA2: Prompt = Prompt::of(&[Word::Stamped {
+    with: &[Word::Steps(
+        &[
+            Word::Time(Moment::First, Clock::NearestMinutes),
+            text(" <|image>"),
+            Word::Unit("<|video|>"),
+            text("<image|>"),
+        ],
+        SPACE,
+    )],
+    without: &[steps(&[text("<|image>"), Word::Unit("<|video|>"), text("<image|>")])],
+}])
+.at(Rate::Needed);
 
 pub(super) const KIMI_K25: Prompt = Prompt::of(&[steps(&[
     Word::Time(Moment::First, Clock::Day),

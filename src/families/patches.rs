@@ -62,6 +62,7 @@ pub(super) const RARE: &[&str] = &[
     "max_num_frames",
     "stack_frames",
     "chunk_frames",
+    "add_timestamps",
     "draw_on_frames",
     "budget",
     "cap_pixels_per_frame",

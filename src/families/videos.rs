@@ -431,6 +431,7 @@ const ERNIE: Recipe = Recipe {
         "max_num_frames",
         "stack_frames",
         "chunk_frames",
+        "add_timestamps",
         "budget",
         "cap_pixels_per_frame",
         "max_video_tokens",
@@ -469,6 +470,7 @@ const NEMOTRON: Recipe = Recipe {
         "max_num_frames",
         "stack_frames",
         "chunk_frames",
+        "add_timestamps",
         "draw_on_frames",
     ],
     ..PICTURES
@@ -575,8 +577,8 @@ fn others() -> Vec<Video> {
                 Strategy::SoftTokens(SoftTokens { max_soft_tokens: 70, ..SoftTokens::default() }),
             ),
             common(unit),
-            Recipe { has: &["max_frames", "overflow_strategy"], ..POSITIONS },
-            &[Key::Ignore("add_timestamps"), Key::Ignore("load_audio_from_video")],
+            Recipe { has: &["max_frames", "overflow_strategy", "add_timestamps"], ..POSITIONS },
+            &[Key::Ignore("load_audio_from_video")],
         )
         .says(films::EMBEDDING_GEMMA2),
         video(

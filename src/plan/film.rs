@@ -87,6 +87,10 @@ impl Film<'_> {
                 let (minutes, seconds) = self.minutes(time);
                 format!("{minutes:02}:{seconds:02}")
             }
+            Clock::NearestMinutes => {
+                let second = time.round_ties_even() as i64;
+                format!("{:02}:{:02}", second.div_euclid(60), second.rem_euclid(60))
+            }
             Clock::Day => {
                 let second = time.floor().rem_euclid(DAY) as i64;
                 let (hours, minutes) = (second / 3600, second / 60 % 60);

@@ -19,7 +19,7 @@ use crate::strategy::{self, Context, Layout, Measure, Reached, Shape, Span, Stra
 pub use batch::{Array, Batch, Samples, Slot, row_shape};
 pub use facts::{FactArray, FactForm, Tree};
 pub use film::Film;
-pub use prompt::{Asked, PatchCounts};
+pub use prompt::{Asked, PatchCounts, says_times};
 pub use view::{
     Cells, Cut, Fact, First, Floats, From, Inside, Lane, Order, Output, Rect, Role, Run, View,
 };

@@ -10,6 +10,38 @@ use super::{Film, Plan, Role, measured, seen, tokens};
 
 /// Digits of the largest number.
 const DIGITS: usize = 20;
+/// Repetitions of a text between two looks at the watch.
+const WATCH_EVERY: usize = 1 << 16;
+
+/// Whether there are such words among those that are said.
+fn any(spec: &Prepared, words: &[Word], is: &impl Fn(&Word) -> bool) -> bool {
+    words.iter().any(|word| {
+        is(word)
+            || match word {
+                Word::Each { words, .. }
+                | Word::Silent(words)
+                | Word::Steps(words, _)
+                | Word::Timed(words) => any(spec, words, is),
+                Word::Either { with, without, .. } => any(spec, with, is) || any(spec, without, is),
+                Word::Stamped { with, without } => any(spec, stamped(spec, with, without), is),
+                _ => false,
+            }
+    })
+}
+
+/// Those of two groups of words that an option asks for.
+fn stamped(spec: &Prepared, with: &'static [Word], without: &'static [Word]) -> &'static [Word] {
+    let asks = spec.strategy.sampled().is_some_and(|sampled| sampled.add_timestamps);
+    if asks { with } else { without }
+}
+
+/// Whether a text of these words has times of a video, where they are known.
+#[must_use]
+pub fn says_times(spec: &Prepared, prompt: &Prompt) -> bool {
+    any(spec, prompt.words, &|word| {
+        matches!(word, Word::Time(..) | Word::Timed(_) | Word::Phrase(_))
+    })
+}
 
 /// Walks the words of an image or a video; gives `emit` each text, how often it stands there, and what upstream counts
 /// for it.
@@ -40,8 +72,15 @@ impl<F: FnMut(&str, usize, usize)> Walker<'_, F> {
         }
     }
 
-    fn repeat(&mut self, text: &str, times: usize) {
-        (self.emit)(text, times, if self.silent { 0 } else { times });
+    fn repeat(&mut self, text: &str, times: usize) -> Result<()> {
+        let mut left = times;
+        while left > 0 {
+            self.watch.check()?;
+            let count = left.min(WATCH_EVERY);
+            (self.emit)(text, count, if self.silent { 0 } else { count });
+            left -= count;
+        }
+        Ok(())
     }
 
     fn shapes(&self, role: Role) -> impl Iterator<Item = &Shape> {
@@ -76,7 +115,7 @@ impl<F: FnMut(&str, usize, usize)> Walker<'_, F> {
             match *word {
                 Word::Text(mark) => self.say(mark),
                 Word::Tokens(text) => {
-                    self.repeat(text, self.steps * tokens(self.spec, self.layout));
+                    self.repeat(text, self.steps * tokens(self.spec, self.layout))?;
                 }
                 Word::Cells(role, text) => {
                     let cells = |shape| {
@@ -84,12 +123,12 @@ impl<F: FnMut(&str, usize, usize)> Walker<'_, F> {
                         tiles.count() * cells.tokens
                     };
                     let count = self.shapes(role).map(cells).sum();
-                    self.repeat(text, count);
+                    self.repeat(text, count)?;
                 }
                 Word::Unit(text) | Word::Kept(text) => {
-                    self.repeat(text, unit.map_or(0, |unit| unit.tokens));
+                    self.repeat(text, unit.map_or(0, |unit| unit.tokens))?;
                 }
-                Word::Rows { role, token, end, last } => self.rows(role, token, end, last),
+                Word::Rows { role, token, end, last } => self.rows(role, token, end, last)?,
                 Word::Number(digits) => self.number(digits, unit),
                 Word::Each { role, words, column, row, last } => {
                     let grid = self.grid(role);
@@ -132,6 +171,9 @@ impl<F: FnMut(&str, usize, usize)> Walker<'_, F> {
                         self.walk(words, unit)?;
                     }
                 }
+                Word::Stamped { with, without } => {
+                    self.walk(stamped(self.spec, with, without), unit)?;
+                }
                 Word::Time(moment, clock) => {
                     if let Some(film) = self.film {
                         let step = unit.map_or(0, |unit| unit.index);
@@ -148,16 +190,16 @@ impl<F: FnMut(&str, usize, usize)> Walker<'_, F> {
                 Word::Share(text, share) => {
                     let cells = seen(self.spec, self.layout.main()).0;
                     let grid = cells.grid.unwrap_or(Grid::NONE);
-                    self.repeat(text, share((grid.rows, grid.columns)));
+                    self.repeat(text, share((grid.rows, grid.columns)))?;
                 }
-                Word::Sequence(text) => self.repeat(text, self.spec.strategy.sequence()),
+                Word::Sequence(text) => self.repeat(text, self.spec.strategy.sequence())?,
             }
         }
         Ok(())
     }
 
-    fn rows(&mut self, role: Role, token: &str, end: Mark, last: Mark) {
-        let Some(shape) = self.shapes(role).next() else { return };
+    fn rows(&mut self, role: Role, token: &str, end: Mark, last: Mark) -> Result<()> {
+        let Some(shape) = self.shapes(role).next() else { return Ok(()) };
         let (rows, columns) = if let Some(reached) = self.spec.strategy.reached(self.layout) {
             (reached.rows.tokens, reached.columns.tokens)
         } else if let Some(pooling) = self.spec.strategy.pooling() {
@@ -170,9 +212,10 @@ impl<F: FnMut(&str, usize, usize)> Walker<'_, F> {
             (tiles.rows * grid.rows, tiles.columns * grid.columns)
         };
         for row in 0..rows {
-            self.repeat(token, columns);
+            self.repeat(token, columns)?;
             self.say(if row + 1 < rows { end } else { last });
         }
+        Ok(())
     }
 
     fn number(&mut self, digits: Digits, unit: Option<Unit>) {
@@ -254,8 +297,8 @@ impl Plan {
         prompt: &Prompt,
         asked: &Asked<'_>,
     ) -> Result<String> {
-        if spec.strategy.leaves_out() && Word::any(prompt.words, &|it| matches!(it, Word::Kept(_)))
-        {
+        let kept = |word: &Word| matches!(word, Word::Kept(_));
+        if spec.strategy.leaves_out() && any(spec, prompt.words, &kept) {
             let rule = "False for a text from sizes alone: which tokens stay follows from pixels";
             let name = "use_token_compression";
             return Err(Error::Option { name, rule, given: "True".into() });

@@ -10,9 +10,9 @@ use super::plan::PyPlan;
 use super::sampling::refused;
 use super::vocabulary::value_error;
 use crate::options::Value;
-use crate::plan::{Asked, Film};
+use crate::plan::{Asked, Film, says_times};
 use crate::sampling::{self, Video};
-use crate::spec::{Prompt, Rate, Word};
+use crate::spec::{Prompt, Rate};
 use crate::strategy::Measure;
 
 /// What is known of a video.
@@ -51,14 +51,12 @@ pub(super) fn said(
 ) -> PyResult<String> {
     let (spec, frames) = (&plan.spec, plan.plan.frames);
     let sampled = spec.strategy.sampled();
-    let says_times = Word::any(prompt.words, &|word| {
-        matches!(word, Word::Time(..) | Word::Timed(_) | Word::Phrase(_))
-    });
+    let says_times = says_times(spec, prompt);
     let most = sampled.and_then(|sampled| sampled.max_fps);
     let unknown = match prompt.rate {
         Rate::Of(rate) => Some(f64::from(rate)),
         Rate::Most => most,
-        Rate::Unknown => None,
+        Rate::Unknown | Rate::Needed => None,
     };
     let needs = says_times && prompt.rate != Rate::Unknown;
     if needs && known.is_none() {

@@ -74,6 +74,8 @@ pub enum Rate {
     Most,
     /// None: the text has no times then.
     Unknown,
+    /// None, and a text with times cannot be made.
+    Needed,
 }
 
 /// Tokens of a frame, from rows and columns of its patches.
@@ -102,6 +104,8 @@ pub enum Clock {
     Seconds,
     /// Minutes and seconds, rounded down.
     Minutes,
+    /// Minutes and seconds, rounded to nearest, half to even.
+    NearestMinutes,
     /// The time of a day with milliseconds, rounded down.
     Day,
 }
@@ -186,6 +190,13 @@ pub enum Word {
     Silent(&'static [Self]),
     /// Words for each step of a video, with a text between two of them.
     Steps(&'static [Self], Mark),
+    /// Words where an option asks for times of frames, or where it does not.
+    Stamped {
+        /// With times.
+        with: &'static [Self],
+        /// Without.
+        without: &'static [Self],
+    },
     /// A time of the step at hand.
     Time(Moment, Clock),
     /// Words where a video's rate and frames are known.
@@ -198,25 +209,6 @@ pub enum Word {
     Sequence(&'static str),
     /// A text that a function of one family makes.
     Phrase(Phrase),
-}
-
-impl Word {
-    /// Whether it is such a word, or has such words.
-    pub fn any(words: &[Self], is: &impl Fn(&Self) -> bool) -> bool {
-        words.iter().any(|word| {
-            is(word)
-                || match word {
-                    Self::Each { words, .. }
-                    | Self::Silent(words)
-                    | Self::Steps(words, _)
-                    | Self::Timed(words) => Self::any(words, is),
-                    Self::Either { with, without, .. } => {
-                        Self::any(with, is) || Self::any(without, is)
-                    }
-                    _ => false,
-                }
-        })
-    }
 }
 
 /// A number that the text spells.

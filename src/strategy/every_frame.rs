@@ -112,6 +112,8 @@ options! {
         stack_frames: Count = 1,
         /// Temporal patches that the encoder sees at a time; None is all.
         chunk_frames: Maybe<Count> = None,
+        /// Put its time before each frame in a prompt.
+        add_timestamps: Flag = false,
         /// Write its time on each frame. Not done here: frames are refused where it is on.
         draw_on_frames: Flag = false,
     }
