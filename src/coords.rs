@@ -147,6 +147,9 @@ impl Plan {
                 }
             }
         }
+        if self.is_ended {
+            emit([0.0; 4], Kind::Newline);
+        }
         Ok(())
     }
 

@@ -216,6 +216,18 @@ def leaves(batch: Mapping[str, Any]) -> list[NDArray[Any]]:
     return found
 
 
+def test_two_resolutions_without_a_resize() -> None:
+    """Both are the image then, without a pad; where it is resized, `do_pad` alone goes without."""
+    image = np.random.default_rng(4).integers(0, 256, (40, 30, 3), np.uint8)
+    plain = {"do_rescale": False, "do_normalize": False}
+    batch = dr.Processor("deepseek-vl-hybrid", numerics="pillow")(image, do_resize=False, **plain)
+    for key in ("pixel_values", "high_res_pixel_values"):
+        assert np.array_equal(batch[key][0], image.transpose(2, 0, 1))
+    shapes = dr.Processor("deepseek-vl-hybrid").plan(40, 30, do_pad=False).shapes
+    assert shapes["high_res_pixel_values"] == (1, 3, 1024, 768)
+    assert shapes["pixel_values"] == (1, 3, 384, 288)
+
+
 def test_views_beyond_the_limit() -> None:
     """An image that is not cut may be scaled to more patches than a view is filled up to."""
     processor = dr.Processor("lfm2-vl", max_image_tokens=64, tile_size=128)

@@ -336,3 +336,37 @@ def test_the_mask_of_frames_that_nothing_fills() -> None:
     assert batch["pixel_attention_mask"].shape == (2, 3, 32, 32)
     assert batch["pixel_attention_mask"].all()
     assert not batch["pixel_values"][0, 1:].any()
+
+
+@pytest.mark.parametrize(
+    ("family", "tokens"),
+    [
+        ("llava-onevision", 4 * 14 * 14 + 1),  # a newline ends the video
+        ("llava-next-video", 4 * 8 * 8),
+        ("internvl-video", 4 * 256),
+        ("video-llava", 4 * (16 * 16 + 1)),  # the encoder's class is one of them
+        ("perception-lm", 4 * 16 * 16),
+        ("smolvlm", 4 * 13 * 13),
+    ],
+)
+def test_tokens_of_videos_that_models_pool(family: str, tokens: int) -> None:
+    plan = dr.VideoProcessor(family).plan(200, 300, num_frames=4)
+    assert plan.num_tokens == tokens
+    boxes, kinds = plan.token_boxes(), plan.token_kinds()
+    assert boxes.shape == (tokens, 4)
+    assert np.count_nonzero(kinds == "newline") == (family == "llava-onevision")
+    seen = boxes[kinds == "image"]
+    assert ((seen[:, 2:] - seen[:, :2]) > 0).all()
+    text = plan.placeholder(video_metadata={"total_num_frames": 4, "fps": 2.0, "duration": 2.0})
+    words = ("<video>", "<IMG_CONTEXT>", "<|video|>", "<image>")
+    assert sum(map(text.count, words)) == tokens
+
+
+def test_sizes_that_are_asked_for() -> None:
+    """SAM 2's class says them of a video that is not resized, too."""
+    processor = dr.VideoProcessor("sam2-video", size={"height": 64, "width": 64})
+    video = np.zeros((2, 20, 30, 3), np.uint8)
+    for do_resize in (True, False):
+        batch = processor(video, do_resize=do_resize)
+        assert batch["reshaped_input_sizes"].tolist() == [[64, 64]]
+        assert batch["original_sizes"].tolist() == [[20, 30]]

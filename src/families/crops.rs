@@ -26,44 +26,48 @@ pub(super) const VIEWS: Recipe = Recipe {
     ],
     arrays: &[ArraySpec::PIXEL_VALUES],
     facts: &[],
-    tokens: TokenSpec {
-        parts: &[
-            Part::Units(Role::Global),
-            Part::Units(Role::Whole),
-            Part::Units(Role::Tiles),
-            Part::Units(Role::Crop),
-            Part::Units(Role::Thumbnail),
-        ],
-    },
+    tokens: TokenSpec::of(&[
+        Part::Units(Role::Global),
+        Part::Units(Role::Whole),
+        Part::Units(Role::Tiles),
+        Part::Units(Role::Crop),
+        Part::Units(Role::Thumbnail),
+    ]),
     arithmetic: None,
     lacks: &[],
     has: &[],
 };
 
 /// The same with the thumbnail before its tiles.
-const THUMBNAIL_FIRST: TokenSpec = TokenSpec {
-    parts: &[Part::Units(Role::Whole), Part::Units(Role::Thumbnail), Part::Units(Role::Tiles)],
-};
+const THUMBNAIL_FIRST: TokenSpec = TokenSpec::of(&[
+    Part::Units(Role::Whole),
+    Part::Units(Role::Thumbnail),
+    Part::Units(Role::Tiles),
+]);
 
 /// The whole image, then the cells of tiles that the image reaches; one newline where there are no tiles.
 const ANYRES: TokenSpec =
-    TokenSpec { parts: &[Part::Units(Role::Global), Part::Reached, Part::Ended(Role::Whole)] };
+    TokenSpec::of(&[Part::Units(Role::Global), Part::Reached, Part::Ended(Role::Whole)]);
 
 /// A padded square, and tiles in an array of their own.
 pub(super) const LOCAL: Recipe = Recipe {
     views: &[ViewSpec::tiles(Role::Global), ViewSpec::tiles(Role::Tiles).in_array(1, 0)],
     arrays: &[ArraySpec::PIXEL_VALUES, ArraySpec::concatenated("pixel_values_local").if_any()],
     facts: &[FactSpec::scalar("num_local_patches", What::RowCount(1))],
-    tokens: TokenSpec {
-        parts: &[Part::Units(Role::Tiles), Part::Units(Role::Global), Part::Mark(Kind::Separator)],
-    },
+    tokens: TokenSpec::of(&[
+        Part::Units(Role::Tiles),
+        Part::Units(Role::Global),
+        Part::Mark(Kind::Separator),
+    ]),
     ..VIEWS
 };
 
 /// Rows of tiles, then of the square, each with its newline, and a separator.
-pub(super) const LOCAL_ROWS: TokenSpec = TokenSpec {
-    parts: &[Part::Rows(Role::Tiles), Part::Rows(Role::Global), Part::Mark(Kind::Separator)],
-};
+pub(super) const LOCAL_ROWS: TokenSpec = TokenSpec::of(&[
+    Part::Rows(Role::Tiles),
+    Part::Rows(Role::Global),
+    Part::Mark(Kind::Separator),
+]);
 
 /// How upstream spells sizes of views that follow from an edge or are given.
 const PINPOINT_KEYS: &[Key] = &[
@@ -198,7 +202,7 @@ fn views() -> Vec<Family> {
             Recipe {
                 arrays: const { &[ArraySpec::PIXEL_VALUES.padded().filled_if("do_pad")] },
                 facts: const { &[FactSpec::row("image_sizes", What::Resized)] },
-                tokens: TokenSpec { parts: &[Part::Rows(Role::Whole)] },
+                tokens: TokenSpec::of(&[Part::Rows(Role::Whole)]),
                 ..VIEWS
             },
             const {
@@ -313,7 +317,7 @@ fn canvases() -> Vec<Family> {
             Bicubic,
             HALF,
             Recipe {
-                tokens: TokenSpec { parts: &[Part::Pooled(Role::Crop), Part::Pooled(Role::Whole)] },
+                tokens: TokenSpec::of(&[Part::Pooled(Role::Crop), Part::Pooled(Role::Whole)]),
                 facts: const {
                     &[
                         FactSpec {
@@ -366,10 +370,8 @@ const PHI4: Recipe = Recipe {
             .of(Number::Float32),
         FactSpec::scalar("num_img_tokens", What::Tokens),
     ],
-    tokens: TokenSpec {
-        // Upstream counts the whole, the ends of its rows and a separator as so many, whatever the options are.
-        parts: &[Part::Reached, Part::Image(256 + 16 + 1)],
-    },
+    // Upstream counts the whole, the ends of its rows and a separator as so many, whatever the options are.
+    tokens: TokenSpec::of(&[Part::Reached, Part::Image(256 + 16 + 1)]),
     lacks: &["do_resize"],
     ..VIEWS
 };

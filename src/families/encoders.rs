@@ -14,7 +14,7 @@ pub(super) const PICTURE: Recipe = Recipe {
     views: &[ViewSpec::tiles(Role::Whole), ViewSpec::STEP],
     arrays: &[ArraySpec::PIXEL_VALUES],
     facts: &[],
-    tokens: TokenSpec { parts: &[Part::Units(Role::Whole)] },
+    tokens: TokenSpec::of(&[Part::Units(Role::Whole)]),
     arithmetic: None,
     lacks: &["crop_pct", "pad_size", "do_pad"],
     has: &[],

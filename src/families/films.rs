@@ -69,7 +69,7 @@ pub(super) const MINIMAX: Prompt = Prompt::of(&[steps(&[
 .at(Rate::Unknown);
 
 /// What an encoder's patches become: upstream's number does not follow from the size of a frame.
-const fn internvl_tokens(_patches: Size) -> usize {
+pub(super) const fn internvl_tokens(_patches: Size) -> usize {
     256
 }
 
@@ -78,39 +78,34 @@ pub(super) const INTERNVL: Prompt = Prompt::of(&[Word::Steps(
         text("Frame"),
         Word::Number(Digits::Index),
         text(": <img>"),
-        Word::Share("<IMG_CONTEXT>", internvl_tokens),
+        Word::Unit("<IMG_CONTEXT>"),
         text("</img>"),
     ],
     ("\n", 0),
 )]);
 
-const fn quarter((rows, columns): Size) -> usize {
+pub(super) const fn quarter((rows, columns): Size) -> usize {
     rows * columns / 4
 }
 
-const fn halves((rows, columns): Size) -> usize {
+pub(super) const fn halves((rows, columns): Size) -> usize {
     (rows / 2) * (columns / 2)
 }
 
-const fn halves_up((rows, columns): Size) -> usize {
+pub(super) const fn halves_up((rows, columns): Size) -> usize {
     rows.div_ceil(2) * columns.div_ceil(2)
 }
 
-/// A token of the encoder's class beside them.
-const fn with_class((rows, columns): Size) -> usize {
-    rows * columns + 1
-}
+pub(super) const LLAVA_NEXT_VIDEO: Prompt = Prompt::of(&[steps(&[Word::Unit("<video>")])]);
 
-pub(super) const LLAVA_NEXT_VIDEO: Prompt =
-    Prompt::of(&[steps(&[Word::Share("<video>", quarter)])]);
-
-/// A newline ends the video.
+/// A token of the newline ends the video.
 pub(super) const LLAVA_ONEVISION: Prompt =
-    Prompt::of(&[steps(&[Word::Share("<video>", halves_up)]), Word::Text(("<video>", 1))]);
+    Prompt::of(&[steps(&[Word::Unit("<video>")]), Word::Text(("<video>", 1))]);
 
-pub(super) const PERCEPTION_LM: Prompt = Prompt::of(&[steps(&[Word::Share("<|video|>", halves)])]);
+pub(super) const PERCEPTION_LM: Prompt = Prompt::of(&[steps(&[Word::Unit("<|video|>")])]);
 
-pub(super) const VIDEO_LLAVA: Prompt = Prompt::of(&[steps(&[Word::Share("<video>", with_class)])]);
+/// One more a frame than it has patches: the class of the encoder.
+pub(super) const VIDEO_LLAVA: Prompt = Prompt::of(&[steps(&[Word::Unit("<video>")])]);
 
 const SPACE: Mark = (" ", 0);
 
@@ -298,7 +293,7 @@ pub(super) const SMOLVLM: Prompt = Prompt::of(&[
         text("\nFrame from "),
         Word::Time(Moment::First, Clock::Minutes),
         text(":<fake_token_around_image><global-img>"),
-        Word::Sequence("<image>"),
+        Word::Unit("<image>"),
         text("<fake_token_around_image>"),
     ]),
     text("\n\n"),

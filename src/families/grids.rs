@@ -23,7 +23,7 @@ const RASTER: Recipe = Recipe {
     views: &[raster(Inside::Tppc), ViewSpec::STEP],
     arrays: &[ArraySpec::PIXEL_VALUES],
     facts: &[],
-    tokens: TokenSpec { parts: &[Part::Units(Role::Whole)] },
+    tokens: TokenSpec::of(&[Part::Units(Role::Whole)]),
     arithmetic: None,
     lacks: &[],
     has: &[],
@@ -77,9 +77,11 @@ const LFM2: Recipe = Recipe {
         FactSpec::scalar("image_cols", What::TileColumns).only_if("return_row_col_info"),
         FactSpec::row("image_sizes", What::LastResized).only_if("return_row_col_info"),
     ],
-    tokens: TokenSpec {
-        parts: &[Part::Units(Role::Whole), Part::Units(Role::Crop), Part::Units(Role::Thumbnail)],
-    },
+    tokens: TokenSpec::of(&[
+        Part::Units(Role::Whole),
+        Part::Units(Role::Crop),
+        Part::Units(Role::Thumbnail),
+    ]),
     ..RASTER
 };
 
@@ -111,7 +113,7 @@ const PIX2STRUCT: Recipe = Recipe {
 };
 
 const KOSMOS25: Recipe = Recipe {
-    tokens: TokenSpec { parts: &[Part::Image(2048)] },
+    tokens: TokenSpec::of(&[Part::Image(2048)]),
     views: &[standardised(Standardise::TorchSingle), ViewSpec::STEP.by_torch()],
     facts: &[
         ATTENTION,
@@ -245,7 +247,7 @@ pub(super) fn families() -> Vec<Family> {
                 HALF,
                 Recipe {
                     facts: &[GRID_HW],
-                    tokens: TokenSpec { parts: &[Part::Rows(Role::Whole)] },
+                    tokens: TokenSpec::of(&[Part::Rows(Role::Whole)]),
                     ..RASTER
                 },
                 torchvision("NeoMMEImageProcessor", &["neomme"]),
@@ -303,7 +305,7 @@ pub(super) fn families() -> Vec<Family> {
             .says(prompts::LFM2)
         },
         Family {
-            keys: &[Key::Square("size", "patch_size"), Key::Ignore("do_resize")],
+            keys: &[Key::Square("size", "patch_size"), Key::Must("do_resize", Preset::Bool(true))],
             ..family(
                 "inkling",
                 Strategy::GridPatches(GridPatches::default()),
@@ -316,7 +318,7 @@ pub(super) fn families() -> Vec<Family> {
         },
         Family {
             convert: Convert::Checkerboard,
-            keys: &[Key::Square("size", "patch_size"), Key::Ignore("do_resize")],
+            keys: &[Key::Square("size", "patch_size"), Key::Must("do_resize", Preset::Bool(true))],
             ..family(
                 "inkling2",
                 Strategy::GridPatches(GridPatches {

@@ -48,9 +48,11 @@ pub(super) const TILES: Recipe = Recipe {
     ],
     arrays: &[ArraySpec::PIXEL_VALUES],
     facts: &[FactSpec::scalar("num_patches", What::RowCount(0))],
-    tokens: TokenSpec {
-        parts: &[Part::Units(Role::Whole), Part::Units(Role::Tiles), Part::Units(Role::Thumbnail)],
-    },
+    tokens: TokenSpec::of(&[
+        Part::Units(Role::Whole),
+        Part::Units(Role::Tiles),
+        Part::Units(Role::Thumbnail),
+    ]),
     arithmetic: None,
     lacks: &[],
     has: &[],
@@ -64,9 +66,11 @@ const CANVAS: Recipe = Recipe {
         FactSpec::row("images_spatial_crop", What::ColumnsRows),
         FactSpec::scalar("num_image_tokens", What::Tokens),
     ],
-    tokens: TokenSpec {
-        parts: &[Part::Rows(Role::Global), Part::Mark(Kind::Separator), Part::Rows(Role::Tiles)],
-    },
+    tokens: TokenSpec::of(&[
+        Part::Rows(Role::Global),
+        Part::Mark(Kind::Separator),
+        Part::Rows(Role::Tiles),
+    ]),
     arithmetic: None,
     lacks: &[],
     has: &[],

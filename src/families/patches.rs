@@ -17,7 +17,7 @@ pub(super) const PATCHES: Recipe = Recipe {
     views: &[ViewSpec::patches(CutSpec::Patches { inside: Inside::Ctpp })],
     arrays: &[ArraySpec::PIXEL_VALUES.as_floats(Backends::Pillow)],
     facts: &[grid_thw("image_grid_thw")],
-    tokens: TokenSpec { parts: &[Part::Units(Role::Whole)] },
+    tokens: TokenSpec::of(&[Part::Units(Role::Whole)]),
     arithmetic: None,
     lacks: &["patch_expand_factor"],
     has: &[],
@@ -33,12 +33,14 @@ pub(super) const RASTER: Recipe = Recipe {
 };
 
 /// A newline after each row of tokens.
-pub(super) const LINES: TokenSpec = TokenSpec { parts: &[Part::Rows(Role::Whole)] };
+pub(super) const LINES: TokenSpec = TokenSpec::of(&[Part::Rows(Role::Whole)]);
 
 /// The same between two tokens that say where an image begins and ends.
-const ENDED_LINES: TokenSpec = TokenSpec {
-    parts: &[Part::Mark(Kind::Separator), Part::Rows(Role::Whole), Part::Mark(Kind::Separator)],
-};
+const ENDED_LINES: TokenSpec = TokenSpec::of(&[
+    Part::Mark(Kind::Separator),
+    Part::Rows(Role::Whole),
+    Part::Mark(Kind::Separator),
+]);
 
 /// Whole canvases, laid into one as large as the largest.
 const PADDED: Recipe = Recipe {

@@ -41,7 +41,7 @@ const STRIPS: Recipe = Recipe {
         FactSpec::row("image_sizes", What::WidthHeight).in_form(Form::SampleRows(2)),
         FactSpec::row("tgt_sizes", What::ViewGrids).in_form(Form::SampleArrays(2)),
     ],
-    tokens: TokenSpec { parts: &[Part::Pooled(Role::Whole), Part::Pooled(Role::Crop)] },
+    tokens: TokenSpec::of(&[Part::Pooled(Role::Whole), Part::Pooled(Role::Crop)]),
     lacks: &["downsample_mode", "small_image_upsize"],
     ..STRIP
 };

@@ -15,7 +15,7 @@ const SQUARE: Recipe = Recipe {
     views: &[ViewSpec::tiles(Role::Whole)],
     arrays: &[ArraySpec::PIXEL_VALUES],
     facts: &[],
-    tokens: TokenSpec { parts: &[Part::Units(Role::Whole)] },
+    tokens: TokenSpec::of(&[Part::Units(Role::Whole)]),
     arithmetic: None,
     lacks: &[],
     has: &[],

@@ -8,7 +8,7 @@ use crate::plan::{Floats, Inside, Role};
 use crate::resample::{Filter, Numerics};
 use crate::spec::{
     ArraySpec, Backends, Common, CutSpec, FactSpec, Form, Group, Key, MeanStd, Number, Part, Per,
-    Preset, Prompt, Recipe, Rows, Spec, TokenSpec, Upstream, ViewSpec, What,
+    Preset, Prompt, Recipe, Rows, Share, Spec, TokenSpec, Upstream, ViewSpec, What,
 };
 use crate::strategy::{
     Downsample, EveryFrame, FixedSize, FrameBudget, Frames, Overflow, OverlappingCrops, PatchLimit,
@@ -24,11 +24,14 @@ const PICTURES: Recipe = Recipe {
     views: &[ViewSpec::tiles(Role::Whole), ViewSpec::STEP],
     arrays: &[ArraySpec::concatenated("pixel_values_videos").stacked(Group::Image, Rows::Own)],
     facts: &[],
-    tokens: TokenSpec { parts: &[Part::Units(Role::Whole)] },
+    tokens: TokenSpec::of(&[Part::Units(Role::Whole)]),
     arithmetic: None,
     lacks: RARE,
     has: &[],
 };
+
+/// Tokens that share the patches of a frame.
+const SHARED: TokenSpec = PICTURES.tokens;
 
 /// The same under the key of images.
 const NAMED_AS_IMAGES: Recipe =
@@ -283,7 +286,11 @@ fn pictures() -> Vec<Video> {
             &["internvl"],
             fixed(Sampled { sampling: Sampling::Midpoints, ..all() }, square(384)),
             of(Bicubic, CLIP),
-            Recipe { has: &["initial_shift"], ..PICTURES },
+            Recipe {
+                has: &["initial_shift"],
+                tokens: SHARED.shared(Share::Of(films::internvl_tokens)),
+                ..PICTURES
+            },
             SQUARE,
         )
         .says(films::INTERNVL),
@@ -293,7 +300,7 @@ fn pictures() -> Vec<Video> {
             &["llava_next_video"],
             fixed(all(), cropped(224)),
             of(Bicubic, CLIP),
-            PICTURES,
+            Recipe { tokens: SHARED.shared(Share::Of(films::quarter)), ..PICTURES },
             EDGE,
         )
         .says(films::LLAVA_NEXT_VIDEO),
@@ -303,7 +310,7 @@ fn pictures() -> Vec<Video> {
             &["llava_onevision", "videoprism"],
             fixed(all(), square(384)),
             of(Bicubic, CLIP),
-            PICTURES,
+            Recipe { tokens: SHARED.shared(Share::Of(films::halves_up)).ended(), ..PICTURES },
             EDGE,
         )
         .says(films::LLAVA_ONEVISION),
@@ -313,7 +320,7 @@ fn pictures() -> Vec<Video> {
             &["perception_lm"],
             fixed(all(), square(448)),
             of(Bicubic, HALF),
-            PICTURES,
+            Recipe { tokens: SHARED.shared(Share::Of(films::halves)), ..PICTURES },
             SQUARE,
         )
         .says(films::PERCEPTION_LM),
@@ -327,7 +334,7 @@ fn pictures() -> Vec<Video> {
                 facts: const {
                     &[
                         FactSpec::row("original_sizes", What::Source),
-                        FactSpec::row("reshaped_input_sizes", What::Resized),
+                        FactSpec::row("reshaped_input_sizes", What::Asked),
                     ]
                 },
                 ..PICTURES
@@ -349,7 +356,10 @@ fn pictures() -> Vec<Video> {
             &["video_llava"],
             fixed(all(), cropped(224)),
             of(Bicubic, CLIP),
-            PICTURES,
+            Recipe {
+                tokens: TokenSpec::of(&[Part::Image(1), Part::Units(Role::Whole)]),
+                ..PICTURES
+            },
             EDGE,
         )
         .says(films::VIDEO_LLAVA),
@@ -709,7 +719,7 @@ fn others() -> Vec<Video> {
                         FactSpec::row("video_grids", What::PooledThw),
                     ]
                 },
-                tokens: TokenSpec { parts: const { &[Part::Units(Role::Global)] } },
+                tokens: const { TokenSpec::of(&[Part::Units(Role::Global)]) },
                 has: &["max_fps"],
                 ..PICTURES
             },
@@ -788,6 +798,7 @@ fn others() -> Vec<Video> {
                         What::Mask { of: 0, per: Per::PixelThroughout },
                     )]
                 },
+                tokens: SHARED.shared(Share::Sequence),
                 ..PICTURES
             },
             &[

@@ -128,7 +128,7 @@ fn scaled() -> Vec<Family> {
             Bilinear,
             HALF,
             Recipe {
-                tokens: TokenSpec { parts: &[Part::Pooled(Role::Crop), Part::Pooled(Role::Whole)] },
+                tokens: TokenSpec::of(&[Part::Pooled(Role::Crop), Part::Pooled(Role::Whole)]),
                 arrays: const { &[OVER_ZEROS.padded()] },
                 facts: &[PADDED],
                 ..SPLIT
@@ -241,7 +241,7 @@ fn fitted() -> Vec<Family> {
             Bilinear,
             CLIP,
             Recipe {
-                tokens: TokenSpec { parts: &[Part::Image(1)] },
+                tokens: TokenSpec::of(&[Part::Image(1)]),
                 arrays: const {
                     &[ArraySpec::PIXEL_VALUES
                         .stacked(Group::SampleImage, Rows::Option("max_num"))
@@ -279,7 +279,7 @@ fn fitted() -> Vec<Family> {
                 Bilinear,
                 HALF,
                 Recipe {
-                    tokens: TokenSpec { parts: &[Part::Reached] },
+                    tokens: TokenSpec::of(&[Part::Reached]),
                     arrays: const {
                         &[ArraySpec::concatenated("images").stacked(Group::Sample, Rows::Own)]
                     },
@@ -353,13 +353,11 @@ fn cut() -> Vec<Family> {
             Bilinear,
             CLIP,
             Recipe {
-                tokens: TokenSpec {
-                    parts: &[
-                        Part::UnitRows(Role::Tiles),
-                        Part::UnitRows(Role::Crop),
-                        Part::Units(Role::Global),
-                    ],
-                },
+                tokens: TokenSpec::of(&[
+                    Part::UnitRows(Role::Tiles),
+                    Part::UnitRows(Role::Crop),
+                    Part::Units(Role::Global),
+                ]),
                 views: const {
                     &[
                         ViewSpec::tiles(Role::Global),
@@ -422,9 +420,7 @@ fn cut() -> Vec<Family> {
                         FactSpec::scalar("image_num_crops", What::Views(0)),
                     ]
                 },
-                tokens: TokenSpec {
-                    parts: const { &[Part::Units(Role::Global), Part::Units(Role::Step)] },
-                },
+                tokens: const { TokenSpec::of(&[Part::Units(Role::Global), Part::Units(Role::Step)]) },
                 ..VIEWS
             },
             const { &[Key::Square("size", "image_size")] },

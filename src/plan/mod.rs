@@ -11,9 +11,10 @@ mod view;
 
 use crate::coords::Kind;
 use crate::error::{Error, Result, Size, collected, filled, gathered, push, reserved};
+use crate::options::{Options, Value};
 use crate::resample::Filter;
 use crate::sizing::Grid;
-use crate::spec::{Coords, CutSpec, Form, Group, Part, Prepared, Recipe, ViewSpec, What};
+use crate::spec::{Coords, CutSpec, Form, Group, Part, Prepared, Recipe, Share, ViewSpec, What};
 use crate::strategy::{self, Context, Layout, Measure, Reached, Shape, Span, Strategy};
 
 pub use batch::{Array, Batch, Samples, Slot, row_shape};
@@ -51,6 +52,8 @@ pub struct Plan {
     pub num_patches: usize,
     /// Tokens as the language model sees them.
     pub num_tokens: usize,
+    /// Whether the last of them is a newline that ends the video.
+    pub is_ended: bool,
     /// What each of them sees, once a step; empty where the options give tiles that no such model can take.
     pub runs: Vec<Run>,
     /// Temporal patches; 1 for an image.
@@ -91,7 +94,8 @@ impl Plan {
             num_tiles: views.iter().filter(first).map(tiles).sum(),
             num_patches: groups
                 * views.iter().filter(first).map(|view| encoded(spec, view)).sum::<usize>(),
-            num_tokens: steps * tokens(spec, &layout),
+            num_tokens: steps * tokens(spec, &layout) + usize::from(spec.recipe.tokens.ended),
+            is_ended: spec.recipe.tokens.ended,
             runs: Vec::new(),
             groups,
             steps,
@@ -138,6 +142,7 @@ impl Plan {
             num_tiles: 0,
             num_patches: 0,
             num_tokens: 0,
+            is_ended: false,
             runs: Vec::new(),
             groups: 1,
             steps: 1,
@@ -161,6 +166,15 @@ impl Plan {
             What::Source => collected([self.source.0, self.source.1]),
             What::WidthHeight => collected([self.source.1, self.source.0]),
             What::Resized => collected([self.resized.0, self.resized.1]),
+            What::Asked => {
+                let mut values = Vec::new();
+                strategy.values(&mut values);
+                let side = |name| match values.iter().find(|(found, _)| *found == name) {
+                    Some((_, Value::Int(side))) => *side as usize,
+                    _ => 0,
+                };
+                collected([side("height"), side("width")])
+            }
             What::Canvas => {
                 let (height, width) = self.views[layout.main].canvas;
                 collected([height, width])
@@ -249,7 +263,7 @@ pub fn count_tokens(spec: &Prepared, size: Size, count: usize) -> Result<usize> 
         spec.check_resized(what_is_resized(spec), shape.resized, shape.canvas)?;
     }
     let (_, steps) = temporal_patches(spec, frames);
-    Ok(steps * tokens(spec, &layout))
+    Ok(steps * tokens(spec, &layout) + usize::from(spec.recipe.tokens.ended))
 }
 
 /// Temporal patches of a video, and how often tokens see one or several of them; (1, 1) for an image.
@@ -390,7 +404,13 @@ fn encoded(spec: &Prepared, view: &View) -> usize {
 
 /// What the language model sees of each unit of a shape, and how many units it has: patches are seen on their canvas.
 fn seen(spec: &Prepared, shape: &Shape) -> (strategy::Cells, Grid) {
-    let cells = spec.strategy.cells(shape);
+    let mut cells = spec.strategy.cells(shape);
+    if let (Some(share), Some(grid)) = (spec.recipe.tokens.share, cells.grid) {
+        cells = cells.shared(match share {
+            Share::Of(count) => count((grid.rows, grid.columns)),
+            Share::Sequence => spec.strategy.sequence(),
+        });
+    }
     let tiles = match view_spec(&spec.recipe, shape.role) {
         Some(ViewSpec { cut: CutSpec::Tiles { .. }, .. }) => shape.grid(),
         _ => Grid { rows: 1, columns: 1 },
@@ -479,7 +499,13 @@ fn runs(spec: &Prepared, layout: &Layout) -> Result<Vec<Run>> {
                 push(&mut runs, Run::Pooled { view, tiles, tile, tokens: cells.tokens })?;
                 continue;
             }
-            let Some(grid) = cells.grid else { return Ok(Vec::new()) };
+            let Some(grid) = cells.grid else {
+                if spec.recipe.tokens.share.is_some() {
+                    push(&mut runs, Run::Pooled { view, tiles, tile, tokens: cells.tokens })?;
+                    continue;
+                }
+                return Ok(Vec::new());
+            };
             let whole = Cells {
                 view,
                 tiles,

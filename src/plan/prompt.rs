@@ -187,12 +187,6 @@ impl<F: FnMut(&str, usize, usize)> Walker<'_, F> {
                         phrase(film, step, &mut |text| (self.emit)(text, 1, 0));
                     }
                 }
-                Word::Share(text, share) => {
-                    let cells = seen(self.spec, self.layout.main()).0;
-                    let grid = cells.grid.unwrap_or(Grid::NONE);
-                    self.repeat(text, share((grid.rows, grid.columns)))?;
-                }
-                Word::Sequence(text) => self.repeat(text, self.spec.strategy.sequence())?,
             }
         }
         Ok(())

@@ -246,6 +246,8 @@ pub enum What {
     Empty,
     /// Height and width that the image is scaled to.
     Resized,
+    /// Height and width that options ask for, whether the image is scaled to them or not.
+    Asked,
     /// Height and width of the canvas that the image is laid on.
     Canvas,
     /// Height and width that the last view is scaled to.
@@ -434,6 +436,7 @@ impl What {
             | Self::Source
             | Self::WidthHeight
             | Self::Resized
+            | Self::Asked
             | Self::Canvas
             | Self::LastResized
             | Self::ViewGrids

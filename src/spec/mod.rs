@@ -26,9 +26,9 @@ use crate::strategy::{Measure, Ready, Strategy};
 
 pub use array::{ArraySpec, FactSpec, Form, Group, Number, Per, Rows, What};
 pub use prompt::{
-    Clock, Counts, Digits, Mark, Moment, NOTHING, Phrase, Positions, Prompt, Rate, Share, Word,
+    Clock, Counts, Digits, Mark, Moment, NOTHING, Phrase, Positions, Prompt, Rate, Word,
 };
-pub use tokens::{Part, TokenSpec};
+pub use tokens::{Part, Share, TokenSpec};
 pub use upstream::{
     Backends, IGNORED, Key, OwnFile, OwnForm, Preset, Sign, Upstream, VIDEO_IGNORED,
 };

@@ -1,7 +1,6 @@
 //! The text that upstream's processor puts into a prompt for an image or a video, what upstream counts, and which
 //! positions its model gives the tokens.
 
-use crate::error::Size;
 use crate::names::names;
 use crate::plan::{Film, Role};
 
@@ -77,9 +76,6 @@ pub enum Rate {
     /// None, and a text with times cannot be made.
     Needed,
 }
-
-/// Tokens of a frame, from rows and columns of its patches.
-pub type Share = fn(Size) -> usize;
 
 /// A text about a video, or about the step of that number, given piece by piece.
 pub type Phrase = fn(&Film<'_>, usize, &mut dyn FnMut(&str));
@@ -203,10 +199,6 @@ pub enum Word {
     Timed(&'static [Self]),
     /// A text for each token of the step at hand, none of which is left out for the pixels it shows.
     Kept(&'static str),
-    /// A text for each of a share of a frame's patches.
-    Share(&'static str, Share),
-    /// A text for each of so many tokens of a frame as an option says.
-    Sequence(&'static str),
     /// A text that a function of one family makes.
     Phrase(Phrase),
 }

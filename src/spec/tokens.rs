@@ -1,6 +1,7 @@
 //! What the language model sees of an image: views and marks, in order.
 
 use crate::coords::Kind;
+use crate::error::Size;
 use crate::plan::Role;
 
 /// A linear grammar of tokens.
@@ -8,7 +9,52 @@ use crate::plan::Role;
 pub struct TokenSpec {
     /// Its parts, in order.
     pub parts: &'static [Part],
+    /// How many tokens a model makes of the patches of a unit, where it is not one of each.
+    pub share: Option<Share>,
+    /// Whether one newline ends a video.
+    pub ended: bool,
 }
+
+impl TokenSpec {
+    /// Those parts, with a token of each patch.
+    #[must_use]
+    pub const fn of(parts: &'static [Part]) -> Self {
+        Self { parts, share: None, ended: false }
+    }
+
+    /// The same with tokens that share the patches.
+    #[must_use]
+    pub const fn shared(self, share: Share) -> Self {
+        Self { share: Some(share), ..self }
+    }
+
+    /// The same with a newline after the last frame of a video.
+    #[must_use]
+    pub const fn ended(self) -> Self {
+        Self { ended: true, ..self }
+    }
+}
+
+/// How many tokens share the patches of a unit.
+#[derive(Clone, Copy, Debug)]
+pub enum Share {
+    /// So many of rows and columns of patches.
+    Of(fn(Size) -> usize),
+    /// As many as an option says.
+    Sequence,
+}
+
+impl PartialEq for Share {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Of(one), Self::Of(other)) => std::ptr::fn_addr_eq(*one, *other),
+            (Self::Sequence, Self::Sequence) => true,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Share {}
 
 /// A part of the grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -206,6 +206,25 @@ pub struct Cells {
 }
 
 impl Cells {
+    /// The same patches shared by so many tokens: in a grid, where that many squares of one side fill them.
+    #[must_use]
+    pub fn shared(self, tokens: usize) -> Self {
+        let Some(grid) = self.grid else { return Self { tokens, ..self } };
+        let (height, width) = (grid.rows * self.side, grid.columns * self.side);
+        let fills = |side: &usize| {
+            height.is_multiple_of(*side)
+                && width.is_multiple_of(*side)
+                && (height / side) * (width / side) == tokens
+        };
+        match (self.side.max(1)..=height.min(width)).find(fills) {
+            Some(side) => {
+                let grid = Grid { rows: height / side, columns: width / side };
+                Self { tokens, side, grid: Some(grid), seen: (height, width) }
+            }
+            None => Self { tokens, grid: None, ..self },
+        }
+    }
+
     /// Cells of `side` pixels that fill `unit`.
     #[must_use]
     pub const fn filling(unit: Size, side: usize) -> Self {

@@ -1,7 +1,7 @@
 //! Scale the longer side, pad to a square; at one resolution, or at two in a row.
 
 use super::{Cells, Context, Layout, Measure, Shape};
-use crate::error::{Error, Result, Size};
+use crate::error::{Result, Size};
 use crate::options::{Choice, Colour, Count, Deviation, Flag, Maybe, Mean, Value, options};
 use crate::plan::{From, Role};
 use crate::resample::Filter;
@@ -118,16 +118,12 @@ impl Measure for HybridSquare {
 
     fn measure(&self, (): &(), size: Size, context: &Context<'_>) -> Result<Layout> {
         let common = context.common;
-        for (name, on) in [("do_resize", common.do_resize), ("do_pad", self.do_pad)] {
-            if !on {
-                let rule = "True in a family of two resolutions";
-                return Err(Error::Option { name, rule, given: "False".into() });
-            }
-        }
+        let do_resize = common.do_resize;
         let square = |side, background: Option<[u8; 3]>, mean| Square {
             side,
             min_size: self.min_size,
-            do_pad: true,
+            // Upstream pads what it has resized.
+            do_pad: self.do_pad && do_resize,
             background: background.unwrap_or_else(|| mean_colour(mean)),
         };
         let high = square(
@@ -135,12 +131,12 @@ impl Measure for HybridSquare {
             self.high_res_background_color,
             self.high_res_image_mean,
         )
-        .shape(Role::HighRes, size, self.high_res_resample, true);
+        .shape(Role::HighRes, size, self.high_res_resample, do_resize);
         let main = square(self.image_size, self.background_color, common.image_mean).shape(
             Role::Whole,
             high.canvas,
             common.resample,
-            true,
+            do_resize,
         );
         Ok(Layout::of([high, Shape { from: From::View(0), ..main }]))
     }
