@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import dynres_rs as dr
 import numpy as np
 import pytest
 from dynres_rs import hf
@@ -482,6 +483,26 @@ def test_a_subclass_with_a_path_of_its_own(adapter: ModuleType) -> None:
     image = noise(1, 60, 84)
     assert unlike(cls()(image), Own()(image)) is None
     assert seen[0].shape == (3, 60, 84)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize(
+    "name", [n + "ImageProcessor" for n in ("Pixtral", "Fuyu", "Pix2Struct", "Kosmos2_5")]
+)
+def test_patches_that_are_no_squares(
+    adapter: ModuleType, transformers: ModuleType, name: str
+) -> None:
+    """Upstream's own code makes them."""
+    patch = {"height": 16, "width": 8}
+    image = noise(1, 60, 84)
+    config = {"image_processor_type": name, "patch_size": patch}
+    with pytest.raises(ValueError, match="patch_size: must be a square"):
+        dr.Processor.from_config(config)
+    for each, cls in classes_of(adapter, name).items():
+        theirs, _ = outcome(lambda each=each: getattr(transformers, each)(patch_size=patch)(image))
+        ours, said = outcome(lambda cls=cls: cls(patch_size=patch)(image))
+        assert differs(theirs, ours) is None, each
+        assert isinstance(theirs, Exception) or "must be a square" in said[0], each
 
 
 FAULTS: dict[str, tuple[Any, dict[str, Any]]] = {
