@@ -318,7 +318,7 @@ pub(super) fn families() -> Vec<Family> {
         },
         Family {
             convert: Convert::Checkerboard,
-            keys: &[Key::Square("size", "patch_size"), Key::Must("do_resize", Preset::Bool(true))],
+            keys: &[Key::Square("size", "patch_size"), Key::Ignore("do_resize")],
             ..family(
                 "inkling2",
                 Strategy::GridPatches(GridPatches {
