@@ -4,13 +4,13 @@
 
 mod crops;
 mod encoders;
-mod films;
 mod grids;
 mod originals;
 mod patches;
 mod prompts;
 mod remote;
 mod tiles;
+mod video_prompts;
 mod videos;
 mod views;
 

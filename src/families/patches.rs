@@ -1,6 +1,6 @@
 //! Families that cut patches.
 
-use super::{AREAS, CLIP, Family, HALF, Video, common, films, prompts};
+use super::{AREAS, CLIP, Family, HALF, Video, common, prompts, video_prompts};
 use crate::coords::Kind;
 use crate::plan::{Inside, Role};
 use crate::resample::{Filter, Numerics};
@@ -382,7 +382,7 @@ fn qwen(
             spec: of(Strategy::EveryFrame(video), VIDEO_PATCHES),
             keys: &[AREAS],
             upstream: Some(upstream.1),
-            prompt: films::QWEN,
+            prompt: video_prompts::QWEN,
         }),
         ..Family::of(of(Strategy::PixelBudget(image), PATCHES))
     }
@@ -453,7 +453,7 @@ pub(super) fn families() -> Vec<Family> {
             };
             qwen("qwen3-vl", &["qwen3_vl"], qwen3, qwen3_video, HALF, norm, (image, video))
                 .says(Prompt::of(&[Word::Tokens("<|image_pad|>")]).placed(Positions::Frames))
-                .shows(films::QWEN3)
+                .shows(video_prompts::QWEN3)
         },
     ]
 }

@@ -2,7 +2,7 @@
 
 use super::patches::{LINES, RARE, VIDEO_PATCHES, grid_thw};
 use super::views::{POOLED, STRIP};
-use super::{AREAS, CLIP, HALF, IMAGENET, Video, common, films};
+use super::{AREAS, CLIP, HALF, IMAGENET, Video, common, video_prompts};
 use crate::pack::Arithmetic;
 use crate::plan::{Floats, Inside, Role};
 use crate::resample::{Filter, Numerics};
@@ -126,7 +126,7 @@ fn patches() -> Vec<Video> {
             VIDEO_PATCHES,
             &[AREAS],
         )
-        .says(films::COMPASS),
+        .says(video_prompts::COMPASS),
         video(
             "cosmos3-edge",
             "Cosmos3EdgeVideoProcessor",
@@ -139,7 +139,7 @@ fn patches() -> Vec<Video> {
             },
             const { &[AREAS, Key::Must("temporal_patch_size", Preset::Int(1))] },
         )
-        .says(films::QWEN3),
+        .says(video_prompts::QWEN3),
         video(
             "hy-v4-vl",
             "HYV4VLVideoProcessor",
@@ -157,7 +157,7 @@ fn patches() -> Vec<Video> {
             },
             const { &[AREAS, Key::Dict("max_image_size", &[("longest_edge", "frame_pixels")])] },
         )
-        .says(films::QWEN),
+        .says(video_prompts::QWEN),
         video(
             "glm4v",
             "Glm4vVideoProcessor",
@@ -167,7 +167,7 @@ fn patches() -> Vec<Video> {
             Recipe { has: &["max_duration"], ..PATCHES },
             const { &[AREAS, Key::Ignore("num_frames"), Key::Ignore("max_image_size")] },
         )
-        .says(films::GLM4V),
+        .says(video_prompts::GLM4V),
         video(
             "glm46v",
             "Glm46VVideoProcessor",
@@ -184,7 +184,7 @@ fn patches() -> Vec<Video> {
                 ]
             },
         )
-        .says(films::GLM46V),
+        .says(video_prompts::GLM46V),
         video(
             "glmga",
             "GlmgaVideoProcessor",
@@ -204,7 +204,7 @@ fn patches() -> Vec<Video> {
                 ]
             },
         )
-        .says(films::GLM46V),
+        .says(video_prompts::GLM46V),
         video(
             "video-llama-3",
             "VideoLlama3VideoProcessor",
@@ -227,7 +227,7 @@ fn patches() -> Vec<Video> {
             },
             &[AREAS],
         )
-        .says(films::VIDEO_LLAMA3),
+        .says(video_prompts::VIDEO_LLAMA3),
         video(
             "minimax-m3-vl",
             "MiniMaxM3VLVideoProcessor",
@@ -258,7 +258,7 @@ fn patches() -> Vec<Video> {
                 ]
             },
         )
-        .says(films::MINIMAX),
+        .says(video_prompts::MINIMAX),
     ]
 }
 
@@ -288,42 +288,45 @@ fn pictures() -> Vec<Video> {
             of(Bicubic, CLIP),
             Recipe {
                 has: &["initial_shift"],
-                tokens: SHARED.shared(Share::Of(films::internvl_tokens)),
+                tokens: SHARED.shared(Share::Of(video_prompts::internvl_tokens)),
                 ..PICTURES
             },
             SQUARE,
         )
-        .says(films::INTERNVL),
+        .says(video_prompts::INTERNVL),
         video(
             "llava-next-video",
             "LlavaNextVideoVideoProcessor",
             &["llava_next_video"],
             fixed(all(), cropped(224)),
             of(Bicubic, CLIP),
-            Recipe { tokens: SHARED.shared(Share::Of(films::quarter)), ..PICTURES },
+            Recipe { tokens: SHARED.shared(Share::Of(video_prompts::quarter)), ..PICTURES },
             EDGE,
         )
-        .says(films::LLAVA_NEXT_VIDEO),
+        .says(video_prompts::LLAVA_NEXT_VIDEO),
         video(
             "llava-onevision",
             "LlavaOnevisionVideoProcessor",
             &["llava_onevision", "videoprism"],
             fixed(all(), square(384)),
             of(Bicubic, CLIP),
-            Recipe { tokens: SHARED.shared(Share::Of(films::halves_up)).ended(), ..PICTURES },
+            Recipe {
+                tokens: SHARED.shared(Share::Of(video_prompts::halves_up)).ended(),
+                ..PICTURES
+            },
             EDGE,
         )
-        .says(films::LLAVA_ONEVISION),
+        .says(video_prompts::LLAVA_ONEVISION),
         video(
             "perception-lm",
             "PerceptionLMVideoProcessor",
             &["perception_lm"],
             fixed(all(), square(448)),
             of(Bicubic, HALF),
-            Recipe { tokens: SHARED.shared(Share::Of(films::halves)), ..PICTURES },
+            Recipe { tokens: SHARED.shared(Share::Of(video_prompts::halves)), ..PICTURES },
             SQUARE,
         )
-        .says(films::PERCEPTION_LM),
+        .says(video_prompts::PERCEPTION_LM),
         video(
             "sam2-video",
             "Sam2VideoVideoProcessor",
@@ -362,7 +365,7 @@ fn pictures() -> Vec<Video> {
             },
             EDGE,
         )
-        .says(films::VIDEO_LLAVA),
+        .says(video_prompts::VIDEO_LLAVA),
         video(
             "videomae",
             "VideoMAEVideoProcessor",
@@ -536,7 +539,7 @@ fn minicpm(
         },
         &[Key::Ignore("use_image_id")],
     )
-    .says(films::MINICPM)
+    .says(video_prompts::MINICPM)
 }
 
 /// Frames on canvases that are filled up, or measured by rules of their own.
@@ -561,7 +564,7 @@ fn others() -> Vec<Video> {
             POSITIONS,
             &[],
         )
-        .says(films::GEMMA4),
+        .says(video_prompts::GEMMA4),
         video(
             "gemma4-unified",
             "Gemma4UnifiedVideoProcessor",
@@ -571,7 +574,7 @@ fn others() -> Vec<Video> {
             POSITIONS,
             &[],
         )
-        .says(films::GEMMA4),
+        .says(video_prompts::GEMMA4),
         video(
             "embedding-gemma2",
             "EmbeddingGemma2VideoProcessor",
@@ -590,7 +593,7 @@ fn others() -> Vec<Video> {
             Recipe { has: &["max_frames", "overflow_strategy", "add_timestamps"], ..POSITIONS },
             &[Key::Ignore("load_audio_from_video")],
         )
-        .says(films::EMBEDDING_GEMMA2),
+        .says(video_prompts::EMBEDDING_GEMMA2),
         video(
             "kimi-k25",
             "Kimi_K25VideoProcessor",
@@ -622,7 +625,7 @@ fn others() -> Vec<Video> {
                 Key::Alias("temporal_patch_size", "chunk_frames"),
             ],
         )
-        .says(films::KIMI_K25),
+        .says(video_prompts::KIMI_K25),
         video(
             "muse-glimmer",
             "MuseGlimmerVideoProcessor",
@@ -647,7 +650,7 @@ fn others() -> Vec<Video> {
                 Key::Ignore("frame_timestamp_format"),
             ],
         )
-        .says(films::MUSE),
+        .says(video_prompts::MUSE),
         video(
             "glm5-next",
             "Glm5NextVideoProcessor",
@@ -675,7 +678,7 @@ fn others() -> Vec<Video> {
                 Key::Ignore("max_duration"),
             ],
         )
-        .says(films::GLM46V),
+        .says(video_prompts::GLM46V),
         minicpm(
             "minicpm-v4.6",
             "MiniCPMV4_6VideoProcessor",
@@ -725,7 +728,7 @@ fn others() -> Vec<Video> {
             },
             const { &[Key::Square("size", "image_size")] },
         ))
-        .says(films::MOLMO2),
+        .says(video_prompts::MOLMO2),
         Video {
             upstream: Some(Upstream {
                 backends: Backends::Torchvision,
@@ -733,7 +736,7 @@ fn others() -> Vec<Video> {
                 defaults: &[("draw_on_frames", Preset::Bool(true))],
                 ..Upstream::of("Ernie4_5_VLMoeVideoProcessor", &["ernie4_5_vl_moe"])
             }),
-            prompt: films::ERNIE,
+            prompt: video_prompts::ERNIE,
             ..video(
                 "ernie4.5-vl-moe",
                 "Ernie4_5_VLMoeVideoProcessor",
@@ -760,7 +763,7 @@ fn others() -> Vec<Video> {
                 defaults: &[("image_mean", Preset::Nothing), ("image_std", Preset::Nothing)],
                 ..Upstream::of("NemotronH_Omni_Reasoning_V3VideoProcessor", &["nemotron_h_omni"])
             }),
-            prompt: films::NEMOTRON,
+            prompt: video_prompts::NEMOTRON,
             ..video(
                 "nemotron-h-omni",
                 "NemotronH_Omni_Reasoning_V3VideoProcessor",
@@ -810,7 +813,7 @@ fn others() -> Vec<Video> {
                 Key::Must("do_pad", Preset::Bool(true)),
             ],
         )
-        .says(films::SMOLVLM),
+        .says(video_prompts::SMOLVLM),
     ]
 }
 

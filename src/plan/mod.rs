@@ -4,9 +4,9 @@
 
 mod batch;
 mod facts;
-mod film;
 mod pooling;
 mod prompt;
+mod times;
 mod view;
 
 use crate::coords::Kind;
@@ -19,8 +19,8 @@ use crate::strategy::{self, Context, Layout, Measure, Reached, Shape, Span, Stra
 
 pub use batch::{Array, Batch, Samples, Slot, row_shape};
 pub use facts::{FactArray, FactForm, Tree};
-pub use film::Film;
 pub use prompt::{Asked, PatchCounts, says_times};
+pub use times::Times;
 pub use view::{
     Cells, Cut, Fact, First, Floats, From, Inside, Lane, Order, Output, Rect, Role, Run, View,
 };

@@ -6,7 +6,7 @@ use crate::sizing::Grid;
 use crate::spec::{Counts, Digits, Mark, Prepared, Prompt, Word};
 use crate::strategy::{Layout, Measure, Shape};
 
-use super::{Film, Plan, Role, measured, seen, tokens};
+use super::{Plan, Role, Times, measured, seen, tokens};
 
 /// Digits of the largest number.
 const DIGITS: usize = 20;
@@ -50,7 +50,7 @@ struct Walker<'a, F> {
     layout: &'a Layout,
     steps: usize,
     image: usize,
-    film: Option<&'a Film<'a>>,
+    times: Option<&'a Times<'a>>,
     watch: &'a Watch<'a>,
     silent: bool,
     emit: F,
@@ -166,8 +166,8 @@ impl<F: FnMut(&str, usize, usize)> Walker<'_, F> {
                     }
                 }
                 Word::Timed(words) => {
-                    let known = |film: &Film<'_>| film.rate.is_some() && film.indices.is_some();
-                    if self.film.is_some_and(known) {
+                    let known = |times: &Times<'_>| times.rate.is_some() && times.indices.is_some();
+                    if self.times.is_some_and(known) {
                         self.walk(words, unit)?;
                     }
                 }
@@ -175,16 +175,16 @@ impl<F: FnMut(&str, usize, usize)> Walker<'_, F> {
                     self.walk(stamped(self.spec, with, without), unit)?;
                 }
                 Word::Time(moment, clock) => {
-                    if let Some(film) = self.film {
+                    if let Some(times) = self.times {
                         let step = unit.map_or(0, |unit| unit.index);
-                        let text = film.clock(clock, film.moment(moment, step));
+                        let text = times.clock(clock, times.moment(moment, step));
                         (self.emit)(&text, 1, 0);
                     }
                 }
                 Word::Phrase(phrase) => {
-                    if let Some(film) = self.film {
+                    if let Some(times) = self.times {
                         let step = unit.map_or(0, |unit| unit.index);
-                        phrase(film, step, &mut |text| (self.emit)(text, 1, 0));
+                        phrase(times, step, &mut |text| (self.emit)(text, 1, 0));
                     }
                 }
             }
@@ -244,7 +244,7 @@ pub struct Asked<'a> {
     /// The number of the image or the video in its sample.
     pub image: usize,
     /// What the text says of a video; none leaves its times out.
-    pub film: Option<&'a Film<'a>>,
+    pub times: Option<&'a Times<'a>>,
     /// Looked at between steps.
     pub watch: &'a Watch<'a>,
 }
@@ -275,9 +275,9 @@ impl Plan {
         emit: impl FnMut(&str, usize, usize),
     ) -> Result<()> {
         let (layout, steps) = (self.again(spec)?, self.steps);
-        let Asked { image, film, watch } = *asked;
+        let Asked { image, times, watch } = *asked;
         let mut walker =
-            Walker { spec, layout: &layout, steps, image, film, watch, silent: false, emit };
+            Walker { spec, layout: &layout, steps, image, times, watch, silent: false, emit };
         walker.walk(prompt.words, None)
     }
 
@@ -297,8 +297,8 @@ impl Plan {
             let name = "use_token_compression";
             return Err(Error::Option { name, rule, given: "True".into() });
         }
-        if let Some(film) = asked.film {
-            film.check()?;
+        if let Some(times) = asked.times {
+            times.check()?;
         }
         let mut length = 0_usize;
         self.say(spec, prompt, asked, |text, times, _| {
@@ -319,7 +319,7 @@ impl Plan {
     /// As [`Plan::new`].
     pub fn prompt_tokens(&self, spec: &Prepared, prompt: &Prompt) -> Result<usize> {
         let mut count = 0;
-        let asked = Asked { image: 0, film: None, watch: &Watch::new(None) };
+        let asked = Asked { image: 0, times: None, watch: &Watch::new(None) };
         self.say(spec, prompt, &asked, |_, _, tokens| count += tokens)?;
         Ok(count)
     }

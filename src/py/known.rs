@@ -10,7 +10,7 @@ use super::plan::PyPlan;
 use super::sampling::refused;
 use super::vocabulary::value_error;
 use crate::options::Value;
-use crate::plan::{Asked, Film, says_times};
+use crate::plan::{Asked, Times, says_times};
 use crate::sampling::{self, Video};
 use crate::spec::{Prompt, Rate};
 use crate::strategy::Measure;
@@ -92,7 +92,7 @@ pub(super) fn said(
             "video_metadata: must have fps, which max_fps does not say".into(),
         ));
     }
-    let film = Film {
+    let times = Times {
         frames,
         step: spec.strategy.step().min(frames.max(1)),
         indices,
@@ -101,7 +101,7 @@ pub(super) fn said(
         single: samples && sampled.is_some_and(|sampled| sampled.sampling.is_single()),
     };
     let found = watched(py, |watch| {
-        let asked = Asked { image, film: says_times.then_some(&film), watch };
+        let asked = Asked { image, times: says_times.then_some(&times), watch };
         plan.plan.placeholder(spec, prompt, &asked)
     });
     found?.map_err(|error| to_python(&error))

@@ -2,7 +2,7 @@
 //! positions its model gives the tokens.
 
 use crate::names::names;
-use crate::plan::{Film, Role};
+use crate::plan::{Role, Times};
 
 names! {
     /// How a model of the Qwen line counts the positions of an image's or a video's tokens. The facade acts on it.
@@ -78,7 +78,7 @@ pub enum Rate {
 }
 
 /// A text about a video, or about the step of that number, given piece by piece.
-pub type Phrase = fn(&Film<'_>, usize, &mut dyn FnMut(&str));
+pub type Phrase = fn(&Times<'_>, usize, &mut dyn FnMut(&str));
 
 /// Which time of a step a text has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ const DAY: f64 = 86_400.0;
 
 /// What a text says of a video.
 #[derive(Clone, Copy, Debug)]
-pub struct Film<'a> {
+pub struct Times<'a> {
     /// Frames that are taken.
     pub frames: usize,
     /// Frames of a step.
@@ -25,7 +25,7 @@ pub struct Film<'a> {
     pub single: bool,
 }
 
-impl Film<'_> {
+impl Times<'_> {
     /// Fails where a number that the text has is too large for it.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Texts for videos, and what each of them says of times.
 
 use crate::error::Size;
-use crate::plan::{Film, Role};
+use crate::plan::{Role, Times};
 use crate::spec::{Clock, Digits, Mark, Moment, NOTHING, Prompt, Rate, Word};
 
 /// Words for each step, with nothing between them.
@@ -186,13 +186,13 @@ pub(super) const MOLMO2: Prompt = Prompt::of(&[Word::Steps(
 
 /// The numbers of a step's frames and their times: of whole milliseconds a frame where frames have numbers in the video,
 /// else of the rate.
-fn nemotron_label(film: &Film<'_>, step: usize, say: &mut dyn FnMut(&str)) {
-    let first = step * film.step;
-    for frame in first..film.frames.min(first + film.step) {
+fn nemotron_label(times: &Times<'_>, step: usize, say: &mut dyn FnMut(&str)) {
+    let first = step * times.step;
+    for frame in first..times.frames.min(first + times.step) {
         say(if frame == first { "Frame " } else { " and frame " });
         say(&(frame + 1).to_string());
-        let Some(rate) = film.rate else { continue };
-        let time = match film.indices {
+        let Some(rate) = times.rate else { continue };
+        let time = match times.indices {
             Some(indices) => {
                 let milliseconds = (1000.0 / rate) as i128;
                 (i128::from(indices[frame]) * milliseconds) as f64 / 1000.0
@@ -274,11 +274,12 @@ fn in_words(number: usize, say: &mut dyn FnMut(&str)) {
 }
 
 /// How many frames of how long a video.
-fn smolvlm_intro(film: &Film<'_>, _step: usize, say: &mut dyn FnMut(&str)) {
+fn smolvlm_intro(times: &Times<'_>, _step: usize, say: &mut dyn FnMut(&str)) {
     say("You are provided the following series of ");
-    in_words(film.frames, say);
+    in_words(times.frames, say);
     say(" frames from a ");
-    let seconds = film.duration.unwrap_or_else(|| film.time(film.frames.saturating_sub(1))) as i64;
+    let seconds =
+        times.duration.unwrap_or_else(|| times.time(times.frames.saturating_sub(1))) as i64;
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     if days != 0 {
         say(&format!("{days} day{}, ", if days.abs() == 1 { "" } else { "s" }));
