@@ -56,14 +56,15 @@ pub(super) fn joined(
     let mut facts = Vec::new();
     for (number, fact) in spec.recipe.facts.iter().enumerate() {
         let empty = |plan: &&Plan| plan.facts[number].is_empty();
-        let absent = fact.form == Form::ListsToMost && plans.iter().all(empty);
+        let absent = match fact.form {
+            Form::ListsToMost => plans.iter().all(empty),
+            Form::RowIfFilled => !is_filled(fact, arrays),
+            _ => false,
+        };
         if absent || fact.only_if.is_some_and(|flag| !spec.strategy.is_on(flag)) {
             continue;
         }
         let form = match fact.what {
-            What::Mask { .. } if fact.form == Form::RowIfFilled && !is_filled(fact, arrays) => {
-                continue;
-            }
             What::Positions(of) => positions(fact.number, of, plans, arrays)?,
             What::Pooled(of) => pooled(spec, fact.number, of, plans)?,
             What::Mask { of, per } => mask(spec, fact.number, (of, per), plans, arrays)?,
@@ -136,7 +137,8 @@ fn mask(
     for slot in &array.slots {
         let area = height * width;
         let part = &mut seen[start * area..];
-        start += slot.bytes.checked_div(row_bytes).unwrap_or(0);
+        let all = slot.bytes.checked_div(row_bytes).unwrap_or(0);
+        start += all;
         for view in plans[slot.image].views.iter().filter(|view| view.output == Some(of)) {
             // The whole canvas counts as seen, whatever lies beside the image on it.
             if per == Per::Patch && view.role == Role::Global {
@@ -173,16 +175,9 @@ fn mask(
                 }
             }
         }
-    }
-    if per == Per::PixelThroughout {
-        let area = height * width;
-        let mut rest = &mut seen[..];
-        for slot in &array.slots {
-            let all = slot.bytes.checked_div(row_bytes).unwrap_or(0);
-            let (own, others) = rest.split_at_mut(all * area);
-            rest = others;
+        if per == Per::PixelThroughout {
             for row in slot.rows.max(1)..all {
-                own.copy_within(..area, row * area);
+                part.copy_within(..area, row * area);
             }
         }
     }
