@@ -7,11 +7,10 @@ use super::arguments::{finite_number, maybe};
 use super::calls::watched;
 use super::error::to_python;
 use super::plan::PyPlan;
-use super::sampling::refused;
+use super::sampling::{self, refused};
 use super::vocabulary::value_error;
-use crate::options::Value;
 use crate::plan::{Asked, Times, says_times};
-use crate::sampling::{self, Video};
+use crate::sampling::Video;
 use crate::spec::{Prompt, Rate};
 use crate::strategy::Measure;
 
@@ -109,13 +108,7 @@ pub(super) fn said(
 
 /// The frames that the plan's options take of a video.
 fn sample(py: Python<'_>, plan: &PyPlan, known: &Known, total: usize) -> PyResult<Vec<i64>> {
-    let options = plan.spec.options();
-    let temporal = match options.iter().find(|(name, _)| *name == "temporal_patch_size") {
-        Some((_, Value::Int(frames))) => *frames as usize,
-        _ => 1,
-    };
-    let asked = sampling::Asked::of(&plan.spec, temporal);
-    let asked = asked.ok_or_else(|| value_error("family: must be one that takes videos".into()))?;
+    let asked = sampling::asked(&plan.spec)?;
     let video = Video { total, fps: known.rate, duration: known.duration };
     watched(py, |watch| asked.frames(video, watch))?.map_err(refused)
 }

@@ -1,6 +1,5 @@
 //! A family with its options, and the call that fills arrays.
 
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyDict, PyList};
 use std::sync::{Arc, OnceLock};
@@ -26,7 +25,6 @@ use crate::pack::{Element, Lut, Normalise};
 use crate::pipeline::{self, Frame, Item, Part, Settings, Source};
 use crate::plan::{Batch, Plan, row_shape};
 use crate::resample::Numerics;
-use crate::sampling::Asked;
 use crate::simd::Simd;
 use crate::sizing::{Grid, LINE, stacked_canvas, stacked_grid};
 use crate::spec::{Group, Prepared, Spec};
@@ -266,12 +264,6 @@ impl PySpec {
         self.spec.options().into_iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
-    /// Which frames of a video its options ask for.
-    fn asked(&self) -> PyResult<Asked> {
-        Asked::of(&self.spec, self.temporal_option())
-            .ok_or_else(|| PyValueError::new_err("family: must be one that takes videos"))
-    }
-
     /// The same for images of any size, which are always resized.
     pub(super) fn without_limits(mut spec: Spec) -> PyResult<Self> {
         spec.common.max_image_pixels = usize::MAX >> 1;
@@ -449,7 +441,7 @@ impl PySpec {
         duration: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Vec<Unit>> {
         guard(|| {
-            let asked = self.asked()?;
+            let asked = sampling::asked(&self.spec)?;
             let duration = sampling::video(num_frames, None, duration)?.duration;
             let ranges = asked.units(num_frames, duration).map_err(sampling::refused)?;
             let mut plans: Vec<(usize, Grid, Arc<Plan>)> = Vec::new();
@@ -489,7 +481,7 @@ impl PySpec {
         duration: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         guard(|| {
-            let asked = self.asked()?;
+            let asked = sampling::asked(&self.spec)?;
             let total = side("total_num_frames", total_num_frames)?;
             let video = sampling::video(total, video_fps, duration)?;
             sampling::frames(py, &asked, video)
@@ -499,10 +491,7 @@ impl PySpec {
     /// The option `temporal_patch_size`, and 1 where the family has none.
     #[getter]
     fn temporal_option(&self) -> usize {
-        match self.option("temporal_patch_size") {
-            Some(Value::Int(frames)) => frames as usize,
-            _ => 1,
-        }
+        sampling::temporal_option(&self.spec)
     }
 
     /// Temporal patches, each in rows of its own, that one token sees together.

@@ -8,7 +8,9 @@ use super::calls::watched;
 use super::error::{guard, to_python};
 use super::numbers;
 use super::vocabulary::{shown, value_error};
+use crate::options::Value;
 use crate::sampling::{Asked, Refused, Video};
+use crate::spec::Prepared;
 use crate::strategy::{Sampled, Sampling};
 
 /// The frames that are taken, int64.
@@ -21,6 +23,20 @@ pub(super) fn frames<'py>(
         Ok(frames) => numbers::array(py, "int64", frames.iter().map(|frame| frame.to_ne_bytes())),
         Err(refused) => Err(self::refused(refused)),
     }
+}
+
+/// The option `temporal_patch_size`, and 1 where the family has none.
+pub(super) fn temporal_option(spec: &Prepared) -> usize {
+    match spec.options().iter().find(|(name, _)| *name == "temporal_patch_size") {
+        Some((_, Value::Int(frames))) => *frames as usize,
+        _ => 1,
+    }
+}
+
+/// Which frames of a video the options ask for.
+pub(super) fn asked(spec: &Prepared) -> PyResult<Asked> {
+    Asked::of(spec, temporal_option(spec))
+        .ok_or_else(|| value_error("family: must be one that takes videos".into()))
 }
 
 /// The exception for what a rule refuses.
