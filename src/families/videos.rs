@@ -30,8 +30,8 @@ const PICTURES: Recipe = Recipe {
     has: &[],
 };
 
-/// Tokens that share the patches of a frame.
-const SHARED: TokenSpec = PICTURES.tokens;
+/// A token of each patch of a frame.
+const WHOLE: TokenSpec = PICTURES.tokens;
 
 /// The same under the key of images.
 const NAMED_AS_IMAGES: Recipe =
@@ -288,7 +288,7 @@ fn pictures() -> Vec<Video> {
             of(Bicubic, CLIP),
             Recipe {
                 has: &["initial_shift"],
-                tokens: SHARED.shared(Share::Of(video_prompts::internvl_tokens)),
+                tokens: WHOLE.shared(Share::Of(video_prompts::internvl_tokens)),
                 ..PICTURES
             },
             SQUARE,
@@ -300,7 +300,7 @@ fn pictures() -> Vec<Video> {
             &["llava_next_video"],
             fixed(all(), cropped(224)),
             of(Bicubic, CLIP),
-            Recipe { tokens: SHARED.shared(Share::Of(video_prompts::quarter)), ..PICTURES },
+            Recipe { tokens: WHOLE.shared(Share::Of(video_prompts::quarter)), ..PICTURES },
             EDGE,
         )
         .says(video_prompts::LLAVA_NEXT_VIDEO),
@@ -311,7 +311,7 @@ fn pictures() -> Vec<Video> {
             fixed(all(), square(384)),
             of(Bicubic, CLIP),
             Recipe {
-                tokens: SHARED.shared(Share::Of(video_prompts::halves_up)).ended(),
+                tokens: WHOLE.shared(Share::Of(video_prompts::halves_up)).ended(),
                 ..PICTURES
             },
             EDGE,
@@ -323,7 +323,7 @@ fn pictures() -> Vec<Video> {
             &["perception_lm"],
             fixed(all(), square(448)),
             of(Bicubic, HALF),
-            Recipe { tokens: SHARED.shared(Share::Of(video_prompts::halves)), ..PICTURES },
+            Recipe { tokens: WHOLE.shared(Share::Of(video_prompts::halves)), ..PICTURES },
             SQUARE,
         )
         .says(video_prompts::PERCEPTION_LM),
@@ -801,7 +801,7 @@ fn others() -> Vec<Video> {
                         What::Mask { of: 0, per: Per::PixelThroughout },
                     )]
                 },
-                tokens: SHARED.shared(Share::Sequence),
+                tokens: WHOLE.shared(Share::Sequence),
                 ..PICTURES
             },
             &[

@@ -93,7 +93,7 @@ options! {
 }
 
 /// All that a family is, but for its names: what its entry shares between images of any options.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Recipe {
     /// What becomes of each shape of the strategy.
     pub views: &'static [ViewSpec],
@@ -120,7 +120,7 @@ impl Recipe {
 }
 
 /// A family with its options.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Spec {
     /// The family's name in the table.
     pub family: &'static str,

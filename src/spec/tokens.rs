@@ -5,7 +5,7 @@ use crate::error::Size;
 use crate::plan::Role;
 
 /// A linear grammar of tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct TokenSpec {
     /// Its parts, in order.
     pub parts: &'static [Part],
@@ -43,18 +43,6 @@ pub enum Share {
     /// As many as an option says.
     Sequence,
 }
-
-impl PartialEq for Share {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Of(one), Self::Of(other)) => std::ptr::fn_addr_eq(*one, *other),
-            (Self::Sequence, Self::Sequence) => true,
-            _ => false,
-        }
-    }
-}
-
-impl Eq for Share {}
 
 /// A part of the grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
