@@ -68,13 +68,13 @@ class ExactVideos(Exact):
         processor = VideoProcessor.__new__(VideoProcessor)
         processor._set(row.family, self._dynres_numerics_now(), options)
 
-        stacks = options.get("stack_frames", 1) > 1
+        stacks = processor._variant({}).spec.stacks
 
         def run(videos: Any, given: Mapping[str, Any]) -> Mapping[str, Any]:
             # Frames between seconds are those that the video's duration says.
-            seconds = [known.duration for known in given["video_metadata"]] if stacks else None
-            known = seconds and [{"duration": duration} for duration in seconds]
-            return processor([video.numpy() for video in videos], video_metadata=known)
+            known = given["video_metadata"] if stacks else ()
+            seconds = [{"duration": video.duration} for video in known] or None
+            return processor([video.numpy() for video in videos], video_metadata=seconds)
 
         kind = self._dynres_kind((floating, stacks), arguments, _SAMPLING)
         return Made(run, kind, options)

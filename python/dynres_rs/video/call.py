@@ -45,7 +45,7 @@ class Call:
         self.metadata: list[VideoMetadata] = []
 
     def plan(self, frames: Frames) -> list[Plan]:
-        """Samples a video and plans it: one plan, or one of each of its units. None where its
+        """Samples a video and plans it: one plan, or one of each of its units. Empty where its
         length is only known at its end."""
         options, known = self._variant.options, frames.metadata
         if self._variant.spec.draws:
