@@ -6,18 +6,19 @@
 )]
 #![expect(clippy::needless_range_loop, reason = "arrays of registers")]
 
+use std::arch::asm;
 use std::arch::x86_64::{
-    __m256i, __m512i, _mm_loadu_si128, _mm256_storeu_si256, _mm512_add_epi16, _mm512_add_epi32,
-    _mm512_and_si512, _mm512_broadcast_i32x4, _mm512_castsi512_si256, _mm512_cmpge_epu16_mask,
-    _mm512_dpwssd_epi32, _mm512_extracti64x4_epi64, _mm512_loadu_si512, _mm512_madd_epi16,
-    _mm512_maddubs_epi16, _mm512_mask_permutexvar_epi8, _mm512_mulhrs_epi16, _mm512_mullo_epi16,
-    _mm512_packs_epi16, _mm512_packs_epi32, _mm512_packus_epi16, _mm512_permutexvar_epi8,
-    _mm512_permutexvar_epi64, _mm512_set1_epi8, _mm512_set1_epi16, _mm512_set1_epi32,
-    _mm512_setr_epi64, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_srai_epi16,
-    _mm512_srai_epi32, _mm512_srli_epi16, _mm512_storeu_si512, _mm512_sub_epi16, _mm512_sub_epi32,
-    _mm512_unpackhi_epi8, _mm512_unpackhi_epi16, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
-    _mm512_unpacklo_epi8, _mm512_unpacklo_epi16, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
-    _mm512_xor_si512,
+    __m256i, __m512i, _mm_loadu_si128, _mm256_loadu_si256, _mm256_storeu_si256, _mm512_add_epi16,
+    _mm512_add_epi32, _mm512_and_si512, _mm512_broadcast_i32x4, _mm512_castsi512_si256,
+    _mm512_cmpge_epu16_mask, _mm512_cvtepu8_epi16, _mm512_extracti64x4_epi64, _mm512_loadu_si512,
+    _mm512_madd_epi16, _mm512_mask_blend_epi8, _mm512_mask_blend_epi16, _mm512_max_epu16,
+    _mm512_mulhrs_epi16, _mm512_mullo_epi16, _mm512_packs_epi16, _mm512_packs_epi32,
+    _mm512_packus_epi16, _mm512_permutex2var_epi32, _mm512_permutexvar_epi8, _mm512_set1_epi8,
+    _mm512_set1_epi16, _mm512_set1_epi32, _mm512_setr_epi32, _mm512_setzero_si512,
+    _mm512_slli_epi16, _mm512_srai_epi16, _mm512_srai_epi32, _mm512_srli_epi16, _mm512_srli_epi32,
+    _mm512_storeu_si512, _mm512_sub_epi16, _mm512_sub_epi32, _mm512_unpackhi_epi8,
+    _mm512_unpackhi_epi16, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi8,
+    _mm512_unpacklo_epi16, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64, _mm512_xor_si512,
 };
 
 use super::scalar::constants::{
@@ -120,37 +121,47 @@ fn products(pairs: Halves, factors: __m512i) -> Halves {
 /// The same, added to sums.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
-fn more(sums: Halves, pairs: Halves, factors: __m512i) -> Halves {
-    [
-        _mm512_dpwssd_epi32(sums[0], pairs[0], factors),
-        _mm512_dpwssd_epi32(sums[1], pairs[1], factors),
-    ]
-}
-
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn end<const SHIFT: u32, const MINUS: bool>(a: Halves, b: Halves) -> __m512i {
-    let mut sums = a;
+fn more(mut sums: Halves, pairs: Halves, factors: __m512i) -> Halves {
     for half in 0..2 {
-        let sum = if MINUS {
-            _mm512_sub_epi32(a[half], b[half])
-        } else {
-            _mm512_add_epi32(a[half], b[half])
-        };
-        sums[half] = _mm512_srai_epi32::<SHIFT>(sum);
+        // Of the intrinsic the compiler makes a multiplication and an addition.
+        // SAFETY: the function has the feature, and the instruction touches nothing but its registers.
+        unsafe {
+            asm!(
+                "vpdpwssd {0}, {1}, {2}",
+                inout(zmm_reg) sums[half],
+                in(zmm_reg) pairs[half],
+                in(zmm_reg) factors,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+        }
     }
-    _mm512_packs_epi32(sums[0], sums[1])
+    sums
 }
 
-/// Eight points of every column of the lanes: see the plain version.
+/// Sum and difference of the first words and the fifth, and what rounds the end.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn eight<const SHIFT: u32>(v: &[__m512i; 8]) -> [__m512i; 8] {
-    // What rounds the end comes in with the first products: `8 * ROUND / 8`.
+fn ends<const SHIFT: u32>(v: &[__m512i; 8]) -> [Halves; 2] {
+    // The rounding comes in with the products: `8 * ROUND / 8`.
     let first = words(1 << 13, 1 << (SHIFT - 4));
     let by = _mm512_set1_epi16(8);
-    let sum = products(pairs(_mm512_add_epi16(v[0], v[4]), by), first);
-    let difference = products(pairs(_mm512_sub_epi16(v[0], v[4]), by), first);
+    let (sum, difference) = (_mm512_add_epi16(v[0], v[4]), _mm512_sub_epi16(v[0], v[4]));
+    [products(pairs(sum, by), first), products(pairs(difference, by), first)]
+}
+
+/// The same of words whose sums and differences do not wrap.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn ends_of_small<const SHIFT: u32>(v: &[__m512i; 8]) -> [Halves; 2] {
+    let round = [_mm512_set1_epi32(1 << (SHIFT - 1)); 2];
+    let both = pairs(v[0], v[4]);
+    [more(round, both, words(1 << 13, 1 << 13)), more(round, both, words(1 << 13, -1 << 13))]
+}
+
+/// Eight points of every column of the lanes, before they are shifted: see the plain version.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn eight(v: &[__m512i; 8], [sum, difference]: [Halves; 2]) -> [Halves; 8] {
     let even = pairs(v[2], v[6]);
     let tmp10 = more(sum, even, words(F_0_541 + F_0_765, F_0_541));
     let tmp13 = more(sum, even, words(-F_0_541 - F_0_765, -F_0_541));
@@ -165,16 +176,32 @@ fn eight<const SHIFT: u32>(v: &[__m512i; 8]) -> [__m512i; 8] {
     let inner = pairs(v[5], v[3]);
     let odd1 = more(sum4, inner, words(F_2_053 - F_2_562, -F_2_562));
     let odd2 = more(sum3, inner, words(-F_2_562, F_3_072 - F_2_562));
-    [
-        end::<SHIFT, false>(tmp10, odd3),
-        end::<SHIFT, false>(tmp11, odd2),
-        end::<SHIFT, false>(tmp12, odd1),
-        end::<SHIFT, false>(tmp13, odd0),
-        end::<SHIFT, true>(tmp13, odd0),
-        end::<SHIFT, true>(tmp12, odd1),
-        end::<SHIFT, true>(tmp11, odd2),
-        end::<SHIFT, true>(tmp10, odd3),
-    ]
+    let mut points = [sum; 8];
+    for (number, (even, odd)) in
+        [(tmp10, odd3), (tmp11, odd2), (tmp12, odd1), (tmp13, odd0)].into_iter().enumerate()
+    {
+        for half in 0..2 {
+            points[number][half] = _mm512_add_epi32(even[half], odd[half]);
+            points[7 - number][half] = _mm512_sub_epi32(even[half], odd[half]);
+        }
+    }
+    points
+}
+
+/// The end of the first pass.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn first_end([low, high]: Halves) -> __m512i {
+    _mm512_packs_epi32(_mm512_srai_epi32::<11>(low), _mm512_srai_epi32::<11>(high))
+}
+
+/// The end of the second pass, where nothing saturates yet: the upper words, those of both halves in turn, without the port that packs
+/// and shuffles share.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn second_end([low, high]: Halves) -> __m512i {
+    let upper = _mm512_mask_blend_epi16(0xaaaa_aaaa, _mm512_srli_epi32::<16>(low), high);
+    _mm512_srai_epi16::<2>(upper)
 }
 
 /// Rows of words to columns, in each lane.
@@ -204,8 +231,10 @@ fn idct(group: &mut Group, table: &[i16; 64], out: &mut [u8], stride: usize) {
     for row in 0..8 {
         v[row] = _mm512_mullo_epi16(coefficients(group, row), factors(table, row));
     }
-    // Where these are too large, blocks without other rows take the shortcut of the plain version, which wraps.
-    let around = _mm512_add_epi16(v[0], _mm512_set1_epi16(1 << 13));
+    // Where the first row is too large, blocks without other rows take the shortcut of the plain version, which wraps. Where
+    // both are small, so are their sums.
+    let offset = _mm512_set1_epi16(1 << 13);
+    let around = _mm512_max_epu16(_mm512_add_epi16(v[0], offset), _mm512_add_epi16(v[4], offset));
     if _mm512_cmpge_epu16_mask(around, _mm512_set1_epi16(1 << 14)) != 0 {
         return scalar::idct(group, table, out, stride);
     }
@@ -214,7 +243,16 @@ fn idct(group: &mut Group, table: &[i16; 64], out: &mut [u8], stride: usize) {
         // SAFETY: 32 words are 64 bytes.
         unsafe { _mm512_storeu_si512(row.as_mut_ptr().cast(), zero) }
     }
-    let columns = eight::<18>(&transpose(&eight::<11>(&v)));
+    let points = eight(&v, ends_of_small::<11>(&v));
+    for row in 0..8 {
+        v[row] = first_end(points[row]);
+    }
+    let mut columns = transpose(&v);
+    let points = eight(&columns, ends::<18>(&columns));
+    for column in 0..8 {
+        // Its rows are in the order 0 4 1 5 2 6 3 7.
+        columns[column] = second_end(points[column]);
+    }
     let ab = _mm512_packs_epi16(columns[0], columns[1]);
     let cd = _mm512_packs_epi16(columns[2], columns[3]);
     let ef = _mm512_packs_epi16(columns[4], columns[5]);
@@ -223,19 +261,18 @@ fn idct(group: &mut Group, table: &[i16; 64], out: &mut [u8], stride: usize) {
     let (eg, fh) = (_mm512_unpacklo_epi8(ef, gh), _mm512_unpackhi_epi8(ef, gh));
     let (left0, left4) = (_mm512_unpacklo_epi8(ac, bd), _mm512_unpackhi_epi8(ac, bd));
     let (right0, right4) = (_mm512_unpacklo_epi8(eg, fh), _mm512_unpackhi_epi8(eg, fh));
-    let rows = [
-        _mm512_unpacklo_epi32(left0, right0),
-        _mm512_unpackhi_epi32(left0, right0),
-        _mm512_unpacklo_epi32(left4, right4),
-        _mm512_unpackhi_epi32(left4, right4),
-    ];
-    // A lane has two rows of a block: the first rows of all blocks go to the lower half.
-    let order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+    // A lane has two rows of a block: row n of all blocks goes to the lower half, row n + 4 to the upper one.
+    let first = _mm512_setr_epi32(0, 16, 4, 20, 8, 24, 12, 28, 1, 17, 5, 21, 9, 25, 13, 29);
+    let second = _mm512_add_epi32(first, _mm512_set1_epi32(2));
     let centre = _mm512_set1_epi8(-128);
-    for (number, two) in rows.into_iter().enumerate() {
-        let two = _mm512_xor_si512(_mm512_permutexvar_epi64(order, two), centre);
-        store_half(out, 2 * number * stride, _mm512_castsi512_si256(two));
-        store_half(out, (2 * number + 1) * stride, _mm512_extracti64x4_epi64::<1>(two));
+    let lefts = [left0, left0, left4, left4];
+    let rights = [right0, right0, right4, right4];
+    let orders = [first, second, first, second];
+    for number in 0..4 {
+        let (left, order, right) = (lefts[number], orders[number], rights[number]);
+        let two = _mm512_xor_si512(_mm512_permutex2var_epi32(left, order, right), centre);
+        store_half(out, number * stride, _mm512_castsi512_si256(two));
+        store_half(out, (number + 4) * stride, _mm512_extracti64x4_epi64::<1>(two));
     }
 }
 
@@ -251,27 +288,22 @@ impl Line {
     }
 }
 
-/// Where pixel `x` of 64 is after even and odd pixels were packed to bytes, with quarters in order or the inner two swapped.
-const fn packed(x: usize, swapped: bool) -> usize {
-    let quarter = x / 16;
-    let quarter = if swapped && (quarter == 1 || quarter == 2) { 3 - quarter } else { quarter };
-    quarter * 16 + x % 16 / 2 + x % 2 * 8
+/// Where pixel `x` of 64 is after even and odd pixels were packed to bytes.
+const fn packed(x: usize) -> usize {
+    x / 16 * 16 + x % 16 / 2 + x % 2 * 8
 }
 
-/// For the bytes of 64 pixels of RGB, where they are in a channel.
-const fn places(swapped: bool) -> [Line; 3] {
+/// What puts the 64 bytes of a channel at their places in vectors of RGB. They lie three apart in three vectors, and no two at the same
+/// place of them, since 3 and 64 have no common divisor.
+static SPREAD: [Line; 3] = {
     let mut lines = [Line([0; 64]), Line([0; 64]), Line([0; 64])];
     let mut at = 0;
     while at < 192 {
-        lines[at / 64].0[at % 64] = packed(at / 3, swapped) as u8;
+        lines[at % 3].0[at % 64] = packed(at / 3) as u8;
         at += 1;
     }
     lines
-}
-
-/// The same with quarters in order, and with the inner two swapped.
-static IN_ORDER: [Line; 3] = places(false);
-static SWAPPED: [Line; 3] = places(true);
+};
 
 /// The bytes that are of a channel.
 const fn of_channel(channel: usize) -> [u64; 3] {
@@ -290,7 +322,7 @@ const BLUE: [u64; 3] = of_channel(2);
 /// The words of even and of odd pixels.
 type Words = [__m512i; 2];
 
-/// 64 pixels of luma and differences as red, green and blue, even and odd pixels packed.
+/// 64 pixels of luma and twice their differences as red, green and blue, even and odd pixels packed.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn colours(luma: __m512i, blue: Words, red: Words) -> [__m512i; 3] {
@@ -298,16 +330,14 @@ fn colours(luma: __m512i, blue: Words, red: Words) -> [__m512i; 3] {
     let mut channels = [luma; 3];
     for half in 0..2 {
         let (y, cb, cr) = (luma[half], blue[half], red[half]);
-        // Twice the difference times half the factor, rounded: equal to the plain version for each of 256 values.
-        let r = _mm512_mulhrs_epi16(_mm512_add_epi16(cr, cr), _mm512_set1_epi16(22_971));
-        let b = _mm512_mulhrs_epi16(_mm512_add_epi16(cb, cb), _mm512_set1_epi16(29_033));
-        // The factor of red is one too large for a word.
-        let both = pairs(cb, cr);
+        // Half the factor, rounded: equal to the plain version for each of 256 values.
+        let r = _mm512_mulhrs_epi16(cr, _mm512_set1_epi16(22_971));
+        let b = _mm512_mulhrs_epi16(cb, _mm512_set1_epi16(29_033));
         let start = [_mm512_set1_epi32(1 << 15); 2];
-        let [low, high] = more(start, both, words(-22_554, 65_536 - 46_802));
+        let [low, high] = more(start, pairs(cb, cr), words(-22_554 / 2, -46_802 / 2));
         let g = _mm512_packs_epi32(_mm512_srai_epi32::<16>(low), _mm512_srai_epi32::<16>(high));
         channels[0][half] = _mm512_add_epi16(y, r);
-        channels[1][half] = _mm512_sub_epi16(_mm512_add_epi16(y, g), cr);
+        channels[1][half] = _mm512_add_epi16(y, g);
         channels[2][half] = _mm512_add_epi16(y, b);
     }
     let mut packed = [luma[0]; 3];
@@ -317,16 +347,19 @@ fn colours(luma: __m512i, blue: Words, red: Words) -> [__m512i; 3] {
     packed
 }
 
-/// Red, green and blue as three vectors of RGB. A lookup in one vector costs a third of one in two.
+/// Red, green and blue as three vectors of RGB.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn interleave([r, g, b]: [__m512i; 3], places: &[Line; 3]) -> [__m512i; 3] {
-    let mut out = [r; 3];
+fn interleave(channels: [__m512i; 3]) -> [__m512i; 3] {
+    let mut spread = channels;
     for number in 0..3 {
-        let index = places[number].get();
-        let one = _mm512_permutexvar_epi8(index, r);
-        let two = _mm512_mask_permutexvar_epi8(one, GREEN[number], index, g);
-        out[number] = _mm512_mask_permutexvar_epi8(two, BLUE[number], index, b);
+        spread[number] = _mm512_permutexvar_epi8(SPREAD[number].get(), channels[number]);
+    }
+    let [r, g, b] = spread;
+    let mut out = spread;
+    for number in 0..3 {
+        let two = _mm512_mask_blend_epi8(GREEN[number], r, g);
+        out[number] = _mm512_mask_blend_epi8(BLUE[number], two, b);
     }
     out
 }
@@ -349,121 +382,115 @@ fn emit(out: &mut [u8], x: usize, pixels: [__m512i; 3]) {
     }
 }
 
-/// Bytes of two vectors in turn: of the first eight of each lane, and of the last.
+/// Twice the differences of 64 pixels.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn turns(a: __m512i, b: __m512i) -> Halves {
-    [_mm512_unpacklo_epi8(a, b), _mm512_unpackhi_epi8(a, b)]
+fn full(row: &[u8], x: usize) -> Words {
+    let differences = _mm512_xor_si512(load(row, x), _mm512_set1_epi8(-128));
+    [_mm512_srai_epi16::<7>(_mm512_slli_epi16::<8>(differences)), twice::<8>(differences)]
 }
 
-/// 128 pixels' differences from 64 samples of a row from `x` on: the words of every second 16 of them, and of the others.
+/// Twice the words that are `SHIFT` bits up.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn wide(row: &[u8], x: usize) -> [Words; 2] {
-    let this = load(row, x + 1);
-    let left = turns(this, load(row, x));
-    let right = turns(this, load(row, x + 2));
-    let weights = _mm512_set1_epi16(0x0103);
-    let mut result = [left; 2];
-    for half in 0..2 {
-        let even = _mm512_maddubs_epi16(left[half], weights);
-        let odd = _mm512_maddubs_epi16(right[half], weights);
-        let even = _mm512_add_epi16(even, _mm512_set1_epi16(1 - 128 * 4));
-        let odd = _mm512_add_epi16(odd, _mm512_set1_epi16(2 - 128 * 4));
-        result[half] = [_mm512_srai_epi16::<2>(even), _mm512_srai_epi16::<2>(odd)];
+fn twice<const SHIFT: u32>(words: __m512i) -> __m512i {
+    let words = match SHIFT {
+        2 => _mm512_srai_epi16::<1>(words),
+        4 => _mm512_srai_epi16::<3>(words),
+        _ => _mm512_srai_epi16::<7>(words),
+    };
+    _mm512_and_si512(words, _mm512_set1_epi16(-2))
+}
+
+/// Pixels whose sums of samples are held at a time.
+const RUN: usize = 1024;
+
+/// Words of samples: one for two pixels of a run, one before them and one after. Those of [`Chroma::Both`] are three times the nearest
+/// and once the next.
+type Sums = [i16; RUN / 2 + 32];
+
+/// 32 bytes of `bytes` from `at` on as words.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn widened(bytes: &[u8], at: usize) -> __m512i {
+    let bytes = &bytes[at..at + 32];
+    // SAFETY: the slice is 32 bytes long.
+    _mm512_cvtepu8_epi16(unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) })
+}
+
+/// Makes `count` sums, more than 32, of the samples from `from` on.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn sum((near, far): (&[u8], Option<&[u8]>), from: usize, count: usize, sums: &mut Sums) {
+    let mut x = 0;
+    while x < count {
+        // The last ones are made again rather than samples past the end.
+        x = x.min(count - 32);
+        let mut words = widened(near, from + x);
+        if let Some(far) = far {
+            let thrice = _mm512_mullo_epi16(words, _mm512_set1_epi16(3));
+            words = _mm512_add_epi16(thrice, widened(far, from + x));
+        }
+        let sums = &mut sums[x..x + 32];
+        // SAFETY: the slice is 64 bytes long.
+        unsafe { _mm512_storeu_si512(sums.as_mut_ptr().cast(), words) }
+        x += 32;
     }
-    result
 }
 
-/// The same from two rows.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn both((near, far): (&[u8], &[u8]), x: usize) -> [Words; 2] {
-    let left = turns(load(near, x), load(far, x));
-    let this = turns(load(near, x + 1), load(far, x + 1));
-    let right = turns(load(near, x + 2), load(far, x + 2));
-    let (once, thrice) = (_mm512_set1_epi16(0x0103), _mm512_set1_epi16(0x0309));
-    let mut result = [left; 2];
-    for half in 0..2 {
-        let own = _mm512_maddubs_epi16(this[half], thrice);
-        let own = _mm512_add_epi16(own, _mm512_set1_epi16(7 - 128 * 16));
-        let before = _mm512_maddubs_epi16(left[half], once);
-        let after = _mm512_maddubs_epi16(right[half], once);
-        let before = _mm512_add_epi16(before, _mm512_set1_epi16(1));
-        result[half] = [
-            _mm512_srai_epi16::<4>(_mm512_add_epi16(own, before)),
-            _mm512_srai_epi16::<4>(_mm512_add_epi16(own, after)),
-        ];
-    }
-    result
-}
-
-/// The differences of 128 pixels: of the first 64, and of the last.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn full(row: &[u8], x: usize) -> [Words; 2] {
-    let centre = _mm512_set1_epi16(128);
-    let mut result = [[centre; 2]; 2];
-    for half in 0..2 {
-        let bytes = load(row, x + 64 * half);
-        result[half] = [
-            _mm512_sub_epi16(_mm512_and_si512(bytes, _mm512_set1_epi16(0xff)), centre),
-            _mm512_sub_epi16(_mm512_srli_epi16::<8>(bytes), centre),
-        ];
-    }
-    result
-}
-
-/// The even and the odd lanes of two vectors.
+/// 32 sums from `at` on.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn every_second([a, b]: Halves) -> Halves {
-    [_mm512_shuffle_i32x4::<0b10_00_10_00>(a, b), _mm512_shuffle_i32x4::<0b11_01_11_01>(a, b)]
+fn sums_at(sums: &Sums, at: usize) -> __m512i {
+    let sums = &sums[at..at + 32];
+    // SAFETY: the slice is 64 bytes long.
+    unsafe { _mm512_loadu_si512(sums.as_ptr().cast()) }
 }
 
-/// The first two and the last two lanes of two vectors: lanes 0, 2, 1 and 3 of what they were before [`every_second`].
+/// Twice the differences of 64 pixels between sums from `x` on: each is three quarters of the nearest one.
 #[inline]
-#[target_feature(enable = "avx512f")]
-fn side_by_side([a, b]: Halves) -> Halves {
-    [_mm512_shuffle_i32x4::<0b01_00_01_00>(a, b), _mm512_shuffle_i32x4::<0b11_10_11_10>(a, b)]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn between<const SHIFT: u32>(sums: &Sums, x: usize) -> Words {
+    let (even, odd) = if SHIFT == 4 { (8, 7) } else { (1, 2) };
+    let centre = 128 << SHIFT;
+    let this = _mm512_mullo_epi16(sums_at(sums, x + 1), _mm512_set1_epi16(3));
+    let left = _mm512_add_epi16(sums_at(sums, x), _mm512_set1_epi16(even - centre));
+    let right = _mm512_add_epi16(sums_at(sums, x + 2), _mm512_set1_epi16(odd - centre));
+    [twice::<SHIFT>(_mm512_add_epi16(this, left)), twice::<SHIFT>(_mm512_add_epi16(this, right))]
+}
+
+/// A row whose differences are between samples, `SHIFT` bits up in their sums.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vnni")]
+fn grown<const SHIFT: u32>(luma: &[u8], rows: [(&[u8], Option<&[u8]>); 2], out: &mut [u8]) {
+    let mut sums: [Sums; 2] = [[0; RUN / 2 + 32]; 2];
+    let width = out.len() / 3;
+    for first in (0..width).step_by(RUN) {
+        let count = (width - first).min(RUN);
+        for (row, sums) in rows.into_iter().zip(&mut sums) {
+            sum(row, first / 2, count.next_multiple_of(64) / 2 + 2, sums);
+        }
+        for x in (0..count).step_by(64) {
+            let (blue, red) =
+                (between::<SHIFT>(&sums[0], x / 2), between::<SHIFT>(&sums[1], x / 2));
+            let channels = colours(load(luma, first + x), blue, red);
+            emit(out, first + x, interleave(channels));
+        }
+    }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vnni")]
 fn rgb(luma: &[u8], chroma: Chroma<'_>, out: &mut [u8]) {
-    // Each function is called in one place, so that it is inlined and vectors stay in registers.
-    for x in (0..out.len() / 3).step_by(128) {
-        let zero = [_mm512_setzero_si512(); 2];
-        let mut differences = [[zero; 2]; 2];
-        for component in 0..2 {
-            differences[component] = match chroma {
-                Chroma::Full(rows) => full(rows[component], x),
-                Chroma::Wide(rows) => wide(rows[component], x / 2),
-                Chroma::Both(rows) => both(rows[component], x / 2),
-            };
-        }
-        let [blue, red] = differences;
-        // What was grown has every second 16 pixels in a vector: luma comes so, and pixels go back.
-        let grown = !matches!(chroma, Chroma::Full(_));
-        let mut luma = [load(luma, x), load(luma, x + 64)];
-        if grown {
-            luma = every_second(luma);
-        }
-        let mut halves = [luma; 3];
-        for half in 0..2 {
-            let channels = colours(luma[half], blue[half], red[half]);
-            for channel in 0..3 {
-                halves[channel][half] = channels[channel];
+    match chroma {
+        Chroma::Full([blue, red]) => {
+            for x in (0..out.len() / 3).step_by(64) {
+                let channels = colours(load(luma, x), full(blue, x), full(red, x));
+                emit(out, x, interleave(channels));
             }
         }
-        if grown {
-            for channel in 0..3 {
-                halves[channel] = side_by_side(halves[channel]);
-            }
-        }
-        let places = if grown { &SWAPPED } else { &IN_ORDER };
-        for half in 0..2 {
-            let [r, g, b] = halves;
-            emit(out, x + 64 * half, interleave([r[half], g[half], b[half]], places));
+        Chroma::Wide(rows) => grown::<2>(luma, rows.map(|row| (row, None)), out),
+        Chroma::Both(rows) => {
+            grown::<4>(luma, rows.map(|(near, far)| (near, Some(far))), out);
         }
     }
 }

@@ -21,7 +21,7 @@ pub const GROUP_WIDTH: usize = 32;
 pub const GROUP_HEIGHT: usize = 8;
 
 /// Pixels that a kernel makes at a time: planes have as many readable samples after their last, up to the next multiple.
-pub const STEP: usize = 128;
+pub const STEP: usize = 64;
 
 /// Blue and red differences of a row of pixels.
 #[derive(Clone, Copy, Debug)]
