@@ -2,10 +2,14 @@
 
 use super::huffman::INDEX;
 
-/// Bytes of a window.
-const WINDOW: usize = 24 << 10;
 /// Zeros after the last byte, so that a word can be read at any bit of it.
 const PAD: usize = 16;
+/// Bytes of a window with them.
+const SIZE: usize = 32 << 10;
+/// Bytes of the segment that a window holds.
+const WINDOW: usize = SIZE - PAD;
+/// The bytes that a word can be read from at each of [`SIZE`] places.
+const READABLE: usize = SIZE + size_of::<u64>();
 
 /// The bytes of one segment of a scan (up to a marker), without stuffing, of which a window is held.
 pub(super) struct Bits<'a> {
@@ -24,7 +28,7 @@ pub(super) struct Bits<'a> {
 impl<'a> Bits<'a> {
     /// From byte `at` of a file on.
     pub(super) fn new(data: &'a [u8], at: usize) -> crate::error::Result<Self> {
-        let window = crate::error::zeroed(WINDOW + PAD)?;
+        let window = crate::error::zeroed(READABLE)?;
         Ok(Self { data, at, window, len: 0, pos: 0, ended: false })
     }
 
@@ -180,13 +184,15 @@ impl Cursor<'_> {
 
 /// Reads bits of a window from a word that is filled up, not loaded anew: then nobody waits for the load.
 pub(super) struct Reader<'a> {
-    bytes: &'a [u8],
+    bytes: &'a [u8; READABLE],
     /// The first byte that is not wholly in the word.
     at: usize,
     /// The next bits, from the top on; zeros after them.
     pub(super) word: u64,
-    /// How many they are.
+    /// How many they are, in the lowest six bits.
     count: usize,
+    /// The bits that index a table next, known before the word was filled: nobody waits for that either.
+    pub(super) index: usize,
 }
 
 /// Bits that a word has at least after it was filled.
@@ -196,33 +202,37 @@ impl<'a> Reader<'a> {
     /// From a cursor on, filled.
     #[inline(always)]
     pub(super) fn new(cursor: Cursor<'a>) -> Option<Self> {
-        let mut reader = Self { bytes: cursor.bytes, at: 0, word: 0, count: 0 };
-        reader.seek(cursor.pos)?;
+        let bytes = cursor.bytes.first_chunk()?;
+        let mut reader = Self { bytes, at: 0, word: 0, count: 0, index: 0 };
+        reader.seek(cursor.pos);
         Some(reader)
     }
 
     /// Goes to a bit, and fills the word.
     #[inline(always)]
-    pub(super) fn seek(&mut self, pos: usize) -> Option<()> {
+    pub(super) fn seek(&mut self, pos: usize) {
         (self.at, self.word, self.count) = (pos / 8, 0, 0);
-        self.fill()?;
+        self.fill();
         self.skip(pos as u32 % 8);
-        self.fill()
+        self.fill();
     }
 
-    /// Makes the word have 56 bits or more; none past the window.
+    /// Makes the word, which must have the bits of an index, have 56 bits or more. Past the window they have no meaning, which shows at
+    /// the end: [`Bits::take`].
     #[inline(always)]
-    pub(super) fn fill(&mut self) -> Option<()> {
-        let bytes = self.bytes.get(self.at..)?.first_chunk::<8>()?;
-        self.word |= u64::from_be_bytes(*bytes) >> self.count;
-        self.at += (63 - self.count) >> 3;
+    pub(super) fn fill(&mut self) {
+        self.index = self.next_index();
+        let at = self.at % SIZE;
+        let mut bytes = [0; size_of::<u64>()];
+        bytes.copy_from_slice(&self.bytes[at..at + size_of::<u64>()]);
+        self.word |= u64::from_be_bytes(bytes) >> (self.count & 63);
+        self.at += (63 - (self.count & 63)) >> 3;
         self.count |= FILLED as usize;
-        Some(())
     }
 
     /// The bits that index a table.
     #[inline(always)]
-    pub(super) const fn index(&self) -> usize {
+    pub(super) const fn next_index(&self) -> usize {
         (self.word >> (64 - INDEX)) as usize
     }
 
@@ -230,19 +240,13 @@ impl<'a> Reader<'a> {
     #[inline(always)]
     pub(super) fn skip(&mut self, bits: u32) {
         self.word = self.word.wrapping_shl(bits);
-        self.used(bits as usize);
-    }
-
-    /// The same where the word was shifted already.
-    #[inline(always)]
-    pub(super) fn used(&mut self, bits: usize) {
-        self.count = self.count.wrapping_sub(bits) & 63;
+        self.count = self.count.wrapping_sub(bits as usize);
     }
 
     /// The bit of the window that is next.
     #[inline(always)]
     pub(super) fn pos(&self) -> usize {
-        self.at * 8 - self.count
+        self.at * 8 - (self.count & 63)
     }
 }
 
@@ -310,10 +314,11 @@ mod tests {
                 reader.skip(8);
                 assert_eq!(reader.pos(), cursor.pos);
                 if byte % 5 < 3 {
-                    reader.fill().expect("a window");
+                    reader.fill();
+                    assert_eq!(reader.index, reader.next_index());
                 }
                 if reader.pos() + 48 > reader.at * 8 {
-                    reader.seek(cursor.pos).expect("a window");
+                    reader.seek(cursor.pos);
                 }
             }
             assert!(bits.take(cursor.pos));

@@ -68,10 +68,8 @@ pub(super) fn moved(block: usize, last: usize) -> Order {
 /// Lookups between two times that the word is filled.
 const LOOKUPS: u32 = 3;
 const _: () = assert!(LOOKUPS * LONGEST + INDEX <= FILLED, "an index is left after them");
-/// The bits used.
-const USED: u64 = 0xff;
 /// The position is past the last one.
-const PAST: u64 = LEAVE | END;
+const PAST: u8 = LEAVE | END;
 
 /// Reads the coefficients from position `start` on to the end of the block. The reader is filled before and after. Gives how many
 /// bits say how many blocks more have ended, and with `NOTE` the positions that are not zero; none where the bits make no sense.
@@ -85,59 +83,56 @@ pub(super) fn coefficients<const NOTE: bool>(
     start: usize,
     low: u32,
 ) -> Option<(u32, u64)> {
-    let mut position = start as u64;
+    let mut position = start as u8;
     let (mut noted, mut before) = (0_u64, 0_u64);
-    let mut index = reader.index();
+    let mut index = reader.index;
     loop {
-        let (mut used, mut last) = (0, 0);
+        let mut last = 0;
         for _ in 0..LOOKUPS {
-            let entry = table.fast[index];
-            let beyond = (beyond(reader.word, entry) << low) as i16;
-            let values = [((entry >> 16) as i16).wrapping_add(beyond), (entry >> 32) as i16];
-            let first = (position as u8).wrapping_add((entry >> 8) as u8);
-            position += entry >> 56;
-            let second = position as u8;
+            let entry = &table.fast[index];
+            last = index;
+            let values = entry.values(reader.word, low);
+            let first = position.wrapping_add(entry.first_at);
+            position = position.wrapping_add(entry.move_by);
             // The second one first: where it is none, it lies on the place of the first, or past the end.
-            group[usize::from(order[usize::from(second)])] = values[1];
+            group[usize::from(order[usize::from(position)])] = values[1];
             group[usize::from(order[usize::from(first)])] = values[0];
             if NOTE {
                 before = noted;
                 noted |= u64::from(values[0] != 0).wrapping_shl(u32::from(first).wrapping_sub(1));
-                noted |= u64::from(values[1] != 0).wrapping_shl(u32::from(second).wrapping_sub(1));
+                noted |=
+                    u64::from(values[1] != 0).wrapping_shl(u32::from(position).wrapping_sub(1));
             }
-            reader.word = reader.word.wrapping_shl(entry as u32);
-            index = reader.index();
-            used += entry & USED;
-            last = entry;
+            reader.skip(u32::from(entry.used));
+            index = reader.next_index();
             if position & PAST != 0 {
                 break;
             }
         }
-        reader.used(used as usize);
         if position & PAST == 0 {
-            // The next index is known already: nobody waits for what comes in below it.
-            reader.fill()?;
+            reader.fill();
             continue;
         }
-        if last & USED == 0 {
+        let last = &table.fast[last];
+        if last.used == 0 {
             // Nothing was done: a symbol whose bits say more than a lookup can. What was written has no meaning.
             position -= LEAVE;
             noted = before;
-            group[usize::from(order[position as usize + 1])] = 0;
-            reader.fill()?;
+            group[usize::from(order[usize::from(position) + 1])] = 0;
+            reader.fill();
         } else if position == 64 || (END..END + 64).contains(&position) {
-            reader.fill()?;
+            reader.fill();
             return Some((0, noted));
         } else {
             // The first symbol may have been the last one, so that the second is of the next block.
-            position -= last >> 56;
-            reader.seek(reader.pos() - (last & USED) as usize)?;
+            position = position.wrapping_sub(last.move_by);
+            reader.seek(reader.pos() - usize::from(last.used));
             noted = before;
         }
-        let mut now = position as usize;
+        let mut now = usize::from(position);
         let (bits, symbol) = table.next(reader.word)?;
         reader.skip(bits);
-        reader.fill()?;
+        reader.fill();
         match symbol {
             Symbol::Coefficient(run, value) => {
                 now += run;
@@ -159,8 +154,8 @@ pub(super) fn coefficients<const NOTE: bool>(
             65.. => return None,
             _ => {}
         }
-        position = now as u64;
-        index = reader.index();
+        position = now as u8;
+        index = reader.index;
     }
 }
 
@@ -174,19 +169,13 @@ pub(super) fn whole(
     group: &mut Group,
     place: usize,
 ) -> Option<()> {
-    let (bits, difference) = dc.next(reader.word)?;
+    let (bits, difference) = dc.next_at(reader.index, reader.word)?;
     reader.skip(bits);
     // What does not fit is no prediction that libjpeg goes on from.
     let value = i16::try_from(*prediction + difference).ok()?;
     *prediction = i32::from(value);
     group[place * 8] = value;
-    reader.fill()?;
+    reader.fill();
     let (run, _) = coefficients::<false>(reader, ac, &ORDERS[place], group, 1, 0)?;
     (run == 0).then_some(())
-}
-
-/// What an entry uses of a word beyond the bits that index the table: the lowest bits of its coefficient.
-#[inline(always)]
-const fn beyond(word: u64, entry: u64) -> u64 {
-    (word & (u64::MAX >> INDEX)) >> ((entry as u32).wrapping_neg() & 63)
 }

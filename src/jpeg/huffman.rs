@@ -12,9 +12,9 @@ const ENTRIES: usize = 1 << INDEX;
 /// Bits that an entry of [`AcTable`] uses at most.
 pub(super) const LONGEST: u32 = 15;
 /// Positions after the last of a block: such an entry ends the loop over symbols.
-pub(super) const LEAVE: u64 = 64;
+pub(super) const LEAVE: u8 = 64;
 /// A block has ended.
-pub(super) const END: u64 = 128;
+pub(super) const END: u8 = 128;
 
 /// The code of one table, as a file gives it.
 #[derive(Clone, PartialEq, Eq)]
@@ -186,7 +186,13 @@ impl DcTable {
     /// How many bits the next difference takes, and what it is. `word` has at least 31 bits.
     #[inline(always)]
     pub(super) fn next(&self, word: u64) -> Option<(u32, i32)> {
-        let entry = self.fast[(word >> (64 - INDEX)) as usize];
+        self.next_at((word >> (64 - INDEX)) as usize, word)
+    }
+
+    /// The same where the bits that index the table are known.
+    #[inline(always)]
+    pub(super) fn next_at(&self, index: usize, word: u64) -> Option<(u32, i32)> {
+        let entry = self.fast[index];
         if entry != 0 {
             return Some((entry as u32 & 0xff, entry >> 16));
         }
@@ -197,15 +203,51 @@ impl DcTable {
 }
 
 /// Runs of zeros and the coefficients after them.
-///
-/// An entry has, from its lowest byte on: bits used; where the first coefficient goes, one more than how far it is from the position;
-/// the first coefficient, the second one (two bytes each); nothing; how far the position moves (64 more: nothing was done, the entry
-/// is for [`AcTable::next`]; 128 more: the block has ended). The second coefficient goes to the last place that the position moves
-/// over. Where there is but one, or the block ends, the second is a zero, written before the first to its place or to where a zero is.
-/// An entry may use more bits than index it: what they say, which are the lowest bits of a coefficient, is to be added to the first.
 pub(super) struct AcTable {
-    pub(super) fast: [u64; ENTRIES],
+    pub(super) fast: [Entry; ENTRIES],
     lookup: Lookup,
+}
+
+/// What the bits that index a table say. Each field is loaded by itself: that is fewer instructions than to take a word apart.
+///
+/// The second coefficient goes to the last place that the position moves over. Where there is but one, or the block ends, the second is
+/// a zero, written before the first to its place or to where a zero is.
+#[derive(Clone, Copy, PartialEq)]
+#[repr(C, align(8))]
+pub(super) struct Entry {
+    /// The first coefficient, to which the bits that the entry uses are added as a number: those that index it were subtracted, and an
+    /// entry may use more, which are the lowest bits of the coefficient.
+    first: u16,
+    second: i16,
+    /// Bits that it uses; 0 where it says nothing.
+    pub(super) used: u8,
+    /// 64 less them.
+    rest: u8,
+    /// Where the first coefficient goes: one more than how far it is from the position.
+    pub(super) first_at: u8,
+    /// How far the position moves. 64 more: nothing was done, the entry is for [`AcTable::next`]. 128 more: the block has ended.
+    pub(super) move_by: u8,
+}
+
+impl Entry {
+    /// The coefficients: `word` begins with the bits that index the entry, and `low` is the table's.
+    #[inline(always)]
+    pub(super) const fn values(self, word: u64, low: u32) -> [i16; 2] {
+        [self.first.wrapping_add(self.bits(word, low)).cast_signed(), self.second]
+    }
+
+    /// The bits of `word` that it uses, as a number.
+    #[inline(always)]
+    const fn bits(self, word: u64, low: u32) -> u16 {
+        ((word >> (self.rest & 63)) << low) as u16
+    }
+
+    /// An entry whose first coefficient is at offset `first.0`, without what the bits say.
+    const fn new(used: u32, move_by: u8, first: (u8, i16), second: i16) -> Self {
+        let (used, first_at) = (used as u8, first.0 + 1);
+        let rest = 64 - used;
+        Self { first: first.1.cast_unsigned(), second, used, rest, first_at, move_by }
+    }
 }
 
 /// What one symbol says.
@@ -226,16 +268,15 @@ impl AcTable {
 
     /// Coefficients are shifted left by `low` bits.
     pub(super) fn new(code: &Code, low: u32) -> Box<Self> {
-        let mut table = Box::new(Self { fast: [0; ENTRIES], lookup: Lookup::new(code) });
+        let nothing = Entry::new(0, LEAVE, (0, 0), 0);
+        let mut table = Box::new(Self { fast: [nothing; ENTRIES], lookup: Lookup::new(code) });
         for index in 0..ENTRIES {
             let (len, symbol) = table.lookup.short[index];
             let word = (index as u64) << (64 - INDEX);
-            table.fast[index] = match one(word, INDEX, u32::from(len), symbol, low) {
-                None => {
-                    beyond(word, u32::from(len), symbol, low).unwrap_or(entry(0, LEAVE, (0, 0), 0))
-                }
+            let mut entry = match one(word, INDEX, u32::from(len), symbol, low) {
+                None => beyond(word, u32::from(len), symbol, low).unwrap_or(nothing),
                 // One more, so that what is written as the second goes to no coefficient that was read.
-                Some((bits, END, ..)) => entry(bits, END + 1, (0, 0), 0),
+                Some((bits, END, ..)) => Entry::new(bits, END + 1, (0, 0), 0),
                 Some((bits, move_by, offset, value)) => {
                     let rest = word << bits;
                     let (len, symbol) = table.lookup.short[(rest >> (64 - INDEX)) as usize];
@@ -246,12 +287,15 @@ impl AcTable {
                             debug_assert!(
                                 further == END || other == 0 || further == other_offset + 1
                             );
-                            entry(bits + more, move_by + further, (offset, value), other)
+                            Entry::new(bits + more, move_by + further, (offset, value), other)
                         }
-                        None => entry(bits, move_by, (offset, value), 0),
+                        None => Entry::new(bits, move_by, (offset, value), 0),
                     }
                 }
             };
+            // What it uses beyond the bits that index it is zero here.
+            entry.first = entry.first.wrapping_sub(entry.bits(word, low));
+            table.fast[index] = entry;
         }
         table
     }
@@ -273,8 +317,8 @@ impl AcTable {
 
 /// Bits, how far the position moves, where the coefficient goes and what it is, of a symbol of a code of `len` bits on top of
 /// `word`, where `room` bits hold all of it.
-fn one(word: u64, room: u32, len: u32, symbol: u8, low: u32) -> Option<(u32, u64, u64, i16)> {
-    let (run, size) = (u64::from(symbol >> 4), u32::from(symbol & 15));
+fn one(word: u64, room: u32, len: u32, symbol: u8, low: u32) -> Option<(u32, u8, u8, i16)> {
+    let (run, size) = (symbol >> 4, u32::from(symbol & 15));
     if len == 0 || len + size > room {
         return None;
     }
@@ -290,23 +334,15 @@ fn one(word: u64, room: u32, len: u32, symbol: u8, low: u32) -> Option<(u32, u64
 }
 
 /// The entry of a coefficient whose sign is among the bits that index the table, and whose lowest bits are not.
-fn beyond(word: u64, len: u32, symbol: u8, low: u32) -> Option<u64> {
-    let (run, size) = (u64::from(symbol >> 4), u32::from(symbol & 15));
+fn beyond(word: u64, len: u32, symbol: u8, low: u32) -> Option<Entry> {
+    let (run, size) = (symbol >> 4, u32::from(symbol & 15));
     if len == 0 || len >= INDEX || size == 0 || len + size > LONGEST {
         return None;
     }
     let value = i16::try_from(extend(word << len, size) << low).ok()?;
     // It fits, whatever its lowest bits are.
     i16::try_from(i32::from(value) + (((1 << size) - 1) << low)).ok()?;
-    Some(entry(len + size, run + 1, (run, value), 0))
-}
-
-const fn entry(bits: u32, move_by: u64, first: (u64, i16), second: i16) -> u64 {
-    bits as u64
-        | (first.0 + 1) << 8
-        | (first.1 as u16 as u64) << 16
-        | (second as u16 as u64) << 32
-        | move_by << 56
+    Some(Entry::new(len + size, run + 1, (run, value), 0))
 }
 
 /// Symbols of a scan that adds a bit to coefficients. It is read from the lowest bit on, so that bits can be taken as many as

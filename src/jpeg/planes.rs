@@ -33,6 +33,8 @@ struct Plane {
     samples: (usize, usize),
     /// Rows of blocks of a row of units.
     vertical: usize,
+    /// Where the row of units under way begins.
+    under_way: usize,
     growth: Growth,
 }
 
@@ -94,7 +96,7 @@ impl Planes {
             let (rows, stride) = held(frame, component, whole);
             let bytes = Aligned::zeroed(rows * stride)?;
             let vertical = component.vertical;
-            planes.push(Plane { bytes, stride, rows, samples, vertical, growth });
+            planes.push(Plane { bytes, stride, rows, samples, vertical, under_way: LEAD, growth });
             lines.push(Aligned::zeroed(if growth == Growth::None {
                 0
             } else {
@@ -116,8 +118,7 @@ impl Planes {
         table: &[i16; 64],
     ) {
         let plane = &mut self.components[component];
-        let first = (self.done * plane.vertical + row) * BLOCK;
-        let start = plane.start(first) + column * GROUP_WIDTH;
+        let start = plane.under_way + row * BLOCK * plane.stride + column * GROUP_WIDTH;
         backend.idct(group, table, &mut plane.bytes[start..], plane.stride);
     }
 
@@ -126,12 +127,13 @@ impl Planes {
         for plane in &mut self.components {
             if matches!(plane.growth, Growth::Wide | Growth::Both) {
                 for row in 0..plane.vertical * BLOCK {
-                    let start = plane.start(self.done * plane.vertical * BLOCK + row);
+                    let start = plane.under_way + row * plane.stride;
                     let end = start + plane.samples.1;
                     plane.bytes[start - 1] = plane.bytes[start];
                     plane.bytes[end] = plane.bytes[end - 1];
                 }
             }
+            plane.under_way = plane.start((self.done + 1) * plane.vertical * BLOCK);
         }
         self.done += 1;
     }

@@ -9,7 +9,7 @@ use super::huffman::{AcTable, DcTable};
 use super::planes::Planes;
 use super::tables::{Quantisation, Scan, Tables};
 use super::{Reject, Result};
-use crate::error::filled;
+use crate::error::{filled, reserved};
 use crate::simd::Simd;
 use crate::simd::jpeg::{Deposit, Group, Kernels, Work};
 
@@ -48,13 +48,14 @@ impl<'a> Restarts<'a> {
     }
 }
 
-/// A block of a unit.
+/// A block of a chunk.
 struct Slot {
     component: usize,
     dc: Arc<DcTable>,
     ac: Arc<AcTable>,
-    /// Its group among those of a chunk, and its place there, in each unit of the chunk.
-    places: [(usize, usize); CHUNK],
+    /// Its group among those of a chunk, and its place there.
+    group: usize,
+    place: usize,
 }
 
 /// Where a group of a chunk goes: component, row of blocks, column of groups from the chunk's first on.
@@ -109,6 +110,7 @@ impl Layout {
 /// The scan under way: coded data to coefficients.
 pub(super) struct Scanner<'a> {
     restarts: Restarts<'a>,
+    /// The blocks of a unit, unit after unit of a chunk.
     slots: Vec<Slot>,
     predictions: [i32; 3],
     /// Units across.
@@ -129,7 +131,8 @@ impl<'a> Scanner<'a> {
                 "a scan of some coefficients in a file that is not progressive",
             ));
         }
-        let (mut slots, mut targets, mut quantisation) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut targets, mut quantisation) = (Vec::new(), Vec::new());
+        let mut coded = Vec::new();
         for &(index, dc, ac) in &scan.components {
             const MISSING: Reject = Reject::Anomaly("a table is missing");
             let component = frame.components[index];
@@ -137,17 +140,21 @@ impl<'a> Scanner<'a> {
             let dc = tables.dc[dc].as_ref().ok_or(MISSING)?;
             let ac = AcTable::get(tables.ac[ac].as_ref().ok_or(MISSING)?)?;
             let across = component.horizontal;
-            let base = targets.len();
             for row in 0..component.vertical {
-                for x in 0..across {
-                    let places = std::array::from_fn(|unit| {
-                        let column = unit * across + x;
-                        (base + row * across + column / 4, column % 4)
-                    });
-                    let (dc, ac) = (Arc::clone(dc), Arc::clone(&ac));
-                    slots.push(Slot { component: index, dc, ac, places });
-                    targets.push(Target { component: index, row, column: x, across });
+                let base = targets.len();
+                for column in 0..across {
+                    coded.push((dc, Arc::clone(&ac), base));
+                    targets.push(Target { component: index, row, column, across });
                 }
+            }
+        }
+        let mut slots = reserved(CHUNK * targets.len())?;
+        for unit in 0..CHUNK {
+            for (target, (dc, ac, base)) in targets.iter().zip(&coded) {
+                let column = unit * target.across + target.column;
+                let (group, place) = (base + column / 4, column % 4);
+                let (dc, ac) = (Arc::clone(dc), Arc::clone(ac));
+                slots.push(Slot { component: target.component, dc, ac, group, place });
             }
         }
         let restarts = Restarts::new(data, at, tables.restart)?;
@@ -159,7 +166,8 @@ impl<'a> Scanner<'a> {
     /// Decodes the units of a chunk of the row under way into its groups, which are clear.
     #[inline(always)]
     pub(super) fn chunk(&mut self, chunk: usize, groups: &mut [Group]) -> Option<()> {
-        let need = CHUNK * self.slots.len() * BLOCK_BYTES;
+        let blocks = self.slots.len() / CHUNK;
+        let need = self.slots.len() * BLOCK_BYTES;
         self.restarts.bits.fill(need);
         let count = CHUNK.min(self.units - chunk * CHUNK);
         let mut unit = 0;
@@ -172,13 +180,10 @@ impl<'a> Scanner<'a> {
             let end = count.min(unit.saturating_add(self.restarts.left));
             self.restarts.left -= end - unit;
             let mut reader = Reader::new(self.restarts.bits.cursor())?;
-            for unit in unit..end {
-                for slot in &self.slots {
-                    let (group, place) = slot.places[unit];
-                    let group = &mut groups[group];
-                    let prediction = &mut self.predictions[slot.component];
-                    whole(&mut reader, &slot.dc, &slot.ac, prediction, group, place)?;
-                }
+            for slot in &self.slots[unit * blocks..end * blocks] {
+                let group = &mut groups[slot.group];
+                let prediction = &mut self.predictions[slot.component];
+                whole(&mut reader, &slot.dc, &slot.ac, prediction, group, slot.place)?;
             }
             let pos = reader.pos();
             if !self.restarts.bits.take(pos) {
