@@ -6,9 +6,9 @@
     python benches/jpeg.py --memory         the peak memory of a worker, a process a way
 
 One thread on one core. The ways take turns, round after round, each twice; what counts is the
-processor time of the second time, the median of the rounds, and that of the rounds' ratios. Every answer is compared
-with Pillow's before it is timed. simplejpeg, torchvision and transformers take part where they are
-installed.
+processor time of the second time, the median of the rounds, and that of the rounds' ratios. Every
+answer is compared with Pillow's before it is timed. simplejpeg, torchvision and transformers take
+part where they are installed.
 """
 
 from __future__ import annotations
