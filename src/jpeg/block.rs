@@ -128,6 +128,8 @@ pub(super) fn coefficients<const NOTE: bool>(
             position = position.wrapping_sub(last.move_by);
             reader.seek(reader.pos() - usize::from(last.used));
             noted = before;
+            // The second was written to the last place, which is still to come.
+            group[usize::from(order[64])] = 0;
         }
         let mut now = usize::from(position);
         let (bits, symbol) = table.next(reader.word)?;

@@ -180,6 +180,41 @@ fn blocks_like_bit_by_bit() {
     }
 }
 
+/// No encoder ends a block so; the symbol after it may be in the same entry of the table and is of the next block.
+#[test]
+fn sixteen_zeros_may_end_a_block() {
+    let mut random = Random(1130);
+    for case in 0..200 {
+        let (code, codes) = code(&mut random, vec![0, 1, 0xf0]);
+        let table = AcTable::new(&code, 0);
+        let mut written = Written::default();
+        let values: Vec<i32> = (0..40 * 15).map(|_| random.below(2) as i32 * 2 - 1).collect();
+        for block in values.chunks(15) {
+            for &value in block {
+                put_symbol(&mut written, &codes, 1);
+                put_value(&mut written, value, 1);
+            }
+            for _ in 0..3 {
+                put_symbol(&mut written, &codes, 0xf0);
+            }
+        }
+        let file = written.file();
+        let mut bits = Bits::new(&file, 0).expect("memory");
+        bits.fill(20_000);
+        let mut reader = Reader::new(bits.cursor()).expect("bits");
+        for block in values.chunks(15) {
+            let mut group = [0; 256];
+            let order = &ORDERS[0];
+            coefficients::<false>(&mut reader, &table, order, &mut group, 1, 0).expect("a block");
+            for k in 1..64 {
+                let value = block.get(k - 1).copied().unwrap_or(0);
+                let found = group[usize::from(order[k + 1])];
+                assert_eq!(i32::from(found), value, "case {case}, coefficient {k}");
+            }
+        }
+    }
+}
+
 #[test]
 fn differences_like_bit_by_bit() {
     let mut random = Random(5);
