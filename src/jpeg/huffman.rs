@@ -221,7 +221,7 @@ pub(super) struct Entry {
     second: i16,
     /// Bits that it uses; 0 where it says nothing.
     pub(super) used: u8,
-    /// 64 less them.
+    /// 64 less them, which a lookup need not subtract.
     rest: u8,
     /// Where the first coefficient goes: one more than how far it is from the position.
     pub(super) first_at: u8,

@@ -141,18 +141,17 @@ impl<'a> Scanner<'a> {
             let ac = AcTable::get(tables.ac[ac].as_ref().ok_or(MISSING)?)?;
             let across = component.horizontal;
             for row in 0..component.vertical {
-                let base = targets.len();
                 for column in 0..across {
-                    coded.push((dc, Arc::clone(&ac), base));
+                    coded.push((dc, Arc::clone(&ac)));
                     targets.push(Target { component: index, row, column, across });
                 }
             }
         }
         let mut slots = reserved(CHUNK * targets.len())?;
         for unit in 0..CHUNK {
-            for (target, (dc, ac, base)) in targets.iter().zip(&coded) {
+            for (number, (target, (dc, ac))) in targets.iter().zip(&coded).enumerate() {
                 let column = unit * target.across + target.column;
-                let (group, place) = (base + column / 4, column % 4);
+                let (group, place) = (number - target.column + column / 4, column % 4);
                 let (dc, ac) = (Arc::clone(dc), Arc::clone(ac));
                 slots.push(Slot { component: target.component, dc, ac, group, place });
             }

@@ -35,6 +35,7 @@ use crate::error::Result;
 use crate::image::Row;
 use crate::pack::{Lut, Run, Writer};
 use crate::resample::Axis;
+pub(super) use native::dot_words;
 use ops::Ops;
 
 /// Proof that this processor has AVX-512 F, BW, VL, VBMI and VNNI, and all that AVX2's kernels want.

@@ -219,10 +219,10 @@ impl Ops for Avx512 {
     }
 }
 
-/// [`Ops::dot_words`]: of the intrinsic the compiler makes a multiplication and an addition.
+/// Products of words, two added to each sum: of the intrinsic the compiler makes a multiplication and an addition.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
-fn dot_words(mut sum: __m512i, words: __m512i, weights: __m512i) -> __m512i {
+pub(in crate::simd) fn dot_words(mut sum: __m512i, words: __m512i, weights: __m512i) -> __m512i {
     // SAFETY: the function has the feature, and the instruction touches nothing but its registers.
     unsafe {
         asm!(

@@ -6,7 +6,6 @@
 )]
 #![expect(clippy::needless_range_loop, reason = "arrays of registers")]
 
-use std::arch::asm;
 use std::arch::x86_64::{
     __m256i, __m512i, _mm_loadu_si128, _mm256_loadu_si256, _mm256_storeu_si256, _mm512_add_epi16,
     _mm512_add_epi32, _mm512_and_si512, _mm512_broadcast_i32x4, _mm512_castsi512_si256,
@@ -27,6 +26,7 @@ use super::scalar::constants::{
 };
 use super::{Chroma, GROUP_WIDTH, Group, Kernels, Work, scalar};
 use crate::simd::Avx512;
+use crate::simd::avx512::dot_words;
 
 impl Kernels for Avx512 {
     fn idct(self, group: &mut Group, table: &[i16; 64], out: &mut [u8], stride: usize) {
@@ -123,17 +123,7 @@ fn products(pairs: Halves, factors: __m512i) -> Halves {
 #[target_feature(enable = "avx512f,avx512vnni")]
 fn more(mut sums: Halves, pairs: Halves, factors: __m512i) -> Halves {
     for half in 0..2 {
-        // Of the intrinsic the compiler makes a multiplication and an addition.
-        // SAFETY: the function has the feature, and the instruction touches nothing but its registers.
-        unsafe {
-            asm!(
-                "vpdpwssd {0}, {1}, {2}",
-                inout(zmm_reg) sums[half],
-                in(zmm_reg) pairs[half],
-                in(zmm_reg) factors,
-                options(pure, nomem, nostack, preserves_flags)
-            );
-        }
+        sums[half] = dot_words(sums[half], pairs[half], factors);
     }
     sums
 }
