@@ -2,6 +2,8 @@
 
     python benches/end_to_end.py            everything, ten minutes; writes docs/performance-e2e.md
     python benches/end_to_end.py --quick    in two minutes, a part of it; prints, writes nothing
+    python benches/end_to_end.py --only "+ transformers"    rows with that in their names, through
+                                            a worker; prints, writes nothing
 
 Whatever stands in for a stock row must agree with it, bit for bit, before it is timed. Rows take
 turns, round after round, and medians are reported. torch, torchvision, transformers and
@@ -209,11 +211,11 @@ def floors() -> list[Row]:
         return {"pixel_values": np.zeros(1, np.uint8)}
 
     def own(path: str) -> Sample:
-        with Image.open(path) as image:
-            height, width = image.height, image.width
-        pixels = room[: height * width * 3].reshape(height, width, 3)
-        if not _native.jpeg_decode(Path(path).read_bytes(), pixels):
-            raise SystemExit(f"{path} is left to Pillow")
+        data = Path(path).read_bytes()
+        header = dr.jpeg.header(data)
+        assert header is not None, path
+        shape = (header.height, header.width, 3)
+        assert _native.jpeg_decode(data, room[: math.prod(shape)].reshape(shape)), path
         return {"pixel_values": np.zeros(1, np.uint8)}
 
     def other(path: str) -> Sample:
@@ -389,6 +391,7 @@ def stages(paths: list[str], times: int) -> dict[str, float]:
     image = Image.open(path).convert("RGB")
     pixels = np.asarray(image)
     room = np.empty_like(pixels)
+    assert _native.jpeg_decode(data, room) and np.array_equal(room, pixels)
     p = dr.Processor("qwen2-vl", max_pixels=MAX_PIXELS)
     target = p.plan(image.height, image.width).resized
     small = dr.resize(pixels, target, numerics="torchvision")
@@ -487,6 +490,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one worker, fewer mixes and rounds")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", metavar="WORD", help="rows with it, through a worker")
     quick = (arguments := parser.parse_args()).quick
     warnings.filterwarnings("ignore")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -502,7 +506,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         paths = files(Path(folder), mixes)
         every = rows()
+        if arguments.only:
+            every = [row for row in every if arguments.only in row.name]
         check(every, paths)
+        if arguments.only:
+            print(head(quick))
+            for mix in mixes:
+                print("\n" + section(mix, paths[mix], every, [1], rounds, seconds))
+            return
         text = "\n\n".join(
             [
                 head(quick),
